@@ -1,0 +1,121 @@
+"""What every generator offers: a card that describes it and two calls, `code` and the forward.
+
+A direction lives in the space of `code(z)`, so a shifted picture is
+``generator(generator.code(z) + epsilon * v, y)`` whatever the family.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GeneratorCard:
+    """Facts about one generator.
+
+    Attributes:
+        name: Catalogue name, ``family.dataset`` in lower case, such as ``sagan.imagenet128``.
+        family: The paper's name for the method, such as ``SAGAN``.
+        architecture: The module that builds it, such as ``resnet``.
+        dataset: What it was trained on.
+        resolution: Side of its pictures in pixels.
+        num_classes: 0 where labels are ignored.
+        latent_dim: Width of z.
+        code_dim: Width of the space of directions; equal to latent_dim except for StyleGAN2.
+        supervision: Whether its training used class labels.
+        licence: Licence of the weights, as published.
+        paper: Citation.
+        published_fid: FID as published, if a source is known.
+        fid_protocol: How and by whom that FID was measured.
+    """
+
+    name: str
+    family: str
+    architecture: str
+    dataset: str
+    resolution: int
+    num_classes: int
+    latent_dim: int
+    code_dim: int
+    supervision: Literal["none", "class labels"] = "none"
+    licence: str = ""
+    paper: str = ""
+    published_fid: float | None = None
+    fid_protocol: str = ""
+
+
+@runtime_checkable
+class LatentMapping(Protocol):
+    """A network whose directions live behind a mapping (StyleGAN2's w)."""
+
+    def map(self, z: Tensor) -> Tensor:
+        """Bring z (N, latent_dim) to the space of directions (N, code_dim)."""
+        ...
+
+
+class Generator(nn.Module):
+    """A frozen network with its card.
+
+    Args:
+        network: Called as ``network(code, y)``; gives (N, 3, R, R).
+        card: Its description.
+    """
+
+    def __init__(self, network: nn.Module, card: GeneratorCard) -> None:
+        super().__init__()
+        self.network = network
+        self.card = card
+        self.eval()
+        self.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Generator":
+        """Stay in evaluation mode: a generator is never trained here."""
+        super().train(False)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    def code(self, z: Tensor) -> Tensor:
+        """Bring latents to the space in which directions live.
+
+        Args:
+            z: (N, latent_dim) float32.
+
+        Returns:
+            (N, code_dim): z itself, except for networks with a mapping.
+        """
+        if isinstance(self.network, LatentMapping):
+            return self.network.map(z)
+        return z
+
+    def forward(self, code: Tensor, y: Tensor | None = None) -> Tensor:
+        """Make pictures.
+
+        Args:
+            code: (N, code_dim) float32, from `code`, shifted or not.
+            y: (N,) int64 class labels; ignored when the card's num_classes is 0.
+
+        Returns:
+            (N, 3, R, R) float32, nominally in [-1, 1].
+
+        Raises:
+            ValueError: The code has the wrong width, or labels are missing or out of range.
+        """
+        card = self.card
+        if code.ndim != 2 or code.shape[1] != card.code_dim:
+            raise ValueError(
+                f"{card.name} takes codes of shape (N, {card.code_dim}), got {tuple(code.shape)}."
+            )
+        if card.num_classes == 0:
+            y = None
+        elif y is None:
+            raise ValueError(
+                f"{card.name} is conditional: give y, (N,) int64 in [0, {card.num_classes})."
+            )
+        pictures: Tensor = self.network(code, y)
+        return pictures.float()

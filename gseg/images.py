@@ -1,0 +1,228 @@
+"""Pictures and masks: value ranges, luminance, edges, and files.
+
+Inside the library a picture is float32 in [-1, 1], NCHW; bytes occur at the edges (files, stored
+samples) only.
+"""
+
+import math
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageOps
+from torch import Tensor
+
+LUMINANCE_WEIGHTS: Final = (0.2989, 0.5870, 0.1140)
+"""ITU-R BT.601 weights of R, G and B, as both papers' programs round them."""
+
+_SOBEL_X: Final = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
+
+
+class UnreadableImageError(ValueError):
+    """A picture or mask file cannot be decoded; the message names the file."""
+
+
+def luminance(images: Tensor) -> Tensor:
+    """Weigh the three channels into brightness.
+
+    Args:
+        images: (N, 3, H, W) floating point.
+
+    Returns:
+        (N, H, W), same dtype and range.
+    """
+    red, green, blue = LUMINANCE_WEIGHTS
+    return red * images[:, 0] + green * images[:, 1] + blue * images[:, 2]
+
+
+def sobel_gradients(planes: Tensor) -> tuple[Tensor, Tensor]:
+    """Apply the unnormalised Sobel-Feldman kernels [1 2 1] x [1 0 -1] with replicated borders.
+
+    Args:
+        planes: (N, H, W) floating point.
+
+    Returns:
+        Horizontal and vertical response, (N, H, W) each.
+    """
+    kernel = torch.tensor(_SOBEL_X, dtype=planes.dtype, device=planes.device)
+    weight = torch.stack([kernel, kernel.t()])[:, None]
+    padded = F.pad(planes[:, None], (1, 1, 1, 1), mode="replicate")
+    response = F.conv2d(padded, weight)
+    return response[:, 0], response[:, 1]
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Quantise pictures to bytes, clamping what leaves the range.
+
+    Args:
+        images: (..., H, W) floating point, nominally in [-1, 1].
+
+    Returns:
+        uint8 of the same shape: round((x + 1) * 127.5).
+    """
+    return images.float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+
+
+def from_uint8(pixels: Tensor) -> Tensor:
+    """Undo `to_uint8`.
+
+    Args:
+        pixels: (..., H, W) uint8.
+
+    Returns:
+        float32 of the same shape in [-1, 1].
+    """
+    return pixels.to(torch.float32).div(127.5).sub(1)
+
+
+def read_image(path: str | Path) -> Tensor:
+    """Read a picture file as RGB, upright (EXIF), alpha over white.
+
+    Args:
+        path: Any format that Pillow reads.
+
+    Returns:
+        (3, H, W) uint8.
+
+    Raises:
+        UnreadableImageError: The file is missing, truncated or no picture.
+    """
+    try:
+        with Image.open(path) as file:
+            upright = ImageOps.exif_transpose(file)
+            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+                rgba = upright.convert("RGBA")
+                upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+            pixels = np.array(upright.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnreadableImageError(f"Cannot read picture {path}: {error}") from error
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def read_mask(path: str | Path) -> Tensor:
+    """Read a mask file; a pixel of at least half the file's full scale is foreground.
+
+    Args:
+        path: A grey, black-and-white or RGB picture (8 or 16 bit); alpha is ignored.
+
+    Returns:
+        (H, W) bool.
+
+    Raises:
+        UnreadableImageError: The file is missing, truncated or no picture.
+    """
+    try:
+        with Image.open(path) as file:
+            upright = ImageOps.exif_transpose(file)
+            half = 32768 if upright.mode.startswith("I") else 128
+            grey = upright if upright.mode.startswith("I") else upright.convert("L")
+            pixels = np.array(grey)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnreadableImageError(f"Cannot read mask {path}: {error}") from error
+    if set(np.unique(pixels)) <= {0, 1}:  # masks stored as 0 and 1 instead of 0 and 255
+        half = 1
+    return torch.from_numpy(pixels >= half)
+
+
+def encode_png(pixels: Tensor) -> bytes:
+    """Encode one picture or mask losslessly.
+
+    Args:
+        pixels: (3, H, W) uint8 or (H, W) bool.
+
+    Returns:
+        The bytes of a PNG file.
+    """
+    buffer = BytesIO()
+    _to_pillow(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def to_pixels(picture: Tensor) -> Tensor:
+    """Bring a picture or mask of any of our forms to displayable bytes.
+
+    Args:
+        picture: (3, H, W) uint8 or float in [-1, 1]; (H, W) bool, or float in [0, 1].
+
+    Returns:
+        (3, H, W) uint8.
+    """
+    if picture.dtype == torch.uint8:
+        return picture
+    if picture.ndim == 2:
+        return picture.float().mul(255).round().to(torch.uint8).expand(3, -1, -1)
+    return to_uint8(picture)
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[Tensor]],
+    *,
+    tile: int = 96,
+    columns: Sequence[str] = (),
+    labels: Sequence[str] = (),
+) -> Image.Image:
+    """Lay pictures out in a labelled grid.
+
+    Args:
+        rows: Rows of pictures in any form that `to_pixels` takes; sizes may differ.
+        tile: Side of a cell in pixels; pictures keep their shape inside it.
+        columns: Headings above the columns.
+        labels: Names at the left of the rows.
+
+    Returns:
+        An RGB image.
+    """
+    gap = 4
+    head = 20 if columns else 0
+    side = max((int(7.0 * len(name)) + 10 for name in labels), default=0)
+    width = side + (tile + gap) * max(len(row) for row in rows) + gap
+    sheet = Image.new("RGB", (width, head + (tile + gap) * len(rows) + gap), "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, name in enumerate(columns):
+        draw.text((side + gap + column * (tile + gap), 4), name, fill="black")
+    for line, row in enumerate(rows):
+        top = head + gap + line * (tile + gap)
+        if line < len(labels):
+            draw.text((5, top + tile // 2 - 6), labels[line], fill="black")
+        for column, picture in enumerate(row):
+            sheet.paste(_fit(picture, tile), (side + gap + column * (tile + gap), top))
+    return sheet
+
+
+def centre_distance(height: int, width: int) -> NDArray[np.float64]:
+    """Measure each pixel's distance from the centre, 1 at the corners.
+
+    Args:
+        height: Rows.
+        width: Columns.
+
+    Returns:
+        (height, width) float64 in [0, 1].
+    """
+    y = np.arange(height) - (height - 1) / 2
+    x = np.arange(width) - (width - 1) / 2
+    distance = np.sqrt(y[:, None] ** 2 + x[None] ** 2)
+    return distance / max(math.hypot(height - 1, width - 1) / 2, 1e-12)
+
+
+def _fit(picture: Tensor, tile: int) -> Image.Image:
+    image = _to_pillow(to_pixels(picture))
+    scale = tile / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    resampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
+    cell = Image.new("RGB", (tile, tile), "white")
+    cell.paste(
+        image.resize(size, resampling), ((tile - size[0]) // 2, (tile - size[1]) // 2)
+    )
+    return cell
+
+
+def _to_pillow(pixels: Tensor) -> Image.Image:
+    if pixels.dtype == torch.bool:
+        return Image.fromarray(pixels.cpu().numpy().astype(np.uint8) * 255).convert("1")
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().cpu().numpy())

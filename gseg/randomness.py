@@ -1,0 +1,143 @@
+"""Counter-based random numbers: a draw is a function of (seed, index), never of who asks first.
+
+Sample i of a data set must be the same whichever worker draws it, so nothing here keeps a state.
+Each row is its own SplitMix64 stream (Steele, Lea and Flood 2014) whose start is a hash of the
+seed and the index.
+"""
+
+import hashlib
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2: Final = np.uint64(0x94D049BB133111EB)
+
+
+def derive_seed(seed: int, *names: str | int) -> int:
+    """Give a named stream of a seed its own seed.
+
+    Args:
+        seed: The seed of the whole, of a trial for example.
+        *names: What the stream is for, such as ``"latents"``.
+
+    Returns:
+        An integer in [0, 2**63), the same on every machine and Python version.
+    """
+    text = repr((int(seed), *names)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
+
+
+def uniforms(seed: int, indices: ArrayLike, count: int) -> NDArray[np.float64]:
+    """Draw independent uniform numbers for each index.
+
+    Args:
+        seed: Any non-negative integer below 2**64.
+        indices: (N,) non-negative integers.
+        count: Numbers for each index.
+
+    Returns:
+        (N, count) float64 in the open interval (0, 1).
+    """
+    rows = np.asarray(indices, dtype=np.uint64).reshape(-1, 1)
+    columns = np.arange(1, count + 1, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        start = _mix(np.uint64(seed) + _GOLDEN) ^ _mix((rows + np.uint64(1)) * _GOLDEN)
+        bits = _mix(_mix(start) + columns * _GOLDEN)
+    return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+def normals(seed: int, indices: ArrayLike, count: int) -> NDArray[np.float64]:
+    """Draw independent standard normal numbers for each index (Box-Muller).
+
+    Args:
+        seed: Any non-negative integer below 2**64.
+        indices: (N,) non-negative integers.
+        count: Numbers for each index.
+
+    Returns:
+        (N, count) float64.
+    """
+    pairs = (count + 1) // 2
+    u = uniforms(seed, indices, 2 * pairs)
+    radius = np.sqrt(-2.0 * np.log(u[:, :pairs]))
+    angle = 2.0 * np.pi * u[:, pairs:]
+    both: NDArray[np.float64] = np.concatenate(
+        [radius * np.cos(angle), radius * np.sin(angle)], axis=1
+    )
+    return both[:, :count]
+
+
+def latents(seed: int, indices: ArrayLike, latent_dim: int) -> Tensor:
+    """Draw the latent z of each sample from N(0, I).
+
+    Args:
+        seed: Seed of the stream.
+        indices: (N,) sample numbers.
+        latent_dim: Width of z.
+
+    Returns:
+        (N, latent_dim) float32 on the CPU.
+    """
+    return torch.from_numpy(
+        normals(derive_seed(seed, "latent"), indices, latent_dim).astype(np.float32)
+    )
+
+
+def labels(seed: int, indices: ArrayLike, num_classes: int) -> Tensor | None:
+    """Draw the class label y of each sample, uniform over the classes.
+
+    Args:
+        seed: Seed of the stream.
+        indices: (N,) sample numbers.
+        num_classes: 0 for a generator that ignores labels.
+
+    Returns:
+        (N,) int64 on the CPU in [0, num_classes), or None if there are no classes.
+    """
+    if num_classes == 0:
+        return None
+    u = uniforms(derive_seed(seed, "label"), indices, 1)[:, 0]
+    return torch.from_numpy((u * num_classes).astype(np.int64))
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(seed: int, epoch: int, size: int) -> NDArray[np.int64]:
+    keys = uniforms(derive_seed(seed, "order", epoch), [0], size)[0]
+    return np.argsort(keys, kind="stable").astype(np.int64)
+
+
+def training_order(seed: int, step: int, batch: int, size: int) -> NDArray[np.int64]:
+    """Say which samples a training step sees.
+
+    The order runs through permutations of the whole set, one for each epoch; batches cross the
+    border of an epoch, so every step has a full batch.
+
+    Args:
+        seed: Seed of the stream.
+        step: Number of the step, from 0.
+        batch: Samples in a step.
+        size: Samples in the set, at least 1.
+
+    Returns:
+        (batch,) int64 in [0, size).
+    """
+    positions = np.arange(step * batch, (step + 1) * batch)
+    epochs, offsets = np.divmod(positions, size)
+    chosen = np.empty(batch, dtype=np.int64)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        chosen[here] = _epoch_order(seed, int(epoch), size)[offsets[here]]
+    return chosen
+
+
+def _mix(z: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+    with np.errstate(over="ignore"):
+        z = (z ^ (z >> np.uint64(30))) * _MIX_1
+        z = (z ^ (z >> np.uint64(27))) * _MIX_2
+        return np.asarray(z ^ (z >> np.uint64(31)))
