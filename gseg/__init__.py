@@ -1,0 +1,1 @@
+"""Unsupervised foreground segmentation from pretrained GANs, at scale on Ray."""

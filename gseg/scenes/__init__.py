@@ -1,0 +1,1 @@
+"""The embedded default: procedural pictures with exact masks, and small GANs trained on them."""
