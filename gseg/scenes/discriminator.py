@@ -1,0 +1,114 @@
+"""The discriminator that trains every embedded generator.
+
+Spectrally normalised convolutions (Miyato et al. 2018) with a minibatch standard deviation
+(Karras et al. 2018); class information enters in the way of the generator's family: not at all,
+by projection (Miyato and Koyama 2018), or as an auxiliary classifier (Odena et al. 2017).
+"""
+
+import itertools
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+Conditioning = Literal["none", "projection", "classifier", "contrastive"]
+
+
+class Discriminator(nn.Module):
+    """Judges 32 px pictures.
+
+    Args:
+        num_classes: Classes of the scenes.
+        conditioning: How class labels are used.
+        widths: Channels from full resolution to 4x4.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        conditioning: Conditioning = "none",
+        widths: tuple[int, ...] = (24, 64, 96, 128),
+    ) -> None:
+        super().__init__()
+        last = widths[-1]
+        self.conditioning = conditioning
+        self.entry = spectral_norm(nn.Conv2d(3, widths[0], 3, padding=1))
+        self.down = nn.ModuleList(
+            spectral_norm(nn.Conv2d(wide, wider, 4, stride=2, padding=1))
+            for wide, wider in itertools.pairwise(widths)
+        )
+        self.mix = spectral_norm(nn.Conv2d(last + 1, last, 3, padding=1))
+        self.pooled_head = spectral_norm(nn.Linear(last, 1))
+        self.spatial_head = spectral_norm(nn.Linear(last * 16, 1))
+        if conditioning == "projection":
+            self.embedding = spectral_norm(nn.Embedding(num_classes, last))
+        if conditioning == "classifier":
+            self.classifier = spectral_norm(nn.Linear(last, num_classes))
+        if conditioning == "contrastive":
+            self.embedding = nn.Embedding(num_classes, last)
+            self.project = spectral_norm(nn.Linear(last, last))
+
+    def features(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the 4x4 map and its pooled form.
+
+        Args:
+            pictures: (N, 3, 32, 32) in [-1, 1].
+
+        Returns:
+            (N, C, 4, 4) and (N, C).
+        """
+        x = F.relu(self.entry(pictures.contiguous(memory_format=torch.channels_last)))
+        for layer in self.down:
+            x = F.relu(layer(x))
+        spread = x.float().std(0, correction=0).mean().to(x.dtype)
+        x = F.relu(self.mix(torch.cat([x, spread.expand(len(x), 1, 4, 4)], dim=1)))
+        return x, x.sum((2, 3)) * 0.5
+
+    def forward(self, pictures: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge pictures.
+
+        Args:
+            pictures: (N, 3, 32, 32) in [-1, 1].
+            labels: (N,) int64.
+
+        Returns:
+            The adversarial logit (N,) and a conditional loss term (scalar, 0 where unused).
+        """
+        spatial, pooled = self.features(pictures)
+        logit = self.pooled_head(pooled)[:, 0] + self.spatial_head(spatial.flatten(1))[:, 0]
+        extra = torch.zeros((), device=pictures.device)
+        if self.conditioning == "projection":
+            logit = logit + (self.embedding(labels) * pooled).sum(1)
+        elif self.conditioning == "classifier":
+            extra = F.cross_entropy(self.classifier(pooled).float(), labels)
+        elif self.conditioning == "contrastive":
+            extra = conditional_contrastive_loss(
+                self.project(pooled).float(), self.embedding(labels).float(), labels
+            )
+        return logit.float(), extra
+
+
+def conditional_contrastive_loss(
+    features: Tensor, anchors: Tensor, labels: Tensor, temperature: float = 1.0
+) -> Tensor:
+    """Pull pictures of one class and their class embedding together (Kang and Park 2020, Eq. 8).
+
+    Args:
+        features: (N, D).
+        anchors: (N, D), the class embedding of each picture.
+        labels: (N,) int64.
+        temperature: Divides the cosine similarities.
+
+    Returns:
+        Scalar.
+    """
+    features, anchors = F.normalize(features, dim=1), F.normalize(anchors, dim=1)
+    to_anchor = torch.exp((features * anchors).sum(1) / temperature)
+    pairs = torch.exp(features @ features.t() / temperature)
+    others = ~torch.eye(len(features), dtype=torch.bool, device=features.device)
+    same = (labels[:, None] == labels[None]) & others
+    numerator = to_anchor + (pairs * same).sum(1)
+    denominator = to_anchor + (pairs * others).sum(1)
+    return -torch.log(numerator / denominator).mean()
