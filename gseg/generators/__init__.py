@@ -1,0 +1,1 @@
+"""Generators: architectures, their checkpoints, and one catalogue of them all."""
