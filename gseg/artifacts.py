@@ -40,7 +40,7 @@ class StorageError(ValueError):
     """The storage cannot be used; the message says where and why, in one line."""
 
 
-def digest(*parts: Any) -> str:
+def digest(*parts: object) -> str:
     """Name something by its content.
 
     Args:
@@ -56,7 +56,7 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def canonical(value: Any) -> Any:
+def canonical(value: object) -> object:
     """Reduce configs to plain JSON values.
 
     Args:
@@ -162,7 +162,7 @@ class Store:
         stage: str,
         *,
         version: int,
-        config: Any,
+        config: object,
         parents: Sequence[str],
         build: Callable[[Path], Mapping[str, Any]],
         device: str = "cpu",
@@ -186,10 +186,11 @@ class Store:
         if found is not None:
             return found
         folder = self.folder(stage, name)
-        with lease(folder):
+        with lease(folder, unless=lambda: self.find(stage, name) is not None) as held:
             found = self.find(stage, name)
             if found is not None:
                 return found
+            assert held
             started = time.monotonic()
             facts = canonical(build(folder))
             manifest = {
@@ -249,20 +250,27 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def lease(folder: Path, *, poll: float = _POLL_SECONDS) -> Iterator[None]:
+def lease(
+    folder: Path, *, unless: Callable[[], bool] | None = None, poll: float = _POLL_SECONDS
+) -> Iterator[bool]:
     """Hold a folder for oneself, waiting until whoever holds it has finished or died.
 
     Args:
         folder: Created if needed.
+        unless: Asked again and again while waiting: whether the folder's holder has already
+            left what one waits for.
         poll: Seconds between two looks while waiting.
 
     Yields:
-        Nothing; the lease is released afterwards.
+        Whether the lease is held: False if `unless` came true first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "lease.json"
     token = json.dumps({"id": uuid.uuid4().hex, "process": _process_identity()})
     while not _create(path, token):
+        if unless is not None and unless():
+            yield False
+            return
         if _is_abandoned(path):
             _evict(path)
         else:
@@ -271,7 +279,7 @@ def lease(folder: Path, *, poll: float = _POLL_SECONDS) -> Iterator[None]:
     heart = threading.Thread(target=_beat, args=(path, stop), daemon=True)
     heart.start()
     try:
-        yield
+        yield True
     finally:
         stop.set()
         heart.join()
@@ -325,7 +333,7 @@ def _is_abandoned(path: Path) -> bool:
     mine = _process_identity()
     if process["host"] != mine["host"]:
         return False
-    return _started(process["pid"]) != process["started"]
+    return bool(_started(process["pid"]) != process["started"])
 
 
 def _evict(path: Path) -> None:
