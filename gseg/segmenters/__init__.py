@@ -1,0 +1,1 @@
+"""Networks that find the foreground of a picture: train, keep, load and use them."""
