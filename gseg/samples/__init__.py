@@ -1,0 +1,1 @@
+"""Samples: generated pictures with masks, filtered, counted and stored shard by shard."""

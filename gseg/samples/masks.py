@@ -1,0 +1,133 @@
+"""Masks from pictures and their shifted twins: what the shift brightens is foreground.
+
+Melas-Kyriazi et al. 2022 compare two shifted pictures, one with a lighter and one with a darker
+foreground (Eq. (2)), or one of them with the original (Eq. (3)); Voynov et al. 2021, section 3.2,
+compare the shifted picture with the original and, as a baseline, with its own mean.
+"""
+
+from typing import Final, Literal
+
+from torch import Tensor
+
+from gseg.images import luminance
+
+MaskKind = Literal["lighter", "darker", "both", "mean"]
+MaskRule = Literal["luminance", "rgb_norm", "luminance_std"]
+
+_SLACK: Final = 0.3
+
+
+def make_masks(
+    kind: MaskKind,
+    original: Tensor,
+    lighter: Tensor | None,
+    darker: Tensor | None,
+    *,
+    rule: MaskRule = "luminance",
+) -> Tensor:
+    """Mark the pixels that the foreground's brightening makes brighter.
+
+    Args:
+        kind: Which pictures are compared, see `brightness_difference`.
+        original: (N, 3, H, W) floating point in [-1, 1], G(z).
+        lighter: The same pictures with a lighter foreground; None if the kind needs none.
+        darker: The same pictures with a darker foreground; None if the kind needs none.
+        rule: ``luminance`` (both official programs), ``rgb_norm`` (Voynov et al. 2021, section
+            3.2), or ``luminance_std``, an option of the official program of Melas-Kyriazi et al.
+            2022: pixels that darken by less than 0.3 standard deviations of the whole batch's
+            differences count as foreground too. A mask then depends on its batch.
+
+    Returns:
+        (N, H, W) bool, True is foreground.
+
+    Raises:
+        ValueError: The kind or the rule is unknown, or a picture that the kind needs is None.
+    """
+    return threshold(brightness_difference(kind, original, lighter, darker, rule=rule), rule=rule)
+
+
+def brightness_difference(
+    kind: MaskKind,
+    original: Tensor,
+    lighter: Tensor | None,
+    darker: Tensor | None,
+    *,
+    rule: MaskRule = "luminance",
+) -> Tensor:
+    """Subtract the brightness that the background's side of the comparison has.
+
+    The kinds, with b the brightness of a pixel:
+
+    - ``lighter``: b(lighter) - b(original), Eq. (3) of Melas-Kyriazi et al. 2022;
+    - ``darker``: b(original) - b(darker), its other form;
+    - ``both``: b(lighter) - b(darker), Eq. (2);
+    - ``mean``: b(lighter) less its mean over the picture, Voynov et al. 2021's program.
+
+    Args:
+        kind: One of the four.
+        original: (N, 3, H, W) floating point in [-1, 1].
+        lighter: The same shape, or None.
+        darker: The same shape, or None.
+        rule: Decides what brightness is, see `brightness`.
+
+    Returns:
+        (N, H, W), same dtype; positive where the pixel is foreground.
+
+    Raises:
+        ValueError: The kind or the rule is unknown, or a picture that the kind needs is None.
+    """
+    if kind == "lighter":
+        return brightness(_needed(kind, "lighter", lighter), rule).sub_(brightness(original, rule))
+    if kind == "darker":
+        return brightness(original, rule).sub_(brightness(_needed(kind, "darker", darker), rule))
+    if kind == "both":
+        light = brightness(_needed(kind, "lighter", lighter), rule)
+        return light.sub_(brightness(_needed(kind, "darker", darker), rule))
+    if kind == "mean":
+        light = brightness(_needed(kind, "lighter", lighter), rule)
+        return light.sub_(light.mean(dim=(1, 2), keepdim=True))
+    raise ValueError(f"Unknown mask kind {kind!r}; choose lighter, darker, both or mean.")
+
+
+def threshold(difference: Tensor, *, rule: MaskRule = "luminance") -> Tensor:
+    """Turn brightness differences into masks.
+
+    Args:
+        difference: (N, H, W) from `brightness_difference`.
+        rule: The same rule.
+
+    Returns:
+        (N, H, W) bool.
+    """
+    if rule == "luminance_std":
+        return difference > -_SLACK * difference.std()
+    return difference > 0
+
+
+def brightness(images: Tensor, rule: MaskRule) -> Tensor:
+    """Measure how bright each pixel is.
+
+    Args:
+        images: (N, 3, H, W) floating point in [-1, 1].
+        rule: The luminance rules weigh the channels. ``rgb_norm`` takes the Euclidean norm of
+            (R, G, B) after mapping them to [0, 1]: the paper does not say on which range, and on
+            [-1, 1] black would be as bright as white.
+
+    Returns:
+        (N, H, W), same dtype; in [-1, 1] for luminance, [0, sqrt(3)] for the norm.
+
+    Raises:
+        ValueError: The rule is unknown.
+    """
+    if rule in ("luminance", "luminance_std"):
+        return luminance(images)
+    if rule == "rgb_norm":
+        scaled = (images + 1).div_(2)
+        return scaled.square_().sum(dim=1).sqrt_()
+    raise ValueError(f"Unknown mask rule {rule!r}; choose luminance, rgb_norm or luminance_std.")
+
+
+def _needed(kind: str, name: str, pictures: Tensor | None) -> Tensor:
+    if pictures is None:
+        raise ValueError(f"Masks of kind {kind!r} need the {name} pictures, got None.")
+    return pictures
