@@ -1,1 +1,19 @@
-"""Generators: architectures, their checkpoints, and one catalogue of them all."""
+"""Generators: architectures, their checkpoints, and one catalogue of them all.
+
+Example:
+    >>> generator = load_generator("analytic.ellipses32")
+    >>> generator.card.resolution
+    32
+"""
+
+from gseg.generators.catalogue import list_generators, load_generator
+from gseg.generators.checkpoints import from_checkpoint
+from gseg.generators.contract import Generator, GeneratorCard
+
+__all__ = [
+    "Generator",
+    "GeneratorCard",
+    "from_checkpoint",
+    "list_generators",
+    "load_generator",
+]

@@ -29,6 +29,10 @@ class GeneratorCard:
         paper: Citation.
         published_fid: FID as published, if a source is known.
         fid_protocol: How and by whom that FID was measured.
+        statistics: Which batch statistics and weights it is evaluated with.
+        class_sampling: How labels are drawn for it.
+        weights: Where its weights are published, and under which file name.
+        address: Address of the weights file, if there is a direct one.
     """
 
     name: str
@@ -44,6 +48,10 @@ class GeneratorCard:
     paper: str = ""
     published_fid: float | None = None
     fid_protocol: str = ""
+    statistics: str = ""
+    class_sampling: str = ""
+    weights: str = ""
+    address: str = ""
 
 
 @runtime_checkable

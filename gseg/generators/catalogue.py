@@ -1,0 +1,121 @@
+"""The catalogue: every generator that can be loaded by name.
+
+Embedded generators ship with the package. Published ones need their weights file, given as
+``checkpoint`` or found in the folder that the environment variable ``GSEG_WEIGHTS`` names.
+"""
+
+import difflib
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from gseg.generators.analytic import analytic_generator
+from gseg.generators.checkpoints import from_checkpoint
+from gseg.generators.contract import Generator, GeneratorCard
+from gseg.generators.embedded import embedded_cards, load_embedded
+from gseg.generators.published import PUBLISHED, PublishedGenerator
+
+Kind = Literal["all", "embedded", "published"]
+
+
+def list_generators(kind: Kind = "all") -> list[GeneratorCard]:
+    """Describe the generators of the catalogue.
+
+    Args:
+        kind: ``embedded`` for those whose weights are in the package, ``published`` for the public
+            checkpoints in the order of Melas-Kyriazi et al. 2022, Table 2, ``all`` for both.
+
+    Returns:
+        Their cards.
+
+    Raises:
+        ValueError: The kind is unknown.
+    """
+    if kind not in ("all", "embedded", "published"):
+        raise ValueError(f"kind must be all, embedded or published, got '{kind}'.")
+    cards = embedded_cards() if kind != "published" else []
+    if kind != "embedded":
+        cards += [entry.card for entry in PUBLISHED]
+    return cards
+
+
+def load_generator(
+    name: str, checkpoint: Path | str | None = None, *, device: torch.device | str = "cpu"
+) -> Generator:
+    """Load a generator of the catalogue.
+
+    Args:
+        name: Catalogue name, such as ``sngan.scenes32`` or ``sagan.imagenet128``; or
+            ``analytic.ellipses32``, which needs no weights.
+        checkpoint: Weights file of a published generator; without it, the file is looked for in
+            ``$GSEG_WEIGHTS`` as ``<name>.*``.
+        device: Where to put it.
+
+    Returns:
+        The frozen generator.
+
+    Raises:
+        ValueError: The name is unknown, or a published generator's weights are not there.
+    """
+    if name.startswith("analytic.ellipses") and name.removeprefix("analytic.ellipses").isdigit():
+        made = analytic_generator(int(name.removeprefix("analytic.ellipses")))
+        return made.to(device)
+    if name in {card.name for card in embedded_cards()}:
+        if checkpoint is not None:
+            raise ValueError(
+                f"{name} ships with gseg and takes no checkpoint, got {checkpoint}; for a file of "
+                "your own use gseg.generators.from_checkpoint."
+            )
+        return load_embedded(name, device)
+    for entry in PUBLISHED:
+        if entry.card.name == name:
+            return _load_published(entry, checkpoint, device)
+    raise ValueError(_unknown(name))
+
+
+def weights_folder() -> Path | None:
+    """Give the folder of published weights that ``GSEG_WEIGHTS`` names, if it is set."""
+    folder = os.environ.get("GSEG_WEIGHTS")
+    return Path(folder) if folder else None
+
+
+def find_weights(name: str) -> Path | None:
+    """Find the weights of a published generator: ``<name>.*`` in the folder of weights."""
+    folder = weights_folder()
+    if folder is None:
+        return None
+    found = sorted(path for path in folder.glob(f"{name}.*") if path.suffix != ".part")
+    return found[0] if found else None
+
+
+def _load_published(
+    entry: PublishedGenerator, checkpoint: Path | str | None, device: torch.device | str
+) -> Generator:
+    """Load a public checkpoint and give it its catalogue card."""
+    name = entry.card.name
+    path = Path(checkpoint) if checkpoint is not None else find_weights(name)
+    if path is None:
+        where = f" Published at {entry.card.address}." if entry.card.address else ""
+        raise ValueError(
+            f"{name} needs its weights ({entry.card.weights}).{where} Pass checkpoint=PATH, or put "
+            f"the file into the folder of GSEG_WEIGHTS as {name}.<its suffix>."
+        )
+    generator = from_checkpoint(path, entry.config, device=device)
+    if generator.card.resolution != entry.card.resolution:
+        raise ValueError(
+            f"{path} makes pictures of {generator.card.resolution} px, {name} has "
+            f"{entry.card.resolution}: choose the catalogue name of that resolution."
+        )
+    generator.card = replace(entry.card, code_dim=generator.card.code_dim)
+    return generator
+
+
+def _unknown(name: str) -> str:
+    """Say that a name is unknown, and which one may have been meant."""
+    names = [card.name for card in list_generators()]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f"; did you mean '{near[0]}'?" if near else "."
+    return f"Unknown generator '{name}'{hint} gseg.list_generators() names them all."

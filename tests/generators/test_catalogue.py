@@ -1,0 +1,115 @@
+"""The catalogue: names, cards, and what is said when something is not there."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gseg.generators import embedded, list_generators, load_generator
+from gseg.generators.catalogue import find_weights
+from gseg.generators.resnet import ResNetConfig, ResNetGenerator
+
+NUMBERS = {"latent_dim": 8, "resolution": 16, "channels": [8, 8, 4], "num_classes": 3}
+TABLE_2 = [
+    "acgan.tinyimagenet64",
+    "biggan.tinyimagenet64",
+    "ggan.tinyimagenet64",
+    "sagan.tinyimagenet64",
+    "sngan.tinyimagenet64",
+    "sagan.imagenet128",
+    "sngan.imagenet128",
+    "contragan.imagenet128",
+    "uncondgan.imagenet128",
+    "selfcondgan.imagenet128",
+    "biggan.imagenet128",
+    "bigbigan.imagenet128",
+]
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ResNetGenerator:
+    """A package whose only embedded generator is a small one."""
+    torch.manual_seed(0)
+    network = ResNetGenerator(ResNetConfig(**NUMBERS)).eval()
+    card = {"family": "SNGAN", "paper": "Miyato et al. 2018", "supervision": "class labels"}
+    save_file(
+        {
+            key: value.half() if value.is_floating_point() else value
+            for key, value in network.state_dict().items()
+        },
+        tmp_path / "tiny.scenes16.safetensors",
+        metadata={
+            "architecture": "resnet",
+            "config": json.dumps(NUMBERS),
+            "card": json.dumps(card),
+        },
+    )
+    monkeypatch.setattr(embedded, "_folder", lambda: tmp_path)
+    return network
+
+
+def test_embedded_generator_is_the_network_that_was_saved(shipped: ResNetGenerator) -> None:
+    (card,) = list_generators("embedded")
+    assert (card.name, card.family, card.resolution) == ("tiny.scenes16", "SNGAN", 16)
+    assert (card.latent_dim, card.code_dim, card.num_classes) == (8, 8, 3)
+    assert card.supervision == "class labels"
+    generator = load_generator("tiny.scenes16")
+    z, y = torch.randn(4, 8), torch.tensor([0, 1, 2, 0])
+    with torch.no_grad():
+        pictures = generator(generator.code(z), y)
+        torch.testing.assert_close(pictures, shipped(z, y), atol=0.02, rtol=0)
+    assert pictures.dtype == torch.float32
+
+
+def test_embedded_generator_takes_no_checkpoint(shipped: ResNetGenerator, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="ships with gseg"):
+        load_generator("tiny.scenes16", tmp_path / "other.pth")
+
+
+def test_published_cards_follow_the_table() -> None:
+    cards = list_generators("published")
+    assert [card.name for card in cards[:12]] == TABLE_2
+    names = [card.name for card in list_generators()]
+    assert len(set(names)) == len(names)
+    conditional = {card.name for card in cards[:12] if card.num_classes > 0}
+    assert conditional.isdisjoint(
+        {"ggan.tinyimagenet64", "uncondgan.imagenet128", "bigbigan.imagenet128"}
+    )
+    assert len(conditional) == 9
+    assert all(card.fid_protocol for card in cards if card.published_fid is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("bigan.imagenet128", "biggan.imagenet128"), ("sagan.tinyimagenet", "sagan.tinyimagenet64")],
+)
+def test_unknown_name_is_answered_with_the_nearest(name: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"Unknown generator '{name}'; did you mean '{meant}'"):
+        load_generator(name)
+
+
+def test_unknown_kind() -> None:
+    with pytest.raises(ValueError, match="kind must be"):
+        list_generators("shipped")
+
+
+def test_missing_weights_say_where_they_are_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GSEG_WEIGHTS", raising=False)
+    with pytest.raises(ValueError, match=r"BigBiGAN_x1\.pth.*GSEG_WEIGHTS"):
+        load_generator("bigbigan.imagenet128")
+
+
+def test_weights_are_found_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GSEG_WEIGHTS", str(tmp_path))
+    assert find_weights("sngan.imagenet128") is None
+    (tmp_path / "sngan.imagenet128.part").touch()
+    assert find_weights("sngan.imagenet128") is None
+    (tmp_path / "sngan.imagenet128.pth").write_text("<html>")
+    with pytest.raises(ValueError, match="web page"):
+        load_generator("sngan.imagenet128")
+
+
+def test_analytic_generator_by_name() -> None:
+    assert load_generator("analytic.ellipses16").card.resolution == 16
