@@ -1,0 +1,73 @@
+"""Segmenters without learning, which every trained one should beat.
+
+Both have the form of a segmenter's prediction: pictures (N, 3, H, W) float32 in [-1, 1] ->
+(N, H, W) float32, here 0 or 1.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from gseg.images import luminance
+
+DISC_RADIUS: Final = 0.5
+"""Radius of the centre disc, in halves of the shorter side: on a square, 20 % of the picture."""
+
+_LEVELS: Final = 256
+
+
+def otsu(images: Tensor) -> Tensor:
+    """Split each picture's luminance by Otsu's threshold; the side rarer on the border is object.
+
+    The threshold is the grey level that maximises the variance between the classes (Otsu 1979,
+    Eq. 18) over 256 levels; pixels above it are the bright side. A side that holds exactly half of
+    the border counts as object if it is bright. A picture of one grey level has no foreground.
+
+    Args:
+        images: (N, 3, H, W) floating point in [-1, 1].
+
+    Returns:
+        (N, H, W) float32, 1 is foreground.
+    """
+    grey = luminance(images.float()).clamp(-1, 1).add(1).mul((_LEVELS - 1) / 2).round().long()
+    bright = grey > _otsu_threshold(grey)[:, None, None]
+    share = bright[:, _border(*grey.shape[1:], device=grey.device)].float().mean(1)
+    return (bright ^ (share > 0.5)[:, None, None]).float()
+
+
+def centre_disc(images: Tensor) -> Tensor:
+    """Call the disc in the centre foreground, whatever is in the picture.
+
+    Args:
+        images: (N, 3, H, W); only the shape is used.
+
+    Returns:
+        (N, H, W) float32: 1 within `DISC_RADIUS` times half of the shorter side of the centre.
+    """
+    count, _, height, width = images.shape
+    y = torch.arange(height, device=images.device) - (height - 1) / 2
+    x = torch.arange(width, device=images.device) - (width - 1) / 2
+    radius = DISC_RADIUS * min(height, width) / 2
+    disc = y[:, None] ** 2 + x[None] ** 2 <= radius**2
+    return disc.float().expand(count, -1, -1)
+
+
+def _otsu_threshold(grey: Tensor) -> Tensor:
+    """Give each picture's threshold: (N, H, W) levels -> (N,) level, the last of the dark side."""
+    count = grey.shape[0]
+    offset = torch.arange(count, device=grey.device)[:, None] * _LEVELS
+    bins = (grey.flatten(1) + offset).flatten()
+    share = torch.bincount(bins, minlength=count * _LEVELS).view(count, _LEVELS).double()
+    share /= share.sum(1, keepdim=True)
+    level = torch.arange(_LEVELS, dtype=torch.float64, device=grey.device)
+    dark, moment = share.cumsum(1), (share * level).cumsum(1)
+    spread = dark * (1 - dark)
+    variance = (moment[:, -1:] * dark - moment) ** 2 / spread.clamp(min=1e-12)
+    return variance.argmax(1)
+
+
+def _border(height: int, width: int, *, device: torch.device) -> Tensor:
+    border = torch.ones(height, width, dtype=torch.bool, device=device)
+    border[1:-1, 1:-1] = False
+    return border
