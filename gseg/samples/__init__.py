@@ -1,1 +1,53 @@
-"""Samples: generated pictures with masks, filtered, counted and stored shard by shard."""
+"""Samples: generated pictures with masks, filtered, counted and stored shard by shard.
+
+    config = SampleConfig(mask_kind="lighter", filters=filter_preset("gseg"))
+    samples = draw(generator, direction, config, count=1_000)
+
+`draw` works in one process; other ways of drawing call `draw_shard` for each shard, write it
+with `Shard.save` and read the first N accepted samples with `load_samples`. All ways give the same
+samples.
+"""
+
+from gseg.samples.draw import (
+    SampleConfig,
+    ShiftVectors,
+    draw,
+    draw_shard,
+)
+from gseg.samples.filters import REASONS, FilterConfig, FilterPreset
+from gseg.samples.filters import preset as filter_preset
+from gseg.samples.filters import preset_name as filter_preset_name
+from gseg.samples.masks import MaskKind, MaskRule, make_masks
+from gseg.samples.sets import (
+    AcceptanceError,
+    SampleSet,
+    check_acceptance,
+    first_samples,
+    load_samples,
+    sum_counts,
+)
+from gseg.samples.shards import DamagedShardError, Shard, shard_name
+
+__all__ = [
+    "REASONS",
+    "AcceptanceError",
+    "DamagedShardError",
+    "FilterConfig",
+    "FilterPreset",
+    "MaskKind",
+    "MaskRule",
+    "SampleConfig",
+    "SampleSet",
+    "Shard",
+    "ShiftVectors",
+    "check_acceptance",
+    "draw",
+    "draw_shard",
+    "filter_preset",
+    "filter_preset_name",
+    "first_samples",
+    "load_samples",
+    "make_masks",
+    "shard_name",
+    "sum_counts",
+]

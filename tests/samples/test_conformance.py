@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from gseg.samples.components import agreement, keep_large_components, roundness
-from gseg.samples.filters import judge, preset
+from gseg.samples.filters import preset
 from gseg.samples.histograms import contrastive, count_maxima, histograms
 from gseg.samples.masks import make_masks
+from gseg.samples.verdicts import judge
 
 COPY = Path(__file__).parents[1] / "data" / "samples"
 COMPLETE = Path(__file__).parents[2].parent / "shared" / "conformance" / "filters"

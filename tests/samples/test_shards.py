@@ -1,0 +1,162 @@
+import io
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.samples import (
+    DamagedShardError,
+    SampleConfig,
+    Shard,
+    draw_shard,
+    filter_preset,
+    first_samples,
+    load_samples,
+    shard_name,
+    sum_counts,
+)
+
+CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=2)
+
+
+def make(number=0, num_classes=0, config=CONFIG, resolution=9):
+    generator = analytic_generator(resolution, num_classes=num_classes)
+    vector = known_direction(generator)
+    return draw_shard(generator, SimpleNamespace(lighter=vector, darker=-vector), config, number)
+
+
+def same(first, second):
+    assert first.number == second.number
+    for name in ("indices", "pictures", "masks"):
+        assert torch.equal(getattr(first, name), getattr(second, name))
+    assert (first.labels is None) == (second.labels is None)
+    if first.labels is not None:
+        assert torch.equal(first.labels, second.labels)
+    assert first.statistics.keys() == second.statistics.keys()
+    for name, values in first.statistics.items():
+        assert values.dtype == second.statistics[name].dtype
+        assert torch.equal(values, second.statistics[name])
+    assert dict(first.counts) == dict(second.counts)
+    assert list(first.counts) == list(second.counts)
+    assert dict(first.provenance) == dict(second.provenance)
+
+
+@pytest.mark.parametrize("num_classes", [0, 3])
+def test_a_file_gives_back_the_shard(tmp_path, num_classes):
+    shard = make(2, num_classes)
+    assert len(shard) > 0
+    shard.save(tmp_path / "deep" / shard_name(2))
+    same(Shard.load(tmp_path / "deep" / shard_name(2)), shard)
+
+
+def test_a_shard_without_samples_is_a_shard(tmp_path):
+    shard = make(config=replace(CONFIG, filters=replace(CONFIG.filters, max_share=0.0)))
+    assert len(shard) == 0
+    shard.save(tmp_path / "empty.parquet")
+    loaded = Shard.load(tmp_path / "empty.parquet")
+    same(loaded, shard)
+    assert loaded.pictures.shape == (0, 3, 9, 9)
+
+
+def test_equal_shards_are_equal_files(tmp_path):
+    for name in ("a", "b"):
+        make().save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_pandas_users_see_a_picture_and_its_mask(tmp_path):
+    shard = make(resolution=32)
+    shard.save(tmp_path / "shard-000000.parquet")
+    row = pd.read_parquet(tmp_path / "shard-000000.parquet").iloc[0]
+    picture = Image.fromarray(np.frombuffer(row.picture, "uint8").reshape(32, 32, 3))
+    mask = np.unpackbits(np.frombuffer(row["mask"], "uint8"))[: 32 * 32].reshape(32, 32)
+    np.testing.assert_array_equal(np.asarray(picture).transpose(2, 0, 1), shard.pictures[0].numpy())
+    np.testing.assert_array_equal(mask.astype(bool), shard.masks[0].numpy())
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / shard_name(0)
+    make().save(path)
+    before = path.read_bytes()
+
+    def fail(table, where, **options):
+        where.write_bytes(b"half of it")
+        raise OSError("the plug was pulled")
+
+    monkeypatch.setattr(pq, "write_table", fail)
+    with pytest.raises(OSError, match="plug"):
+        make().save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_damaged_files_are_named(tmp_path):
+    path = tmp_path / shard_name(0)
+    make().save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DamagedShardError, match=r"shard-000000\.parquet is no whole shard"):
+        Shard.load(path)
+    pd.DataFrame({"index": [1]}).to_parquet(path)
+    with pytest.raises(DamagedShardError, match="no whole shard"):
+        Shard.load(path)
+    with pytest.raises(FileNotFoundError):
+        Shard.load(tmp_path / "absent.parquet")
+
+
+def test_the_number_of_rows_is_verified(tmp_path):
+    path = tmp_path / shard_name(0)
+    shard = make()
+    shard.save(path)
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(DamagedShardError, match=f"{len(shard) - 1} rows, expected {len(shard)}"):
+        Shard.load(path)
+
+
+def test_first_samples_stop_reading_when_there_are_enough(tmp_path):
+    shards = [make(number) for number in range(3)]
+    for shard in shards[:2]:
+        shard.save(tmp_path / shard_name(shard.number))
+    paths = [tmp_path / shard_name(number) for number in range(100)]
+    count = len(shards[0]) + 1
+    samples = load_samples(paths, count)
+    assert len(samples) == count
+    assert torch.equal(samples.pictures[:-1], shards[0].pictures)
+    assert torch.equal(samples.pictures[-1], shards[1].pictures[0])
+    assert samples.counts == sum_counts(shard.counts for shard in shards[:2])
+    assert samples.counts["candidates"] == 32
+
+
+def test_shards_must_be_in_order_and_belong_together():
+    first, second = make(0), make(1)
+    with pytest.raises(ValueError, match="Expected shard 0 next, got shard 1"):
+        first_samples([second], 1)
+    with pytest.raises(ValueError, match="Expected shard 1 next, got shard 0"):
+        first_samples([first, first], len(first) + 1)
+    other = make(1, config=replace(CONFIG, filters=filter_preset("none")))
+    with pytest.raises(ValueError, match="drawn with other settings than shard 0"):
+        first_samples([first, other], len(first) + 1)
+
+
+def test_too_few_samples_are_an_error():
+    shard = make()
+    with pytest.raises(ValueError, match=f"1 shards hold {len(shard)} accepted samples"):
+        first_samples([shard], len(shard) + 1)
+
+
+def test_pictures_stand_in_the_file_as_documented(tmp_path):
+    shard = make(num_classes=3)
+    buffer = io.BytesIO()
+    make(num_classes=3).save(tmp_path / "x.parquet")
+    buffer.write((tmp_path / "x.parquet").read_bytes())
+    table = pq.read_table(buffer)
+    assert table.column_names[:4] == ["index", "label", "picture", "mask"]
+    assert table["label"].to_pylist() == shard.labels.tolist()
+    assert len(table["picture"][0].as_py()) == 9 * 9 * 3
+    assert len(table["mask"][0].as_py()) == 11  # 81 bits
