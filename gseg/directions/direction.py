@@ -1,0 +1,149 @@
+"""A found direction: two unit vectors, where they come from, and the curves of their search."""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as dump_tensors
+from torch import Tensor
+
+from gseg.generators.contract import Generator
+
+_VECTORS: Final = "direction.safetensors"
+_PROVENANCE: Final = "direction.json"
+_LOSSES: Final = "losses.parquet"
+_UNIT_TOLERANCE: Final = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Direction:
+    """Directions v_l and v_d of Melas-Kyriazi et al. 2022, section 3.1.1.
+
+    Attributes:
+        lighter: (D,) float32, unit norm; along it the foreground gets lighter.
+        darker: (D,) float32, unit norm; along it the foreground gets darker.
+        provenance: What made it, as JSON values: generator, config, final losses.
+        losses: Curves of the search, name to (steps,) float32.
+    """
+
+    lighter: Tensor
+    darker: Tensor
+    provenance: dict[str, Any] = field(default_factory=dict)
+    losses: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.lighter.ndim != 1 or self.lighter.shape != self.darker.shape:
+            raise ValueError(
+                "A direction needs two vectors of one length, got lighter "
+                f"{tuple(self.lighter.shape)} and darker {tuple(self.darker.shape)}."
+            )
+        for name in ("lighter", "darker"):
+            norm = float(getattr(self, name).norm())
+            if not abs(norm - 1) <= _UNIT_TOLERANCE:
+                raise ValueError(
+                    f"The {name} vector has norm {norm:.4g}, expected 1: divide it by its norm; "
+                    "the length of a shift is epsilon."
+                )
+
+    @property
+    def dim(self) -> int:
+        """Width D of the code space that the vectors live in."""
+        return self.lighter.shape[0]
+
+    @property
+    def cosine(self) -> float:
+        """Inner product v_l · v_d, about -1 for a generator that acts linearly (Table 9)."""
+        return float(self.lighter @ self.darker)
+
+    def check(self, generator: Generator) -> None:
+        """Make sure that the vectors fit a generator.
+
+        Args:
+            generator: The one to be shifted.
+
+        Raises:
+            ValueError: Its codes have another width.
+        """
+        card = generator.card
+        if self.dim != card.code_dim:
+            found_on = self.provenance.get("generator", "an unnamed generator")
+            raise ValueError(
+                f"This direction has {self.dim} coordinates and was found on {found_on}; "
+                f"{card.name} takes codes of {card.code_dim}. Search a direction for {card.name}."
+            )
+
+    def save(self, folder: str | Path) -> None:
+        """Write the three files of a direction; each one appears whole or not at all.
+
+        Args:
+            folder: Made if missing; gets ``direction.safetensors``, ``direction.json`` and
+                ``losses.parquet``.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / _VECTORS, dump_tensors({k: _stored(v) for k, v in self._vectors.items()}))
+        columns = {name: _stored(curve).numpy() for name, curve in self.losses.items()}
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(columns), sink)
+        _write(folder / _LOSSES, sink.getvalue().to_pybytes())
+        text = json.dumps(self.provenance, indent=2, sort_keys=True, allow_nan=False)
+        _write(folder / _PROVENANCE, text.encode())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Direction":
+        """Read what `save` wrote.
+
+        Args:
+            folder: Where the three files are.
+
+        Returns:
+            The direction, on the CPU.
+
+        Raises:
+            ValueError: A file is missing or damaged; the message names it.
+        """
+        folder = Path(folder)
+        path = folder / _VECTORS
+        try:
+            vectors = load_tensors(path.read_bytes())
+            path = folder / _PROVENANCE
+            provenance = json.loads(path.read_text())
+            path = folder / _LOSSES
+            table = pq.read_table(pa.BufferReader(path.read_bytes()))
+        except (OSError, SafetensorError, json.JSONDecodeError, pa.ArrowException) as error:
+            raise ValueError(f"Cannot read direction file {path}: {error}") from error
+        if set(vectors) != {"lighter", "darker"}:
+            raise ValueError(
+                f"{folder / _VECTORS} holds {sorted(vectors)}, expected 'darker' and 'lighter'."
+            )
+        losses = {
+            name: torch.from_numpy(table[name].to_numpy().copy()) for name in table.column_names
+        }
+        return cls(**vectors, provenance=provenance, losses=losses)
+
+    @property
+    def _vectors(self) -> dict[str, Tensor]:
+        return {"lighter": self.lighter, "darker": self.darker}
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", torch.float32).contiguous()
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
