@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from gseg.segmenters.unet import UNet, load_strictly
+from gseg.segmenters.unet import UNet
+from gseg.segmenters.weights import blank_unet, load_strictly
 
 _PREFIXES: Final = ("module.", "net.", "module.")
 """Of data-parallel replicas and of the Lightning module's attribute, outermost first."""
@@ -51,7 +52,7 @@ def load_public_unet(path: str | Path) -> UNet:
             f"'outc.conv.weight', got {sorted(state)[:4]}."
         )
     depth = sum(key.startswith("down") and key.endswith(".1.double_conv.0.weight") for key in state)
-    network = UNet(first.shape[1], last.shape[0], width=first.shape[0], depth=max(depth, 1))
+    network = blank_unet(first.shape[1], last.shape[0], width=first.shape[0], depth=max(depth, 1))
     load_strictly(network, state, source=str(path))
     return network.eval()
 

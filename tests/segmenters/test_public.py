@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from gseg.segmenters.public import load_public_unet
-from gseg.segmenters.unet import UNet, initialise
+from gseg.segmenters.unet import UNet
+from gseg.segmenters.weights import initialise
 
 
 @pytest.fixture

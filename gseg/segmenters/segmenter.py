@@ -1,0 +1,201 @@
+"""A trained segmenter: pictures in, probability of the foreground out; one file on disk."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gseg.artifacts import replacing
+from gseg.segmenters.public import load_public_unet
+from gseg.segmenters.unet import UNet
+from gseg.segmenters.weights import blank_unet, load_strictly
+
+_KEY: Final = "gseg.segmenter"
+_PUBLIC_SUFFIXES: Final = (".ckpt", ".pth", ".pt")
+_PIXELS_AT_ONCE: Final = 2**18
+"""Bounds the memory of a prediction: 256 pictures of 32 pixels, 16 of 128."""
+
+
+class Predictor(Protocol):
+    """What gives each pixel a probability: a `Segmenter` or an `Ensemble`."""
+
+    @property
+    def resolution(self) -> int | None:
+        """Side of the pictures that it was trained on, if known."""
+        ...
+
+    @property
+    def smallest_side(self) -> int:
+        """Least height and width of a picture."""
+        ...
+
+    def probability(self, images: Tensor) -> Tensor:
+        """See `Segmenter.probability`."""
+        ...
+
+
+class Segmenter:
+    """A frozen U-Net and where it comes from.
+
+    Args:
+        network: Two logits, background and foreground; put into evaluation mode and frozen.
+        provenance: JSON values: the training's settings (``training``), number of pairs
+            (``pairs``), side of the pictures (``resolution``), what the caller adds.
+
+    Raises:
+        ValueError: The network has another number of logits.
+    """
+
+    def __init__(self, network: UNet, provenance: Mapping[str, Any] | None = None) -> None:
+        if network.out_channels != 2:
+            raise ValueError(
+                f"A segmenter has two logits, background and foreground; this network has "
+                f"{network.out_channels}."
+            )
+        # One memory layout, so that a loaded segmenter gives the bits of the one that was saved.
+        self.network = network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.provenance: dict[str, Any] = json.loads(json.dumps(dict(provenance or {})))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    @property
+    def resolution(self) -> int | None:
+        """Side of the pictures that it was trained on, if known."""
+        side = self.provenance.get("resolution")
+        return int(side) if side is not None else None
+
+    @property
+    def smallest_side(self) -> int:
+        """Least height and width of a picture."""
+        return int(2**self.network.depth)
+
+    def to(self, device: str | torch.device) -> "Segmenter":
+        """Move the weights.
+
+        Args:
+            device: Where to.
+
+        Returns:
+            The segmenter itself.
+        """
+        self.network.to(device)
+        return self
+
+    def probability(self, images: Tensor) -> Tensor:
+        """Say how probably each pixel is foreground.
+
+        Args:
+            images: (N, 3, H, W) floating point in [-1, 1], on any device; N may be 0.
+
+        Returns:
+            (N, H, W) float32 in [0, 1], on the device of the pictures.
+
+        Raises:
+            ValueError: The shape of the pictures does not fit.
+        """
+        if images.ndim != 4 or not images.is_floating_point():
+            raise ValueError(
+                f"Pictures must be (N, 3, H, W) floating point in [-1, 1], got "
+                f"{tuple(images.shape)} {images.dtype}."
+            )
+        count = max(1, _PIXELS_AT_ONCE // max(1, images.shape[2] * images.shape[3]))
+        parts = [self._predict(images[k : k + count]) for k in range(0, len(images), count)]
+        if not parts:
+            return torch.zeros(0, *images.shape[2:], device=images.device)
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def _predict(self, images: Tensor) -> Tensor:
+        inputs = images.to(self.device, torch.float32, memory_format=torch.channels_last)
+        logits = self.network(inputs)
+        # The softmax of two logits is the logistic function of their difference.
+        return torch.sigmoid(logits[:, 1] - logits[:, 0]).to(images.device)
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file that holds weights, shape and provenance.
+
+        Args:
+            path: The file; an older one is replaced when the new one is complete.
+
+        Raises:
+            ValueError: The disk is full.
+        """
+        network = self.network
+        facts = {"width": network.width, "depth": network.depth, "provenance": self.provenance}
+        tensors = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
+        with replacing(Path(path)) as part:
+            save_file(tensors, part, metadata={_KEY: json.dumps(facts, sort_keys=True)})
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str | torch.device = "cpu") -> "Segmenter":
+        """Read what `save` wrote, or a checkpoint of the papers' programs.
+
+        Args:
+            path: A ``.safetensors`` file, or a public ``.ckpt`` or ``.pth``.
+            device: Where to put the weights.
+
+        Raises:
+            ValueError: The file is no segmenter, or a tensor is missing, extra or mis-shaped.
+        """
+        if Path(path).suffix in _PUBLIC_SUFFIXES:
+            return cls(load_public_unet(path), {"source": Path(path).name}).to(device)
+        tensors, facts = _read(Path(path))
+        network = blank_unet(width=facts["width"], depth=facts["depth"])
+        load_strictly(network, tensors, source=str(path))
+        return cls(network, facts["provenance"]).to(device)
+
+
+class Ensemble:
+    """Several segmenters as one: the mean of their probabilities.
+
+    Melas-Kyriazi et al. 2022, Table 6: one network of the lighter and one of the darker direction.
+
+    Args:
+        segmenters: At least one.
+
+    Raises:
+        ValueError: There is none.
+    """
+
+    def __init__(self, segmenters: Sequence[Predictor]) -> None:
+        if not segmenters:
+            raise ValueError("An ensemble needs at least one segmenter, got none.")
+        self.segmenters = tuple(segmenters)
+
+    @property
+    def resolution(self) -> int | None:
+        """Side of the pictures that all were trained on, if known and the same."""
+        sides = {segmenter.resolution for segmenter in self.segmenters}
+        return sides.pop() if len(sides) == 1 else None
+
+    @property
+    def smallest_side(self) -> int:
+        """Least height and width of a picture."""
+        return max(segmenter.smallest_side for segmenter in self.segmenters)
+
+    def probability(self, images: Tensor) -> Tensor:
+        """See `Segmenter.probability`."""
+        return torch.stack([each.probability(images) for each in self.segmenters]).mean(0)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    advice = "expected a .safetensors file that Segmenter.save wrote, or a public .ckpt or .pth"
+    if not path.is_file():
+        raise ValueError(f"There is no segmenter at {path}; {advice}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"Cannot read segmenter {path} ({error}); {advice}.") from error
+    if _KEY not in metadata:
+        raise ValueError(f"{path} is no segmenter; {advice}.")
+    return tensors, json.loads(metadata[_KEY])

@@ -1,0 +1,256 @@
+"""Training: it learns, and nothing but config and pairs decides its bits."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gseg.randomness import derive_seed, training_order
+from gseg.segmenters.fit import FitConfig, FitResult, Run, fit, fit_source
+from gseg.segmenters.source import InMemoryPairs
+
+SMALL = FitConfig(
+    steps=12, batch=6, learning_rate=3e-3, decay_at=8, width=4, depth=2, validate_every=5
+)
+
+
+def discs(count: int, side: int = 16, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Discs on a background of another hue, not of another brightness on the whole."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side]
+    cy, cx = rng.uniform(0.3 * side, 0.7 * side, (2, count, 1, 1))
+    radius = rng.uniform(0.15 * side, 0.3 * side, (count, 1, 1))
+    masks = (y - cy) ** 2 + (x - cx) ** 2 < radius**2
+    colours = rng.uniform(0, 120, (count, 3, 1, 1)) + np.array([120, 0, 0]).reshape(3, 1, 1)
+    ground = rng.uniform(0, 120, (count, 3, 1, 1)) + np.array([0, 0, 120]).reshape(3, 1, 1)
+    pictures = np.where(masks[:, None], colours, ground) + rng.normal(0, 5, (count, 3, side, side))
+    return (
+        torch.from_numpy(pictures.clip(0, 255).astype(np.uint8)),
+        torch.from_numpy(masks),
+    )
+
+
+@pytest.fixture(scope="module")
+def pairs() -> tuple[Tensor, Tensor]:
+    return discs(20)
+
+
+def same(first: FitResult, second: FitResult) -> bool:
+    one, other = first.segmenter.network.state_dict(), second.segmenter.network.state_dict()
+    return all(torch.equal(one[key], other[key]) for key in one) and torch.equal(
+        first.losses, second.losses
+    )
+
+
+def test_it_learns_discs_that_it_has_not_seen():
+    config = replace(SMALL, steps=50, decay_at=35, batch=12, width=8, learning_rate=1e-2)
+    result = fit(*discs(64), config, validation=discs(32, seed=1))
+    assert result.validation_iou > 0.9
+    assert result.losses.shape == (50,)
+    assert result.losses[-5:].mean() < 0.3 * result.losses[:5].mean()
+    pictures, masks = discs(8, seed=2)
+    found = result.segmenter.probability(pictures.float() / 127.5 - 1) > 0.5
+    assert (found == masks).float().mean() > 0.97
+
+
+def test_held_out_pairs_are_measured_at_the_stated_steps_and_change_nothing(pairs):
+    watched = fit(*pairs, SMALL, validation=discs(7, seed=1))
+    assert [step for step, _ in watched.validation] == [5, 10, 12]
+    assert watched.validation_iou == watched.validation[-1][1]
+    plain = fit(*pairs, SMALL)
+    assert plain.validation == ()
+    assert plain.validation_iou is None
+    assert same(watched, plain)
+    at_end = fit(*pairs, replace(SMALL, validate_every=0), validation=discs(7, seed=1))
+    assert at_end.validation == watched.validation[-1:]
+
+
+def test_held_out_iou_is_the_mean_over_pictures(pairs):
+    pictures, masks = discs(5, seed=3)
+    result = fit(*pairs, SMALL, validation=(pictures, masks))
+    found = result.segmenter.probability(pictures.float() / 127.5 - 1) > 0.5
+    by_hand = [
+        (f & m).sum().item() / (f | m).sum().item() for f, m in zip(found, masks, strict=True)
+    ]
+    assert result.validation_iou == pytest.approx(np.mean(by_hand))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_same_seed_gives_the_same_bits_whatever_the_global_state(pairs, precision):
+    config = replace(SMALL, precision=precision)
+    torch.manual_seed(0)
+    first = fit(*pairs, config)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    second = fit(*pairs, config)
+    assert torch.equal(before, torch.get_rng_state())
+    assert same(first, second)
+    assert not same(first, fit(*pairs, replace(config, seed=1)))
+
+
+def test_the_threads_of_the_caller_are_given_back(pairs):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        within = []
+        fit(*pairs, SMALL, progress=lambda *_: within.append(torch.get_num_threads()))
+        assert set(within) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("killed_after", [[7], [2, 4, 11]])
+def test_a_resumed_training_ends_with_the_same_bits(pairs, tmp_path, precision, killed_after):
+    config = replace(SMALL, precision=precision)
+    held_out = discs(7, seed=1)
+    whole = fit(*pairs, config, validation=held_out)
+    file = tmp_path / "training.safetensors"
+    seen: list[int] = []
+    for last in killed_after:
+
+        def kill(step: int, total: int, last: int = last) -> None:
+            seen.append(step)
+            if step == last:
+                raise KilledError
+
+        with pytest.raises(KilledError):
+            fit_source(
+                InMemoryPairs(*pairs),
+                config,
+                validation=held_out,
+                run=Run(checkpoint=file, checkpoint_every=3, progress=kill),
+            )
+    resumed = fit(*pairs, config, validation=held_out, checkpoint=file)
+    assert same(whole, resumed)
+    assert whole.validation == resumed.validation
+    assert seen.count(1) == (1 if killed_after == [7] else 2)  # killed at 2: nothing was kept
+    again = fit(*pairs, config, validation=held_out, checkpoint=file, progress=kill)
+    assert same(whole, again)
+    assert again.validation == whole.validation
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_checkpoint_of_another_training_is_refused(pairs, tmp_path):
+    file = tmp_path / "training.safetensors"
+    fit(*pairs, SMALL, checkpoint=file)
+    with pytest.raises(ValueError, match="belongs to another training"):
+        fit(*pairs, replace(SMALL, seed=1), checkpoint=file)
+    with pytest.raises(ValueError, match="belongs to another training"):
+        fit(*discs(21), SMALL, checkpoint=file)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"Cannot read training checkpoint .*training"):
+        fit(*pairs, SMALL, checkpoint=file)
+
+
+class Elsewhere:
+    """Delivers each pair from its own record, and notes what was asked for."""
+
+    def __init__(self, pictures: Tensor, masks: Tensor) -> None:
+        self.records = {k: (pictures[k].clone(), masks[k].clone()) for k in range(len(masks))}
+        self.asked: list[list[int]] = []
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        return tuple(self.records[0][1].shape)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def batch(self, indices):
+        self.asked.append(indices.tolist())
+        fetched = {k: self.records[k] for k in sorted(indices.tolist())}
+        return tuple(torch.stack([fetched[k][part] for k in indices.tolist()]) for part in (0, 1))
+
+
+def test_who_delivers_the_pairs_changes_nothing(pairs):
+    elsewhere = Elsewhere(*pairs)
+    assert same(fit(*pairs, SMALL), fit_source(elsewhere, SMALL))
+    seed = derive_seed(SMALL.seed, "order")
+    assert elsewhere.asked == [
+        training_order(seed, step, SMALL.batch, 20).tolist() for step in range(SMALL.steps)
+    ]
+
+
+class Frozen(nn.Module):
+    """Calls a network without batch statistics, so that parts of a batch can be compared."""
+
+    def __init__(self, network: nn.Module, gradients: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.network = network
+        for name, parameter in network.named_parameters():
+            parameter.register_hook(lambda g, name=name: gradients.update({name: g.clone()}))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.eval()(images)
+
+
+def test_replicas_share_each_step_and_their_mean_gradient_is_that_of_the_whole(pairs):
+    config = replace(SMALL, steps=1, batch=5)
+
+    def gradients(config: FitConfig, rank: int) -> tuple[dict[str, Tensor], list[int]]:
+        seen: dict[str, Tensor] = {}
+        source = Elsewhere(*pairs)
+        run = Run(rank=rank, wrap=lambda network: Frozen(network, seen))
+        fit_source(source, config, run=run)
+        return seen, source.asked[0]
+
+    whole, order = gradients(config, 0)
+    shares = [gradients(replace(config, replicas=2), rank) for rank in (0, 1)]
+    assert [asked for _, asked in shares] == [order[0::2], order[1::2]]
+    for name, gradient in whole.items():
+        mean = (shares[0][0][name] + shares[1][0][name]) / 2
+        assert torch.allclose(mean, gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_a_replicated_network_is_kept_under_its_own_names(pairs, tmp_path):
+    store = f"file://{tmp_path}/rendezvous"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        run = Run(wrap=nn.parallel.DistributedDataParallel)
+        replicated = fit_source(InMemoryPairs(*pairs), SMALL, run=run)
+    finally:
+        torch.distributed.destroy_process_group()
+    plain = fit(*pairs, SMALL)
+    assert torch.allclose(plain.losses, replicated.losses, atol=1e-4)
+    assert list(plain.segmenter.network.state_dict()) == list(
+        replicated.segmenter.network.state_dict()
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "run", "message"),
+    [
+        ({"depth": 5}, Run(), "depth 5 needs pictures of at least 32 x 32 pixels, got 16 x 16"),
+        ({"depth": 4, "batch": 1}, Run(), "a batch of 1 over 1 replicas is too small"),
+        ({}, Run(rank=1), r"rank must be in \[0, 1\)"),
+        ({"replicas": 2}, Run(), "2 replicas need `wrap`"),
+    ],
+)
+def test_what_cannot_work_is_said_before_the_first_step(pairs, change, run, message):
+    with pytest.raises(ValueError, match=message):
+        fit_source(InMemoryPairs(*pairs), replace(SMALL, **change), run=run)
+
+
+def test_wrong_pairs_are_explained(pairs):
+    pictures, masks = pairs
+    with pytest.raises(ValueError, match=r"Pictures must be \(N, 3, H, W\) uint8"):
+        fit(pictures.float(), masks, SMALL)
+    with pytest.raises(ValueError, match=r"Masks must be \(20, 16, 16\) bool"):
+        fit(pictures, masks[:19], SMALL)
+    with pytest.raises(ValueError, match="no pairs"):
+        fit(pictures[:0], masks[:0], SMALL)
+    with pytest.raises(ValueError, match="checkpoint_every must be at least 1"):
+        Run(checkpoint_every=0)
+
+
+def test_a_training_that_diverges_is_an_error(pairs):
+    with pytest.raises(ValueError, match="diverged: its loss is nan"):
+        fit(*pairs, replace(SMALL, learning_rate=1e38))
