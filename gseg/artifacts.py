@@ -3,9 +3,8 @@
 ``<root>/<stage>/<digest>/`` is complete when its ``manifest.json`` exists, and the manifest is
 written last, by rename. The digest covers the stage's config, the digests of its parents and the
 version of the stage's code; it leaves out where the stage ran and how long it took. Whoever finds
-a finished piece uses it. Two processes never make the same piece at the same time: a lease, a
-file created exclusively and kept fresh by a heartbeat, says who is at it. Should a lease be lost
-all the same, nothing breaks: files are replaced atomically by equal files.
+a finished piece uses it, and a lease (see `gseg.leases`) keeps two processes from making the same
+piece at the same time.
 """
 
 import dataclasses
@@ -14,10 +13,8 @@ import hashlib
 import importlib.metadata
 import json
 import logging
-import os
 import platform
 import shutil
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,17 +24,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from gseg.leases import lease
+
 _log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS: Final = 5.0
-EXPIRY_SECONDS: Final = 60.0
-"""A lease without a heartbeat for this long belongs to nobody any more."""
-_POLL_SECONDS: Final = 0.2
 _VERSIONED: Final = ("gseg", "torch", "numpy", "ray")
 
 
 class StorageError(ValueError):
     """The storage cannot be used; the message says where and why, in one line."""
+
+
+class NotMadeError(Exception):
+    """An artifact is not complete, and the store may only be read."""
 
 
 def digest(*parts: object) -> str:
@@ -113,9 +112,11 @@ class Store:
 
     Attributes:
         root: The folder; on several machines a shared file system.
+        read_only: Nothing may be made; what is missing raises `NotMadeError`.
     """
 
     root: Path
+    read_only: bool = False
 
     def check(self) -> None:
         """Make sure that the storage can be written.
@@ -180,11 +181,16 @@ class Store:
 
         Returns:
             The finished artifact.
+
+        Raises:
+            NotMadeError: It is not complete and the store is read-only.
         """
         name = digest(stage, version, config, list(parents))
         found = self.find(stage, name)
         if found is not None:
             return found
+        if self.read_only:
+            raise NotMadeError(f"{stage} {name}")
         folder = self.folder(stage, name)
         with lease(folder, unless=lambda: self.find(stage, name) is not None) as held:
             found = self.find(stage, name)
@@ -249,44 +255,6 @@ def replacing(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-@contextmanager
-def lease(
-    folder: Path, *, unless: Callable[[], bool] | None = None, poll: float = _POLL_SECONDS
-) -> Iterator[bool]:
-    """Hold a folder for oneself, waiting until whoever holds it has finished or died.
-
-    Args:
-        folder: Created if needed.
-        unless: Asked again and again while waiting: whether the folder's holder has already
-            left what one waits for.
-        poll: Seconds between two looks while waiting.
-
-    Yields:
-        Whether the lease is held: False if `unless` came true first.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "lease.json"
-    token = json.dumps({"id": uuid.uuid4().hex, "process": _process_identity()})
-    while not _create(path, token):
-        if unless is not None and unless():
-            yield False
-            return
-        if _is_abandoned(path):
-            _evict(path)
-        else:
-            time.sleep(poll)
-    stop = threading.Event()
-    heart = threading.Thread(target=_beat, args=(path, stop), daemon=True)
-    heart.start()
-    try:
-        yield True
-    finally:
-        stop.set()
-        heart.join()
-        if _read(path) == token:
-            path.unlink(missing_ok=True)
-
-
 @cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide what comes out."""
@@ -297,107 +265,3 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _create(path: Path, token: str) -> bool:
-    """Create the lease with its content in one step; False if there is one."""
-    part = path.with_name(f".lease.{uuid.uuid4().hex}")
-    part.write_text(token)
-    try:
-        os.link(part, path)  # unlike rename, fails when the name is taken
-    except FileExistsError:
-        return False
-    finally:
-        part.unlink()
-    return True
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return None
-
-
-def _is_abandoned(path: Path) -> bool:
-    token = _read(path)
-    if token is None:
-        return False
-    try:
-        process = json.loads(token)["process"]
-        silent = time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return False
-    if silent > EXPIRY_SECONDS:
-        return True
-    mine = _process_identity()
-    if process["host"] != mine["host"]:
-        return False
-    return bool(_started(process["pid"]) != process["started"])
-
-
-def _evict(path: Path) -> None:
-    """Remove an abandoned lease; of several that try, one succeeds."""
-    aside = path.with_name(f".lease.{uuid.uuid4().hex}")
-    stale = _read(path)
-    try:
-        path.rename(aside)
-    except FileNotFoundError:
-        return
-    if _read(aside) != stale:  # somebody else was faster and holds it now: give it back
-        _give_back(aside, path)
-    aside.unlink(missing_ok=True)
-    _log.info("Took over the lease of a process that ended: %s", path.parent)
-
-
-def _give_back(aside: Path, path: Path) -> None:
-    """Put a lease back unless a third process has created one in between."""
-    try:
-        os.link(aside, path)
-    except FileExistsError:
-        _log.warning("Two processes may work on %s; both write the same files.", path.parent)
-
-
-def _beat(path: Path, stop: threading.Event) -> None:
-    while not stop.wait(HEARTBEAT_SECONDS):
-        try:
-            os.utime(path)
-        except FileNotFoundError:
-            _log.warning("The lease %s was taken away while in use.", path)
-            return
-
-
-@cache
-def _host() -> str:
-    """Name a set of processes that can see each other: machine, boot and process namespace."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        namespace = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        boot = namespace = ""
-    return f"{platform.node()}/{boot}/{namespace}"
-
-
-def _process_identity() -> dict[str, Any]:
-    pid = os.getpid()
-    return {"host": _host(), "pid": pid, "started": _started(pid)}
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot; None if it is gone (or a zombie)."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return "unknown" if not Path("/proc/self").exists() and _is_alive(pid) else None
-    fields = status.rpartition(")")[2].split()
-    return None if fields[0] in ("Z", "X") else fields[19]
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

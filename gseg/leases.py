@@ -1,0 +1,169 @@
+"""Leases: at most one process works in a folder, and a dead one does not block it.
+
+A lease is a file that is created exclusively, says who holds it, and is kept fresh by a heartbeat.
+It ends when its holder releases it, when its holder's process is gone (seen at once on the same
+machine) or when the heartbeat has been silent for long (on another machine). Should a lease be
+lost all the same, nothing breaks: files are replaced atomically by equal files.
+"""
+
+import json
+import logging
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+_log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS: Final = 5.0
+EXPIRY_SECONDS: Final = 60.0
+"""A lease without a heartbeat for this long belongs to nobody any more."""
+_POLL_SECONDS: Final = 0.2
+
+
+@contextmanager
+def lease(
+    folder: Path, *, unless: Callable[[], bool] | None = None, poll: float = _POLL_SECONDS
+) -> Iterator[bool]:
+    """Hold a folder for oneself, waiting until whoever holds it has finished or died.
+
+    Args:
+        folder: Created if needed.
+        unless: Asked again and again while waiting: whether the folder's holder has already
+            left what one waits for.
+        poll: Seconds between two looks while waiting.
+
+    Yields:
+        Whether the lease is held: False if `unless` came true first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "lease.json"
+    token = json.dumps({"id": uuid.uuid4().hex, "process": _process_identity()})
+    while not _create(path, token):
+        if unless is not None and unless():
+            yield False
+            return
+        if _is_abandoned(path):
+            _evict(path)
+        else:
+            time.sleep(poll)
+    stop = threading.Event()
+    heart = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    heart.start()
+    try:
+        yield True
+    finally:
+        stop.set()
+        heart.join()
+        if _read(path) == token:
+            path.unlink(missing_ok=True)
+
+
+def _create(path: Path, token: str) -> bool:
+    """Create the lease with its content in one step; False if there is one."""
+    part = path.with_name(f".lease.{uuid.uuid4().hex}")
+    part.write_text(token)
+    try:
+        os.link(part, path)  # unlike rename, fails when the name is taken
+    except FileExistsError:
+        return False
+    finally:
+        part.unlink()
+    return True
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _is_abandoned(path: Path) -> bool:
+    token = _read(path)
+    if token is None:
+        return False
+    try:
+        process = json.loads(token)["process"]
+        silent = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    if silent > EXPIRY_SECONDS:
+        return True
+    mine = _process_identity()
+    if process["host"] != mine["host"]:
+        return False
+    return bool(_started(process["pid"]) != process["started"])
+
+
+def _evict(path: Path) -> None:
+    """Remove an abandoned lease; of several that try, one succeeds."""
+    aside = path.with_name(f".lease.{uuid.uuid4().hex}")
+    stale = _read(path)
+    try:
+        path.rename(aside)
+    except FileNotFoundError:
+        return
+    if _read(aside) != stale:  # somebody else was faster and holds it now: give it back
+        _give_back(aside, path)
+    aside.unlink(missing_ok=True)
+    _log.info("Took over the lease of a process that ended: %s", path.parent)
+
+
+def _give_back(aside: Path, path: Path) -> None:
+    """Put a lease back unless a third process has created one in between."""
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        _log.warning("Two processes may work on %s; both write the same files.", path.parent)
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_SECONDS):
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            _log.warning("The lease %s was taken away while in use.", path)
+            return
+
+
+@cache
+def _host() -> str:
+    """Name a set of processes that can see each other: machine, boot and process namespace."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        boot = namespace = ""
+    return f"{platform.node()}/{boot}/{namespace}"
+
+
+def _process_identity() -> dict[str, Any]:
+    pid = os.getpid()
+    return {"host": _host(), "pid": pid, "started": _started(pid)}
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in clock ticks since boot; None if it is gone (or a zombie)."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "unknown" if not Path("/proc/self").exists() and _is_alive(pid) else None
+    fields = status.rpartition(")")[2].split()
+    return None if fields[0] in ("Z", "X") else fields[19]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
