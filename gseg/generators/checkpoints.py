@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gseg.generators.big_resnet import BigResNetConfig, BigResNetGenerator
 from gseg.generators.bigbigan import bigbigan_config, bigbigan_key_map
+from gseg.generators.biggan_deep import load_biggan_deep
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.key_map import KeyMap, apply_key_map
 from gseg.generators.reading import read_tensors
@@ -17,6 +18,7 @@ from gseg.generators.resnet import ResNetConfig, ResNetGenerator
 from gseg.generators.self_conditioned import SelfConditionedConfig, SelfConditionedGenerator
 from gseg.generators.selfcond_checkpoint import self_conditioned_config, self_conditioned_key_map
 from gseg.generators.studiogan import studiogan_config, studiogan_key_map
+from gseg.generators.stylegan2_checkpoint import Truncation, load_stylegan2
 
 _STUDIOGAN: Final = ("acgan", "biggan", "contragan", "ggan", "sagan", "sngan")
 _SELF_CONDITIONED: Final = ("selfcondgan", "uncondgan")
@@ -42,7 +44,7 @@ def from_checkpoint(
     config: Mapping[str, Any] | Path | str,
     *,
     device: torch.device | str = "cpu",
-    truncation: float | None = None,
+    truncation: Truncation | None = None,
 ) -> Generator:
     """Load a generator from a file in one of the public layouts.
 
@@ -53,8 +55,9 @@ def from_checkpoint(
             as it spells them) and ``checkpoint.weights_at`` (the entry of the file that holds the
             weights); all but ``family`` may be left out where the file tells them.
         device: Where to put it.
-        truncation: Of StyleGAN2 (psi, applied to w) and BigGAN-deep (of z and its statistics);
-            None for none. The other families have no such thing.
+        truncation: Of StyleGAN2 (psi, or psi and the number of first layers that it applies to;
+            applied to w) and BigGAN-deep (of z and its statistics); None for none. The other
+            families have no such thing.
 
     Returns:
         The frozen generator. Spectral norms are folded into its weights.
@@ -69,11 +72,60 @@ def from_checkpoint(
         raise ValueError(
             f"config names the family '{family}', expected one of {', '.join(FAMILIES)}."
         )
-    if truncation is not None and family not in ("stylegan2", "biggandeep"):
+    if family == "stylegan2":
+        return _stylegan2(path, stated, device, truncation)
+    if family == "biggandeep":
+        return _biggan_deep(path, stated, device, truncation)
+    if truncation is not None:
         raise ValueError(f"{family} has no truncation, got {truncation}: leave it out.")
     network, card = _load_residual(path, family, stated)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Generator(network, card)
+
+
+def _stylegan2(
+    path: Path,
+    stated: Mapping[str, Any],
+    device: torch.device | str,
+    truncation: Truncation | None,
+) -> Generator:
+    """Load StyleGAN2."""
+    network = load_stylegan2(path, stated, truncation)
+    card = GeneratorCard(
+        name=str(stated.get("case", path.stem)),
+        family=_PROPER_NAMES["stylegan2"],
+        architecture="stylegan2",
+        dataset="",
+        resolution=network.config.resolution,
+        num_classes=0,
+        latent_dim=network.config.latent_dim,
+        code_dim=network.config.style_dim,
+    )
+    return Generator(network.to(device), card)
+
+
+def _biggan_deep(
+    path: Path,
+    stated: Mapping[str, Any],
+    device: torch.device | str,
+    truncation: Truncation | None,
+) -> Generator:
+    """Load BigGAN-deep."""
+    if isinstance(truncation, tuple):
+        raise ValueError(f"BigGAN-deep's truncation is one number, got {truncation}.")
+    network = load_biggan_deep(path, stated, truncation)
+    card = GeneratorCard(
+        name=str(stated.get("case", path.stem)),
+        family=_PROPER_NAMES["biggandeep"],
+        architecture="biggan_deep",
+        dataset="",
+        resolution=network.resolution,
+        num_classes=network.num_classes,
+        latent_dim=network.latent_dim,
+        code_dim=network.latent_dim,
+        supervision="class labels",
+    )
+    return Generator(network.to(device), card)
 
 
 def _load_residual(

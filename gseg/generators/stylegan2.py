@@ -1,0 +1,248 @@
+"""StyleGAN2's generator in plain PyTorch.
+
+Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", in the configuration of
+stylegan2-ada-pytorch with skip connections. A modulated convolution is computed as: scale the
+input's channels by the style, convolve with the shared weight, scale the output's channels
+(section 2.2 there, before its weights are fused), so that a batch needs one convolution.
+
+Directions live in w, broadcast to all layers. The output has no tanh and may leave [-1, 1].
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_SLOPE: Final = 0.2
+_EPS: Final = 1e-8
+_MAPPING_RATE: Final = 0.01
+_SMALLEST: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StyleGAN2Config:
+    """Numbers that make a StyleGAN2 generator.
+
+    Attributes:
+        latent_dim: Width of z.
+        style_dim: Width of w.
+        resolution: Side of the pictures, a power of two.
+        channels: Widths from the 4x4 map to the last resolution.
+        mapping_layers: Layers from z to w.
+        clamp: Bound of all activations, None for none.
+        noise: ``const`` for the noise stored in the checkpoint, ``none`` for no noise.
+        truncation: psi: codes are drawn towards the mean of w by this factor; 1 for none.
+        truncation_cutoff: Number of first layers that are truncated; None for all.
+    """
+
+    latent_dim: int
+    style_dim: int
+    resolution: int
+    channels: tuple[int, ...]
+    mapping_layers: int = 8
+    clamp: float | None = 256.0
+    noise: Literal["const", "none"] = "const"
+    truncation: float = 1.0
+    truncation_cutoff: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.resolution != _SMALLEST * 2 ** (len(self.channels) - 1):
+            raise ValueError(
+                f"channels has {len(self.channels)} widths from 4x4 pixels up, but resolution is "
+                f"{self.resolution}: give one width for each power of two."
+            )
+        if self.noise not in ("const", "none"):
+            raise ValueError(f"noise must be const or none, got '{self.noise}'.")
+        if not 0 < self.truncation <= 1:
+            raise ValueError(f"truncation must be in (0, 1], got {self.truncation}.")
+
+    @property
+    def layers(self) -> int:
+        """Number of layers that take a style: two for each resolution."""
+        return 2 * len(self.channels)
+
+
+class StyleGAN2Generator(nn.Module):
+    """A StyleGAN2 generator; see the module's text.
+
+    Args:
+        config: Its numbers.
+    """
+
+    def __init__(self, config: StyleGAN2Config) -> None:
+        super().__init__()
+        self.config = config
+        widths = [config.latent_dim, *[config.style_dim] * config.mapping_layers]
+        self.mapping = nn.ModuleList(
+            _Linear(inside, outside, rate=_MAPPING_RATE) for inside, outside in pairwise(widths)
+        )
+        self.register_buffer("mean_style", torch.zeros(config.style_dim))
+        self.const = nn.Parameter(torch.randn(config.channels[0], _SMALLEST, _SMALLEST))
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+        self.register_buffer("filter", torch.outer(taps, taps) / taps.sum() ** 2)
+        self.blocks = nn.ModuleList()
+        inside = None
+        for number, outside in enumerate(config.channels):
+            self.blocks.append(_Block(inside, outside, _SMALLEST * 2**number, config))
+            inside = outside
+
+    def map(self, z: Tensor) -> Tensor:
+        """Bring z (N, latent_dim) to w (N, style_dim), truncated as the config says."""
+        w = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + _EPS)
+        for layer in self.mapping:
+            w = F.leaky_relu(layer(w), _SLOPE) * math.sqrt(2)
+        assert isinstance(self.mean_style, Tensor)
+        return torch.lerp(self.mean_style, w, self.config.truncation)
+
+    def styles(self, w: Tensor) -> Tensor:
+        """Give each layer its style.
+
+        Layers beyond the cutoff take back the truncation of w, so that a shift of w is 1 / psi
+        times as long in them.
+
+        Args:
+            w: (N, style_dim), from `map`, shifted or not.
+
+        Returns:
+            (N, layers, style_dim).
+        """
+        styles = w[:, None].expand(-1, self.config.layers, -1)
+        cutoff = self.config.truncation_cutoff
+        if cutoff is None or cutoff >= self.config.layers or self.config.truncation == 1:
+            return styles
+        assert isinstance(self.mean_style, Tensor)
+        whole = torch.lerp(self.mean_style, w, 1 / self.config.truncation)
+        return torch.cat([styles[:, :cutoff], whole[:, None].expand_as(styles[:, cutoff:])], dim=1)
+
+    def forward(self, w: Tensor, y: Tensor | None = None) -> Tensor:
+        """Make pictures.
+
+        Args:
+            w: (N, style_dim) float32.
+            y: Ignored.
+
+        Returns:
+            (N, 3, R, R), nominally in [-1, 1].
+        """
+        styles = self.styles(w).unbind(1)
+        x = self.const.expand(len(w), -1, -1, -1)
+        image: Tensor | None = None
+        used = 0
+        for block in self.blocks:
+            assert isinstance(block, _Block)
+            assert isinstance(self.filter, Tensor)
+            x, image = block(x, image, styles[used : used + 3], self.filter)
+            used += 1 if block.conv0 is None else 2
+        assert image is not None
+        return image
+
+
+class _Block(nn.Module):
+    """All layers of one resolution, and its picture on top of the smaller one's."""
+
+    def __init__(
+        self, inside: int | None, outside: int, resolution: int, config: StyleGAN2Config
+    ) -> None:
+        super().__init__()
+        self.conv0 = None
+        if inside is not None:
+            self.conv0 = _StyledConv(inside, outside, resolution, config, enlarge=True)
+        self.conv1 = _StyledConv(outside, outside, resolution, config, enlarge=False)
+        self.to_rgb = _ToRGB(outside, config)
+
+    def forward(
+        self, x: Tensor, image: Tensor | None, styles: tuple[Tensor, ...], kernel: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Bring maps and picture of the last resolution to this one."""
+        if self.conv0 is not None:
+            first, *styles_left = styles
+            x = self.conv0(x, first, kernel)
+        else:
+            styles_left = list(styles)
+        x = self.conv1(x, styles_left[0], kernel)
+        added = self.to_rgb(x, styles_left[1])
+        return x, added if image is None else _enlarge(image, kernel) + added
+
+
+class _StyledConv(nn.Module):
+    """Modulated 3x3 convolution with demodulation, noise, bias and activation."""
+
+    def __init__(
+        self, inside: int, outside: int, resolution: int, config: StyleGAN2Config, *, enlarge: bool
+    ) -> None:
+        super().__init__()
+        self.enlarge = enlarge
+        self.noisy = config.noise == "const"
+        self.clamp = config.clamp
+        self.affine = _Linear(config.style_dim, inside)
+        self.weight = nn.Parameter(torch.randn(outside, inside, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outside))
+        self.register_buffer("noise", torch.randn(resolution, resolution))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor, w: Tensor, kernel: Tensor) -> Tensor:
+        """Bring x (N, in, H, W) to (N, out, H, W), or to twice that size."""
+        style = self.affine(w)
+        norm = torch.rsqrt(style.square() @ self.weight.square().sum(dim=(2, 3)).T + _EPS)
+        x = x * style[:, :, None, None]
+        if self.enlarge:
+            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
+            x = _smooth(x, kernel)
+        else:
+            x = F.conv2d(x, self.weight, padding=1)
+        offset = self.bias[:, None, None]
+        if self.noisy:
+            assert isinstance(self.noise, Tensor)
+            offset = offset + self.noise * self.noise_strength
+        x = torch.addcmul(offset, x, norm[:, :, None, None])
+        x = F.leaky_relu(x, _SLOPE, inplace=True).mul_(math.sqrt(2))
+        return x if self.clamp is None else x.clamp_(-self.clamp, self.clamp)
+
+
+class _ToRGB(nn.Module):
+    """Modulated 1x1 convolution to the three colours, without demodulation."""
+
+    def __init__(self, inside: int, config: StyleGAN2Config) -> None:
+        super().__init__()
+        self.clamp = config.clamp
+        self.gain = 1 / math.sqrt(inside)
+        self.affine = _Linear(config.style_dim, inside)
+        self.weight = nn.Parameter(torch.randn(3, inside, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Bring x (N, in, H, W) to (N, 3, H, W)."""
+        style = self.affine(w) * self.gain
+        image = F.conv2d(x * style[:, :, None, None], self.weight, self.bias)
+        return image if self.clamp is None else image.clamp(-self.clamp, self.clamp)
+
+
+class _Linear(nn.Module):
+    """Linear layer whose stored weights are scaled when used (equalised learning rate)."""
+
+    def __init__(self, inside: int, outside: int, *, rate: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outside, inside) / rate)
+        self.bias = nn.Parameter(torch.zeros(outside) if rate != 1 else torch.ones(outside))
+        self.rate = rate
+        self.gain = rate / math.sqrt(inside)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Bring x (N, in) to (N, out)."""
+        return F.linear(x * self.gain, self.weight, self.bias * self.rate)
+
+
+def _smooth(x: Tensor, kernel: Tensor) -> Tensor:
+    """Filter the output of a transposed convolution (N, C, 2H+1, 2W+1) to (N, C, 2H, 2W)."""
+    channels = x.shape[1]
+    return F.conv2d(x, (kernel * 4).expand(channels, 1, -1, -1), padding=1, groups=channels)
+
+
+def _enlarge(image: Tensor, kernel: Tensor) -> Tensor:
+    """Double the sides of a picture (N, 3, H, W) with the same filter."""
+    weight = (kernel * 4).expand(image.shape[1], 1, -1, -1)
+    return F.conv_transpose2d(image, weight, stride=2, padding=1, groups=image.shape[1])

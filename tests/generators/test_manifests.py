@@ -1,0 +1,60 @@
+"""All published generators at full size, without memory: every key is used, every tensor filled."""
+
+import gzip
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gseg.generators.biggan_deep import BigGANDeepGenerator, biggan_deep_key_map
+from gseg.generators.checkpoints import plan
+from gseg.generators.key_map import KeyMap, apply_key_map
+from gseg.generators.stylegan2 import StyleGAN2Generator
+from gseg.generators.stylegan2_checkpoint import stylegan2_config, stylegan2_key_map
+
+FILE = Path(__file__).parents[1] / "data" / "generators" / "manifests.json.gz"
+MANIFESTS: dict[str, Any] = json.loads(gzip.decompress(FILE.read_bytes()))
+
+
+def build(manifest: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[nn.Module, KeyMap]:
+    with torch.device("meta"):
+        if manifest["family"] == "stylegan2":
+            network = StyleGAN2Generator(stylegan2_config(manifest["config"], tensors))
+            return network, stylegan2_key_map(network)
+        if manifest["family"] == "biggandeep":
+            deep = BigGANDeepGenerator(manifest["config"])
+            return deep, biggan_deep_key_map(deep)
+    network, key_map, _ = plan(manifest["family"], manifest, tensors)
+    return network, key_map
+
+
+def test_all_published_generators_are_here() -> None:
+    assert len(MANIFESTS) == 27
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_key_map_uses_each_key_once_and_fills_each_tensor(name: str) -> None:
+    manifest = MANIFESTS[name]
+    dtypes = {"float32": torch.float32, "int64": torch.int64}
+    tensors = {
+        key: torch.empty(shape, dtype=dtypes[dtype], device="meta")
+        for key, shape, dtype in manifest["state_dict"]
+    }
+    network, key_map = build(manifest, tensors)
+    uses = Counter(key for source in key_map.values() for key in source.keys)
+    assert set(uses) == set(tensors)
+    assert set(uses.values()) == {1}
+    state = apply_key_map(key_map, tensors)
+    expected = network.state_dict()
+    assert list(state) == list(expected)
+    for key, tensor in expected.items():
+        assert state[key].shape == tensor.shape, key
+        assert state[key].dtype == tensor.dtype, key
+    network.load_state_dict(state, strict=True, assign=True)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    if manifest["family"] != "bigbigan":  # of whose shared embedding one row is kept
+        assert count == manifest["parameters"]
