@@ -93,17 +93,17 @@ def test_stream_of_pictures_equals_one_batch():
 
 def test_noise_is_farther_from_scenes_than_scenes_are():
     extractor = scenes_features()
-    reference = scenes_moments(extractor, count=600)
-    scenes = render(range(VALIDATION_FIRST, VALIDATION_FIRST + 600)).pictures
+    reference = scenes_moments(extractor, count=400)
+    scenes = render(range(VALIDATION_FIRST, VALIDATION_FIRST + 400)).pictures
     near = picture_distance(torch.split(scenes, 200), reference, extractor)
     blurred = torch.nn.functional.avg_pool2d(scenes.float(), 3, 1, 1).to(torch.uint8)
     middle = picture_distance([blurred], reference, extractor)
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randint(0, 256, (600, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    noise = torch.randint(0, 256, (400, 3, 32, 32), dtype=torch.uint8, generator=generator)
     far = picture_distance([noise], reference, extractor)
     assert near.value < middle.value < far.value
     assert near.value < 0.2 * middle.value
-    assert (near.samples, near.protocol) == (600, "scenes-features-v1, 600 samples")
+    assert (near.samples, near.protocol) == (400, "scenes-features-v1, 400 samples")
 
 
 def test_reference_is_of_training_pictures_in_order():

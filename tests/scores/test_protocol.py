@@ -1,5 +1,7 @@
 """gseg/scores/protocol.py and batches.py: what is predicted, at which size it is scored."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,8 @@ from gseg.images import UnreadableImageError, from_uint8
 from gseg.metrics import PROFILES, MetricSums, metric_profile, pixel_histogram
 from gseg.scenes.pictures import render
 from gseg.scores.baselines import centre_disc, otsu
-from gseg.scores.batches import working_shape
-from gseg.scores.benchmarks import BenchmarkPart, FolderBenchmark, ScenesBenchmark
+from gseg.scores.batches import equal_shapes, working_shape
+from gseg.scores.benchmarks import BenchmarkPart, Example, FolderBenchmark, ScenesBenchmark
 from gseg.scores.protocol import COLUMNS, merge_scores, score
 
 FIRST = 1_500_000  # validation scenes: tests make no use of held-out ones
@@ -80,11 +82,12 @@ def test_folder_equals_one_picture_at_a_time_with_pillow(photographs, protocol, 
         sums.update(pixel_histogram(probability, torch.from_numpy(mask)[None]))
         expected.append(sums.compute())
     assert got.working_size == size
-    # Downsampling back is antialiased in Pillow only, hence the looser bound there.
-    bound = 0.02 if protocol == "text" or size <= 40 else 0.06
-    for column in ("accuracy", "iou", "f_beta"):
-        want = [getattr(entry, column) for entry in expected]
-        np.testing.assert_allclose(got.table[column], want, atol=bound)
+    for index, entry in enumerate(expected):
+        # Making probabilities smaller is antialiased in Pillow only.
+        shrunk = protocol == "melas_program" and size > min(benchmark[index].mask.shape)
+        for column in ("accuracy", "iou", "f_beta"):
+            want = pytest.approx(getattr(entry, column), abs=0.06 if shrunk else 1e-3)
+            assert got.table[column][index] == want
     assert list(got.table["id"]) == [str(index) for index in range(6)]
     assert got.table["degenerate"].tolist() == [False, False, False, True, False, False]
     assert got.aggregates["melas2022_program"].degenerate_masks == 1
@@ -112,6 +115,30 @@ def test_batching_changes_nothing(photographs, batch, protocol):
     more = score(brightness, benchmark, batch=batch, working_size=20, protocol=protocol)
     pd.testing.assert_frame_equal(one.table, more.table)
     assert repr(one.aggregates) == repr(more.aggregates)
+
+
+def test_few_pictures_of_rare_shapes_are_held():
+    class Rare:
+        name, identity, working_size, skip_bad, bad = "rare", "rare", 8, False, ()
+        reads = 0
+
+        def __len__(self):
+            return 100
+
+        def __getitem__(self, index):
+            self.reads += 1
+            shape = (8, 8 + index)
+            return Example(
+                id=str(index),
+                picture=torch.zeros(3, *shape, dtype=torch.uint8),
+                mask=torch.zeros(shape, dtype=torch.bool),
+            )
+
+    rare = Rare()
+    groups = equal_shapes(rare, "text", 8, 2, [])
+    next(groups)
+    assert rare.reads == 16
+    assert sum(len(group) for group in groups) == 99
 
 
 def test_parts_merge_into_the_whole(photographs):
@@ -189,3 +216,11 @@ def test_segmenter_of_other_form_is_named():
 )
 def test_shorter_side_gets_the_working_size(shape, size, expected):
     assert working_shape(*shape, size) == expected
+
+
+def test_everything_travels_to_workers_and_back(photographs):
+    benchmark = pickle.loads(pickle.dumps(BenchmarkPart(FolderBenchmark(photographs), 1, 2)))
+    scores = score(brightness, benchmark, working_size=20)
+    back = pickle.loads(pickle.dumps(scores))
+    assert repr(back.aggregates) == repr(scores.aggregates)
+    pd.testing.assert_frame_equal(merge_scores([back, scores]).table[:3], scores.table[:3])
