@@ -16,6 +16,7 @@ from gseg.segmenters.unet import UNet
 from gseg.segmenters.weights import blank_unet, load_strictly
 
 _KEY: Final = "gseg.segmenter"
+_FACTS: Final = {"width": int, "depth": int, "provenance": dict}
 _PUBLIC_SUFFIXES: Final = (".ckpt", ".pth", ".pt")
 _PIXELS_AT_ONCE: Final = 2**18
 """Bounds the memory of a prediction: 256 pictures of 32 pixels, 16 of 128."""
@@ -196,6 +197,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(f"Cannot read segmenter {path} ({error}); {advice}.") from error
-    if _KEY not in metadata:
+    facts = json.loads(metadata.get(_KEY, "{}"))
+    if not isinstance(facts, dict) or any(
+        not isinstance(facts.get(name), kind) for name, kind in _FACTS.items()
+    ):
         raise ValueError(f"{path} is no segmenter; {advice}.")
-    return tensors, json.loads(metadata[_KEY])
+    return tensors, facts

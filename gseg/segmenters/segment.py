@@ -1,0 +1,175 @@
+"""Masks for a user's own pictures: any number of files, of any size, to PNG.
+
+Voynov et al. 2021, section 3.5: a picture is brought to the side that the network was trained on;
+the probability is brought back to the picture's own size and then thresholded.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gseg.artifacts import write_atomically
+from gseg.images import UnreadableImageError, encode_png, from_uint8, read_image
+from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
+
+__all__ = ["Ensemble", "SegmentedFiles", "Segmenter", "segment_files", "segment_picture"]
+
+_PUBLISHED_SIDE: Final = 128
+"""Both papers' shorter side, for a segmenter that does not say what it was trained on."""
+_LONGEST: Final = 16
+"""A picture is at most this many times as long as wide for the network; beyond, it is squeezed."""
+_TINT: Final = (255, 64, 64)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentedFiles:
+    """What became of a user's files.
+
+    Attributes:
+        masks: The mask's path for each picture that was segmented, in the order given.
+        skipped: The reason for each file that could not be read.
+    """
+
+    masks: dict[Path, Path]
+    skipped: dict[Path, str]
+
+
+def segment_files(
+    segmenter: Predictor,
+    paths: Sequence[str | Path],
+    out_dir: str | Path,
+    *,
+    working_size: int | None = None,
+    threshold: float = 0.5,
+    overlay: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> SegmentedFiles:
+    """Write a mask of the same size for each picture.
+
+    ``cat.jpg`` becomes ``cat.png``. Where two inputs would share that name, all of them keep
+    their suffix (``cat.jpg.png``), and equal names from several folders are numbered. Masks of an
+    earlier call are replaced. With `overlay`, the picture with the foreground tinted goes to
+    ``overlays/`` under the same name.
+
+    Args:
+        segmenter: What predicts.
+        paths: Picture files; a file given twice counts once.
+        out_dir: Created if need be.
+        working_size: See `segment_picture`.
+        threshold: In [0, 1): a pixel with a higher probability is foreground.
+        overlay: Whether to write overlays too.
+        progress: Called after each file with the files done and the files in all.
+
+    Returns:
+        Where the masks are, and which files were skipped and why.
+
+    Raises:
+        ValueError: There are no files, an option is out of range, or a mask would replace one of
+            the pictures.
+    """
+    pictures = list(dict.fromkeys(Path(path) for path in paths))
+    if not pictures:
+        raise ValueError("There are no pictures to segment; give at least one file.")
+    _check(segmenter, working_size, threshold)
+    folder = Path(out_dir)
+    names = dict(zip(pictures, _mask_names(pictures), strict=True))
+    _protect(pictures, [folder / name for name in names.values()])
+    masks: dict[Path, Path] = {}
+    skipped: dict[Path, str] = {}
+    for done, (path, name) in enumerate(names.items(), start=1):
+        try:
+            pixels = read_image(path)
+        except UnreadableImageError as error:
+            skipped[path] = str(error)
+        else:
+            mask = segment_picture(segmenter, pixels, working_size=working_size) > threshold
+            masks[path] = folder / name
+            write_atomically(masks[path], encode_png(mask))
+            if overlay:
+                write_atomically(folder / "overlays" / name, encode_png(_tinted(pixels, mask)))
+        if progress is not None:
+            progress(done, len(pictures))
+    return SegmentedFiles(masks=masks, skipped=skipped)
+
+
+def segment_picture(
+    segmenter: Predictor, pixels: Tensor, *, working_size: int | None = None
+) -> Tensor:
+    """Predict a picture of any size.
+
+    Args:
+        segmenter: What predicts.
+        pixels: (3, H, W) uint8.
+        working_size: Shorter side for the network; by default the side of the pictures that it
+            was trained on, or the papers' 128.
+
+    Returns:
+        (H, W) float32 in [0, 1] on the CPU: probability of the foreground.
+    """
+    height, width = pixels.shape[1:]
+    side = working_size or segmenter.resolution or _PUBLISHED_SIDE
+    scale = side / min(height, width)
+    sides = [min(round(length * scale), _LONGEST * side) for length in (height, width)]
+    small = F.interpolate(
+        pixels[None], size=sides, mode="bilinear", align_corners=False, antialias=True
+    )
+    probability = segmenter.probability(from_uint8(small)).cpu()
+    return F.interpolate(
+        probability[None], size=(height, width), mode="bilinear", align_corners=False
+    )[0, 0]
+
+
+def _check(segmenter: Predictor, working_size: int | None, threshold: float) -> None:
+    if not 0 <= threshold < 1:
+        raise ValueError(f"The threshold is a probability in [0, 1), got {threshold}.")
+    smallest = segmenter.smallest_side
+    if working_size is not None and working_size < smallest:
+        raise ValueError(
+            f"This segmenter needs a working size of at least {smallest} pixels, got "
+            f"{working_size}."
+        )
+
+
+def _mask_names(pictures: Sequence[Path]) -> list[str]:
+    """Name masks without collisions, also where file systems ignore case."""
+    stems = Counter(path.stem.casefold() for path in pictures)
+    wished = [
+        f"{path.stem}.png" if stems[path.stem.casefold()] == 1 else f"{path.name}.png"
+        for path in pictures
+    ]
+    return list(_numbered(wished))
+
+
+def _numbered(names: Sequence[str]) -> Iterator[str]:
+    reserved = {name.casefold() for name in names}
+    taken: set[str] = set()
+    for name in names:
+        free, number = name, 1
+        while free.casefold() in taken or (number > 1 and free.casefold() in reserved):
+            number += 1
+            free = f"{name.removesuffix('.png')}-{number}.png"
+        taken.add(free.casefold())
+        yield free
+
+
+def _protect(pictures: Sequence[Path], masks: Sequence[Path]) -> None:
+    inputs = {path.resolve() for path in pictures}
+    for mask in masks:
+        for target in (mask, mask.parent / "overlays" / mask.name):
+            if target.resolve() in inputs:
+                raise ValueError(
+                    f"The output {target} would replace one of the pictures; choose another "
+                    "output folder."
+                )
+
+
+def _tinted(pixels: Tensor, mask: Tensor) -> Tensor:
+    """Darken the background by half and mix a tint into the foreground."""
+    tint = torch.tensor(_TINT, dtype=torch.uint8).view(3, 1, 1)
+    return torch.where(mask, pixels // 2 + tint // 2, pixels // 2)
