@@ -1,4 +1,6 @@
-"""The latents, labels and shift lengths of a search: functions of the seed and a counter."""
+"""Codes and pictures that searches and scores look at: functions of the seed and a counter."""
+
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -6,6 +8,8 @@ from torch import Tensor
 from gseg.directions.config import SearchConfig
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, labels, latents, normals
+
+_PICTURES_AT_ONCE: Final = 64
 
 
 def draw_codes(
@@ -22,15 +26,44 @@ def draw_codes(
     Returns:
         Codes (N, D), labels (N,) or None, and epsilon: a number, or (N, D) where it is drawn.
     """
-    card, device = generator.card, generator.device
     seed = derive_seed(config.seed, "direction", stream)
     rows = range(step * config.batch, (step + 1) * config.batch)
-    code = generator.code(latents(seed, rows, card.latent_dim).to(device))
-    y = labels(seed, rows, card.num_classes)
-    if y is not None:
-        y = y.to(device)
+    code, y = _codes_and_labels(generator, seed, rows)
     if config.epsilon_std == 0:
         return code, y, config.epsilon
-    noise = torch.from_numpy(normals(derive_seed(seed, "epsilon"), rows, card.code_dim))
-    epsilon = config.epsilon + config.epsilon_std * noise.float()
-    return code, y, epsilon.clamp(min=config.epsilon_min).to(device)
+    noise = normals(derive_seed(seed, "epsilon"), rows, generator.card.code_dim)
+    epsilon = config.epsilon + config.epsilon_std * torch.from_numpy(noise).float()
+    return code, y, epsilon.clamp(min=config.epsilon_min).to(code.device)
+
+
+@torch.no_grad()
+def shifted_pictures(
+    generator: Generator, shifts: Tensor, rows: range, *, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Generate pictures and their shifted versions along several directions.
+
+    Args:
+        generator: A frozen generator.
+        shifts: (K, D).
+        rows: Numbers of the samples.
+        seed: Of latents and labels.
+
+    Returns:
+        Originals (N, 3, R, R) and shifted (K, N, 3, R, R), clamped to [-1, 1].
+    """
+    code, y = _codes_and_labels(generator, derive_seed(seed, "affine", "latents"), rows)
+    originals = generator(code, y).clamp(-1, 1)
+    codes = (code + shifts.to(code.device)[:, None]).flatten(0, 1)
+    many = None if y is None else y.repeat(len(shifts))
+    pictures = originals.new_empty(len(codes), *originals.shape[1:])
+    for first in range(0, len(codes), _PICTURES_AT_ONCE):
+        part = slice(first, first + _PICTURES_AT_ONCE)
+        pictures[part] = generator(codes[part], None if many is None else many[part]).clamp(-1, 1)
+    return originals, pictures.view(len(shifts), *originals.shape)
+
+
+def _codes_and_labels(generator: Generator, seed: int, rows: range) -> tuple[Tensor, Tensor | None]:
+    card, device = generator.card, generator.device
+    y = labels(seed, rows, card.num_classes)
+    code = generator.code(latents(seed, rows, card.latent_dim).to(device))
+    return code, None if y is None else y.to(device)

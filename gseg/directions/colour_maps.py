@@ -1,0 +1,165 @@
+"""Affine maps of colours, several for each of many directions (Voynov et al. 2021, Eqs. 2 to 5).
+
+Everything is batched over K directions with M maps each. A map is a row-major (3, 4) block
+[A | b], applied to the colours (r, g, b, 1). The gradient of the restoration loss is written out:
+with 12 numbers for each map, automatic differentiation would cost several times the arithmetic.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from gseg.images import LUMINANCE_WEIGHTS
+
+_BLOCK_PIXELS: Final = {"cpu": 2**16, "cuda": 2**23}
+"""Pixels times directions worked on at once: what fits a core's cache, or a GPU's memory."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ColourMaps:
+    """K directions with M affine maps each.
+
+    Attributes:
+        weights: (K, M, 3, 4) float32, matrix and offset side by side.
+        clamped: The maps' outputs are clamped to [-1, 1].
+    """
+
+    weights: Tensor
+    clamped: bool
+
+    def loss_and_gradient(self, colours: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Measure the restoration loss, Eq. (3), as a mean over pixels, and its gradient.
+
+        Args:
+            colours: (4, P) from `homogeneous`.
+            targets: (K, 3, P) colours after the shift.
+
+        Returns:
+            (K,) losses and their (K, M, 3, 4) gradients.
+        """
+        losses, gradient = torch.empty(len(self.weights)), torch.empty_like(self.weights)
+        losses = losses.to(self.weights.device)
+        for part in self._blocks(colours.shape[1]):
+            losses[part], gradient[part] = _loss_and_gradient(
+                self.weights[part], colours, targets[part], clamped=self.clamped
+            )
+        return losses, gradient
+
+    def nearest(self, colours: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the map that brings each pixel closest to its target, Eqs. (2) and (5).
+
+        Args:
+            colours: (4, P) from `homogeneous`.
+            targets: (K, 3, P) colours after the shift.
+
+        Returns:
+            (K, P) Euclidean distances left, and (K, P) int64 numbers of the maps.
+        """
+        parts = [
+            _nearest(self._apply(self.weights[part], colours), targets[part])
+            for part in self._blocks(colours.shape[1])
+        ]
+        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+    def mean_distance(self, colours: Tensor) -> Tensor:
+        """Measure D of section 3.2: how far the first two maps part the colours.
+
+        Args:
+            colours: (4, P) from `homogeneous`.
+
+        Returns:
+            (K,) mean Euclidean distances; zeros for a single map.
+        """
+        if self.weights.shape[1] < 2:
+            return self.weights.new_zeros(len(self.weights))
+        means = []
+        for part in self._blocks(colours.shape[1]):
+            mapped = self._apply(self.weights[part], colours)
+            means.append((mapped[:, 0] - mapped[:, 1]).norm(dim=1).mean(1))
+        return torch.cat(means)
+
+    def lightest_first(self, colour: Tensor) -> "ColourMaps":
+        """Order each direction's maps by how light they make a colour.
+
+        Args:
+            colour: (4,) such as the mean colour.
+
+        Returns:
+            The same maps, the lightening one first.
+        """
+        luminance = torch.tensor(LUMINANCE_WEIGHTS, device=colour.device)
+        order = (self.weights @ colour @ luminance).argsort(dim=1, descending=True)
+        ordered = self.weights.gather(1, order[:, :, None, None].expand_as(self.weights))
+        return ColourMaps(weights=ordered, clamped=self.clamped)
+
+    def _apply(self, weights: Tensor, colours: Tensor) -> Tensor:
+        return _apply(weights, colours, clamped=self.clamped)
+
+    def _blocks(self, pixels: int) -> Iterator[slice]:
+        count = len(self.weights)
+        room = _BLOCK_PIXELS.get(self.weights.device.type, _BLOCK_PIXELS["cpu"])
+        size = max(1, room // pixels)
+        return (slice(first, first + size) for first in range(0, count, size))
+
+
+def homogeneous(images: Tensor) -> Tensor:
+    """List the colours of pictures, batch-major, with a 1 below each.
+
+    Args:
+        images: (N, 3, H, W).
+
+    Returns:
+        (4, N·H·W).
+    """
+    colours = images.movedim(1, 0).reshape(3, -1)
+    return torch.cat([colours, torch.ones_like(colours[:1])])
+
+
+def pixel_targets(shifted: Tensor) -> Tensor:
+    """List the colours of shifted pictures in the order of `homogeneous`.
+
+    Args:
+        shifted: (K, N, 3, H, W).
+
+    Returns:
+        (K, 3, N·H·W).
+    """
+    return shifted.movedim(2, 1).reshape(len(shifted), 3, -1)
+
+
+def _apply(weights: Tensor, colours: Tensor, *, clamped: bool) -> Tensor:
+    """Give (K, M, 3, P)."""
+    mapped = (weights.reshape(-1, 4) @ colours).view(*weights.shape[:3], -1)
+    return mapped.clamp_(-1, 1) if clamped else mapped
+
+
+def _nearest(mapped: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    squares, number = (mapped - targets[:, None]).square_().sum(2).min(1)
+    return squares.sqrt_(), number
+
+
+def _loss_and_gradient(
+    weights: Tensor, colours: Tensor, targets: Tensor, *, clamped: bool
+) -> tuple[Tensor, Tensor]:
+    """Differentiate the mean of min_m |A_m x + b_m - t| by hand.
+
+    A pixel pulls only at its nearest map, along its residual divided by the residual's length,
+    and not at all in channels that are clamped.
+    """
+    mapped = _apply(weights, colours, clamped=clamped)
+    count, maps, _, pixels = mapped.shape
+    free = mapped.abs() < 1 if clamped else None
+    residual = mapped.sub_(targets[:, None])
+    squares, number = residual.square().sum(2).min(1)
+    distance = squares.sqrt_()
+    scale = distance.clamp(min=torch.finfo(distance.dtype).tiny).reciprocal_()
+    gradient = torch.empty_like(weights)
+    for m in range(maps):
+        pull = residual[:, m].mul_((scale * (number == m))[:, None])
+        if free is not None:
+            pull *= free[:, m]
+        gradient[:, m] = (pull.reshape(-1, pixels) @ colours.T).view(count, 3, 4)
+    return distance.mean(1), gradient / pixels
