@@ -9,6 +9,7 @@ Example:
 from gseg.generators.catalogue import list_generators, load_generator
 from gseg.generators.checkpoints import from_checkpoint
 from gseg.generators.contract import Generator, GeneratorCard
+from gseg.generators.own import register_generator
 
 __all__ = [
     "Generator",
@@ -16,4 +17,5 @@ __all__ = [
     "from_checkpoint",
     "list_generators",
     "load_generator",
+    "register_generator",
 ]

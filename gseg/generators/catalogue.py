@@ -16,6 +16,7 @@ from gseg.generators.analytic import analytic_generator
 from gseg.generators.checkpoints import from_checkpoint
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.embedded import embedded_cards, load_embedded
+from gseg.generators.own import load_own, registered_cards
 from gseg.generators.published import PUBLISHED, PublishedGenerator
 
 Kind = Literal["all", "embedded", "published"]
@@ -26,7 +27,8 @@ def list_generators(kind: Kind = "all") -> list[GeneratorCard]:
 
     Args:
         kind: ``embedded`` for those whose weights are in the package, ``published`` for the public
-            checkpoints in the order of Melas-Kyriazi et al. 2022, Table 2, ``all`` for both.
+            checkpoints in the order of Melas-Kyriazi et al. 2022, Table 2, ``all`` for both and
+            those registered in this process.
 
     Returns:
         Their cards.
@@ -39,6 +41,8 @@ def list_generators(kind: Kind = "all") -> list[GeneratorCard]:
     cards = embedded_cards() if kind != "published" else []
     if kind != "embedded":
         cards += [entry.card for entry in PUBLISHED]
+    if kind == "all":
+        cards += registered_cards()
     return cards
 
 
@@ -48,8 +52,9 @@ def load_generator(
     """Load a generator of the catalogue.
 
     Args:
-        name: Catalogue name, such as ``sngan.scenes32`` or ``sagan.imagenet128``; or
-            ``analytic.ellipses32``, which needs no weights.
+        name: Catalogue name, such as ``sngan.scenes32`` or ``sagan.imagenet128``;
+            ``analytic.ellipses32``, which needs no weights; or a generator of your own, see
+            `gseg.generators.own`.
         checkpoint: Weights file of a published generator; without it, the file is looked for in
             ``$GSEG_WEIGHTS`` as ``<name>.*``.
         device: Where to put it.
@@ -63,6 +68,9 @@ def load_generator(
     if name.startswith("analytic.ellipses") and name.removeprefix("analytic.ellipses").isdigit():
         made = analytic_generator(int(name.removeprefix("analytic.ellipses")))
         return made.to(device)
+    own = load_own(name, device)
+    if own is not None:
+        return own
     if name in {card.name for card in embedded_cards()}:
         if checkpoint is not None:
             raise ValueError(

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from gseg.generators.big_resnet import BigResNetConfig, BigResNetGenerator
 from gseg.generators.bigbigan import bigbigan_config, bigbigan_key_map
-from gseg.generators.biggan_deep import load_biggan_deep
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.key_map import KeyMap, apply_key_map
 from gseg.generators.reading import read_tensors
@@ -111,6 +110,9 @@ def _biggan_deep(
     truncation: Truncation | None,
 ) -> Generator:
     """Load BigGAN-deep."""
+    # The package takes seconds to import, which every other family would pay too.
+    from gseg.generators.biggan_deep import load_biggan_deep
+
     if isinstance(truncation, tuple):
         raise ValueError(f"BigGAN-deep's truncation is one number, got {truncation}.")
     network = load_biggan_deep(path, stated, truncation)

@@ -97,9 +97,11 @@ class Generator(nn.Module):
         Returns:
             (N, code_dim): z itself, except for networks with a mapping.
         """
-        if isinstance(self.network, LatentMapping):
+        if not isinstance(self.network, LatentMapping):
+            return z
+        # A code is what directions are added to: it keeps its precision under autocast.
+        with torch.autocast(z.device.type, enabled=False):
             return self.network.map(z)
-        return z
 
     def forward(self, code: Tensor, y: Tensor | None = None) -> Tensor:
         """Make pictures.
@@ -119,11 +121,25 @@ class Generator(nn.Module):
             raise ValueError(
                 f"{card.name} takes codes of shape (N, {card.code_dim}), got {tuple(code.shape)}."
             )
-        if card.num_classes == 0:
-            y = None
-        elif y is None:
-            raise ValueError(
-                f"{card.name} is conditional: give y, (N,) int64 in [0, {card.num_classes})."
-            )
+        y = self._check_labels(y, len(code))
         pictures: Tensor = self.network(code, y)
         return pictures.float()
+
+    def _check_labels(self, y: Tensor | None, count: int) -> Tensor | None:
+        """Refuse labels that do not fit; drop them where there are no classes."""
+        classes = self.card.num_classes
+        if classes == 0:
+            return None
+        if y is None or y.shape != (count,):
+            got = "none" if y is None else f"shape {tuple(y.shape)}"
+            raise ValueError(
+                f"{self.card.name} is conditional: give y, ({count},) int64 in [0, {classes}), "
+                f"got {got}."
+            )
+        # Only on the CPU: elsewhere, looking at values would wait for the device.
+        if y.device.type == "cpu" and count > 0 and not 0 <= int(y.min()) <= int(y.max()) < classes:
+            raise ValueError(
+                f"{self.card.name} has the classes 0 to {classes - 1}, got labels from "
+                f"{int(y.min())} to {int(y.max())}."
+            )
+        return y

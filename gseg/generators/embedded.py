@@ -22,6 +22,17 @@ from gseg.generators.self_conditioned import SelfConditionedConfig, SelfConditio
 
 _SUFFIX: Final = ".safetensors"
 _LENGTH_BYTES: Final = 8
+_ORDER: Final = (
+    "acgan",
+    "biggan",
+    "ggan",
+    "sagan",
+    "sngan",
+    "contragan",
+    "uncondgan",
+    "selfcondgan",
+    "bigbigan",
+)
 
 
 def build_network(architecture: str, numbers: Mapping[str, Any]) -> nn.Module:
@@ -49,11 +60,15 @@ def build_network(architecture: str, numbers: Mapping[str, Any]) -> nn.Module:
 
 
 def embedded_cards() -> list[GeneratorCard]:
-    """Describe the generators whose weights are in the package, in the order of their names."""
-    files_there = sorted(_folder().iterdir(), key=lambda item: item.name)
-    found = [item for item in files_there if item.name.endswith(_SUFFIX)]
+    """Describe the generators whose weights are in the package, in the order of the families.
+
+    Returns:
+        Their cards, small before large, and in the order of Melas-Kyriazi et al. 2022, Table 2.
+    """
+    found = [item for item in _folder().iterdir() if item.name.endswith(_SUFFIX)]
     # Other networks, such as the feature network, lie in the same folder.
-    return [_card(item) for item in found if "architecture" in _read_metadata(item)]
+    cards = [_card(item) for item in found if "architecture" in _read_metadata(item)]
+    return sorted(cards, key=_place)
 
 
 def load_embedded(name: str, device: torch.device | str = "cpu") -> Generator:
@@ -77,6 +92,13 @@ def load_embedded(name: str, device: torch.device | str = "cpu") -> Generator:
     network.load_state_dict(tensors, strict=True, assign=True)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Generator(network, _card(file))
+
+
+def _place(card: GeneratorCard) -> tuple[str, int, str]:
+    """Say where a card stands in the list."""
+    family, _, rest = card.name.partition(".")
+    place = _ORDER.index(family) if family in _ORDER else len(_ORDER)
+    return rest, place, family
 
 
 def _folder() -> Traversable:
