@@ -8,7 +8,7 @@ import difflib
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 
@@ -19,6 +19,7 @@ from gseg.generators.embedded import embedded_cards, load_embedded
 from gseg.generators.own import load_own, registered_cards
 from gseg.generators.published import PUBLISHED, PublishedGenerator
 
+WEIGHT_SUFFIXES: Final = (".pth", ".pt", ".pkl", ".bin")
 Kind = Literal["all", "embedded", "published"]
 
 
@@ -56,7 +57,7 @@ def load_generator(
             ``analytic.ellipses32``, which needs no weights; or a generator of your own, see
             `gseg.generators.own`.
         checkpoint: Weights file of a published generator; without it, the file is looked for in
-            ``$GSEG_WEIGHTS`` as ``<name>.*``.
+            ``$GSEG_WEIGHTS`` as its name with one of `WEIGHT_SUFFIXES`.
         device: Where to put it.
 
     Returns:
@@ -81,7 +82,7 @@ def load_generator(
     for entry in PUBLISHED:
         if entry.card.name == name:
             return _load_published(entry, checkpoint, device)
-    raise ValueError(_unknown(name))
+    raise ValueError(unknown_name(name))
 
 
 def weights_folder() -> Path | None:
@@ -91,11 +92,11 @@ def weights_folder() -> Path | None:
 
 
 def find_weights(name: str) -> Path | None:
-    """Find the weights of a published generator: ``<name>.*`` in the folder of weights."""
+    """Find the weights of a published generator: ``<name>`` with its suffix in the folder."""
     folder = weights_folder()
     if folder is None:
         return None
-    found = sorted(path for path in folder.glob(f"{name}.*") if path.suffix != ".part")
+    found = sorted(path for path in folder.glob(f"{name}.*") if path.suffix in WEIGHT_SUFFIXES)
     return found[0] if found else None
 
 
@@ -121,7 +122,7 @@ def _load_published(
     return generator
 
 
-def _unknown(name: str) -> str:
+def unknown_name(name: str) -> str:
     """Say that a name is unknown, and which one may have been meant."""
     names = [card.name for card in list_generators()]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)

@@ -2,7 +2,7 @@
 
 The order is the table's; StyleGAN2 and BigGAN-deep follow. Sizes come from the configurations of
 the public programs. A value without a known source is left empty; no file of these could be opened
-while this was written, so checksums are recorded when a user first loads one, not here.
+while this was written, so a checksum is recorded when a file is first fetched, not here.
 """
 
 from collections.abc import Mapping
@@ -41,6 +41,14 @@ _PAPERS: Final = {
     "UncondGAN": "Liu et al. 2020",
     "SelfCondGAN": "Liu et al. 2020",
     "BigBiGAN": "Donahue and Simonyan 2019",
+}
+_DEEP_START: Final = ((False, 16, 16), (True, 16, 16), (False, 16, 16), (True, 16, 8))
+_DEEP_END: Final = ((True, 8, 4), (False, 4, 4), (True, 4, 2), (False, 2, 2), (True, 2, 1))
+_DEEP_MIDDLE: Final = ((False, 8, 8), (True, 8, 8), (False, 8, 8))
+_DEEP_LAYERS: Final = {
+    128: (*_DEEP_START, (False, 8, 8), *_DEEP_END),
+    256: (*_DEEP_START, *_DEEP_MIDDLE, *_DEEP_END),
+    512: (*_DEEP_START, *_DEEP_MIDDLE, *_DEEP_END, (False, 1, 1), (True, 1, 1)),
 }
 _CONDITIONING: Final = {"ACGAN": "ACGAN", "GGAN": "no", "ContraGAN": "ContraGAN"}
 
@@ -220,10 +228,23 @@ def _biggan_deep(resolution: Literal[128, 256, 512]) -> PublishedGenerator:
             paper="Brock et al. 2019",
             statistics="tables of statistics for each truncation",
             class_sampling="uniform",
-            weights=f"{file}, and biggan-deep-{resolution}-config.json beside it",
+            weights=file,
             address=f"https://s3.amazonaws.com/models.huggingface.co/biggan/{file}",
         ),
-        config={"family": "biggandeep"},
+        config={
+            "family": "biggandeep",
+            "config": {
+                "output_dim": resolution,
+                "z_dim": 128,
+                "class_embed_dim": 128,
+                "channel_width": 128,
+                "num_classes": 1000,
+                "layers": _DEEP_LAYERS[resolution],
+                "attention_layer_position": 8,
+                "eps": 1e-4,
+                "n_stats": 51,
+            },
+        },
     )
 
 

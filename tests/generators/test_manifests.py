@@ -13,11 +13,21 @@ from torch import Tensor, nn
 from gseg.generators.biggan_deep import BigGANDeepGenerator, biggan_deep_key_map
 from gseg.generators.checkpoints import plan
 from gseg.generators.key_map import KeyMap, apply_key_map
+from gseg.generators.published import PUBLISHED, PublishedGenerator
 from gseg.generators.stylegan2 import StyleGAN2Generator
 from gseg.generators.stylegan2_checkpoint import stylegan2_config, stylegan2_key_map
 
 FILE = Path(__file__).parents[1] / "data" / "generators" / "manifests.json.gz"
 MANIFESTS: dict[str, Any] = json.loads(gzip.decompress(FILE.read_bytes()))
+
+
+def stored(manifest: dict[str, Any]) -> dict[str, Tensor]:
+    """Give a manifest's tensors without memory."""
+    dtypes = {"float32": torch.float32, "int64": torch.int64}
+    return {
+        key: torch.empty(shape, dtype=dtypes[dtype], device="meta")
+        for key, shape, dtype in manifest["state_dict"]
+    }
 
 
 def build(manifest: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[nn.Module, KeyMap]:
@@ -32,6 +42,25 @@ def build(manifest: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[nn.Modu
     return network, key_map
 
 
+@pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: entry.card.name)
+def test_cards_fit_the_published_files(entry: PublishedGenerator) -> None:
+    family, dataset = entry.card.name.split(".")
+    family = family.replace("biggandeep", "biggan_deep")
+    model = f"stylegan2-{entry.card.resolution}" if family == "stylegan2" else f"{family}-{dataset}"
+    found = {name: manifest for name, manifest in MANIFESTS.items() if name.startswith(f"{model}/")}
+    assert found
+    for manifest in found.values():
+        stated = {**entry.config, "architecture": entry.config.get("architecture", "")}
+        tensors = stored(manifest)
+        numbers = {**manifest["config"], **stated.get("config", {})}
+        network, key_map = build({**stated, "config": numbers}, tensors)
+        apply_key_map(key_map, tensors)
+        config = getattr(network, "config", network)
+        card = entry.card
+        assert (config.resolution, config.latent_dim) == (card.resolution, card.latent_dim)
+        assert getattr(config, "num_classes", 0) == card.num_classes
+
+
 def test_all_published_generators_are_here() -> None:
     assert len(MANIFESTS) == 27
 
@@ -39,11 +68,7 @@ def test_all_published_generators_are_here() -> None:
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_key_map_uses_each_key_once_and_fills_each_tensor(name: str) -> None:
     manifest = MANIFESTS[name]
-    dtypes = {"float32": torch.float32, "int64": torch.int64}
-    tensors = {
-        key: torch.empty(shape, dtype=dtypes[dtype], device="meta")
-        for key, shape, dtype in manifest["state_dict"]
-    }
+    tensors = stored(manifest)
     network, key_map = build(manifest, tensors)
     uses = Counter(key for source in key_map.values() for key in source.keys)
     assert set(uses) == set(tensors)
