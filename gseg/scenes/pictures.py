@@ -22,7 +22,7 @@ VALIDATION_FIRST: Final = 1_000_000
 """Indices below are for training; from here on for choices made while developing."""
 HELD_OUT_FIRST: Final = 2_000_000
 """From here on for reported scores only."""
-EXPOSURE: Final = 0.0
+EXPOSURE: Final = 0.2
 """How far a common factor drives object and background apart in luminance (0: independent)."""
 
 _UNIFORMS: Final = 128

@@ -1,0 +1,144 @@
+"""Does the jobs of a trial: in the trial's own process, or as distributed jobs on Ray.
+
+The functions that do the work are the same in both places (`gseg.jobs`); this file decides where
+they are called. Large drawings become Ray Data jobs on a pool of actors, large trainings Ray Train
+runs, large scorings Ray tasks.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import ray
+import ray.data
+import ray.train
+import torch
+from ray.train.torch import TorchTrainer, prepare_model
+
+from gseg.distributed.runtime import Resources
+from gseg.jobs import DrawJob, FitJob, ScoreJob
+from gseg.plan import draw_seconds, fit_seconds, score_seconds
+from gseg.progress import Report, silent
+from gseg.scores.benchmarks import open_benchmark
+from gseg.scores.protocol import Scores, merge_scores
+from gseg.stages import save_fit
+
+_WORKER_RESTARTS: Final = 3
+_SCORE_PART: Final = 500
+"""Pictures that one scoring task takes."""
+
+
+class RayBackend:
+    """Does jobs where the rule of `Resources` says.
+
+    Args:
+        resources: Devices, pool sizes and the rule.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    @property
+    def device(self) -> str:
+        """Kind of device of every job."""
+        return self._resources.device
+
+    def draw(
+        self, job: DrawJob, shards: Sequence[int], listen: Callable[[Mapping[str, int]], None]
+    ) -> None:
+        """Draw shards; see `gseg.jobs.Backend`."""
+        candidates = len(shards) * job.config.shard_size
+        if not self._resources.is_large(draw_seconds(job.generator, candidates, self.device)):
+            for shard in shards:
+                listen(job.draw(shard))
+            return
+        rows = ray.data.from_items(
+            [{"shard": shard} for shard in shards], override_num_blocks=len(shards)
+        ).map_batches(
+            _Drawer,
+            fn_constructor_kwargs={"job": job},
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=min(len(shards), self._drawers())),
+            num_cpus=1,
+            num_gpus=self._resources.gpus_per_trial,
+        )
+        for row in rows.iter_rows():
+            listen(row)
+
+    def fit(self, job: FitJob, report: Report) -> Mapping[str, Any]:
+        """Train; see `gseg.jobs.Backend`."""
+        side = job.training.resolution()
+        large = self._resources.is_large(fit_seconds(job.config, side, self.device))
+        if not large and job.config.replicas == 1:
+            return _fit_here(job, report)
+        gpus = self._resources.gpus_per_trial
+        worker = {"CPU": 1.0} | ({"GPU": gpus} if gpus else {})
+        trainer = TorchTrainer(
+            _train_replica,
+            train_loop_config={"job": job},
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=job.config.replicas, use_gpu=gpus > 0, resources_per_worker=worker
+            ),
+            run_config=ray.train.RunConfig(
+                name=job.folder.name,
+                storage_path=str((job.folder / "ray_train").absolute()),
+                failure_config=ray.train.FailureConfig(max_failures=_WORKER_RESTARTS),
+            ),
+        )
+        result = trainer.fit()
+        assert result.metrics is not None
+        return dict(result.metrics["facts"])
+
+    def score(self, job: ScoreJob, report: Report) -> Scores:
+        """Score; see `gseg.jobs.Backend`."""
+        pictures = len(open_benchmark(job.benchmark, skip_bad=job.skip_bad))
+        if not self._resources.is_large(score_seconds(pictures, job.working_size, self.device)):
+            return job.score(report)
+        parts = math.ceil(pictures / _SCORE_PART)
+        task = ray.remote(num_cpus=1, num_gpus=self._resources.gpus_per_trial)(_score_part)
+        pending = [task.remote(job, part, parts) for part in range(parts)]
+        return merge_scores(ray.get(pending))
+
+    def _drawers(self) -> int:
+        """Say how many actors draw for one trial."""
+        if self._resources.drawers:
+            return self._resources.drawers
+        available = ray.cluster_resources()
+        if self._resources.gpus_per_trial:
+            return max(1, int(available.get("GPU", 0.0) / self._resources.gpus_per_trial))
+        return max(1, int(available.get("CPU", 1.0)))
+
+
+class _Drawer:
+    """An actor that draws one shard after the other."""
+
+    def __init__(self, job: DrawJob) -> None:
+        torch.set_num_threads(1)
+        self._job = job
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        counts = [self._job.draw(int(shard)) for shard in batch["shard"]]
+        return {name: [count[name] for count in counts] for name in counts[0]}
+
+
+def _fit_here(job: FitJob, report: Report, **replica: Any) -> dict[str, Any]:  # noqa: ANN401
+    result = job.fit(report, **replica)
+    share = float(job.training.load()[1].float().mean())
+    return save_fit(job, result, share)
+
+
+def _train_replica(settings: dict[str, Any]) -> None:
+    """Run in a Ray Train worker: one replica of the training."""
+    job: FitJob = settings["job"]
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    result = job.fit(silent, rank=rank, wrap=prepare_model if world > 1 else None)
+    facts: dict[str, Any] = {}
+    if rank == 0:
+        facts = save_fit(job, result, float(job.training.load()[1].float().mean()))
+    ray.train.report({"facts": facts})
+
+
+def _score_part(job: ScoreJob, part: int, parts: int) -> Scores:
+    torch.set_num_threads(1)
+    return job.score(silent, part=part, parts=parts)

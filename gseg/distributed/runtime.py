@@ -1,0 +1,119 @@
+"""Starting Ray quietly, and the one rule that decides where a stage runs.
+
+Starting actors, a Ray Data job or a Ray Train run costs seconds to a minute; most stages of small
+trials are shorter than that. So small stages run inside the trial's own process, large ones as
+distributed jobs, and the same stage functions do the work in both places.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import ray
+
+Placement = Literal["auto", "process", "cluster"]
+
+LARGE_STAGE_SECONDS: Final = 300.0
+"""One-thread seconds from which a stage is worth a distributed job of its own: five times the
+longest start-up that was measured (a Ray Train run that reads Ray Data)."""
+_OBJECT_STORE_BYTES: Final = 256 * 2**20
+_QUIET: Final = {
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What a sweep may use, and how.
+
+    Attributes:
+        placement: ``process``: every stage in its trial's process; ``cluster``: drawing,
+            training and scoring as distributed jobs; ``auto``: the rule of `is_large`.
+        workers: Replicas of one training; more than one always trains on the cluster.
+        drawers: Actors that draw samples for one trial; 0 for as many as there are CPUs or GPUs.
+        cpus_per_trial: CPUs that a trial holds while its stages run in its process.
+        gpus_per_trial: GPUs that a trial, a drawing actor or a training replica holds; fractions
+            share a GPU.
+        max_trials: Trials at the same time; 0 for as many as fit.
+    """
+
+    placement: Placement = "auto"
+    workers: int = 1
+    drawers: int = 0
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float = 0.0
+    max_trials: int = 0
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"A training needs at least 1 worker, got {self.workers}.")
+        if min(self.drawers, self.gpus_per_trial, self.max_trials) < 0 or self.cpus_per_trial <= 0:
+            raise ValueError("Resources must not be negative, and a trial needs some CPU.")
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Kind of device that stages run on."""
+        return "cuda" if self.gpus_per_trial > 0 else "cpu"
+
+    def is_large(self, seconds: float) -> bool:
+        """Decide whether a stage becomes a distributed job.
+
+        Args:
+            seconds: Estimate of its one-thread seconds (on its device).
+
+        Returns:
+            True for a job on the cluster, False for the trial's own process.
+        """
+        if self.placement == "auto":
+            return seconds >= LARGE_STAGE_SECONDS
+        return self.placement == "cluster"
+
+
+@contextmanager
+def ray_session(address: str | None = None, *, num_cpus: int | None = None) -> Iterator[None]:
+    """Connect to Ray, or start it on this machine, without chatter on the console.
+
+    Args:
+        address: Of a running cluster, or ``auto``; None starts a Ray of one's own, which is
+            stopped at the end.
+        num_cpus: CPUs of the own Ray; all by default.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ValueError: There is no cluster at the address.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    for name in ("ray", "ray.data", "ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if ray.is_initialized():  # somebody else's session: use it, leave it
+        yield
+        return
+    quiet = {"logging_level": "ERROR", "log_to_driver": False}
+    if address is None:
+        own = {"num_cpus": num_cpus, "object_store_memory": _OBJECT_STORE_BYTES}
+        ray.init(address="local", **own, **quiet)
+    else:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"No Ray cluster answers at {address!r}: start one (`ray start --head`, "
+                "`ray up ray_cluster.yaml`) or leave out --address."
+            ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -1,0 +1,249 @@
+"""The heavy work of a trial as plain data: what a process anywhere needs to do it.
+
+A job names files in the storage instead of holding tensors, so that the same job runs in the
+trial's process, in a Ray Data actor, in a Ray Train worker or in a Ray task.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import torch
+from torch import Tensor
+
+from gseg.artifacts import write_atomically
+from gseg.directions import Direction
+from gseg.generators import Generator, load_generator
+from gseg.progress import Report
+from gseg.samples import SampleConfig, Shard, draw_shard, load_samples, shard_name
+from gseg.scenes.pictures import render
+from gseg.scores.baselines import centre_disc, otsu
+from gseg.scores.batches import EvalProtocol
+from gseg.scores.benchmarks import BenchmarkPart, open_benchmark
+from gseg.scores.protocol import Predict, Scores, score
+from gseg.segmenters import (
+    Ensemble,
+    FitConfig,
+    FitResult,
+    InMemoryPairs,
+    Run,
+    Segmenter,
+    fit_source,
+)
+
+SCENES_SIDE: Final = 32
+"""Side of the scenes that a segmenter is trained on with true masks."""
+_BASELINES: Final[Mapping[str, Predict]] = {"otsu": otsu, "centre_disc": centre_disc}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrawJob:
+    """Drawing shards of one sample set.
+
+    Attributes:
+        generator: Catalogue name.
+        direction: Folder of the direction.
+        config: How to draw.
+        folder: Where shards go.
+        device: Kind of device.
+    """
+
+    generator: str
+    direction: Path
+    config: SampleConfig
+    folder: Path
+    device: str = "cpu"
+
+    def draw(self, shard: int) -> dict[str, int]:
+        """Draw one shard and write it, whole or not at all.
+
+        Args:
+            shard: Its number.
+
+        Returns:
+            Its counts: candidates, accepted, and rejections by reason.
+        """
+        started = time.monotonic()
+        generator = cached_generator(self.generator, self.device)
+        drawn = draw_shard(generator, _cached_direction(self.direction), self.config, shard)
+        path = self.folder / shard_name(shard)
+        seconds = time.monotonic() - started
+        write_atomically(path.with_suffix(".seconds"), f"{seconds:.4f}".encode())
+        drawn.save(path)
+        return dict(drawn.counts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pairs:
+    """Pairs of picture and mask: generated samples, or scenes with their exact masks.
+
+    Attributes:
+        count: How many.
+        shards: Files of samples; empty for scenes.
+        first: Index of the first scene.
+    """
+
+    count: int
+    shards: tuple[Path, ...] = ()
+    first: int = 0
+
+    def resolution(self) -> int:
+        """Side of the pictures in pixels."""
+        return Shard.load(self.shards[0]).pictures.shape[-1] if self.shards else SCENES_SIDE
+
+    def load(self) -> tuple[Tensor, Tensor]:
+        """Read or render them.
+
+        Returns:
+            Pictures (N, 3, R, R) uint8 and masks (N, R, R) bool.
+        """
+        if self.shards:
+            samples = load_samples(self.shards, self.count)
+            return samples.pictures, samples.masks
+        scenes = render(range(self.first, self.first + self.count), resolution=SCENES_SIDE)
+        return scenes.pictures, scenes.masks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitJob:
+    """Training one segmenter.
+
+    Attributes:
+        training: Pairs to train on.
+        validation: Held-out pairs.
+        config: How to train.
+        folder: Receives the segmenter and the loss curve; keeps the unfinished training.
+        device: Kind of device.
+    """
+
+    training: Pairs
+    validation: Pairs
+    config: FitConfig
+    folder: Path
+    device: str = "cpu"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the unfinished training is."""
+        return self.folder / "checkpoint.pt"
+
+    def fit(
+        self,
+        report: Report,
+        *,
+        rank: int = 0,
+        wrap: Callable[[torch.nn.Module], torch.nn.Module] | None = None,
+    ) -> FitResult:
+        """Train, or go on where a training of this job was interrupted.
+
+        Args:
+            report: Hears of the steps.
+            rank: Which replica this process is.
+            wrap: What makes several replicas one; see `gseg.segmenters.Run`.
+
+        Returns:
+            The segmenter and its curves.
+        """
+        run = Run(
+            device=self.device,
+            checkpoint=self.checkpoint,
+            checkpoint_every=max(100, self.config.steps // 20),
+            progress=lambda done, total: report("training", done, total),
+            rank=rank,
+            wrap=wrap,
+        )
+        source = InMemoryPairs(*self.training.load())
+        return fit_source(source, self.config, validation=self.validation.load(), run=run)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreJob:
+    """Scoring one predictor on one benchmark.
+
+    Attributes:
+        segmenters: Files; several are an ensemble. Empty for a baseline.
+        baseline: Name of a baseline; empty for segmenters.
+        benchmark: Specification; see `open_benchmark`.
+        skip_bad: Whether unreadable files are skipped and listed.
+        protocol: Evaluation protocol.
+        working_size: Shorter side that the predictor sees; None for the benchmark's own.
+        device: Kind of device.
+    """
+
+    segmenters: tuple[Path, ...] = ()
+    baseline: str = ""
+    benchmark: str
+    skip_bad: bool
+    protocol: EvalProtocol
+    working_size: int | None
+    device: str = "cpu"
+
+    def score(self, report: Report, *, part: int = 0, parts: int = 1) -> Scores:
+        """Score a share of the benchmark.
+
+        Args:
+            report: Hears of the pictures.
+            part: Number of the share.
+            parts: Number of shares.
+
+        Returns:
+            Scores that merge with those of the other shares.
+        """
+        benchmark = BenchmarkPart(
+            open_benchmark(self.benchmark, skip_bad=self.skip_bad), part, parts
+        )
+        return score(
+            self.predictor(),
+            benchmark,
+            protocol=self.protocol,
+            working_size=self.working_size,
+            progress=lambda done, total: report("scoring", done, total),
+        )
+
+    def predictor(self) -> Predict:
+        """Load what predicts."""
+        if self.baseline:
+            return _BASELINES[self.baseline]
+        members = [Segmenter.load(path, device=self.device) for path in self.segmenters]
+        return members[0].probability if len(members) == 1 else Ensemble(members).probability
+
+
+class Backend(Protocol):
+    """Where jobs are done."""
+
+    @property
+    def device(self) -> str:
+        """Kind of device of every job."""
+        ...
+
+    def draw(
+        self, job: DrawJob, shards: Sequence[int], listen: Callable[[Mapping[str, int]], None]
+    ) -> None:
+        """Draw shards, in any order; `listen` hears the counts of each."""
+        ...
+
+    def fit(self, job: FitJob, report: Report) -> Mapping[str, Any]:
+        """Train; leave ``segmenter.safetensors`` and ``losses.parquet`` in the job's folder.
+
+        Returns:
+            Facts for the manifest.
+        """
+        ...
+
+    def score(self, job: ScoreJob, report: Report) -> Scores:
+        """Score the whole benchmark."""
+        ...
+
+
+@lru_cache(maxsize=2)
+def _cached_direction(folder: Path) -> Direction:
+    return Direction.load(folder)
+
+
+@lru_cache(maxsize=2)
+def cached_generator(name: str, device: str) -> Generator:
+    """Load a generator once for each process."""
+    return load_generator(name, device=device)

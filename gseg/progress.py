@@ -1,0 +1,60 @@
+"""How a stage that takes long says how far it is, without knowing who listens."""
+
+import json
+import time
+from pathlib import Path
+from typing import Final, Protocol
+
+from gseg.artifacts import write_atomically
+
+_WRITE_EVERY: Final = 0.5
+
+
+class Report(Protocol):
+    """Listens to the stages of one trial."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Hear that a stage has done so many of its steps."""
+        ...
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Listen to nothing."""
+
+
+class FileReport:
+    """Writes how far a trial is to a small file that other processes can read.
+
+    Args:
+        path: The file; `read_progress` reads it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stage = ""
+        self._next = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Write, at most twice a second and at every change of stage."""
+        now = time.monotonic()
+        if stage == self._stage and now < self._next:
+            return
+        self._stage, self._next = stage, now + _WRITE_EVERY
+        state = {"stage": stage, "done": done, "total": total}
+        write_atomically(self._path, json.dumps(state).encode())
+
+
+def read_progress(path: Path) -> tuple[str, int, int] | None:
+    """Read what a `FileReport` wrote.
+
+    Args:
+        path: Its file.
+
+    Returns:
+        Stage, steps done and steps in all; None before the first word.
+    """
+    try:
+        state = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return state["stage"], state["done"], state["total"]

@@ -1,0 +1,107 @@
+"""Pictures of results: what a direction does, and how distance relates to the scores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from gseg.artifacts import replacing
+from gseg.images import contact_sheet
+
+_COLUMNS: Final = (
+    "picture",
+    "lighter",
+    "darker",
+    "mask",
+    "benchmark",
+    "truth",
+    "prediction",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SheetRow:
+    """One row of a generator's contact sheet: a sample, and a benchmark picture beside it.
+
+    Attributes:
+        picture: (3, R, R) G(z).
+        lighter: (3, R, R) shifted along v_l.
+        darker: (3, R, R) shifted along v_d.
+        mask: (R, R) bool.
+        benchmark: (3, H, W) a labelled picture.
+        truth: (H, W) bool, its mask.
+        prediction: (h, w) float in [0, 1], the segmenter's foreground probability.
+    """
+
+    picture: Tensor
+    lighter: Tensor
+    darker: Tensor
+    mask: Tensor
+    benchmark: Tensor
+    truth: Tensor
+    prediction: Tensor
+
+
+def generator_sheet(path: Path, rows: Sequence[SheetRow], *, tile: int = 96) -> None:
+    """Draw a contact sheet: sample, shifted lighter and darker, mask; picture, truth, prediction.
+
+    Args:
+        path: PNG file.
+        rows: At least one.
+        tile: Side of a cell in pixels.
+    """
+    cells = [[getattr(row, name) for name in _COLUMNS] for row in rows]
+    sheet = contact_sheet(cells, tile=tile, columns=_COLUMNS)
+    with replacing(path) as part:
+        sheet.save(part, format="PNG")
+
+
+def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:
+    """Draw accuracy and IoU against the Fréchet distance, after Figure 4 of Melas 2022.
+
+    The axis of the distance is reversed: better generators stand at the right. Rank correlations
+    stand above the panels.
+
+    Args:
+        path: PNG file.
+        rows: Result rows of one benchmark, metric profile and distance protocol, with a distance.
+        title: Above the figure.
+
+    Raises:
+        ValueError: The rows mix distance protocols.
+    """
+    if rows.fid_protocol.nunique() > 1:
+        raise ValueError("One figure shows one distance protocol; the rows have several.")
+    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
+        figure.suptitle(title)
+        for axes, score in zip(figure.subplots(1, 2), ("accuracy", "iou"), strict=True):
+            for size, group in rows.groupby("data_size"):
+                axes.scatter(group.fid, group[score], label=f"{size:,} samples", s=30)
+            for line in rows.itertuples():
+                axes.annotate(
+                    str(line.generator).partition(".")[0],
+                    (line.fid, getattr(line, score)),
+                    xytext=(4, 3),
+                    textcoords="offset points",
+                    fontsize=7,
+                )
+            axes.invert_xaxis()
+            axes.set_xlabel(f"Fréchet distance ({rows.fid_protocol.iloc[0]})")
+            axes.set_ylabel({"accuracy": "accuracy", "iou": "IoU"}[score])
+            axes.set_title(_rank_correlation(rows.fid, rows[score]), fontsize=9)
+        axes.legend(frameon=False, fontsize=8)
+        with replacing(path) as part:
+            figure.savefig(part, format="png", dpi=150)
+
+
+def _rank_correlation(distances: "pd.Series[float]", scores: "pd.Series[float]") -> str:
+    if distances.nunique() < 3:
+        return "rank correlation needs three generators"
+    return f"Spearman ρ = {spearmanr(-distances, scores).statistic:.2f} (closer is better: 1)"

@@ -1,0 +1,110 @@
+"""The table that a sweep prints."""
+
+from typing import Final
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+METHOD_NAMES: Final = {
+    "gan": "",
+    "true_masks": "U-Net, true masks (ceiling)",
+    "otsu": "Otsu threshold",
+    "centre_disc": "centre disc",
+}
+_SCORES: Final = ("accuracy", "iou", "max_f_beta")
+_SECONDS: Final = (
+    "direction_seconds",
+    "samples_seconds",
+    "training_seconds",
+    "scoring_seconds",
+)
+_VARYING: Final = (
+    "data_size",
+    "mask_kind",
+    "objective",
+    "contrast_weight",
+    "epsilon_sample",
+    "direction_seed",
+    "sample_seed",
+    "train_seed",
+    "train_preset",
+)
+
+
+def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataFrame:
+    """Reduce result rows of one benchmark to what people look at first.
+
+    Args:
+        rows: Result rows; see `gseg.rows`.
+        benchmark: Which benchmark.
+        metric_profile: Which profile.
+
+    Returns:
+        One line for each row: name, the settings that differ between the lines, Fréchet
+        distance, scores, seconds; generators first, best IoU on top, baselines last.
+    """
+    chosen = rows[(rows.benchmark == benchmark) & (rows.metric_profile == metric_profile)].copy()
+    is_gan = chosen.method == "gan"
+    chosen["name"] = chosen.generator.where(is_gan, chosen.method.map(METHOD_NAMES))
+    varying = [name for name in _VARYING if chosen.loc[is_gan, name].nunique() > 1]
+    chosen["seconds"] = chosen[list(_SECONDS)].sum(axis=1)
+    chosen["group"] = ~is_gan
+    chosen = chosen.sort_values(["group", "iou"], ascending=[True, False])
+    columns = ["method", "name", *varying, "fid", *_SCORES, "seconds"]
+    return chosen[columns].reset_index(drop=True)
+
+
+def summary_table(lines: pd.DataFrame, title: str) -> Table:
+    """Draw a summary for the terminal; the best generator's value of each score is marked.
+
+    Args:
+        lines: From `summary`.
+        title: Above the table.
+
+    Returns:
+        A table for a rich console.
+    """
+    table = Table(title=title, title_justify="left")
+    headings = {
+        "name": "generator",
+        "data_size": "samples",
+        "mask_kind": "masks",
+        "contrast_weight": "λ",
+        "epsilon_sample": "ε",
+        "fid": "distance",
+        "accuracy": "accuracy",
+        "iou": "IoU",
+        "max_f_beta": "max Fβ",
+    }
+    columns = [name for name in lines.columns if name != "method"]
+    for name in columns:
+        heading = headings.get(name, name.replace("_", " "))
+        table.add_column(heading, justify="left" if name == "name" else "right")
+    gan = lines[lines.method == "gan"]
+    best = {name: gan[name].max() for name in _SCORES} | {"fid": gan["fid"].min()}
+    previous = "gan"
+    for line in lines.to_dict("records"):
+        if line["method"] != "gan" and previous == "gan":
+            table.add_section()
+        previous = str(line["method"])
+        cells = []
+        for name in columns:
+            marked = previous == "gan" and name in best and line[name] == best[name]
+            cells.append(Text(_shown(name, line[name]), style="bold green" if marked else ""))
+        table.add_row(*cells)
+    return table
+
+
+def _shown(name: str, value: object) -> str:
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return ""
+    if name in _SCORES:
+        return f"{value:.3f}"
+    if name == "fid":
+        return f"{value:.2f}"
+    if name == "seconds":
+        return f"{value:.0f}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)

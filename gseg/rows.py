@@ -1,0 +1,181 @@
+"""Result rows: one for each (experiment, benchmark, metric profile), as Parquet.
+
+The columns, their types and their meaning are written down here and nowhere else;
+``results/README.md`` repeats the meaning and a test keeps the two together.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gseg.artifacts import replacing
+
+Row = dict[str, Any]
+
+KEY: Final = ("experiment", "benchmark", "metric_profile")
+_FILE: Final = "rows.parquet"
+
+_TEXT, _NUMBER, _COUNT, _FLAG = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+
+COLUMNS: Final[dict[str, tuple[pa.DataType, str]]] = {
+    "experiment": (_TEXT, "Hash of everything that decides the trained segmenter."),
+    "benchmark": (_TEXT, "What the segmenter was scored on."),
+    "metric_profile": (_TEXT, "Which source's definition of the metrics."),
+    "method": (
+        _TEXT,
+        "`gan`: masks from a direction; `true_masks`: the same U-Net trained with the exact masks "
+        "of the scenes (the ceiling); `otsu` and `centre_disc`: baselines without training.",
+    ),
+    "recipe": (_TEXT, "Name of the experiment that asked for the row; not part of the hash."),
+    "generator": (_TEXT, "Catalogue name; empty for methods without a generator."),
+    "family": (_TEXT, "Generator's family, such as SNGAN."),
+    "dataset": (_TEXT, "What the generator was trained on."),
+    "resolution": (_COUNT, "Side of the generated pictures in pixels."),
+    "objective": (_TEXT, "Preset of the losses that the direction minimises."),
+    "contrast_weight": (_NUMBER, "λ, weight of the contrast loss; comparable in one objective."),
+    "centre_prior": (_FLAG, "Whether the contrast loss expects the foreground in the centre."),
+    "epsilon_search": (_NUMBER, "ε, length of the shift while the direction is searched."),
+    "epsilon_sample": (_NUMBER, "ε, length of the shift that makes the masks."),
+    "mask_kind": (_TEXT, "lighter, darker, both, mean, or ensemble of two networks."),
+    "mask_rule": (_TEXT, "What counts as brightness of a pixel: luminance or norm of RGB."),
+    "filters": (_TEXT, "Preset of the filters on generated samples."),
+    "latent_source": (_TEXT, "Where latents come from: `prior` is N(0, I)."),
+    "alpha": (_NUMBER, "α, noise around embeddings; empty for the prior."),
+    "truncation": (_NUMBER, "Truncation of the generator; empty when off."),
+    "data_size": (_COUNT, "Accepted samples that the segmenter was trained on."),
+    "train_resolution": (_COUNT, "Side of the training pictures in pixels."),
+    "train_steps": (_COUNT, "Updates of the segmenter."),
+    "train_batch": (_COUNT, "Samples in an update."),
+    "train_width": (_COUNT, "Channels of the U-Net's first level."),
+    "train_preset": (_TEXT, "Name of the training settings."),
+    "train_replicas": (_COUNT, "Replicas that trained in parallel."),
+    "direction_seed": (_COUNT, "Seed of the search for the direction."),
+    "sample_seed": (_COUNT, "Seed of the samples' latents and labels."),
+    "train_seed": (_COUNT, "Seed of the segmenter's initialisation and order of samples."),
+    "supervision": (_TEXT, "none; class labels (in the GAN's training); or true masks."),
+    "eval_protocol": (_TEXT, "How pictures are brought to size and where they are scored."),
+    "accuracy": (_NUMBER, "Share of pixels that are right, mean over pictures."),
+    "iou": (_NUMBER, "Intersection over union of the foreground, mean over pictures."),
+    "f_beta": (_NUMBER, "Fβ at threshold 0.5, β² = 0.3."),
+    "max_f_beta": (_NUMBER, "Largest Fβ over all thresholds, β² = 0.3."),
+    "images": (_COUNT, "Pictures that were scored."),
+    "skipped": (_COUNT, "Files of the benchmark that could not be read (with --skip-bad)."),
+    "degenerate_masks": (_COUNT, "Pictures whose true mask is all foreground or all background."),
+    "edge_loss": (_NUMBER, "Edge loss at the end of the search, lighter direction."),
+    "contrast_loss": (_NUMBER, "Contrast loss at the end of the search, lighter direction."),
+    "cosine": (_NUMBER, "v_l · v_d."),
+    "two_affine_ratio": (
+        _NUMBER,
+        "Restoration loss of two affine colour maps over that of one (Voynov et al. 2021, Eq. 3); "
+        "small when the shift treats two regions differently. Uses no labels.",
+    ),
+    "foreground_share": (_NUMBER, "Mean share of foreground in the training masks."),
+    "validation_iou": (_NUMBER, "IoU on held-out generated pairs: a score without labels."),
+    "fid": (_NUMBER, "Fréchet distance of generated and real pictures under fid_protocol."),
+    "fid_protocol": (_TEXT, "Features and number of pictures of that distance."),
+    "published_fid": (_NUMBER, "FID as published for this checkpoint."),
+    "published_fid_protocol": (_TEXT, "How and by whom that FID was measured."),
+    "candidates": (_COUNT, "Pictures drawn to get data_size samples."),
+    "accepted": (_COUNT, "Of those, accepted."),
+    "rejected_histogram": (_COUNT, "Of those, rejected for their histogram."),
+    "rejected_empty": (_COUNT, "Of those, rejected for a mask without foreground."),
+    "rejected_components": (_COUNT, "Of those, rejected for the shape of their components."),
+    "rejected_area": (_COUNT, "Of those, rejected for their share of foreground."),
+    "rejected_agreement": (_COUNT, "Of those, rejected since two directions' masks disagree."),
+    "direction_seconds": (_NUMBER, "Time that finding the direction took, whenever that was."),
+    "samples_seconds": (_NUMBER, "Time that drawing the samples took."),
+    "training_seconds": (_NUMBER, "Time that training took."),
+    "scoring_seconds": (_NUMBER, "Time that scoring took."),
+    "fid_seconds": (_NUMBER, "Time that the Fréchet distance took."),
+    "direction_reused": (_FLAG, "Whether the direction was found in the storage."),
+    "samples_reused": (_FLAG, "Whether all samples were found in the storage."),
+    "training_reused": (_FLAG, "Whether the segmenter was found in the storage."),
+    "scoring_reused": (_FLAG, "Whether the scores were found in the storage."),
+    "fid_reused": (_FLAG, "Whether the distance was found in the storage."),
+    "device": (_TEXT, "Kind of device that the segmenter was trained on."),
+    "peak_memory_mib": (_NUMBER, "Largest memory of the process, or of its GPU, in MiB."),
+    "gseg_version": (_TEXT, "Version of gseg."),
+    "python_version": (_TEXT, "Version of Python."),
+    "torch_version": (_TEXT, "Version of PyTorch."),
+    "ray_version": (_TEXT, "Version of Ray."),
+    "commit": (_TEXT, "Commit of the source tree, if it is a repository."),
+    "scores": (_TEXT, "Hash of the scores in the storage; its folder has every picture's."),
+    "finished": (_TEXT, "When the row was made, UTC."),
+}
+"""Column name to (type, meaning)."""
+
+SCHEMA: Final = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()])
+
+
+def make_row(values: Mapping[str, Any]) -> Row:
+    """Complete a row.
+
+    Args:
+        values: Some of the columns.
+
+    Returns:
+        All columns in order; what is not known is None.
+
+    Raises:
+        ValueError: A name is no column.
+    """
+    unknown = sorted(set(values) - set(COLUMNS))
+    if unknown:
+        raise ValueError(f"Not a column of the results: {', '.join(unknown)}.")
+    row = {name: values.get(name) for name in COLUMNS}
+    row["finished"] = row["finished"] or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return row
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows to one Parquet file, atomically.
+
+    Args:
+        path: The file.
+        rows: From `make_row`.
+    """
+    with replacing(path) as part:
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), part, compression="zstd")
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """Read all rows of a results folder.
+
+    Args:
+        folder: Such as ``results/all_gans``; may be absent.
+
+    Returns:
+        The rows, completed with None where an older file lacks a column.
+    """
+    path = folder / _FILE
+    if not path.exists():
+        return []
+    return [make_row(_known(row)) for row in pq.read_table(path).to_pylist()]
+
+
+def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
+    """Add rows to a results folder; a row with the same key replaces the older one.
+
+    The folder holds one Parquet file, replaced in one step: a reader sees the rows before or
+    after, and the file never contains a row twice.
+
+    Args:
+        folder: Such as ``results/all_gans``; made if missing.
+        rows: From `make_row`.
+
+    Returns:
+        How many rows the folder holds now.
+    """
+    merged = {tuple(row[name] for name in KEY): row for row in read_rows(folder)}
+    merged.update({tuple(row[name] for name in KEY): row for row in rows})
+    ordered = sorted(merged.items(), key=lambda item: tuple(map(str, item[0])))
+    write_rows(folder / _FILE, [row for _, row in ordered])
+    return len(ordered)
+
+
+def _known(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name in COLUMNS}

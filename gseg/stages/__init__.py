@@ -1,0 +1,25 @@
+"""The stages of a trial: each is a function of its config and of the stages before it.
+
+    direction -> samples -> segmenter -> scores
+    distance  (of the generator's pictures)
+
+A stage looks into the store first and does only what is missing. The heavy part is a job (see
+`gseg.jobs`) that a backend does, in this process or on a cluster. A stage's ``_VERSION`` is raised
+when its code changes what comes out.
+"""
+
+from gseg.stages.direction import make_direction
+from gseg.stages.distance import make_distance
+from gseg.stages.samples import SampledSet, make_samples
+from gseg.stages.scores import make_scores
+from gseg.stages.segmenter import make_segmenter, save_fit
+
+__all__ = [
+    "SampledSet",
+    "make_direction",
+    "make_distance",
+    "make_samples",
+    "make_scores",
+    "make_segmenter",
+    "save_fit",
+]
