@@ -4,13 +4,17 @@ The rates are measured (one thread of a server CPU of 2024; one H100-class GPU) 
 factor of two: enough to decide where a stage runs and to say how long a sweep takes.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gseg.jobs import cached_generator
+from gseg.artifacts import digest
+from gseg.experiment import Experiment
+from gseg.jobs import SCENES_SIDE, cached_generator
 from gseg.segmenters import FitConfig
 
 _DRAW_FLOPS: Final = {"cpu": 6e10, "cuda": 2e13}
@@ -23,6 +27,11 @@ _SCORE_PIXELS: Final = {"cpu": 2e6, "cuda": 5e7}
 """Pixels a second of scoring, reading included."""
 _DIRECTION_FACTOR: Final = 6.0
 """Cost of a search's step for each latent, in forward passes."""
+
+_ACCEPTANCE: Final = 0.7
+"""Share of candidates that filters accept, until it is measured."""
+_FEATURE_SECONDS: Final = 5e-4
+"""Features of a generated and of a reference picture."""
 
 
 @lru_cache(maxsize=64)
@@ -62,3 +71,122 @@ def fit_seconds(config: FitConfig, side: int, device: str) -> float:
 def score_seconds(pictures: int, working_size: int | None, device: str) -> float:
     """Estimate scoring a benchmark, in one-thread seconds of the device."""
     return pictures * (working_size or 128) ** 2 * 1.5 / _SCORE_PIXELS[device]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepPlan:
+    """What a sweep will do.
+
+    Attributes:
+        estimates: One-thread seconds of each experiment, stages that several share counted once,
+            with the first that needs them.
+        largest: Seconds of the largest single stage.
+        stages: Distinct stages by kind.
+        naive_stages: Stages that the experiments would need if nothing were shared.
+        disk_bytes: Space that new samples take at most.
+    """
+
+    estimates: tuple[float, ...]
+    largest: float
+    stages: dict[str, int]
+    naive_stages: int
+    disk_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """One-thread seconds of all stages."""
+        return sum(self.estimates)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    kind: str
+    name: str
+    seconds: float
+    disk_bytes: int = 0
+
+
+def make_plan(
+    experiments: Sequence[Experiment], pictures: int, working_size: int | None, device: str
+) -> SweepPlan:
+    """Estimate a sweep and count the stages that its experiments share.
+
+    Args:
+        experiments: In the order in which they start.
+        pictures: Labelled pictures of all benchmarks.
+        working_size: Side at which they are scored, if known.
+        device: Kind of device of the stages.
+
+    Returns:
+        The plan.
+    """
+    seen: dict[tuple[str, str], _Stage] = {}
+    estimates, naive, drawn = [], 0, {}
+    for experiment in experiments:
+        stages = _stages(experiment, pictures, working_size, device)
+        naive += len(stages)
+        fresh = 0.0
+        for stage in stages:
+            key = (stage.kind, stage.name)
+            # A larger sample set extends a smaller one: only what is new counts.
+            known = seen.get(key)
+            if known is None or stage.seconds > known.seconds:
+                fresh += stage.seconds - (known.seconds if known else 0.0)
+                seen[key] = stage
+                drawn[key] = stage.disk_bytes
+        estimates.append(fresh)
+    kinds = [kind for kind, _ in seen]
+    return SweepPlan(
+        estimates=tuple(estimates),
+        largest=max((stage.seconds for stage in seen.values()), default=0.0),
+        stages={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
+        naive_stages=naive,
+        disk_bytes=sum(drawn.values()),
+    )
+
+
+def _stages(
+    experiment: Experiment, pictures: int, working_size: int | None, device: str
+) -> list[_Stage]:
+    stages = []
+    side = SCENES_SIDE
+    if experiment.method == "gan":
+        stages, side = _generated_stages(experiment, device)
+    if experiment.training is not None:
+        for kind in experiment.member_kinds:
+            name = digest(replace(experiment, recipe="", train_preset="", distance=None), kind)
+            stages.append(_Stage("segmenter", name, fit_seconds(experiment.training, side, device)))
+    scoring = score_seconds(pictures, working_size or side, device)
+    stages.append(_Stage("scoring", experiment.digest, scoring))
+    return stages
+
+
+def _generated_stages(experiment: Experiment, device: str) -> tuple[list[_Stage], int]:
+    assert experiment.search is not None
+    assert experiment.samples is not None
+    name, search = experiment.generator, experiment.search
+    direction = digest(name, search)
+    stages = [
+        _Stage("direction", direction, direction_seconds(name, search.steps, search.batch, device))
+    ]
+    side = cached_generator(name, "cpu").card.resolution
+    for kind in experiment.member_kinds:
+        for part, count in (
+            ("training", experiment.data_size),
+            ("validation", experiment.validation_size),
+        ):
+            config = digest(direction, replace(experiment.samples, mask_kind=kind), part)
+            candidates = round(count / _ACCEPTANCE)
+            stages.append(
+                _Stage(
+                    "sample set",
+                    config,
+                    draw_seconds(name, candidates, device),
+                    count * (3 * side**2 + side**2 // 8),
+                )
+            )
+    if experiment.distance is not None:
+        pictures = experiment.distance.count
+        cost = draw_seconds(name, pictures, device) + pictures * _FEATURE_SECONDS
+        stages.append(_Stage("distance", digest(name, experiment.distance), cost))
+    return stages, side

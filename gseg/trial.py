@@ -1,7 +1,7 @@
 """One trial: all stages of one experiment, and the rows that come out."""
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from gseg.jobs import SCENES_SIDE, Backend, Pairs, ScoreJob
 from gseg.progress import Report, silent
 from gseg.randomness import derive_seed
 from gseg.rows import Row, make_row
-from gseg.samples import filter_preset_name
+from gseg.samples import SampleConfig, filter_preset_name
 from gseg.scenes.pictures import VALIDATION_FIRST
 from gseg.scores.batches import EvalProtocol
 from gseg.scores.protocol import Scores
@@ -48,11 +48,36 @@ class Setting:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Member:
-    """One trained network of a trial with all that led to it."""
+class Member:
+    """One trained network of a trial.
+
+    Attributes:
+        segmenter: Its artifact.
+        samples: What it was trained on; None for true masks.
+        config: How those samples were drawn; None for true masks.
+    """
 
     segmenter: Artifact
-    samples: SampledSet | None
+    samples: SampledSet | None = None
+    config: SampleConfig | None = None
+
+    @property
+    def file(self) -> Path:
+        """The segmenter's file."""
+        return self.segmenter.folder / "segmenter.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialParts:
+    """What a trial leaves in the storage.
+
+    Attributes:
+        direction: Its direction; None for methods without a generator.
+        members: Its networks; none for baselines.
+    """
+
+    direction: Artifact | None
+    members: tuple[Member, ...]
 
 
 def run_trial(
@@ -90,6 +115,24 @@ def find_rows(experiment: Experiment, setting: Setting, device: str) -> list[Row
         return None
 
 
+def find_parts(experiment: Experiment, setting: Setting, device: str) -> TrialParts | None:
+    """Find what a trial left in the storage.
+
+    Args:
+        experiment: Settings of all stages.
+        setting: Storage and benchmarks.
+        device: Kind of device that did the work.
+
+    Returns:
+        Its artifacts, or None if any is not complete.
+    """
+    store = Store(setting.storage, read_only=True)
+    try:
+        return _Trial(experiment, setting, store, _Nobody(device), silent).parts()
+    except NotMadeError:
+        return None
+
+
 class _Trial:
     def __init__(
         self,
@@ -103,21 +146,28 @@ class _Trial:
         self._store, self._backend, self._report = store, backend, report
 
     def rows(self) -> list[Row]:
-        """Go through the stages."""
+        """Go through all stages."""
+        parts = self.parts()
         values = self._identity()
-        members: list[_Member] = []
-        if self._experiment.method == "gan":
-            direction, members = self._generated_members()
-            values |= _direction_values(direction)
+        if parts.direction is not None:
+            values |= _direction_values(parts.direction)
             values |= self._distance_values()
-        elif self._experiment.method == "true_masks":
-            members = [self._true_mask_member()]
-        values |= _member_values(members)
+        values |= _member_values(parts.members)
         return [
-            row for spec in self._setting.benchmarks for row in self._score(spec, members, values)
+            row
+            for spec in self._setting.benchmarks
+            for row in self._score(spec, parts.members, values)
         ]
 
-    def _generated_members(self) -> tuple[Artifact, list[_Member]]:
+    def parts(self) -> TrialParts:
+        """Go through the stages up to the networks."""
+        if self._experiment.method == "gan":
+            return self._generated_parts()
+        if self._experiment.method == "true_masks":
+            return TrialParts(direction=None, members=(self._true_mask_member(),))
+        return TrialParts(direction=None, members=())
+
+    def _generated_parts(self) -> TrialParts:
         experiment = self._experiment
         assert experiment.search is not None
         assert experiment.samples is not None
@@ -145,14 +195,14 @@ class _Trial:
             )
             parents = [training.digest, validation.digest]
             segmenter = self._fit(training.pairs, validation.pairs, parents)
-            members.append(_Member(segmenter=segmenter, samples=training))
-        return direction, members
+            members.append(Member(segmenter=segmenter, samples=training, config=config))
+        return TrialParts(direction=direction, members=tuple(members))
 
-    def _true_mask_member(self) -> _Member:
+    def _true_mask_member(self) -> Member:
         training = Pairs(count=self._experiment.data_size)
         validation = Pairs(count=self._experiment.validation_size, first=VALIDATION_FIRST)
         segmenter = self._fit(training, validation, [_SCENES_VERSION])
-        return _Member(segmenter=segmenter, samples=None)
+        return Member(segmenter=segmenter)
 
     def _fit(self, training: Pairs, validation: Pairs, parents: list[str]) -> Artifact:
         config = self._experiment.training
@@ -161,10 +211,10 @@ class _Trial:
             self._store, training, validation, parents, config, self._backend, self._report
         )
 
-    def _score(self, spec: str, members: list[_Member], values: Mapping[str, Any]) -> list[Row]:
+    def _score(self, spec: str, members: Sequence[Member], values: Mapping[str, Any]) -> list[Row]:
         method = self._experiment.method
         job = ScoreJob(
-            segmenters=tuple(m.segmenter.folder / "segmenter.safetensors" for m in members),
+            segmenters=tuple(member.file for member in members),
             baseline="" if members else method,
             benchmark=spec,
             skip_bad=self._setting.skip_bad,
@@ -268,7 +318,7 @@ def _direction_values(direction: Artifact) -> dict[str, Any]:
     }
 
 
-def _member_values(members: list[_Member]) -> dict[str, Any]:
+def _member_values(members: Sequence[Member]) -> dict[str, Any]:
     """Sum up the networks of a trial: counts and seconds add, shares and scores are averaged."""
     if not members:
         return {}

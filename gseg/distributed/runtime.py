@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import ray
 
@@ -80,13 +80,16 @@ class Resources:
 
 
 @contextmanager
-def ray_session(address: str | None = None, *, num_cpus: int | None = None) -> Iterator[None]:
+def ray_session(
+    address: str | None = None, *, num_cpus: int | None = None, dashboard: bool = False
+) -> Iterator[None]:
     """Connect to Ray, or start it on this machine, without chatter on the console.
 
     Args:
         address: Of a running cluster, or ``auto``; None starts a Ray of one's own, which is
             stopped at the end.
         num_cpus: CPUs of the own Ray; all by default.
+        dashboard: Start the own Ray's dashboard, on this machine's loopback; Ray Train needs it.
 
     Yields:
         Nothing.
@@ -101,10 +104,20 @@ def ray_session(address: str | None = None, *, num_cpus: int | None = None) -> I
     if ray.is_initialized():  # somebody else's session: use it, leave it
         yield
         return
-    quiet = {"logging_level": "ERROR", "log_to_driver": False}
+    weights = os.environ.get("GSEG_WEIGHTS")
+    quiet: dict[str, Any] = {
+        "logging_level": "ERROR",
+        "log_to_driver": False,
+        "runtime_env": {"env_vars": {"GSEG_WEIGHTS": weights}} if weights else None,
+    }
     if address is None:
-        own = {"num_cpus": num_cpus, "object_store_memory": _OBJECT_STORE_BYTES}
-        ray.init(address="local", **own, **quiet)
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            include_dashboard=dashboard,
+            **quiet,
+        )
     else:
         try:
             ray.init(address=address, **quiet)

@@ -175,6 +175,11 @@ class _Tracker(tune.Callback):  # type: ignore[misc]
         self._experiments, self._listener = experiments, listener
         self.failures: dict[int, Failure] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune writes its callbacks to a file for its own restore, which is not used here; the
+        # listener holds a console and threads.
+        return {"_experiments": self._experiments, "failures": self.failures}
+
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
