@@ -124,7 +124,7 @@ def read_mask(path: str | Path) -> Tensor:
             pixels = np.array(grey)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UnreadableImageError(f"Cannot read mask {path}: {error}") from error
-    if set(np.unique(pixels)) <= {0, 1}:  # masks stored as 0 and 1 instead of 0 and 255
+    if pixels.max() <= 1:  # masks stored as 0 and 1 instead of 0 and 255
         half = 1
     return torch.from_numpy(pixels >= half)
 
@@ -216,9 +216,7 @@ def _fit(picture: Tensor, tile: int) -> Image.Image:
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     resampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
     cell = Image.new("RGB", (tile, tile), "white")
-    cell.paste(
-        image.resize(size, resampling), ((tile - size[0]) // 2, (tile - size[1]) // 2)
-    )
+    cell.paste(image.resize(size, resampling), ((tile - size[0]) // 2, (tile - size[1]) // 2))
     return cell
 
 
