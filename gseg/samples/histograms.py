@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.images import luminance
+from gseg.samples.masks import brightness, cache_sized_parts
 
 HistogramRule = Literal["text", "program"]
 
@@ -32,16 +32,21 @@ def histograms(pictures: Tensor, rule: HistogramRule, bins: int = 12) -> NDArray
     Returns:
         (N, bins) int64.
     """
-    planes = luminance(pictures) if rule == "text" else pictures
+    parts = [_count(pictures[part], rule, bins) for part in cache_sized_parts(pictures)]
+    counts: NDArray[np.int64] = torch.cat(parts).cpu().numpy()
+    return counts
+
+
+def _count(pictures: Tensor, rule: HistogramRule, bins: int) -> Tensor:
+    planes = brightness(pictures, "luminance") if rule == "text" else pictures
     count = len(planes)
     # One bincount for all pictures; short integers because it is bound by memory.
     dtype = torch.int16 if count * bins < _INT16_LIMIT else torch.int32
     first = torch.arange(0, count * bins, bins, dtype=dtype, device=planes.device)
-    scaled = planes.reshape(count, -1).mul(bins / 2).add_(bins / 2).clamp_(0, bins - 1)
+    middle = planes.new_tensor(bins / 2)
+    scaled = torch.add(middle, planes.reshape(count, -1), alpha=bins / 2).clamp_(0, bins - 1)
     places = scaled.to(dtype).add_(first[:, None])
-    counts = torch.bincount(places.flatten(), minlength=count * bins).reshape(count, bins)
-    result: NDArray[np.int64] = counts.cpu().numpy()
-    return result
+    return torch.bincount(places.flatten(), minlength=count * bins).reshape(count, bins)
 
 
 def count_maxima(
