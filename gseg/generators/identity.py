@@ -27,8 +27,8 @@ def weights_digest(name: str, checkpoint: Path | None = None) -> str:
         return "none"
     embedded = files("gseg.scenes") / "weights" / f"{name}.safetensors"
     if embedded.is_file():
-        with as_file(embedded) as path:
-            return _digest(path, path.stat().st_mtime_ns)
+        with as_file(embedded) as shipped:
+            return _digest(shipped, shipped.stat().st_mtime_ns)
     path = checkpoint or find_weights(name)
     if path is None:
         raise ValueError(

@@ -191,18 +191,20 @@ def _foreground(
 
 def _colour(value: Field, hue: Field, strength: Field) -> Field:
     """Give a luminance a chroma that leaves it unchanged: (N, 3, 1, 1)."""
-    offsets = np.float32([0, 2 / 3, 1 / 3]).reshape(3, 1, 1)
+    offsets = np.asarray([0, 2 / 3, 1 / 3], dtype=np.float32).reshape(3, 1, 1)
     pure = np.clip(np.abs(((hue[:, None] + offsets) % 1) * 6 - 3) - 1, 0, 1)
     chroma = pure - (pure * _LUMINANCE.reshape(3, 1, 1)).sum(axis=1, keepdims=True)
     chroma /= np.sqrt((chroma**2).sum(axis=1, keepdims=True))
-    return np.clip(value[:, None] + strength[:, None] * chroma, 0.02, 0.98)
+    return np.asarray(np.clip(value[:, None] + strength[:, None] * chroma, 0.02, 0.98))
 
 
 def _waves(
     draws: _Draws, x: Field, y: Field, *, count: int, lowest: float, highest: float
 ) -> Field:
     """Sum plane waves of random direction, weaker at high frequency, to about unit variance."""
-    total = np.zeros(np.broadcast_shapes(x.shape, y.shape), dtype=np.float32)
+    total: NDArray[np.floating] = np.zeros(
+        np.broadcast_shapes(x.shape, y.shape), dtype=np.float32
+    )
     for number in range(count):
         frequency = lowest * (highest / lowest) ** ((number + draws.unit()) / count)
         angle = draws.turn()
@@ -211,5 +213,5 @@ def _waves(
     return np.asarray(total / np.sqrt(count / 2), dtype=np.float32)
 
 
-def _sigmoid(x: Field) -> Field:
+def _sigmoid(x: NDArray[np.floating]) -> Field:
     return np.asarray(1 / (1 + np.exp(-np.clip(x, -30, 30))), dtype=np.float32)

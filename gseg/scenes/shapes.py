@@ -75,7 +75,7 @@ def _star(x: Field, y: Field, p: Sequence[Field]) -> Field:
 
 def _ring(x: Field, y: Field, p: Sequence[Field]) -> Field:
     middle = ellipse(x, y, (0.0, 0.0), (0.78, 0.62 + 0.16 * p[0]))
-    return np.abs(middle) - (0.17 + 0.07 * p[1])
+    return np.asarray(np.abs(middle) - (0.17 + 0.07 * p[1]), dtype=np.float32)
 
 
 def _blob(x: Field, y: Field, p: Sequence[Field]) -> Field:

@@ -106,7 +106,7 @@ class Training:
             fake_logit, _ = self.discriminator(fake, fake_labels)
             judged = F.relu(1 - real_logit).mean() + F.relu(1 + fake_logit).mean() + real_extra
         self.discriminator_optimiser.zero_grad()
-        judged.backward()  # type: ignore[no-untyped-call]
+        judged.backward()
         self.discriminator_optimiser.step()
 
         self.discriminator.requires_grad_(False)
@@ -115,7 +115,7 @@ class Training:
             logit, extra = self.discriminator(fake, fake_labels)
             fooled = extra - logit.mean()
         self.generator_optimiser.zero_grad()
-        fooled.backward()  # type: ignore[no-untyped-call]
+        fooled.backward()
         self.generator_optimiser.step()
         self.discriminator.requires_grad_(True)
         self._update_average()
@@ -137,7 +137,7 @@ class Training:
 
     def export(self) -> nn.Module:
         """Give the averaged generator with spectral normalisation folded into plain weights."""
-        network = copy.deepcopy(self.average).cpu()
+        network: nn.Module = copy.deepcopy(self.average).cpu()
         for module in network.modules():
             if parametrize.is_parametrized(module, "weight"):
                 module.train()
