@@ -119,7 +119,7 @@ def _concurrency(resources: Resources, *, large: bool) -> int:
     """Say how many trials run at a time."""
     if resources.max_trials:
         return resources.max_trials
-    cluster = ray.cluster_resources()
+    cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     if large:
         units = cluster.get("GPU", 0.0) if resources.gpus_per_trial else cluster.get("CPU", 1.0)
         return max(1, int(units // max(resources.workers, resources.drawers, 1)))
@@ -129,10 +129,10 @@ def _concurrency(resources: Resources, *, large: bool) -> int:
     return max(1, int(fits))
 
 
-class _TrialActor(tune.Trainable):  # type: ignore[misc]
+class _TrialActor(tune.Trainable):
     """A process that runs one trial after the other."""
 
-    def setup(
+    def setup(  # type: ignore[override]
         self,
         config: dict[str, Any],
         experiments: list[Experiment],
@@ -168,7 +168,7 @@ class _TrialActor(tune.Trainable):  # type: ignore[misc]
         """Nothing to restore."""
 
 
-class _Tracker(tune.Callback):  # type: ignore[misc]
+class _Tracker(tune.Callback):
     """Turns Tune's events into calls of a listener."""
 
     def __init__(self, experiments: Sequence[Experiment], listener: Listener) -> None:
