@@ -5,6 +5,7 @@ they are called. Large drawings become Ray Data jobs on a pool of actors, large 
 runs, large scorings Ray tasks.
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -15,6 +16,7 @@ import ray.train
 import torch
 from ray.train.torch import TorchTrainer, prepare_model
 
+from gseg.artifacts import write_atomically
 from gseg.distributed.runtime import Resources
 from gseg.jobs import DrawJob, FitJob, ScoreJob
 from gseg.plan import draw_seconds, fit_seconds, score_seconds
@@ -24,6 +26,9 @@ from gseg.scores.protocol import Scores, merge_scores
 from gseg.stages import save_fit
 
 _WORKER_RESTARTS: Final = 3
+_FACTS: Final = "facts.json"
+"""Where rank 0 leaves what the trial wants to know: Ray Train hands on no metrics of a run that
+reported no checkpoint to it, and ours are in the job's folder."""
 _SCORE_PART: Final = 500
 """Pictures that one scoring task takes."""
 
@@ -85,9 +90,8 @@ class RayBackend:
                 failure_config=ray.train.FailureConfig(max_failures=_WORKER_RESTARTS),
             ),
         )
-        result = trainer.fit()
-        assert result.metrics is not None
-        return dict(result.metrics["facts"])
+        trainer.fit()
+        return dict(json.loads((job.folder / _FACTS).read_text()))
 
     def score(self, job: ScoreJob, report: Report) -> Scores:
         """Score; see `gseg.jobs.Backend`."""
@@ -103,7 +107,7 @@ class RayBackend:
         """Say how many actors draw for one trial."""
         if self._resources.drawers:
             return self._resources.drawers
-        available = ray.cluster_resources()
+        available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         if self._resources.gpus_per_trial:
             return max(1, int(available.get("GPU", 0.0) / self._resources.gpus_per_trial))
         return max(1, int(available.get("CPU", 1.0)))
@@ -121,8 +125,8 @@ class _Drawer:
         return {name: [count[name] for count in counts] for name in counts[0]}
 
 
-def _fit_here(job: FitJob, report: Report, **replica: Any) -> dict[str, Any]:  # noqa: ANN401
-    result = job.fit(report, **replica)
+def _fit_here(job: FitJob, report: Report) -> dict[str, Any]:
+    result = job.fit(report)
     share = float(job.training.load()[1].float().mean())
     return save_fit(job, result, share)
 
@@ -133,10 +137,9 @@ def _train_replica(settings: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     result = job.fit(silent, rank=rank, wrap=prepare_model if world > 1 else None)
-    facts: dict[str, Any] = {}
     if rank == 0:
         facts = save_fit(job, result, float(job.training.load()[1].float().mean()))
-    ray.train.report({"facts": facts})
+        write_atomically(job.folder / _FACTS, json.dumps(facts).encode())
 
 
 def _score_part(job: ScoreJob, part: int, parts: int) -> Scores:

@@ -1,0 +1,87 @@
+"""The same trial in one process and as distributed jobs."""
+
+import threading
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from gseg.artifacts import Store
+from gseg.distributed.backend import RayBackend
+from gseg.distributed.runtime import Resources
+from gseg.samples import load_samples
+from gseg.stages import make_samples
+from gseg.trial import Setting, find_parts, run_trial
+
+pytestmark = pytest.mark.ray
+
+_SCORES = ("accuracy", "iou", "f_beta", "max_f_beta")
+
+
+def _samples(experiment, setting):
+    parts = find_parts(experiment, setting, "cpu")
+    pairs = parts.members[0].samples.pairs
+    return load_samples(pairs.shards, pairs.count)
+
+
+@pytest.mark.slow
+def test_a_trial_is_the_same_on_the_cluster(tmp_path, tiny_experiment, local_ray):
+    rows, samples = {}, {}
+    for placement in ("process", "cluster"):
+        setting = Setting(storage=tmp_path / placement, benchmarks=("scenes:40",))
+        backend = RayBackend(Resources(placement=placement, drawers=2))
+        rows[placement] = run_trial(tiny_experiment, setting, backend)
+        samples[placement] = _samples(tiny_experiment, setting)
+    here, there = samples["process"], samples["cluster"]
+    assert here.indices.equal(there.indices)
+    assert here.pictures.equal(there.pictures)
+    assert here.masks.equal(there.masks)
+    assert here.counts == there.counts
+    for mine, other in zip(rows["process"], rows["cluster"], strict=True):
+        assert mine["experiment"] == other["experiment"]
+        for name in (*_SCORES, "validation_iou", "foreground_share"):
+            assert mine[name] == pytest.approx(other[name], abs=1e-4), name
+
+
+class _KillDrawers(threading.Thread):
+    """Kills the first actor that draws, once it has left a shard."""
+
+    def __init__(self, folder):
+        super().__init__(daemon=True)
+        self._folder, self.killed = folder, 0
+
+    def run(self):
+        while not any(self._folder.glob("samples/*/shard-*.parquet")):
+            time.sleep(0.01)
+        for process in psutil.Process().children(recursive=True):
+            if "_Drawer" in process.name() or "_Drawer" in " ".join(process.cmdline()):
+                process.kill()
+                self.killed += 1
+                return
+
+
+@pytest.mark.slow
+def test_killing_a_drawing_worker_changes_nothing(tmp_path, tiny_experiment, local_ray):
+    config = replace(tiny_experiment.samples, blocks_per_shard=16)
+    sets = {}
+    for case in ("undisturbed", "killed"):
+        store = Store(tmp_path / case)
+        process = RayBackend(Resources(placement="process"))
+        setting = Setting(storage=store.root, benchmarks=("scenes:40",))
+        run_trial(tiny_experiment, setting, process)
+        direction = find_parts(tiny_experiment, setting, "cpu").direction
+        for shard in store.root.glob("samples/*/*"):
+            shard.unlink()
+        killer = _KillDrawers(store.root)
+        if case == "killed":
+            killer.start()
+        backend = RayBackend(Resources(placement="cluster", drawers=2))
+        drawn = make_samples(
+            store, "analytic.ellipses32", direction, config, 1500, backend, lambda *_: None
+        )
+        assert killer.killed == (case == "killed")
+        sets[case] = load_samples(drawn.pairs.shards, 1500)
+    assert sets["killed"].pictures.equal(sets["undisturbed"].pictures)
+    assert sets["killed"].masks.equal(sets["undisturbed"].masks)
+    assert sets["killed"].indices.equal(sets["undisturbed"].indices)

@@ -1,0 +1,148 @@
+"""Sweeps from the command line: killed and started again, on a cluster, with a failing trial."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from gseg.distributed.runtime import Resources, ray_session
+from gseg.distributed.sweep import Listener, run_sweep
+from gseg.rows import KEY
+from gseg.samples import FilterConfig
+from gseg.trial import Setting, find_rows
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+_ROOT = Path(__file__).parents[2]
+_SCORES = ["accuracy", "iou", "f_beta", "max_f_beta", "validation_iou", "candidates", "images"]
+
+
+def _command(folder: Path, *more: str) -> list[str]:
+    return [
+        sys.executable,
+        str(_ROOT / "sweeps" / "all_gans.py"),
+        *("--grid", "smoke", "--generators", "analytic.ellipses32", "--benchmark", "scenes:40"),
+        *("--data-size", "60", "200", "--storage", str(folder / "storage")),
+        *("--results", str(folder / "results"), "--plain", "--cpus", "2", *more),
+    ]
+
+
+def _run(folder: Path, *more: str) -> str:
+    done = subprocess.run(
+        _command(folder, *more), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _rows(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "results" / "all_gans").set_index(list(KEY)).sort_index()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    _run(folder)
+    return folder
+
+
+def _wait_for(pattern: str, folder: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 200
+    while not any(folder.glob(pattern)):
+        assert process.poll() is None, "the sweep ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("moment", ["samples/*/shard-*.parquet", "segmenter/*/manifest.json"])
+def test_killed_driver_and_the_same_command_again(tmp_path, undisturbed, moment):
+    with subprocess.Popen(
+        _command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        _wait_for(moment, tmp_path / "storage", process)
+        process.send_signal(signal.SIGKILL)
+    _run(tmp_path)
+    mine, expected = _rows(tmp_path), _rows(undisturbed)
+    assert mine.index.is_unique
+    pd.testing.assert_frame_equal(mine[_SCORES], expected[_SCORES])
+
+
+def test_running_again_recomputes_nothing(undisturbed):
+    storage = undisturbed / "storage"
+    before = {path: path.stat().st_mtime_ns for path in storage.rglob("*.parquet")}
+    rows = _rows(undisturbed)
+    output = _run(undisturbed)
+    assert "4 trials, 4 of them finished" in output
+    assert {path: path.stat().st_mtime_ns for path in storage.rglob("*.parquet")} == before
+    pd.testing.assert_frame_equal(_rows(undisturbed), rows)
+
+
+def test_existing_cluster(tmp_path, undisturbed):
+    """Two nodes with one CPU each beside a head that only drives."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=1)
+        _run(tmp_path, "--address", cluster.address)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    expected = _rows(undisturbed)
+    pd.testing.assert_frame_equal(_rows(tmp_path)[_SCORES], expected[_SCORES])
+
+
+def test_no_cluster_at_the_address_is_one_line(tmp_path):
+    done = subprocess.run(
+        _command(tmp_path, "--address", "127.0.0.1:1"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "RAY_raylet_start_wait_time_s": "1"},
+    )
+    assert done.returncode == 2
+    assert "No Ray cluster answers at '127.0.0.1:1'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+class _Events(Listener):
+    def __init__(self):
+        self.done, self.failures = [], []
+
+    def finished(self, number, rows):
+        self.done.append(number)
+
+    def failed(self, failure, number):
+        self.failures.append(failure)
+
+
+def test_one_failing_trial_does_not_stop_the_others(tmp_path, tiny_experiment):
+    picky = replace(
+        tiny_experiment,
+        samples=replace(
+            tiny_experiment.samples,
+            batch=256,
+            blocks_per_shard=40,
+            filters=FilterConfig(min_share=0.4999, max_share=0.5),
+        ),
+    )
+    setting = Setting(storage=tmp_path, benchmarks=("scenes:40",))
+    events = _Events()
+    with ray_session(num_cpus=2):
+        failures = run_sweep(
+            [picky, tiny_experiment], setting, Resources(), listener=events, large=False
+        )
+    assert events.done == [1]
+    (failure,) = failures
+    assert failure.experiment == picky
+    assert "candidates were accepted" in failure.reason
+    assert "AcceptanceError" in failure.details.read_text()
+    assert find_rows(tiny_experiment, setting, "cpu") is not None
