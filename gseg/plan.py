@@ -34,32 +34,45 @@ _FEATURE_SECONDS: Final = 5e-4
 """Features of a generated and of a reference picture."""
 
 
-@lru_cache(maxsize=64)
-def forward_flops(generator: str) -> int:
-    """Count the floating-point operations of one picture.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    """What estimates need to know of a generator.
+
+    Attributes:
+        flops: Floating-point operations of one picture.
+        resolution: Side of its pictures in pixels.
+    """
+
+    flops: int
+    resolution: int
+
+
+@lru_cache(maxsize=256)
+def generator_size(generator: str) -> Size:
+    """Measure a generator, once for each process.
 
     Args:
         generator: Catalogue name; it is loaded.
 
     Returns:
-        Operations of a forward pass.
+        Its size.
     """
     model = cached_generator(generator, "cpu")
     z = torch.zeros(1, model.card.latent_dim)
     y = torch.zeros(1, dtype=torch.int64) if model.card.num_classes else None
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(model.code(z), y)
-    return int(counter.get_total_flops())
+    return Size(flops=int(counter.get_total_flops()), resolution=model.card.resolution)
 
 
 def draw_seconds(generator: str, candidates: int, device: str) -> float:
     """Estimate drawing candidates, in one-thread seconds of the device."""
-    return _FORWARDS * candidates * forward_flops(generator) / _DRAW_FLOPS[device]
+    return _FORWARDS * candidates * generator_size(generator).flops / _DRAW_FLOPS[device]
 
 
 def direction_seconds(generator: str, steps: int, batch: int, device: str) -> float:
     """Estimate a search for a direction, in one-thread seconds of the device."""
-    work = _DIRECTION_FACTOR * steps * batch * forward_flops(generator)
+    work = _DIRECTION_FACTOR * steps * batch * generator_size(generator).flops
     return work / _DRAW_FLOPS[device]
 
 
@@ -148,7 +161,7 @@ def make_plan(
 def _stages(
     experiment: Experiment, pictures: int, working_size: int | None, device: str
 ) -> list[_Stage]:
-    stages = []
+    stages: list[_Stage] = []
     side = SCENES_SIDE
     if experiment.method == "gan":
         stages, side = _generated_stages(experiment, device)
@@ -169,7 +182,7 @@ def _generated_stages(experiment: Experiment, device: str) -> tuple[list[_Stage]
     stages = [
         _Stage("direction", direction, direction_seconds(name, search.steps, search.batch, device))
     ]
-    side = cached_generator(name, "cpu").card.resolution
+    side = generator_size(name).resolution
     for kind in experiment.member_kinds:
         for part, count in (
             ("training", experiment.data_size),
