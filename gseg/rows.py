@@ -5,18 +5,21 @@ The columns, their types and their meaning are written down here and nowhere els
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gseg.artifacts import replacing
 
 Row = dict[str, Any]
+Key = tuple[str, ...]
 
 KEY: Final = ("experiment", "benchmark", "metric_profile")
+"""Columns that together tell a row from all others."""
 _FILE: Final = "rows.parquet"
 
 _TEXT, _NUMBER, _COUNT, _FLAG = pa.string(), pa.float64(), pa.int64(), pa.bool_()
@@ -131,15 +134,9 @@ def make_row(values: Mapping[str, Any]) -> Row:
     return row
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows to one Parquet file, atomically.
-
-    Args:
-        path: The file.
-        rows: From `make_row`.
-    """
-    with replacing(path) as part:
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), part, compression="zstd")
+def key_of(row: Row) -> Key:
+    """Give a row's values of the columns `KEY`."""
+    return tuple(row[name] for name in KEY)
 
 
 def read_rows(folder: Path) -> list[Row]:
@@ -149,12 +146,29 @@ def read_rows(folder: Path) -> list[Row]:
         folder: Such as ``results/all_gans``; may be absent.
 
     Returns:
-        The rows, completed with None where an older file lacks a column.
+        The rows, with None where an older file lacks a column.
+
+    Raises:
+        ValueError: The file is damaged; the message names it.
     """
-    path = folder / _FILE
-    if not path.exists():
-        return []
-    return [make_row(_known(row)) for row in pq.read_table(path).to_pylist()]
+    rows: list[Row] = _read(folder, list(COLUMNS)).to_pylist()
+    return rows
+
+
+def known_scores(folder: Path) -> dict[Key, str]:
+    """Say which scores a results folder has rows of, without reading the rows whole.
+
+    Args:
+        folder: Such as ``results/all_gans``; may be absent.
+
+    Returns:
+        The column ``scores`` by the rows' keys.
+
+    Raises:
+        ValueError: The file is damaged; the message names it.
+    """
+    table = _read(folder, [*KEY, "scores"])
+    return {key_of(row): row["scores"] for row in table.to_pylist()}
 
 
 def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
@@ -169,13 +183,40 @@ def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
 
     Returns:
         How many rows the folder holds now.
+
+    Raises:
+        ValueError: The file that is there is damaged; the message names it.
     """
-    merged = {tuple(row[name] for name in KEY): row for row in read_rows(folder)}
-    merged.update({tuple(row[name] for name in KEY): row for row in rows})
-    ordered = sorted(merged.items(), key=lambda item: tuple(map(str, item[0])))
-    write_rows(folder / _FILE, [row for _, row in ordered])
-    return len(ordered)
+    fresh = pa.Table.from_pylist(list({key_of(row): row for row in rows}.values()), schema=SCHEMA)
+    old = _read(folder, list(COLUMNS))
+    replaced = pc.is_in(_joined_key(old), value_set=_joined_key(fresh))
+    merged = pa.concat_tables([old.filter(pc.invert(replaced)), fresh])
+    with replacing(folder / _FILE) as part:
+        ordered = merged.sort_by([(name, "ascending") for name in KEY])
+        pq.write_table(ordered, part, compression="zstd")
+    return int(merged.num_rows)
 
 
-def _known(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name in COLUMNS}
+def _read(folder: Path, names: list[str]) -> pa.Table:
+    """Read some columns; those that an older file lacks are empty."""
+    path = folder / _FILE
+    schema = pa.schema([SCHEMA.field(name) for name in names])
+    if not path.exists():
+        return schema.empty_table()
+    try:
+        there = set(pq.read_schema(path).names)
+        table = pq.read_table(path, columns=[name for name in names if name in there])
+        columns = [
+            table[name].cast(kind) if name in there else pa.nulls(table.num_rows, kind)
+            for name, kind in zip(schema.names, schema.types, strict=True)
+        ]
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(
+            f"Cannot read the results in {path}: {str(error).splitlines()[0]} Move the file away: "
+            "the next run writes the rows of everything that is in its storage again."
+        ) from error
+    return pa.table(columns, schema=schema)
+
+
+def _joined_key(table: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(*(table[name] for name in KEY), "\n")
