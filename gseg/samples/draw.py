@@ -5,8 +5,9 @@ fixed blocks of consecutive candidates, because a network may give other last bi
 batch: so a block comes out the same, bit for bit, whoever draws it on the same kind of device
 with the same number of threads. A shard is a fixed number of blocks.
 
-Every candidate's G(z) is computed, although only accepted ones need it: computing it for those
-that pass the histogram alone would make batches whose size depends on the filters.
+Every candidate's G(z) is computed, although only accepted ones need it. Computing it for those
+alone that pass the histogram saves a tenth to a fifth of the time with the embedded generators,
+but the last bits of their pictures, and so pixels of their masks, would depend on how many pass.
 """
 
 import itertools

@@ -83,6 +83,15 @@ def test_a_shard_is_what_a_loop_over_its_candidates_gives():
     assert rejected["histogram"] > 0
 
 
+def test_latents_and_labels_belong_to_their_candidates():
+    generator, direction = make(num_classes=3)
+    shard = draw_shard(generator, direction, CONFIG, 1)
+    assert 0 < len(shard) < 32
+    assert torch.equal(shard.labels, labels(7, shard.indices, 3))
+    pictures = generator(latents(7, shard.indices, 8), shard.labels)
+    assert ((pictures + 1) * 127.5 - shard.pictures).abs().max() < 0.51
+
+
 @pytest.mark.parametrize("kind", ["lighter", "darker", "both"])
 def test_masks_are_the_true_ones(kind):
     generator, direction = make(resolution=32)
