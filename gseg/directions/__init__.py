@@ -1,5 +1,6 @@
 """Latent directions along which foreground and background part (floor 2)."""
 
+from gseg.directions.affine import score_directions, two_affine_ratio
 from gseg.directions.config import SearchConfig, preset
 from gseg.directions.direction import Direction
 from gseg.directions.objective import OBJECTIVE_NAMES, ObjectiveName
@@ -11,5 +12,7 @@ __all__ = [
     "ObjectiveName",
     "SearchConfig",
     "preset",
+    "score_directions",
     "search_direction",
+    "two_affine_ratio",
 ]
