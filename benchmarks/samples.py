@@ -2,11 +2,12 @@
 
 - Mask, histogram, components and area of a 128 px candidate with a noisy mask (to reach: 0.3 ms,
   and a tenth of the straightforward version in `tests/samples/oracle.py`).
-- Drawing a shard, wall time over the generator's forward time alone for the same candidates
+- Drawing a shard, time over the generator's forward time alone for the same candidates
   (to reach: 1.25 at the size of the embedded generators); the share that writing it adds; and
   what it would cost to compute G(z) only for candidates that pass the histogram.
 
-Everything runs on one thread.
+Everything runs on one thread and is measured in its CPU time, which a busy machine disturbs less
+than wall time.
 """
 
 import argparse
