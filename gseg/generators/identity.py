@@ -6,6 +6,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from gseg.generators.catalogue import find_weights
+from gseg.generators.own import own_file
 
 _CHUNK = 2**22
 
@@ -14,11 +15,12 @@ def weights_digest(name: str, checkpoint: Path | None = None) -> str:
     """Hash a generator's weights file.
 
     Args:
-        name: Catalogue name.
+        name: Catalogue name, or the file and function of a generator of the user's own.
         checkpoint: Weights file of a published generator; see `load_generator`.
 
     Returns:
-        20 hexadecimal digits; ``none`` for a generator in closed form.
+        20 hexadecimal digits; ``none`` for a generator in closed form. Of the user's own, the
+        Python file is hashed, not what it may read.
 
     Raises:
         ValueError: The weights are not there.
@@ -29,7 +31,10 @@ def weights_digest(name: str, checkpoint: Path | None = None) -> str:
     if embedded.is_file():
         with as_file(embedded) as shipped:
             return _digest(shipped, shipped.stat().st_mtime_ns)
-    path = checkpoint or find_weights(name)
+    own = own_file(name)
+    if own is not None and not own.is_file():
+        raise ValueError(f"{own}: there is no such file; check the path before the colon.")
+    path = checkpoint or own or find_weights(name)
     if path is None:
         raise ValueError(
             f"The weights of {name} are not here: put the file into the folder that GSEG_WEIGHTS "

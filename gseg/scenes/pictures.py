@@ -202,9 +202,7 @@ def _waves(
     draws: _Draws, x: Field, y: Field, *, count: int, lowest: float, highest: float
 ) -> Field:
     """Sum plane waves of random direction, weaker at high frequency, to about unit variance."""
-    total: NDArray[np.floating] = np.zeros(
-        np.broadcast_shapes(x.shape, y.shape), dtype=np.float32
-    )
+    total: NDArray[np.floating] = np.zeros(np.broadcast_shapes(x.shape, y.shape), dtype=np.float32)
     for number in range(count):
         frequency = lowest * (highest / lowest) ** ((number + draws.unit()) / count)
         angle = draws.turn()

@@ -1,0 +1,88 @@
+"""What a finished sweep leaves beside its rows: every picture's scores, and figures."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from gseg.artifacts import Store, replacing
+from gseg.experiment import Experiment
+from gseg.reports.figures import distance_figure
+from gseg.reports.sheets import trial_sheet
+from gseg.rows import Row
+from gseg.scores.benchmarks import Benchmark
+from gseg.trial import Setting, find_parts
+
+
+def write_image_scores(folder: Path, rows: Iterable[Row], storage: Path) -> None:
+    """Copy the scores of every picture out of the storage, one file for each set of scores.
+
+    Args:
+        folder: Such as ``results/all_gans_images``; what is there already is kept.
+        rows: Result rows.
+        storage: Where their scores are.
+    """
+    for row in rows:
+        path = folder / f"{row['experiment']}-{row['scores']}.parquet"
+        if path.exists():
+            continue
+        source = Store(storage).folder("scores", str(row["scores"]))
+        table = pd.read_parquet(source / "images.parquet")
+        table.insert(0, "benchmark", row["benchmark"])
+        table.insert(0, "experiment", row["experiment"])
+        with replacing(path) as part:
+            table.to_parquet(part, index=False)
+
+
+def draw_sheets(
+    folder: Path,
+    experiments: Sequence[Experiment],
+    setting: Setting,
+    device: str,
+    benchmark: Benchmark,
+) -> list[Path]:
+    """Draw a contact sheet of each generator's first finished trial, which has the most data.
+
+    Args:
+        folder: Such as ``results/all_gans_figures``.
+        experiments: Of the sweep, in its order.
+        setting: Where the trials' parts are.
+        device: Kind of device that made them.
+        benchmark: Where labelled pictures come from.
+
+    Returns:
+        The sheets.
+    """
+    paths: dict[str, Path] = {}
+    for experiment in experiments:
+        name = experiment.generator
+        if experiment.method != "gan" or name in paths:
+            continue
+        parts = find_parts(experiment, setting, device)
+        if parts is not None:
+            paths[name] = folder / f"{_file_name(name)}.png"
+            trial_sheet(paths[name], experiment, parts, benchmark)
+    return list(paths.values())
+
+
+def draw_distances(folder: Path, rows: pd.DataFrame, *, title: str) -> list[Path]:
+    """Draw the scores against the generators' distance, if any has been measured.
+
+    Args:
+        folder: Such as ``results/all_gans_figures``.
+        rows: Result rows of one benchmark and metric profile.
+        title: Above the figure.
+
+    Returns:
+        The figure, or nothing.
+    """
+    measured = rows[rows.fid.notna()]
+    if not len(measured):
+        return []
+    distance_figure(folder / "distance.png", measured, title=title)
+    return [folder / "distance.png"]
+
+
+def _file_name(generator: str) -> str:
+    """Reduce a generator's name to what may be a file's: one of the user's own holds a path."""
+    return Path(generator).name.replace(":", "-")
