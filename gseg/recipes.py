@@ -97,7 +97,7 @@ def all_gans(grid: Grid, axes: Axes) -> list[Experiment]:
 
     Args:
         grid: Settings.
-        axes: What varies; every combination is one experiment.
+        axes: What varies; every combination is one experiment, values given twice count once.
 
     Returns:
         The experiments, largest data first and generators next to each other varying fastest, so
@@ -110,13 +110,13 @@ def all_gans(grid: Grid, axes: Axes) -> list[Experiment]:
     sizes = sorted(axes.data_sizes or grid.data_sizes, reverse=True)
     weights = axes.contrast_weights or (grid.search.contrast_weight,)
     epsilons: Sequence[float | None] = axes.epsilons or (None,)
-    found = []
+    found: list[Experiment] = []
     for size, seed, kind in itertools.product(sizes, axes.seeds, axes.mask_kinds):
         for weight, epsilon, name in itertools.product(weights, epsilons, axes.generators):
             found.append(_trial(grid, name, weight, epsilon, size, kind, seed))
     for size, seed in itertools.product(sizes, axes.seeds):
         found.append(_ceiling(grid, size, seed))
-    return found
+    return list(dict.fromkeys(found))
 
 
 def baselines(recipe: str) -> list[Experiment]:

@@ -65,8 +65,8 @@ def generator_sheet(path: Path, rows: Sequence[SheetRow], *, tile: int = 96) -> 
 def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:
     """Draw accuracy and IoU against the Fréchet distance, after Figure 4 of Melas 2022.
 
-    The axis of the distance is reversed: better generators stand at the right. Rank correlations
-    stand above the panels.
+    The axis of the distance is reversed: better generators stand at the right. Above each panel
+    stands the rank correlation over the trials with the most samples.
 
     Args:
         path: PNG file.
@@ -83,7 +83,7 @@ def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:
         figure.suptitle(title)
         for axes, score in zip(figure.subplots(1, 2), ("accuracy", "iou"), strict=True):
             for size, group in rows.groupby("data_size"):
-                axes.scatter(group.fid, group[score], label=f"{size:,} samples", s=30)
+                axes.scatter(group.fid, group[score], label=f"{int(size):,} samples", s=30)
             for line in rows.itertuples():
                 axes.annotate(
                     str(line.generator).partition(".")[0],
@@ -95,7 +95,8 @@ def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:
             axes.invert_xaxis()
             axes.set_xlabel(f"Fréchet distance ({rows.fid_protocol.iloc[0]})")
             axes.set_ylabel({"accuracy": "accuracy", "iou": "IoU"}[score])
-            axes.set_title(_rank_correlation(rows.fid, rows[score]), fontsize=9)
+            largest = rows[rows.data_size == rows.data_size.max()]
+            axes.set_title(_rank_correlation(largest.fid, largest[score]), fontsize=9)
         axes.legend(frameon=False, fontsize=8)
         with replacing(path) as part:
             figure.savefig(part, format="png", dpi=150)
@@ -104,4 +105,6 @@ def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:
 def _rank_correlation(distances: "pd.Series[float]", scores: "pd.Series[float]") -> str:
     if distances.nunique() < 3:
         return "rank correlation needs three generators"
+    if scores.nunique() < 2:
+        return "no rank correlation: all scores are equal"
     return f"Spearman ρ = {spearmanr(-distances, scores).statistic:.2f} (closer is better: 1)"

@@ -19,15 +19,14 @@ _SECONDS: Final = (
     "training_seconds",
     "scoring_seconds",
 )
+_SEEDS: Final = ("direction_seed", "sample_seed", "train_seed")
 _VARYING: Final = (
     "data_size",
     "mask_kind",
     "objective",
     "contrast_weight",
     "epsilon_sample",
-    "direction_seed",
-    "sample_seed",
-    "train_seed",
+    *_SEEDS,
     "train_preset",
 )
 
@@ -47,7 +46,11 @@ def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataF
     chosen = rows[(rows.benchmark == benchmark) & (rows.metric_profile == metric_profile)].copy()
     is_gan = chosen.method == "gan"
     chosen["name"] = chosen.generator.where(is_gan, chosen.method.map(METHOD_NAMES))
+    chosen["seed"] = chosen.train_seed
     varying = [name for name in _VARYING if chosen.loc[is_gan, name].nunique() > 1]
+    if _agree(chosen.loc[is_gan, list(_SEEDS)]):
+        varying = ["seed" if name == _SEEDS[0] else name for name in varying]
+        varying = [name for name in varying if name not in _SEEDS]
     chosen["seconds"] = chosen[list(_SECONDS)].sum(axis=1)
     chosen["group"] = ~is_gan
     chosen = chosen.sort_values(["group", "iou"], ascending=[True, False])
@@ -96,6 +99,11 @@ def summary_table(lines: pd.DataFrame, title: str) -> Table:
     return table
 
 
+def _agree(seeds: pd.DataFrame) -> bool:
+    """Say whether every trial has one seed for all of its stages."""
+    return bool((seeds.nunique(axis=1, dropna=False) == 1).all())
+
+
 def _shown(name: str, value: object) -> str:
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return ""
@@ -105,6 +113,8 @@ def _shown(name: str, value: object) -> str:
         return f"{value:.2f}"
     if name == "seconds":
         return f"{value:.0f}"
-    if isinstance(value, float):
-        return f"{value:g}"
+    if name == "data_size" and isinstance(value, int | float):
+        return f"{int(value):,}"
+    if isinstance(value, float):  # pandas keeps whole numbers so, where other rows have none
+        return str(int(value)) if value.is_integer() else f"{value:g}"
     return str(value)
