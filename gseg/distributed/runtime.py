@@ -7,6 +7,7 @@ distributed jobs, and the same stage functions do the work in both places.
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ Placement = Literal["auto", "process", "cluster"]
 LARGE_STAGE_SECONDS: Final = 300.0
 """One-thread seconds from which a stage is worth a distributed job of its own: five times the
 longest start-up that was measured (a Ray Train run that reads Ray Data)."""
+_KNOCK_SECONDS: Final = 10.0
 _OBJECT_STORE_BYTES: Final = 256 * 2**20
 _QUIET: Final = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
@@ -120,8 +122,9 @@ def ray_session(
         )
     else:
         try:
+            _knock(address)
             ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise ValueError(
                 f"No Ray cluster answers at {address!r}: start one (`ray start --head`, "
                 "`ray up ray_cluster.yaml`) or leave out --address."
@@ -130,3 +133,10 @@ def ray_session(
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Fail at once where nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "://" not in address:
+        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
