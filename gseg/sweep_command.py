@@ -18,6 +18,7 @@ from gseg.distributed.sweep import Failure, Listener, run_sweep
 from gseg.distributed.view import SweepView, format_seconds
 from gseg.experiment import Experiment
 from gseg.generators.identity import weights_digest
+from gseg.parsing import WRONG_USE
 from gseg.plan import SweepPlan, make_plan
 from gseg.recipes import Axes, Grid, baselines
 from gseg.reports import summary, summary_table
@@ -26,7 +27,6 @@ from gseg.rows import Key, Row, key_of, known_scores, merge_rows
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.scores.protocol import DEFAULT_PROFILES
 from gseg.sweep_options import (
-    WRONG_USE,
     chosen_axes,
     chosen_grid,
     chosen_resources,

@@ -2,10 +2,10 @@
 
 import argparse
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NoReturn, get_args
+from typing import Final, get_args
 
 import torch
 
@@ -13,31 +13,12 @@ from gseg.distributed.runtime import Placement, Resources
 from gseg.experiment import MASK_KINDS
 from gseg.generators import list_generators
 from gseg.generators.own import own_file
+from gseg.parsing import Parser
 from gseg.recipes import Axes, Grid, grids
 from gseg.scores.batches import EvalProtocol
 from gseg.trial import Setting
 
-WRONG_USE: Final = 2
-"""Exit status after a user's mistake."""
 _KINDS: Final = ("embedded", "published", "all")
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that says in one line what is wrong, and suggests the nearest option."""
-
-    def parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
-        """Parse a command line; that of the process for None."""
-        known, rest = self.parse_known_args(arguments)
-        if rest:
-            options = [name for action in self._actions for name in action.option_strings]
-            near = difflib.get_close_matches(rest[0].partition("=")[0], options, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]}?" if near else "; see --help."
-            self.error(f"unknown option {rest[0]}{hint}")
-        return known
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and leave."""
-        self.exit(WRONG_USE, f"{self.prog}: {message}\n")
 
 
 def sweep_parser(description: str) -> Parser:
