@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,6 +22,9 @@ Key = tuple[str, ...]
 KEY: Final = ("experiment", "benchmark", "metric_profile")
 """Columns that together tell a row from all others."""
 _FILE: Final = "rows.parquet"
+
+_ORDER: Final = ("benchmark", "metric_profile", "method", "generator", "data_size", *KEY)
+_NULLABLE: Final = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
 _TEXT, _NUMBER, _COUNT, _FLAG = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 
@@ -153,6 +157,30 @@ def read_rows(folder: Path) -> list[Row]:
     """
     rows: list[Row] = _read(folder, list(COLUMNS)).to_pylist()
     return rows
+
+
+def results(path: str | Path) -> pd.DataFrame:
+    """Read a results folder into a table: one line for each row, one column for each of `COLUMNS`.
+
+    Args:
+        path: The folder, such as ``results/all_gans``.
+
+    Returns:
+        Sorted by benchmark, profile, method, generator and data size. Counts and flags stay whole
+        numbers and booleans where some are missing; ``finished`` is a time in UTC.
+
+    Raises:
+        ValueError: There are no rows, or the file is damaged; the message says where.
+    """
+    folder = Path(path)
+    if not (folder / _FILE).is_file():
+        below = ", ".join(str(file.parent) for file in sorted(folder.glob(f"*/{_FILE}")))
+        hint = f"did you mean {below}?" if below else "a sweep writes them to results/<its name>."
+        raise ValueError(f"{folder} has no rows ({_FILE}); {hint}")
+    rows = _read(folder, list(COLUMNS))
+    table: pd.DataFrame = rows.to_pandas(types_mapper=_NULLABLE.get)
+    table["finished"] = pd.to_datetime(table["finished"], utc=True)
+    return table.sort_values(list(_ORDER), ignore_index=True)
 
 
 def known_scores(folder: Path) -> dict[Key, str]:
