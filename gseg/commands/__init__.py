@@ -1,0 +1,1 @@
+"""What the commands of ``gseg`` do; `gseg.cli` says which options they have (floor 9)."""

@@ -1,0 +1,262 @@
+"""The command line: what users type, what they see, and what their mistakes cost."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from gseg.cli import main
+from gseg.generators import fetching, list_generators
+from gseg.images import encode_png, read_image, read_mask
+from gseg.scenes.pictures import render
+from gseg.scores.benchmarks import open_benchmark
+from gseg.segmenters import Ensemble, Segmenter
+from gseg.segmenters.segment import segment_picture
+from gseg.segmenters.unet import UNet
+
+SIDE = 32
+
+
+def mistake(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Give the one line that a mistake costs."""
+    try:
+        status = main(words)
+    except SystemExit as left:
+        status = left.code
+    said = capsys.readouterr()
+    assert status == 2
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+@pytest.fixture(autouse=True)
+def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GSEG_WEIGHTS", "")  # the commands may set it: this takes it back
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    pictures = render(range(3), resolution=48).pictures
+    for name, picture in zip(("a.png", "more/b.png", "more/c.png"), pictures, strict=True):
+        (folder / name).write_bytes(encode_png(picture))
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> list[Path]:
+    """Two segmenters, as folders of a storage."""
+    folders = []
+    for seed in (0, 1):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = UNet(width=4, depth=2)
+        folder = tmp_path / "storage" / "segmenter" / f"hash{seed}"
+        Segmenter(network, {"resolution": SIDE}).save(folder / "segmenter.safetensors")
+        folders.append(folder)
+    return folders
+
+
+def load(model: Path) -> Segmenter:
+    return Segmenter.load(model / "segmenter.safetensors")
+
+
+def test_bare_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "segment" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["generators", "generators fetch", "segment", "scenes"])
+def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([*command.split(), "--help"])
+    assert left.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    for number, line in enumerate(lines):
+        option = re.match(r"  --[\w-]+( [A-Z{][\w,}]*)?(?P<help>.*)", line)
+        if option:
+            following = lines[number + 1] if number + 1 < len(lines) else ""
+            assert option["help"].strip() or following.startswith(" " * 10), line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("segment a.png --modle m --out o", "gseg segment: unknown option --modle; did you mean"),
+        ("generators --knd all", "did you mean --kind?"),
+        ("generators fetch x --wights d", "gseg generators fetch: unknown option --wights; did"),
+        ("generators fetch x y", "unknown argument y"),
+        ("segmet", "choose from 'generators', 'segment', 'scenes'"),
+        ("segment a.png", "required: --model, --out"),
+        ("scenes out --count many", "invalid int value: 'many'"),
+    ],
+)
+def test_mistyped_command(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said in mistake(capsys, *words.split())
+
+
+@pytest.mark.parametrize("kind", ["all", "embedded", "published"])
+def test_catalogue_lists_every_generator(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generators", "--kind", kind]) == 0
+    words = capsys.readouterr().out.split()
+    names = {card.name for card in list_generators()}
+    expected = [card.name for card in list_generators(kind)]  # type: ignore[arg-type]
+    assert [word for word in words if word in names] == expected
+
+
+def test_catalogue_says_where_weights_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sngan.imagenet128.pth").write_bytes(b"weights")
+    assert main(["generators", "--weights", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = {line.split()[0]: " ".join(line.split()[1:]) for line in lines if line.strip()}
+    assert said["ggan.scenes32"].endswith("in the package")
+    assert said["sngan.imagenet128"] == "SNGAN ImageNet 128 1000 26.79 [2] present"
+    assert said["acgan.tinyimagenet64"] == "ACGAN TinyImageNet 64 200 78.51 [1] by hand"
+    assert said["stylegan2.ffhq1024"].endswith("fetch")
+    assert said["[1]"].startswith("StudioGAN's README, spring 2021: batch statistics")
+    assert lines[-1] == f"folder of published weights: {tmp_path}"
+
+
+def test_missing_weights_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no folder" in mistake(capsys, "generators", "--weights", str(tmp_path / "typo"))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_fetch_downloads(
+    before: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def download(address: str, part: Path, progress: fetching.Progress) -> None:
+        assert address.startswith("https://nvlabs-fi-cdn.nvidia.com/")
+        part.write_bytes(b"weights")
+        progress(7, 7)
+
+    monkeypatch.setattr(fetching, "_download", download)
+    weights = ["--weights", str(tmp_path)]
+    words = [*weights, "fetch"] if before else ["fetch", *weights]
+    assert main(["generators", *words, "stylegan2.ffhq1024"]) == 0
+    assert (tmp_path / "stylegan2.ffhq1024.pkl").read_bytes() == b"weights"
+    assert str(tmp_path / "stylegan2.ffhq1024.pkl") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("acgan.tinyimagenet64", "by hand: .*PyTorch-StudioGAN.*acgan.tinyimagenet64.pth"),
+        ("ggan.scenes32", "ships with gseg"),
+        ("bigan.imagenet128", "did you mean 'biggan.imagenet128'"),
+    ],
+)
+def test_fetch_says_what_to_do_instead(
+    name: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = mistake(capsys, "generators", "fetch", name, "--weights", str(tmp_path))
+    assert re.search(said, line)
+
+
+def test_fetch_needs_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "GSEG_WEIGHTS" in mistake(capsys, "generators", "fetch", "stylegan2.ffhq1024")
+
+
+def test_unusable_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    line = mistake(capsys, "scenes", str(tmp_path / "file"), "--count", "1")
+    assert str(tmp_path / "file") in line
+
+
+def test_segment_folder(
+    photos: Path, models: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = photos / "masks"  # a second run must not take its masks for pictures
+    words = ["segment", str(photos), "--model", str(models[0]), "--out", str(out)]
+    for _ in range(2):
+        assert main([*words, "--threshold", "0.4", "--size", "24", "--overlay"]) == 0
+        assert capsys.readouterr().out == f"3 masks for 3 pictures in {out}\n"
+    assert sorted(file.name for file in out.glob("*.png")) == ["a.png", "b.png", "c.png"]
+    pixels = read_image(photos / "a.png")
+    expected = segment_picture(load(models[0]), pixels, working_size=24) > 0.4
+    assert torch.equal(read_mask(out / "a.png"), expected)
+    overlay = read_image(out / "overlays" / "a.png")
+    assert torch.equal(overlay[:, ~expected], pixels[:, ~expected] // 2)
+
+
+def test_segment_with_several_models(photos: Path, models: list[Path], tmp_path: Path) -> None:
+    files = [f"--model={model / 'segmenter.safetensors'}" for model in models]
+    assert main(["segment", str(photos / "a.png"), *files, "--out", str(tmp_path / "out")]) == 0
+    mean = Ensemble([load(model) for model in models])
+    expected = segment_picture(mean, read_image(photos / "a.png")) > 0.5
+    assert torch.equal(read_mask(tmp_path / "out" / "a.png"), expected)
+
+
+def test_segment_reports_what_it_cannot_read(
+    photos: Path, models: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "broken.jpg").write_bytes(b"not a picture")
+    words = [str(photos), "--model", str(models[0]), "--out", str(tmp_path / "out")]
+    assert main(["segment", *words]) == 1
+    skipped, last = capsys.readouterr().out.splitlines()
+    assert skipped.startswith(f"skipped: Cannot read picture {photos / 'broken.jpg'}")
+    assert last == f"3 masks for 4 pictures in {tmp_path / 'out'}; 1 could not be read"
+
+
+def test_segment_with_wrong_paths(
+    photos: Path, models: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage, out = models[0].parents[1], ["--out", str(tmp_path / "out")]
+    (tmp_path / "empty").mkdir()
+
+    def said(images: Path, model: Path) -> str:
+        return mistake(capsys, "segment", str(images), "--model", str(model), *out)
+
+    assert "no file or folder" in said(photos / "typo.png", models[0])
+    assert "holds no pictures" in said(tmp_path / "empty", models[0])
+    assert "no segmenter at" in said(photos, tmp_path / "typo.safetensors")
+    assert f"2 segmenters, such as {models[0]}" in said(photos, storage)
+    assert "give a segmenter's file" in said(photos, tmp_path / "empty")
+    assert not (tmp_path / "out").exists()
+
+
+def test_segment_asks_for_a_gpu(
+    photos: Path,
+    models: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    words = [str(photos), "--model", str(models[0]), "--out", "out", "--device", "cuda"]
+    assert "no GPU" in mistake(capsys, "segment", *words)
+
+
+def test_scenes_are_a_benchmark(tmp_path: Path) -> None:
+    words = ["scenes", str(tmp_path), "--count", "5", "--first", "7", "--resolution", "40"]
+    assert main(words) == main(words) == 0  # once more over its own files
+    benchmark = open_benchmark(f"folder:{tmp_path}")
+    expected = render(range(7, 12), resolution=40)
+    assert len(benchmark) == 5
+    for number in range(5):
+        assert torch.equal(benchmark[number].picture, expected.pictures[number])
+        assert torch.equal(benchmark[number].mask, expected.masks[number])
+
+
+def test_scenes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gseg.commands.scenes._PIXELS_AT_ONCE", 2 * 16**2)
+    assert main(["scenes", str(tmp_path), "--count", "3", "--resolution", "16"]) == 0
+    last = read_image(tmp_path / "images" / "2000002.png")
+    assert torch.equal(last, render([2_000_002], resolution=16).pictures[0])
+
+
+def test_scenes_do_not_mix_with_other_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "horse.png").write_bytes(b"")
+    assert "horse.png" in mistake(capsys, "scenes", str(tmp_path), "--count", "2")
+    assert "at least 1" in mistake(capsys, "scenes", str(tmp_path / "new"), "--count", "0")
