@@ -77,8 +77,14 @@ class SweepView(Listener):
 
     def started(self, number: int) -> None:
         """Note a trial's start."""
+        now = time.monotonic()
         with self._lock:
-            self._running[number] = time.monotonic()
+            first = not self._running and not self._ended
+            self._running[number] = now
+        if first:
+            waited = format_seconds(now - self._begun)
+            self._begun = now
+            self._console.print(f"Ray and Tune started in {waited}")
 
     def finished(self, number: int, rows: list[Row]) -> None:
         """Note a trial's success."""

@@ -8,7 +8,7 @@ from rich.text import Text
 
 METHOD_NAMES: Final = {
     "gan": "",
-    "true_masks": "U-Net, true masks (ceiling)",
+    "true_masks": "true masks (ceiling)",
     "otsu": "Otsu threshold",
     "centre_disc": "centre disc",
 }
@@ -83,7 +83,7 @@ def summary_table(lines: pd.DataFrame, title: str) -> Table:
     columns = [name for name in lines.columns if name != "method"]
     for name in columns:
         heading = headings.get(name, name.replace("_", " "))
-        table.add_column(heading, justify="left" if name == "name" else "right")
+        table.add_column(heading, justify="left" if name == "name" else "right", no_wrap=True)
     gan = lines[lines.method == "gan"]
     best = {name: gan[name].max() for name in _SCORES} | {"fid": gan["fid"].min()}
     previous = "gan"
