@@ -4,6 +4,7 @@ import ast
 import pkgutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -65,6 +66,16 @@ def test_type_checkers_see_the_public_names() -> None:
         for name in node.names
     }
     assert imported == set(gseg.__all__) == set(gseg._HOMES)
+
+
+def test_the_flow_works_with_public_names_alone() -> None:
+    generator = gseg.load_generator("analytic.ellipses32")
+    direction = gseg.search_direction(generator, gseg.SearchConfig(steps=40))
+    samples = gseg.draw(generator, direction, gseg.SampleConfig(), 64)
+    config = replace(gseg.fit_preset("embedded"), steps=30, decay_at=None)
+    trained = gseg.fit(samples.pictures, samples.masks, config)
+    scores = gseg.score(trained.segmenter.probability, gseg.open_benchmark("scenes:20"))
+    assert scores.aggregates["voynov2021"].iou > 0
 
 
 def test_packages_are_there_without_importing_them() -> None:
