@@ -82,8 +82,9 @@ def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:
         figure = Figure(figsize=(9, 4.2), layout="constrained")
         figure.suptitle(title)
         for axes, score in zip(figure.subplots(1, 2), ("accuracy", "iou"), strict=True):
-            for size, group in rows.groupby("data_size"):
-                axes.scatter(group.fid, group[score], label=f"{int(size):,} samples", s=30)
+            for size in sorted(set(rows.data_size.astype(int))):
+                group = rows[rows.data_size == size]
+                axes.scatter(group.fid, group[score], label=f"{size:,} samples", s=30)
             for line in rows.itertuples():
                 axes.annotate(
                     str(line.generator).partition(".")[0],
