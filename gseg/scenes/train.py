@@ -75,8 +75,8 @@ class Training:
             torch.manual_seed(self.seed)
             generator = build_network(recipe.network)
             discriminator = Discriminator(len(CLASS_NAMES), recipe.conditioning)
-        if recipe.spectral_norm:
-            _normalise(generator)
+            if recipe.spectral_norm:
+                _normalise(generator)  # draws the vectors that its power iterations start from
         layout = torch.channels_last
         self.generator = generator.to(device, memory_format=layout)  # type: ignore[call-overload]
         self.discriminator = discriminator.to(device, memory_format=layout)  # type: ignore[call-overload]
@@ -138,14 +138,20 @@ class Training:
     def export(self) -> nn.Module:
         """Give the averaged generator with spectral normalisation folded into plain weights."""
         network: nn.Module = copy.deepcopy(self.average).cpu()
-        for module in network.modules():
+        weights = {k: v for k, v in network.state_dict().items() if ".parametrizations." not in k}
+        for name, module in network.named_modules():
             if parametrize.is_parametrized(module, "weight"):
                 module.train()
                 for _ in range(20):  # power iterations: settle u and v for the averaged weights
                     _ = module.weight
                 module.eval()
-                parametrize.remove_parametrizations(module, "weight")
-        return network.eval()
+                weights[f"{name}.weight"] = module.weight.detach()
+        # A network of its own: a copy shares the classes that parametrisation made, and taking
+        # the parametrisation off the copy would take it off the network in training too.
+        with torch.device("meta"):
+            plain = build_network(self.recipe.network)
+        plain.load_state_dict(weights, assign=True)
+        return plain.requires_grad_(False).eval()
 
     def _parts(self) -> dict[str, Any]:
         return {
