@@ -1,0 +1,135 @@
+import io
+import math
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from gseg.reports import summary, summary_table
+from gseg.reports.tables import METHOD_NAMES
+from gseg.rows import make_row
+
+
+def _row(experiment, **values):
+    common = {
+        "experiment": experiment,
+        "benchmark": "scenes",
+        "metric_profile": "melas2022_program",
+        "scoring_seconds": 1.0,
+    }
+    return make_row(common | values)
+
+
+def _gan(experiment, generator, iou, **values):
+    settings = {
+        "method": "gan",
+        "generator": generator,
+        "iou": iou,
+        "accuracy": 0.9,
+        "max_f_beta": 0.8,
+        "fid": 3.0,
+        "data_size": 4000,
+        "mask_kind": "lighter",
+        "objective": "gseg",
+        "contrast_weight": 5.0,
+        "epsilon_sample": 1.0,
+        "direction_seed": 0,
+        "sample_seed": 0,
+        "train_seed": 0,
+        "train_preset": "embedded",
+        "direction_seconds": 2.0,
+        "samples_seconds": 3.0,
+        "training_seconds": 10.0,
+        "fid_seconds": 1000.0,
+    }
+    return _row(experiment, **(settings | values))
+
+
+BASELINES = [
+    _row("o", method="otsu", iou=0.6, accuracy=0.95, max_f_beta=0.7),
+    _row("t", method="true_masks", iou=0.96, accuracy=0.99, data_size=4000, train_seed=0),
+]
+
+
+def _summary(*rows):
+    return summary(pd.DataFrame(list(rows)), "scenes", "melas2022_program")
+
+
+def _text(lines, **options):
+    console = Console(width=160, record=True, file=io.StringIO(), **options)
+    console.print(summary_table(lines, "a title"))
+    return console.export_text(styles=bool(options))
+
+
+def test_generators_come_first_and_the_best_on_top():
+    lines = _summary(BASELINES[0], _gan("a", "x.y", 0.5), BASELINES[1], _gan("b", "z.y", 0.7))
+    assert lines.name.tolist() == ["z.y", "x.y", METHOD_NAMES["true_masks"], METHOD_NAMES["otsu"]]
+    assert lines.method.tolist() == ["gan", "gan", "true_masks", "otsu"]
+
+
+def test_other_benchmarks_and_profiles_stay_out():
+    other = [
+        _gan("b", "b.b", 0.5, benchmark="folder:x"),
+        _gan("c", "c.c", 0.5, metric_profile="voynov2021"),
+    ]
+    assert _summary(_gan("a", "a.a", 0.5), *other).name.tolist() == ["a.a"]
+
+
+def test_seconds_are_those_of_the_trial_s_stages():
+    """The distance is the generator's, not the trial's."""
+    lines = _summary(_gan("a", "x.y", 0.5), *BASELINES)
+    assert lines.seconds.tolist() == [16.0, 1.0, 1.0]
+
+
+def test_only_settings_that_differ_are_columns():
+    same = _summary(_gan("a", "x.y", 0.5), _gan("b", "z.y", 0.6), *BASELINES)
+    scores = ["fid", "accuracy", "iou", "max_f_beta", "seconds"]
+    assert list(same.columns) == ["method", "name", *scores]
+    different = _summary(
+        _gan("a", "x.y", 0.5),
+        _gan("b", "x.y", 0.6, data_size=250, contrast_weight=2.5, mask_kind="both"),
+    )
+    assert list(different.columns)[2:5] == ["data_size", "mask_kind", "contrast_weight"]
+
+
+def test_trials_with_one_seed_for_all_stages_have_one_column_of_seeds():
+    one = {"direction_seed": 1, "sample_seed": 1, "train_seed": 1}
+    lines = _summary(_gan("a", "x.y", 0.5), _gan("b", "x.y", 0.6, **one), *BASELINES)
+    assert [name for name in lines.columns if "seed" in name] == ["seed"]
+    assert lines.seed.tolist()[:2] == [1, 0]
+    apart = _summary(_gan("a", "x.y", 0.5), _gan("b", "x.y", 0.6, **(one | {"train_seed": 2})))
+    assert [name for name in apart.columns if "seed" in name] == [
+        "direction_seed",
+        "sample_seed",
+        "train_seed",
+    ]
+
+
+def test_the_table_shows_numbers_as_people_write_them():
+    rows = [
+        _gan("a", "x.y", 0.51234, data_size=1_000_000, contrast_weight=2.5, train_seed=10**7),
+        _gan("b", "x.y", 0.6, data_size=250, fid=None),
+    ]
+    text = _text(_summary(*rows, *BASELINES))
+    for shown in ("a title", "samples", "1,000,000", "250", "λ", "2.5", "0.512", "10000000", "16"):
+        assert shown in text
+    for hidden in ("nan", "None", "1e+0", "250.0", "0.51234"):
+        assert hidden not in text
+
+
+def test_the_best_generator_is_marked_and_baselines_are_not():
+    rows = [
+        _gan("a", "x.y", 0.5, accuracy=0.9, fid=1.5, max_f_beta=0.7),
+        _gan("b", "z.y", 0.6, accuracy=0.8, fid=2.5, max_f_beta=math.nan),
+    ]
+    text = _text(_summary(*rows, *BASELINES), force_terminal=True, color_system="standard")
+    marked = [part.split("\x1b")[0].strip() for part in text.split("\x1b[1;32m")[1:]]
+    assert sorted(marked) == ["0.600", "0.700", "0.900", "1.50"]
+
+
+@pytest.mark.parametrize("rows", [[BASELINES[0]], []])
+def test_without_a_generator_baselines_are_shown(rows):
+    table = pd.DataFrame([*rows, BASELINES[1]])
+    lines = summary(table, "scenes", "melas2022_program")
+    assert len(lines) == len(rows) + 1
+    assert "ceiling" in _text(lines)
