@@ -1,0 +1,126 @@
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from gseg.directions import Direction, SearchConfig
+from gseg.distributed.backend import RayBackend
+from gseg.distributed.runtime import Resources
+from gseg.experiment import Experiment
+from gseg.generators import load_generator
+from gseg.images import from_uint8, to_uint8
+from gseg.reports import sheets
+from gseg.reports.sheets import trial_sheet
+from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
+from gseg.rows import make_row
+from gseg.samples import SampleConfig, filter_preset, load_samples
+from gseg.samples.latents import prior
+from gseg.scores.benchmarks import open_benchmark
+from gseg.segmenters import FitConfig, Segmenter
+from gseg.trial import Setting, find_parts, run_trial
+
+GENERATOR = "analytic.ellipses32"
+EXPERIMENT = Experiment(
+    generator=GENERATOR,
+    search=SearchConfig(steps=2, batch=4),
+    samples=SampleConfig(batch=16, blocks_per_shard=1, filters=filter_preset("none")),
+    data_size=12,
+    validation_size=4,
+    training=FitConfig(steps=3, batch=4, decay_at=None, width=4, depth=2),
+)
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    return Setting(storage=tmp_path_factory.mktemp("storage"), benchmarks=("scenes:20",))
+
+
+@pytest.fixture(scope="module")
+def rows(setting):
+    """The rows of a trial that has run in this process."""
+    return run_trial(EXPERIMENT, setting, RayBackend(Resources(placement="process")))
+
+
+@pytest.fixture
+def parts(rows, setting):
+    return find_parts(EXPERIMENT, setting, "cpu")
+
+
+def test_a_sheet_shows_what_the_trial_made(tmp_path, parts, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(sheets, "generator_sheet", lambda path, rows: drawn.extend(rows))
+    benchmark = open_benchmark("scenes:20")
+    trial_sheet(tmp_path / "a.png", EXPERIMENT, parts, benchmark)
+    assert len(drawn) == 8
+
+    member = parts.members[0]
+    samples = load_samples(member.samples.pairs.shards, 8)
+    generator = load_generator(GENERATOR)
+    z, y = prior(generator.card, EXPERIMENT.samples.seed, samples.indices.numpy(), device="cpu")
+    segmenter = Segmenter.load(member.file)
+    for number, row in enumerate(drawn):
+        example = benchmark[number * 20 // 8]
+        with torch.no_grad():
+            again = to_uint8(generator(z[number : number + 1], y))[0]
+            probability = segmenter.probability(from_uint8(example.picture[None]))[0]
+        assert (again.int() - row.picture.int()).abs().max() <= 1
+        assert torch.equal(row.mask, samples.masks[number])
+        assert torch.equal(row.benchmark, example.picture)
+        assert torch.equal(row.truth, example.mask)
+        assert torch.allclose(row.prediction, probability, atol=1e-5)
+
+    direction = Direction.load(parts.direction.folder)
+    epsilon = EXPERIMENT.samples.epsilon
+    with torch.no_grad():
+        lighter, darker = (
+            generator(z + epsilon * v, y) for v in (direction.lighter, direction.darker)
+        )
+    assert torch.allclose(torch.stack([row.lighter for row in drawn]), lighter, atol=1e-5)
+    assert torch.allclose(torch.stack([row.darker for row in drawn]), darker, atol=1e-5)
+
+
+def test_each_generator_has_one_sheet(tmp_path, rows, setting):
+    unfinished = replace(EXPERIMENT, generator="ggan.scenes32")
+    smaller = replace(EXPERIMENT, data_size=5)
+    baseline = Experiment(method="otsu")
+    chosen = [baseline, unfinished, EXPERIMENT, smaller]
+    paths = draw_sheets(tmp_path / "f", chosen, setting, "cpu", open_benchmark("scenes:20"))
+    assert paths == [tmp_path / "f" / f"{GENERATOR}.png"]
+    with Image.open(paths[0]) as image:
+        assert image.width > 7 * 90
+        assert image.height > 8 * 90
+    assert list((tmp_path / "f").iterdir()) == paths
+
+
+def test_a_generator_of_the_user_s_own_does_not_lead_out_of_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("gseg.reports.sweep.find_parts", lambda *_: "parts")
+    monkeypatch.setattr("gseg.reports.sweep.trial_sheet", lambda path, *_: path.touch())
+    own = replace(EXPERIMENT, generator=f"{tmp_path}/models/mine.py:make")
+    paths = draw_sheets(tmp_path, [own], Setting(storage=tmp_path), "cpu", None)
+    assert paths == [tmp_path / "mine.py-make.png"]
+
+
+def test_scores_of_every_picture_are_copied_once(tmp_path, rows, setting):
+    write_image_scores(tmp_path / "images", rows, setting.storage)
+    files = list((tmp_path / "images").iterdir())
+    assert [file.name for file in files] == [f"{EXPERIMENT.digest}-{rows[0]['scores']}.parquet"]
+    table = pd.read_parquet(tmp_path / "images")
+    assert list(table.columns[:4]) == ["experiment", "benchmark", "id", "profile"]
+    assert set(table.experiment) == {EXPERIMENT.digest}
+    for row in rows:
+        chosen = table[(table.profile == row["metric_profile"]) & table.iou.notna()]
+        assert chosen.iou.mean() == pytest.approx(row["iou"])
+    before = files[0].stat().st_mtime_ns
+    write_image_scores(tmp_path / "images", rows, setting.storage)
+    assert files[0].stat().st_mtime_ns == before
+
+
+def test_the_distance_figure_waits_for_a_distance(tmp_path):
+    row = make_row({"experiment": "a", "generator": "a.x", "data_size": 5, "iou": 0.5})
+    measured = row | {"fid": 2.0, "accuracy": 0.5, "fid_protocol": "scenes"}
+    assert draw_distances(tmp_path, pd.DataFrame([row]), title="t") == []
+    paths = draw_distances(tmp_path, pd.DataFrame([row, measured]), title="t")
+    assert paths == [tmp_path / "distance.png"]
+    assert paths[0].stat().st_size > 1000
