@@ -8,7 +8,6 @@ from typing import Final
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from gseg.artifacts import replacing
@@ -108,4 +107,5 @@ def _rank_correlation(distances: "pd.Series[float]", scores: "pd.Series[float]")
         return "rank correlation needs three generators"
     if scores.nunique() < 2:
         return "no rank correlation: all scores are equal"
-    return f"Spearman ρ = {spearmanr(-distances, scores).statistic:.2f} (closer is better: 1)"
+    spearman = (-distances).rank().corr(scores.rank())
+    return f"Spearman ρ = {spearman:.2f} (closer is better: 1)"
