@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -161,7 +162,8 @@ class _Sweep:
             )
 
     def _run(self, pending: list[Experiment], plan: SweepPlan) -> list[Failure]:
-        backend = RayBackend(self._resources)
+        # Baselines take seconds, and Ray is not there yet.
+        backend = RayBackend(replace(self._resources, placement="process"))
         for experiment in baselines(self._name):
             self._keep(run_trial(experiment, self._setting, backend))
         if not pending:

@@ -99,7 +99,10 @@ class RayBackend:
         if not self._resources.is_large(score_seconds(pictures, job.working_size, self.device)):
             return job.score(report)
         parts = math.ceil(pictures / _SCORE_PART)
-        task = ray.remote(num_cpus=1, num_gpus=self._resources.gpus_per_trial)(_score_part)
+        # Spread: the default would look for room inside the trial's own reservation.
+        task = ray.remote(_score_part).options(
+            num_cpus=1, num_gpus=self._resources.gpus_per_trial, scheduling_strategy="SPREAD"
+        )
         pending = [task.remote(job, part, parts) for part in range(parts)]
         return merge_scores(ray.get(pending))
 

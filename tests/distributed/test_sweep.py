@@ -111,6 +111,15 @@ def test_no_cluster_at_the_address_is_one_line(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_all_stages_as_distributed_jobs_under_tune(tmp_path, undisturbed):
+    output = _run(tmp_path, "--placement", "cluster", "--data-size", "60")
+    assert "Started a local Ray instance" not in output
+    mine, expected = _rows(tmp_path), _rows(undisturbed)
+    shared = mine.index.intersection(expected.index)
+    assert len(shared) == len(mine)
+    pd.testing.assert_frame_equal(mine[_SCORES], expected.loc[shared, _SCORES], atol=1e-3)
+
+
 class _Events(Listener):
     def __init__(self):
         self.done, self.failures = [], []
