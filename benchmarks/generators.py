@@ -8,6 +8,10 @@ Eq. 3) and 99 % of the filters' accept decisions equal those of float32. Embedde
 compared along the lighter direction that a search in float32 finds, or, with
 ``--direction random``, along a fixed random one, where the masks' boundaries are everywhere and
 fewer of their pixels agree.
+
+On one core with AMX, of 4,096 candidates of BigGAN, GGAN, SNGAN and UncondGAN each, bfloat16 keeps
+99.8 % of the mask pixels, but 98.7 to 99.1 % of the decisions: of all that differ, three are for an
+empty mask and the rest for the histogram. float32 channels-last keeps all of both.
 """
 
 import argparse
