@@ -15,7 +15,7 @@ from gseg.samples.latents import prior
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark
 from gseg.segmenters import Segmenter
-from gseg.trial import TrialParts
+from gseg.stages.parts import TrialParts
 
 _ROWS: Final = 8
 

@@ -22,6 +22,8 @@ VALIDATION_FIRST: Final = 1_000_000
 """Indices below are for training; from here on for choices made while developing."""
 HELD_OUT_FIRST: Final = 2_000_000
 """From here on for reported scores only."""
+SCENES_NAME: Final = "scenes-v1"
+"""Part of the hash of all that is made from scenes: changed when a picture changes."""
 EXPOSURE: Final = 0.2
 """How far a common factor drives object and background apart in luminance (0: independent)."""
 

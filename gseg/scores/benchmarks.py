@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from torch import Tensor
 
 from gseg.images import UnreadableImageError, read_image, read_mask
-from gseg.scenes.pictures import HELD_OUT_FIRST, Scenes, render
+from gseg.scenes.pictures import HELD_OUT_FIRST, SCENES_NAME, Scenes, render
 from gseg.scores.folders import FolderPairs, list_pairs
 
 PAPERS_SIZE: Final = 128
@@ -99,7 +99,9 @@ class ScenesBenchmark:
                 f"and {first}; 'scenes:1000' is the usual benchmark."
             )
         self.name = "scenes" if (count, first) == (1000, HELD_OUT_FIRST) else f"scenes:{count}"
-        self.identity = f"scenes first={first} count={count} resolution={resolution} seed={seed}"
+        self.identity = (
+            f"{SCENES_NAME} first={first} count={count} resolution={resolution} seed={seed}"
+        )
         self.working_size = resolution
         self._count, self._first, self._seed = count, first, seed
         self._rendered: tuple[int, Scenes] | None = None

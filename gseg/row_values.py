@@ -1,0 +1,153 @@
+"""The columns of a trial's rows, from its settings and its artifacts."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gseg.artifacts import Artifact, versions
+from gseg.experiment import Experiment
+from gseg.generators import GeneratorCard, list_generators, load_generator
+from gseg.jobs import SCENES_SIDE
+from gseg.samples import filter_preset_name
+from gseg.stages.parts import Member
+
+
+def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
+    """Say which experiment a row is of, and with which versions it was made.
+
+    Args:
+        experiment: Settings of all stages.
+        device: Kind of device of its stages.
+
+    Returns:
+        Columns of the rows.
+    """
+    values: dict[str, Any] = {
+        "experiment": experiment.digest,
+        "method": experiment.method,
+        "recipe": experiment.recipe,
+        "generator": experiment.generator,
+        "supervision": "true masks" if experiment.method == "true_masks" else "none",
+        **_provenance(),
+    }
+    if experiment.method == "gan":
+        values |= _generator_values(experiment)
+    training = experiment.training
+    if training is not None:
+        values |= {
+            "data_size": experiment.data_size,
+            "train_steps": training.steps,
+            "train_batch": training.batch,
+            "train_width": training.width,
+            "train_preset": experiment.train_preset,
+            "train_replicas": training.replicas,
+            "train_seed": training.seed,
+            "train_resolution": values.get("resolution", SCENES_SIDE),
+            "device": device,
+        }
+    return values
+
+
+def _generator_values(experiment: Experiment) -> dict[str, Any]:
+    search, samples = experiment.search, experiment.samples
+    assert search is not None
+    assert samples is not None
+    card = find_card(experiment.generator)
+    return {
+        "family": card.family,
+        "dataset": card.dataset,
+        "resolution": card.resolution,
+        "supervision": card.supervision,
+        "published_fid": card.published_fid,
+        "published_fid_protocol": card.fid_protocol or None,
+        "objective": search.objective,
+        "contrast_weight": search.contrast_weight,
+        "centre_prior": search.centre_prior,
+        "epsilon_search": search.epsilon,
+        "epsilon_sample": samples.epsilon,
+        "mask_kind": experiment.mask_kind,
+        "mask_rule": samples.mask_rule,
+        "filters": filter_preset_name(samples.filters),
+        "latent_source": "prior",
+        "direction_seed": search.seed,
+        "sample_seed": samples.seed,
+    }
+
+
+def direction_values(direction: Artifact) -> dict[str, Any]:
+    """Columns about a direction."""
+    facts = direction.facts
+    return {
+        "edge_loss": facts["losses"]["lighter_edges"],
+        "contrast_loss": facts["losses"]["lighter_contrast"],
+        "cosine": facts["cosine"],
+        "two_affine_ratio": facts.get("two_affine_ratio"),
+        "direction_seconds": direction.seconds,
+        "direction_reused": direction.reused,
+    }
+
+
+def member_values(members: Sequence[Member]) -> dict[str, Any]:
+    """Sum up the networks of a trial: counts and seconds add, shares and scores are averaged."""
+    if not members:
+        return {}
+    facts = [member.segmenter.facts for member in members]
+    values: dict[str, Any] = {
+        "validation_iou": sum(fact["validation_iou"] for fact in facts) / len(facts),
+        "foreground_share": sum(fact["foreground_share"] for fact in facts) / len(facts),
+        "peak_memory_mib": max(fact["peak_memory_mib"] for fact in facts),
+        "training_seconds": sum(member.segmenter.seconds for member in members),
+        "training_reused": all(member.segmenter.reused for member in members),
+    }
+    sets = [member.samples for member in members if member.samples is not None]
+    if sets:
+        counts = [samples.counts for samples in sets]
+        values |= {
+            "candidates": sum(count["candidates"] for count in counts),
+            "accepted": sum(count["accepted"] for count in counts),
+            "samples_seconds": sum(samples.seconds for samples in sets),
+            "samples_reused": all(samples.reused for samples in sets),
+        }
+        for reason in ("histogram", "empty", "components", "area", "agreement"):
+            values[f"rejected_{reason}"] = sum(count.get(reason, 0) for count in counts)
+    return values
+
+
+def score_values(means: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of scores from the means of one metric profile."""
+    names = ("accuracy", "iou", "f_beta", "max_f_beta", "images", "degenerate_masks")
+    return {name: means[name] for name in names}
+
+
+@cache
+def find_card(name: str) -> GeneratorCard:
+    """Look up a generator's card."""
+    for card in list_generators():
+        if card.name == name:
+            return card
+    return load_generator(name).card
+
+
+@cache
+def _provenance() -> dict[str, Any]:
+    found = versions()
+    return {
+        "gseg_version": found.get("gseg"),
+        "python_version": found.get("python"),
+        "torch_version": found.get("torch"),
+        "ray_version": found.get("ray"),
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """Name the commit of the source tree; None for an installed package."""
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,41 @@
+"""What a trial leaves in the storage."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gseg.artifacts import Artifact
+from gseg.samples import SampleConfig
+from gseg.stages.samples import SampledSet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """One trained network of a trial.
+
+    Attributes:
+        segmenter: Its artifact.
+        samples: What it was trained on; None for true masks.
+        config: How those samples were drawn; None for true masks.
+    """
+
+    segmenter: Artifact
+    samples: SampledSet | None = None
+    config: SampleConfig | None = None
+
+    @property
+    def file(self) -> Path:
+        """The segmenter's file."""
+        return self.segmenter.folder / "segmenter.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialParts:
+    """What a trial leaves in the storage.
+
+    Attributes:
+        direction: Its direction; None for methods without a generator.
+        members: Its networks; none for baselines.
+    """
+
+    direction: Artifact | None
+    members: tuple[Member, ...]
