@@ -1,4 +1,5 @@
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -173,9 +174,10 @@ def test_a_mistake_costs_one_line_and_no_work(run, monkeypatch, tmp_path, argume
 
 def test_a_mistake_shows_no_stack_trace():
     """The whole process, as a user starts it."""
-    script = Path(__file__).parents[1] / "sweeps" / "all_gans.py"
-    command = [sys.executable, str(script), "--benchmark", "scens"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    root = Path(__file__).parents[1]
+    command = [sys.executable, str(root / "sweeps" / "all_gans.py"), "--benchmark", "scens"]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 2
     assert done.stderr.startswith("Unknown benchmark 'scens'; did you mean 'scenes'?")
     assert done.stderr.count("\n") == 1
@@ -376,7 +378,7 @@ def test_a_sweep_leaves_rows_scores_and_figures(run, tmp_path, here):
     assert len(rows) == 4 * 2  # two trials and two baselines, each in two profiles
     assert set(rows.benchmark) == {"scenes:30"}
     assert sorted(rows.data_size.dropna().unique()) == [12, 16]
-    assert rows[["accuracy", "iou", "scores", "commit"]].notna().all(axis=None)
+    assert rows[["accuracy", "iou", "scores", "torch_version"]].notna().all(axis=None)
     images = pd.read_parquet(tmp_path / "results" / "tiny_images")
     assert set(images.experiment) == set(rows.experiment)
 
