@@ -219,6 +219,17 @@ class Backend(Protocol):
         """Kind of device of every job."""
         ...
 
+    def call(self, work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Do work that is too short for a job of its own, where there is such a device.
+
+        Args:
+            work: Writes files and returns facts for the manifest.
+
+        Returns:
+            Those facts.
+        """
+        ...
+
     def draw(
         self, job: DrawJob, shards: Sequence[int], listen: Callable[[Mapping[str, int]], None]
     ) -> None:

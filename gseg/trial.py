@@ -227,6 +227,9 @@ class _Nobody:
 
     device: Literal["cpu", "cuda"] | str
 
+    def call(self, *_: object) -> Mapping[str, Any]:
+        raise NotMadeError("work")
+
     def draw(self, *_: object) -> None:
         raise NotMadeError("samples")
 

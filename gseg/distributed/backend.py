@@ -42,18 +42,24 @@ class RayBackend:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
+        # A trial of large stages holds no GPU itself: nothing that needs one can run in it.
+        self._blind = resources.device == "cuda" and not torch.cuda.is_available()
 
     @property
     def device(self) -> str:
         """Kind of device of every job."""
         return self._resources.device
 
+    def call(self, work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Do short work; see `gseg.jobs.Backend`."""
+        return dict(ray.get(self._task(_call).remote(work))) if self._blind else work()
+
     def draw(
         self, job: DrawJob, shards: Sequence[int], listen: Callable[[Mapping[str, int]], None]
     ) -> None:
         """Draw shards; see `gseg.jobs.Backend`."""
         candidates = len(shards) * job.config.shard_size
-        if not self._resources.is_large(draw_seconds(job.generator, candidates, self.device)):
+        if not self._is_remote(draw_seconds(job.generator, candidates, self.device)):
             for shard in shards:
                 listen(job.draw(shard))
             return
@@ -73,7 +79,7 @@ class RayBackend:
     def fit(self, job: FitJob, report: Report) -> Mapping[str, Any]:
         """Train; see `gseg.jobs.Backend`."""
         side = job.training.resolution()
-        large = self._resources.is_large(fit_seconds(job.config, side, self.device))
+        large = self._is_remote(fit_seconds(job.config, side, self.device))
         if not large and job.config.replicas == 1:
             return _fit_here(job, report)
         gpus = self._resources.gpus_per_trial
@@ -96,15 +102,22 @@ class RayBackend:
     def score(self, job: ScoreJob, report: Report) -> Scores:
         """Score; see `gseg.jobs.Backend`."""
         pictures = len(open_benchmark(job.benchmark, skip_bad=job.skip_bad))
-        if not self._resources.is_large(score_seconds(pictures, job.working_size, self.device)):
+        if not self._is_remote(score_seconds(pictures, job.working_size, self.device)):
             return job.score(report)
         parts = math.ceil(pictures / _SCORE_PART)
-        # Spread: the default would look for room inside the trial's own reservation.
-        task = ray.remote(_score_part).options(
-            num_cpus=1, num_gpus=self._resources.gpus_per_trial, scheduling_strategy="SPREAD"
-        )
+        task = self._task(_score_part)
         pending = [task.remote(job, part, parts) for part in range(parts)]
         return merge_scores(ray.get(pending))
+
+    def _is_remote(self, seconds: float) -> bool:
+        return self._blind or self._resources.is_large(seconds)
+
+    def _task(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401
+        """Make a task that holds what a trial in its own process would hold."""
+        # Spread: the default would look for room inside the trial's own reservation.
+        return ray.remote(function).options(
+            num_cpus=1, num_gpus=self._resources.gpus_per_trial, scheduling_strategy="SPREAD"
+        )
 
     def _drawers(self) -> int:
         """Say how many actors draw for one trial."""
@@ -114,6 +127,11 @@ class RayBackend:
         if self._resources.gpus_per_trial:
             return max(1, int(available.get("GPU", 0.0) / self._resources.gpus_per_trial))
         return max(1, int(available.get("CPU", 1.0)))
+
+
+def _call(work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    torch.set_num_threads(1)
+    return work()
 
 
 class _Drawer:

@@ -30,9 +30,10 @@ def make_direction(
         An artifact whose folder `Direction.load` reads; facts: final losses, ``cosine``,
         ``two_affine_ratio``.
     """
+    device = backend.device
 
     def build(folder: Path) -> dict[str, Any]:
-        model = cached_generator(generator, backend.device)
+        model = cached_generator(generator, device)
         found = search_direction(
             model, config, progress=lambda done, total: report("direction", done, total)
         )
@@ -48,8 +49,8 @@ def make_direction(
     return store.make(
         "direction",
         version=_VERSION,
-        config={"generator": generator, "search": asdict(config), "device": backend.device},
+        config={"generator": generator, "search": asdict(config), "device": device},
         parents=[weights_digest(generator)],
-        build=build,
-        device=backend.device,
+        build=lambda folder: backend.call(lambda: build(folder)),
+        device=device,
     )

@@ -39,10 +39,11 @@ def make_distance(
     Returns:
         An artifact; facts: ``value`` and ``protocol``.
     """
+    device = backend.device
 
     def build(folder: Path) -> dict[str, Any]:
-        extractor = scenes_features(device=backend.device)
-        model = cached_generator(generator, backend.device)
+        extractor = scenes_features(device=device)
+        model = cached_generator(generator, device)
         distance = picture_distance(
             _pictures(model, config, report), _reference(config.count), extractor
         )
@@ -51,10 +52,10 @@ def make_distance(
     return store.make(
         "distance",
         version=_VERSION,
-        config={"generator": generator, "distance": asdict(config), "device": backend.device},
+        config={"generator": generator, "distance": asdict(config), "device": device},
         parents=[weights_digest(generator)],
-        build=build,
-        device=backend.device,
+        build=lambda folder: backend.call(lambda: build(folder)),
+        device=device,
     )
 
 

@@ -1,5 +1,6 @@
 """The same trial in one process and as distributed jobs."""
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -85,3 +86,11 @@ def test_killing_a_drawing_worker_changes_nothing(tmp_path, tiny_experiment, loc
     assert sets["killed"].pictures.equal(sets["undisturbed"].pictures)
     assert sets["killed"].masks.equal(sets["undisturbed"].masks)
     assert sets["killed"].indices.equal(sets["undisturbed"].indices)
+
+
+def test_short_work_leaves_a_process_without_the_device(local_ray):
+    """What a trial on GPUs does whose own process holds none."""
+    here, away = RayBackend(Resources()), RayBackend(Resources())
+    away._blind = True
+    assert here.call(lambda: {"pid": os.getpid()}) == {"pid": os.getpid()}
+    assert away.call(lambda: {"pid": os.getpid()})["pid"] != os.getpid()
