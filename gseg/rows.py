@@ -19,7 +19,7 @@ from gseg.artifacts import replacing
 Row = dict[str, Any]
 Key = tuple[str, ...]
 
-KEY: Final = ("experiment", "benchmark", "metric_profile")
+KEY: Final = ("experiment", "benchmark", "eval_protocol", "metric_profile")
 """Columns that together tell a row from all others."""
 _FILE: Final = "rows.parquet"
 
@@ -247,4 +247,5 @@ def _read(folder: Path, names: list[str]) -> pa.Table:
 
 
 def _joined_key(table: pa.Table) -> pa.ChunkedArray:
-    return pc.binary_join_element_wise(*(table[name] for name in KEY), "\n")
+    columns = (table[name] for name in KEY)
+    return pc.binary_join_element_wise(*columns, "\n", null_handling="replace")

@@ -27,7 +27,7 @@ _TYPES = {
 
 def _row(experiment="a", benchmark="scenes", profile="p", **values):
     key = {"experiment": experiment, "benchmark": benchmark, "metric_profile": profile}
-    return make_row({**key, "scores": f"scores of {experiment}", **values})
+    return make_row({**key, "eval_protocol": "text", "scores": f"scores of {experiment}", **values})
 
 
 def _table():
@@ -98,10 +98,10 @@ def test_a_row_of_the_same_key_is_replaced(tmp_path):
     assert count == 4
     keys = [tuple(row[name] for name in KEY) for row in read_rows(tmp_path)]
     assert keys == [
-        ("a", "folder:x", "p"),
-        ("a", "scenes", "p"),
-        ("a", "scenes", "q"),
-        ("b", "scenes", "p"),
+        ("a", "folder:x", "text", "p"),
+        ("a", "scenes", "text", "p"),
+        ("a", "scenes", "text", "q"),
+        ("b", "scenes", "text", "p"),
     ]
     assert [row["iou"] for row in read_rows(tmp_path)] == [None, 0.3, None, None]
 
@@ -127,8 +127,8 @@ def test_known_scores(tmp_path):
     assert known_scores(tmp_path) == {}
     merge_rows(tmp_path, [_row("a"), _row("b", scores=None)])
     assert known_scores(tmp_path) == {
-        ("a", "scenes", "p"): "scores of a",
-        ("b", "scenes", "p"): None,
+        ("a", "scenes", "text", "p"): "scores of a",
+        ("b", "scenes", "text", "p"): None,
     }
 
 
@@ -150,3 +150,10 @@ def test_a_damaged_file_is_named_and_left_alone(tmp_path):
             reads(tmp_path)
         assert "\n" not in str(caught.value)
     assert path.read_bytes() == b"not Parquet at all"
+
+
+def test_rows_of_two_evaluation_protocols_stand_side_by_side(tmp_path):
+    values = {"experiment": "e", "benchmark": "b", "metric_profile": "p"}
+    for protocol in ("text", "melas_program"):
+        merge_rows(tmp_path, [make_row({**values, "eval_protocol": protocol, "scores": protocol})])
+    assert {row["eval_protocol"] for row in read_rows(tmp_path)} == {"text", "melas_program"}

@@ -121,8 +121,10 @@ def _concurrency(resources: Resources, *, large: bool) -> int:
         return resources.max_trials
     cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     if large:
-        units = cluster.get("GPU", 0.0) if resources.gpus_per_trial else cluster.get("CPU", 1.0)
-        return max(1, int(units // max(resources.workers, resources.drawers, 1)))
+        processes = max(resources.workers, resources.drawers, 1)
+        if resources.gpus_per_trial:
+            return max(1, int(cluster.get("GPU", 0.0) / (processes * resources.gpus_per_trial)))
+        return max(1, int(cluster.get("CPU", 1.0) / processes))
     fits = cluster.get("CPU", 1.0) / resources.cpus_per_trial
     if resources.gpus_per_trial:
         fits = min(fits, cluster.get("GPU", 0.0) / resources.gpus_per_trial)

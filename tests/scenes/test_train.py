@@ -168,3 +168,11 @@ def test_an_unknown_name_is_refused(capsys):
         main(["gan.scenes32"])
     assert caught.value.code == 2
     assert "invalid choice: 'gan.scenes32'" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PICTURES", 32)
+    recipe = _small("uncondgan.scenes32", iterations=1)
+    train("x.scenes32", recipe, seed=1, device=CPU, folder=tmp_path)
+    with pytest.raises(ValueError, match="another recipe, seed or data set"):
+        train("x.scenes32", recipe, seed=2, device=CPU, folder=tmp_path)
