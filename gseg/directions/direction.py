@@ -1,8 +1,6 @@
 """A found direction: two unit vectors, where they come from, and the curves of their search."""
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +13,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
+from gseg.artifacts import write_atomically
 from gseg.generators.contract import Generator
 
 _VECTORS: Final = "direction.safetensors"
@@ -88,14 +87,15 @@ class Direction:
                 ``losses.parquet``.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / _VECTORS, dump_tensors({k: _stored(v) for k, v in self._vectors.items()}))
+        write_atomically(
+            folder / _VECTORS, dump_tensors({k: _stored(v) for k, v in self._vectors.items()})
+        )
         columns = {name: _stored(curve).numpy() for name, curve in self.losses.items()}
         sink = pa.BufferOutputStream()
         pq.write_table(pa.table(columns), sink)
-        _write(folder / _LOSSES, sink.getvalue().to_pybytes())
+        write_atomically(folder / _LOSSES, sink.getvalue().to_pybytes())
         text = json.dumps(self.provenance, indent=2, sort_keys=True, allow_nan=False)
-        _write(folder / _PROVENANCE, text.encode())
+        write_atomically(folder / _PROVENANCE, text.encode())
 
     @classmethod
     def load(cls, folder: str | Path) -> "Direction":
@@ -136,14 +136,3 @@ class Direction:
 
 def _stored(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", torch.float32).contiguous()
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
