@@ -36,6 +36,8 @@ from gseg.sweep_options import (
 )
 from gseg.trial import Setting, find_rows, run_trial
 
+_FILE_WIDTH: Final = 100
+"""Columns of tables that go to a file or a pipe."""
 Recipe = Callable[[Grid, Axes], list[Experiment]]
 
 _SUCCESS: Final = 0
@@ -58,7 +60,8 @@ def sweep_main(
         Exit status: 0 if all trials succeeded, 1 if some failed, 2 for wrong use.
     """
     options = sweep_parser(description).parse(arguments)
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    width = None if sys.stdout.isatty() else _FILE_WIDTH
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True, width=width)
     try:
         return _Sweep(name, recipe, options, console).run()
     except (ValueError, StorageError) as error:

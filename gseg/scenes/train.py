@@ -343,7 +343,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m gseg.scenes.train",
         description="Train one of the small generators that ship with gseg. On one CPU core an "
-        "iteration takes 0.13 to 0.2 s: 5 to 17 minutes for a generator.",
+        "iteration takes 0.13 to 0.2 s: 10 to 20 minutes for a generator.",
     )
     parser.add_argument("name", choices=sorted(RECIPES), metavar="NAME", help=", ".join(RECIPES))
     parser.add_argument("--iterations", type=int, help="updates of the generator")
