@@ -174,7 +174,7 @@ def _add_scenes(commands: "Commands") -> None:
     parser.add_argument(
         "--first",
         type=int,
-        default=2_000_000,
+        default=3_000_000,
         metavar="I",
         help="number of the first picture; those below 1,000,000 are for training. Default: "
         "2000000, the first that the benchmark 'scenes' scores on",
