@@ -177,7 +177,7 @@ def _add_scenes(commands: "Commands") -> None:
         default=3_000_000,
         metavar="I",
         help="number of the first picture; those below 1,000,000 are for training. Default: "
-        "2000000, the first that the benchmark 'scenes' scores on",
+        "3000000, the first that the benchmark 'scenes' scores on",
     )
     parser.add_argument(
         "--resolution", type=int, default=32, metavar="R", help="side in pixels. Default: 32"

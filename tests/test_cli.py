@@ -249,7 +249,7 @@ def test_scenes_are_a_benchmark(tmp_path: Path) -> None:
 def test_scenes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gseg.commands.scenes._PIXELS_AT_ONCE", 2 * 16**2)
     assert main(["scenes", str(tmp_path), "--count", "3", "--resolution", "16"]) == 0
-    last = read_image(tmp_path / "images" / "2000002.png")
+    last = read_image(tmp_path / "images" / "3000002.png")
     assert torch.equal(last, render([2_000_002], resolution=16).pictures[0])
 
 
