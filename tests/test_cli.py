@@ -9,7 +9,7 @@ import torch
 from gseg.cli import main
 from gseg.generators import fetching, list_generators
 from gseg.images import encode_png, read_image, read_mask
-from gseg.scenes.pictures import render
+from gseg.scenes.pictures import HELD_OUT_FIRST, render
 from gseg.scores.benchmarks import open_benchmark
 from gseg.segmenters import Ensemble, Segmenter
 from gseg.segmenters.segment import segment_picture
@@ -249,8 +249,8 @@ def test_scenes_are_a_benchmark(tmp_path: Path) -> None:
 def test_scenes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gseg.commands.scenes._PIXELS_AT_ONCE", 2 * 16**2)
     assert main(["scenes", str(tmp_path), "--count", "3", "--resolution", "16"]) == 0
-    last = read_image(tmp_path / "images" / "3000002.png")
-    assert torch.equal(last, render([2_000_002], resolution=16).pictures[0])
+    last = read_image(tmp_path / "images" / f"{HELD_OUT_FIRST + 2}.png")
+    assert torch.equal(last, render([HELD_OUT_FIRST + 2], resolution=16).pictures[0])
 
 
 def test_scenes_do_not_mix_with_other_files(
