@@ -7,6 +7,7 @@ from typing import Any, Final
 from gseg.artifacts import Artifact, Store
 from gseg.directions import SearchConfig, search_direction
 from gseg.directions.affine import score_directions
+from gseg.directions.objective import objective
 from gseg.generators.identity import weights_digest
 from gseg.jobs import Backend, cached_generator
 from gseg.progress import Report
@@ -49,7 +50,12 @@ def make_direction(
     return store.make(
         "direction",
         version=_VERSION,
-        config={"generator": generator, "search": asdict(config), "device": device},
+        config={
+            "generator": generator,
+            "search": asdict(config),
+            "edge_weight": objective(config.objective).edge_weight,
+            "device": device,
+        },
         parents=[weights_digest(generator)],
         build=lambda folder: backend.call(lambda: build(folder)),
         device=device,

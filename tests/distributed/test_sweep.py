@@ -12,11 +12,13 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
+from gseg.directions.objective import objective
+from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.rows import KEY
 from gseg.samples import FilterConfig
-from gseg.trial import Setting, find_rows
+from gseg.trial import Setting, find_rows, run_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -153,3 +155,13 @@ def test_one_failing_trial_does_not_stop_the_others(tmp_path, tiny_experiment):
     assert "candidates were accepted" in failure.reason
     assert "AcceptanceError" in failure.details.read_text()
     assert find_rows(tiny_experiment, setting, "cpu") is not None
+
+
+def test_another_edge_weight_is_another_direction(tmp_path, tiny_experiment, monkeypatch):
+    """What an objective means is part of the hash, not only its name."""
+    setting = Setting(storage=tmp_path, benchmarks=("scenes:40",))
+    run_trial(tiny_experiment, setting, RayBackend(Resources()))
+    assert find_rows(tiny_experiment, setting, "cpu") is not None
+    changed = replace(objective("gseg"), edge_weight=1.0)
+    monkeypatch.setattr("gseg.stages.direction.objective", lambda name: changed)
+    assert find_rows(tiny_experiment, setting, "cpu") is None
