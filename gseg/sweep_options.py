@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +84,12 @@ def chosen_resources(options: argparse.Namespace) -> Resources:
         raise ValueError(
             f"--gpus-per-trial {options.gpus_per_trial:g}, but PyTorch sees no GPU on this "
             "machine: leave the option out, or name a cluster that has some (--address)."
+        )
+    cpus = options.cpus or os.cpu_count() or 1
+    if options.address is None and options.workers > cpus:
+        raise ValueError(
+            f"--workers {options.workers}, but this machine's Ray has {cpus} CPUs: a replica "
+            "needs one. Ask for fewer, or name a cluster (--address)."
         )
     return Resources(
         placement=options.placement,

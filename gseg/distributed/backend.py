@@ -29,6 +29,9 @@ _WORKER_RESTARTS: Final = 3
 _FACTS: Final = "facts.json"
 """Where rank 0 leaves what the trial wants to know: Ray Train hands on no metrics of a run that
 reported no checkpoint to it, and ours are in the job's folder."""
+_JOB_CPUS: Final = 0.9
+"""A process of a job, less a share for the waiting trials: they hold 0.01 each, and as many
+processes as there are CPUs shall fit beside them."""
 _SCORE_PART: Final = 500
 """Pictures that one scoring task takes."""
 
@@ -70,7 +73,7 @@ class RayBackend:
             fn_constructor_kwargs={"job": job},
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=min(len(shards), self._drawers())),
-            num_cpus=1,
+            num_cpus=_JOB_CPUS,
             num_gpus=self._resources.gpus_per_trial,
         )
         for row in rows.iter_rows():
@@ -83,7 +86,7 @@ class RayBackend:
         if not large and job.config.replicas == 1:
             return _fit_here(job, report)
         gpus = self._resources.gpus_per_trial
-        worker = {"CPU": 1.0} | ({"GPU": gpus} if gpus else {})
+        worker = {"CPU": _JOB_CPUS} | ({"GPU": gpus} if gpus else {})
         trainer = TorchTrainer(
             _train_replica,
             train_loop_config={"job": job},
@@ -116,7 +119,9 @@ class RayBackend:
         """Make a task that holds what a trial in its own process would hold."""
         # Spread: the default would look for room inside the trial's own reservation.
         return ray.remote(function).options(
-            num_cpus=1, num_gpus=self._resources.gpus_per_trial, scheduling_strategy="SPREAD"
+            num_cpus=_JOB_CPUS,
+            num_gpus=self._resources.gpus_per_trial,
+            scheduling_strategy="SPREAD",
         )
 
     def _drawers(self) -> int:

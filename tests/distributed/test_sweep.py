@@ -122,6 +122,14 @@ def test_all_stages_as_distributed_jobs_under_tune(tmp_path, undisturbed):
     pd.testing.assert_frame_equal(mine[_SCORES], expected.loc[shared, _SCORES], atol=1e-3)
 
 
+def test_two_replicas_train_beside_a_waiting_trial_on_two_cpus(tmp_path):
+    _run(tmp_path, "--workers", "2", "--data-size", "60")
+    rows = pd.read_parquet(tmp_path / "results" / "all_gans").query("data_size == 60")
+    assert set(rows.method) == {"gan", "true_masks"}
+    assert (rows.train_replicas == 2).all()
+    assert rows.iou.between(0.2, 1).all()
+
+
 class _Events(Listener):
     def __init__(self):
         self.done, self.failures = [], []
