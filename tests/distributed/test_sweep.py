@@ -148,7 +148,7 @@ def test_one_failing_trial_does_not_stop_the_others(tmp_path, tiny_experiment):
             tiny_experiment.samples,
             batch=256,
             blocks_per_shard=40,
-            filters=FilterConfig(min_share=0.4999, max_share=0.5),
+            filters=FilterConfig(min_share=0.4999, max_share=0.4999),
         ),
     )
     setting = Setting(storage=tmp_path, benchmarks=("scenes:40",))
