@@ -17,7 +17,7 @@ from dataclasses import replace
 import torch
 
 from gseg.directions import SearchConfig, search_direction
-from gseg.directions.affine import score_directions
+from gseg.directions.ratio import score_directions
 from gseg.directions.objective import objective
 from gseg.generators import list_generators, load_generator
 

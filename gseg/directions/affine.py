@@ -1,19 +1,14 @@
-"""How well two affine colour maps explain a shift (Voynov et al. 2021, sections 3.1 and 3.2).
+"""Fit affine colour maps to what a shift does (Voynov et al. 2021, section 3.1).
 
 A segmenting direction h acts on every pixel as one of two maps of its colour, A1 or A2 (Eq. 1).
 The maps of many directions are fitted together and share the original pictures. Losses are means
 over pixels, not the sums of Eq. (3): section 3.2 ("averaged over all image pixels") and the
-official program agree on that.
-
-Label-free score
-    The restoration loss alone ranks directions that change nothing first. `two_affine_ratio`
-    divides it by the loss of a single affine map: 1 where one map explains the shift as well as
-    two, towards 0 where the picture falls into two parts.
+official program agree on that. `gseg.directions.ratio` makes a label-free score of them,
+`gseg.directions.choosing` the paper's choice.
 """
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -21,7 +16,12 @@ from torch import Tensor
 
 from gseg.directions.affine_config import AffineConfig, affine_preset
 from gseg.directions.codes import shifted_pictures
-from gseg.directions.colour_maps import ColourMaps, homogeneous, pixel_targets
+from gseg.directions.colour_maps import (
+    ColourMaps,
+    homogeneous,
+    homogeneous_each,
+    pixel_targets,
+)
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, training_order, uniforms
 
@@ -34,19 +34,20 @@ __all__ = [
     "AffineFit",
     "Batches",
     "affine_preset",
+    "fit_each",
     "fit_maps",
+    "fit_several",
     "generated_batches",
     "picture_batches",
-    "score_directions",
-    "two_affine_ratio",
 ]
 
-_NO_CHANGE: Final = 1e-6
+_SHARED: Final = ("steps", "batch", "test_batches", "seed")
+"""Settings that fits to the same pictures have in common."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AffineFit:
-    """Fitted maps of K directions.
+    """Fitted maps of K directions, or of K pictures.
 
     Attributes:
         maps: The maps; of each direction the lightening one stands first.
@@ -69,12 +70,11 @@ class AffineFit:
             (K, N, H, W) int64; 0 is the lightening map, so ``== 0`` is the foreground of a
             direction that lightens it.
         """
-        _check_pictures(originals, shifted)
+        check_pictures(originals, shifted)
         _, number = self.maps.nearest(homogeneous(originals), pixel_targets(shifted))
         return number.view(len(shifted), len(originals), *originals.shape[2:])
 
 
-@torch.no_grad()
 def fit_maps(
     batches: Batches, config: AffineConfig, *, progress: Progress | None = None
 ) -> AffineFit:
@@ -92,21 +92,55 @@ def fit_maps(
     Returns:
         The fit.
     """
-    weights, adam = None, None
-    for step in range(config.steps):
+    return fit_several(batches, [config], progress=progress)[0]
+
+
+def fit_several(
+    batches: Batches, configs: Sequence[AffineConfig], *, progress: Progress | None = None
+) -> list[AffineFit]:
+    """Fit several kinds of maps, such as two maps and one, to the same pictures.
+
+    Args:
+        batches: See `fit_maps`; each batch is asked for once.
+        configs: Settings of each fit; steps, batch, test batches and seed agree.
+        progress: See `fit_maps`.
+
+    Returns:
+        The fit of each config.
+
+    Raises:
+        ValueError: The configs differ in what they share.
+    """
+    for name in _SHARED:
+        values = {getattr(config, name) for config in configs}
+        if len(values) != 1:
+            raise ValueError(f"Fits to the same pictures share {name}, got {sorted(values)}.")
+
+    def pixels(step: int) -> tuple[Tensor, Tensor]:
         originals, shifted = batches(step)
-        if weights is None or adam is None:
-            weights = _start(config).to(originals.device).repeat(len(shifted), 1, 1, 1)
-            adam = torch.optim.Adam([weights], lr=config.learning_rate)
-        maps = ColourMaps(weights=weights, clamped=config.clamped)
-        _, weights.grad = maps.loss_and_gradient(homogeneous(originals), pixel_targets(shifted))
-        if config.decay:
-            adam.param_groups[0]["lr"] = config.learning_rate * (1 - step / config.steps)
-        adam.step()
-        if progress is not None:
-            progress(step + 1, config.steps)
-    assert weights is not None
-    return _measure(ColourMaps(weights=weights, clamped=config.clamped), batches, config)
+        return homogeneous(originals), pixel_targets(shifted)
+
+    return _fit(pixels, configs, progress)
+
+
+def fit_each(originals: Tensor, shifted: Tensor, config: AffineConfig) -> AffineFit:
+    """Fit maps to each picture by itself (section 4.6), all pictures together.
+
+    Args:
+        originals: (N, 3, H, W) in [-1, 1].
+        shifted: (N, 3, H, W), the same pictures shifted.
+        config: Settings; a step sees all pixels of a picture, so batch and test batches do not
+            count.
+
+    Returns:
+        The fit, with K = N.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    check_pictures(originals, shifted[None])
+    whole = homogeneous_each(originals), shifted.flatten(2)
+    return _fit(lambda _: whole, [config], None, tests=1)[0]
 
 
 def picture_batches(originals: Tensor, shifted: Tensor, config: AffineConfig) -> Batches:
@@ -120,7 +154,7 @@ def picture_batches(originals: Tensor, shifted: Tensor, config: AffineConfig) ->
     Returns:
         A function for `fit_maps`: permutations of the N pictures, one after the other.
     """
-    _check_pictures(originals, shifted)
+    check_pictures(originals, shifted)
     seed = derive_seed(config.seed, "affine", "pictures")
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
@@ -150,51 +184,66 @@ def generated_batches(generator: Generator, shifts: Tensor, config: AffineConfig
     return batch
 
 
-def two_affine_ratio(
-    originals: Tensor, shifted: Tensor, config: AffineConfig | None = None
-) -> Tensor:
-    """Score directions without labels: the loss of two maps over the loss of one.
+def check_pictures(originals: Tensor, shifted: Tensor) -> None:
+    """Make sure that pictures and their shifted versions belong together.
 
     Args:
-        originals: (N, 3, H, W) in [-1, 1].
-        shifted: (K, N, 3, H, W), or (N, 3, H, W) for a single direction.
-        config: Settings; by default the preset ``gseg`` on about all N pictures.
+        originals: (N, 3, H, W).
+        shifted: (K, N, 3, H, W).
 
-    Returns:
-        (K,) ratios, or a scalar tensor for a single direction; low is good, 1 for a shift that
-        changes nothing.
+    Raises:
+        ValueError: The shapes are others.
     """
-    if shifted.ndim == 4:
-        return two_affine_ratio(originals, shifted[None], config)[0]
-    if config is None:
-        config = AffineConfig(test_batches=math.ceil(len(originals) / AffineConfig().batch))
-    batches = picture_batches(originals, shifted, config)
-    two, one = (fit_maps(batches, replace(config, maps=maps)).losses for maps in (2, 1))
-    return torch.where(one > _NO_CHANGE, two / one.clamp(min=_NO_CHANGE), 1.0)
+    if originals.ndim != 4 or shifted.ndim != 5 or shifted.shape[1:] != originals.shape:
+        raise ValueError(
+            "Expected originals (N, 3, H, W) and shifted pictures (K, N, 3, H, W) of the same N, "
+            f"H and W, got {tuple(originals.shape)} and {tuple(shifted.shape)}."
+        )
 
 
-def score_directions(
-    generator: Generator,
-    vectors: Tensor,
+Pixels = Callable[[int], tuple[Tensor, Tensor]]
+"""Step to colours (4, P) or (K, 4, P) and targets (K, 3, P)."""
+
+
+class _Fit:
+    """The state of one fit: K times M maps and Adam's moments."""
+
+    def __init__(self, config: AffineConfig, targets: Tensor) -> None:
+        self._config = config
+        self.weights = _start(config).to(targets.device).repeat(len(targets), 1, 1, 1)
+        self._adam = torch.optim.Adam([self.weights], lr=config.learning_rate)
+
+    @property
+    def maps(self) -> ColourMaps:
+        return ColourMaps(weights=self.weights, clamped=self._config.clamped)
+
+    def step(self, step: int, colours: Tensor, targets: Tensor) -> None:
+        config = self._config
+        _, self.weights.grad = self.maps.loss_and_gradient(colours, targets)
+        if config.decay:
+            self._adam.param_groups[0]["lr"] = config.learning_rate * (1 - step / config.steps)
+        self._adam.step()
+
+
+@torch.no_grad()
+def _fit(
+    pixels: Pixels,
+    configs: Sequence[AffineConfig],
+    progress: Progress | None,
     *,
-    epsilon: float = 1.0,
-    pictures: int = 64,
-    seed: int = 0,
-) -> Tensor:
-    """Score directions of a generator by `two_affine_ratio` on freshly generated pictures.
-
-    Args:
-        generator: A frozen generator.
-        vectors: (K, D) unit vectors.
-        epsilon: Length of the shift.
-        pictures: Originals to generate.
-        seed: Of latents and labels.
-
-    Returns:
-        (K,) ratios; low is good.
-    """
-    shown = shifted_pictures(generator, epsilon * vectors, range(pictures), seed=seed)
-    return two_affine_ratio(*shown)
+    tests: int | None = None,
+) -> list[AffineFit]:
+    steps = configs[0].steps
+    fits: list[_Fit] = []
+    for step in range(steps):
+        colours, targets = pixels(step)
+        fits = fits or [_Fit(config, targets) for config in configs]
+        for fit in fits:
+            fit.step(step, colours, targets)
+        if progress is not None:
+            progress(step + 1, steps)
+    fresh = [pixels(steps + k) for k in range(tests or configs[0].test_batches)]
+    return [_measure(fit.maps, fresh) for fit in fits]
 
 
 def _start(config: AffineConfig) -> Tensor:
@@ -210,24 +259,12 @@ def _start(config: AffineConfig) -> Tensor:
     return weights[None]
 
 
-def _measure(maps: ColourMaps, batches: Batches, config: AffineConfig) -> AffineFit:
+def _measure(maps: ColourMaps, tests: Sequence[tuple[Tensor, Tensor]]) -> AffineFit:
     """Order the maps and average losses and distances over the test batches."""
-    tests = [batches(config.steps + k) for k in range(config.test_batches)]
-    colours = [homogeneous(originals) for originals, _ in tests]
-    maps = maps.lightest_first(torch.stack([c.mean(1) for c in colours]).mean(0))
-    losses = [
-        maps.nearest(c, pixel_targets(shifted))[0].mean(1)
-        for c, (_, shifted) in zip(colours, tests, strict=True)
-    ]
-    distances = [maps.mean_distance(c) for c in colours]
+    mean_colour = torch.stack([colours.mean(-1) for colours, _ in tests]).mean(0)
+    maps = maps.lightest_first(mean_colour)
+    losses = [maps.nearest(colours, targets)[0].mean(1) for colours, targets in tests]
+    distances = [maps.mean_distance(colours) for colours, _ in tests]
     return AffineFit(
         maps=maps, losses=torch.stack(losses).mean(0), distances=torch.stack(distances).mean(0)
     )
-
-
-def _check_pictures(originals: Tensor, shifted: Tensor) -> None:
-    if originals.ndim != 4 or shifted.ndim != 5 or shifted.shape[1:] != originals.shape:
-        raise ValueError(
-            "Expected originals (N, 3, H, W) and shifted pictures (K, N, 3, H, W) of the same N, "
-            f"H and W, got {tuple(originals.shape)} and {tuple(shifted.shape)}."
-        )

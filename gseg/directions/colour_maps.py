@@ -1,8 +1,10 @@
 """Affine maps of colours, several for each of many directions (Voynov et al. 2021, Eqs. 2 to 5).
 
 Everything is batched over K directions with M maps each. A map is a row-major (3, 4) block
-[A | b], applied to the colours (r, g, b, 1). The gradient of the restoration loss is written out:
-with 12 numbers for each map, automatic differentiation would cost several times the arithmetic.
+[A | b], applied to the colours (r, g, b, 1). The directions share their colours, or each has its
+own: then K counts pictures, and each picture has its own maps (section 4.6). The gradient of the
+restoration loss is written out: with 12 numbers for each map, automatic differentiation would cost
+several times the arithmetic.
 """
 
 from collections.abc import Iterator
@@ -34,7 +36,7 @@ class ColourMaps:
         """Measure the restoration loss, Eq. (3), as a mean over pixels, and its gradient.
 
         Args:
-            colours: (4, P) from `homogeneous`.
+            colours: (4, P) from `homogeneous`, or (K, 4, P) from `homogeneous_each`.
             targets: (K, 3, P) colours after the shift.
 
         Returns:
@@ -42,9 +44,9 @@ class ColourMaps:
         """
         losses, gradient = torch.empty(len(self.weights)), torch.empty_like(self.weights)
         losses = losses.to(self.weights.device)
-        for part in self._blocks(colours.shape[1]):
+        for part in self._blocks(colours):
             losses[part], gradient[part] = _loss_and_gradient(
-                self.weights[part], colours, targets[part], clamped=self.clamped
+                self.weights[part], _of(colours, part), targets[part], clamped=self.clamped
             )
         return losses, gradient
 
@@ -52,23 +54,45 @@ class ColourMaps:
         """Find the map that brings each pixel closest to its target, Eqs. (2) and (5).
 
         Args:
-            colours: (4, P) from `homogeneous`.
+            colours: (4, P), or (K, 4, P).
             targets: (K, 3, P) colours after the shift.
 
         Returns:
             (K, P) Euclidean distances left, and (K, P) int64 numbers of the maps.
         """
         parts = [
-            _nearest(self._apply(self.weights[part], colours), targets[part])
-            for part in self._blocks(colours.shape[1])
+            _nearest(self._apply(self.weights[part], _of(colours, part)), targets[part])
+            for part in self._blocks(colours)
         ]
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+    def margins(self, colours: Tensor, targets: Tensor) -> Tensor:
+        """Measure how much closer the first map comes to each pixel's target than the second.
+
+        Args:
+            colours: (4, P), or (K, 4, P).
+            targets: (K, 3, P) colours after the shift.
+
+        Returns:
+            (K, P), positive where Eq. (5) takes the first map.
+
+        Raises:
+            ValueError: There are not two maps.
+        """
+        if self.weights.shape[1] != 2:
+            raise ValueError(f"Margins need two maps, got {self.weights.shape[1]}.")
+        parts = []
+        for part in self._blocks(colours):
+            mapped = self._apply(self.weights[part], _of(colours, part))
+            left = mapped.sub_(targets[part][:, None]).norm(dim=2)
+            parts.append(left[:, 1] - left[:, 0])
+        return torch.cat(parts)
 
     def mean_distance(self, colours: Tensor) -> Tensor:
         """Measure D of section 3.2: how far the first two maps part the colours.
 
         Args:
-            colours: (4, P) from `homogeneous`.
+            colours: (4, P), or (K, 4, P).
 
         Returns:
             (K,) mean Euclidean distances; zeros for a single map.
@@ -76,8 +100,8 @@ class ColourMaps:
         if self.weights.shape[1] < 2:
             return self.weights.new_zeros(len(self.weights))
         means = []
-        for part in self._blocks(colours.shape[1]):
-            mapped = self._apply(self.weights[part], colours)
+        for part in self._blocks(colours):
+            mapped = self._apply(self.weights[part], _of(colours, part))
             means.append((mapped[:, 0] - mapped[:, 1]).norm(dim=1).mean(1))
         return torch.cat(means)
 
@@ -85,23 +109,24 @@ class ColourMaps:
         """Order each direction's maps by how light they make a colour.
 
         Args:
-            colour: (4,) such as the mean colour.
+            colour: (4,) such as the mean colour, or (K, 4).
 
         Returns:
             The same maps, the lightening one first.
         """
         luminance = torch.tensor(LUMINANCE_WEIGHTS, device=colour.device)
-        order = (self.weights @ colour @ luminance).argsort(dim=1, descending=True)
+        mapped = (self.weights * colour.view(-1, 1, 1, 4)).sum(3)
+        order = (mapped @ luminance).argsort(dim=1, descending=True)
         ordered = self.weights.gather(1, order[:, :, None, None].expand_as(self.weights))
         return ColourMaps(weights=ordered, clamped=self.clamped)
 
     def _apply(self, weights: Tensor, colours: Tensor) -> Tensor:
         return _apply(weights, colours, clamped=self.clamped)
 
-    def _blocks(self, pixels: int) -> Iterator[slice]:
+    def _blocks(self, colours: Tensor) -> Iterator[slice]:
         count = len(self.weights)
         room = _BLOCK_PIXELS.get(self.weights.device.type, _BLOCK_PIXELS["cpu"])
-        size = max(1, room // pixels)
+        size = max(1, room // colours.shape[-1])
         return (slice(first, first + size) for first in range(0, count, size))
 
 
@@ -118,6 +143,19 @@ def homogeneous(images: Tensor) -> Tensor:
     return torch.cat([colours, torch.ones_like(colours[:1])])
 
 
+def homogeneous_each(images: Tensor) -> Tensor:
+    """List the colours of each picture by itself, with a 1 below each.
+
+    Args:
+        images: (N, 3, H, W).
+
+    Returns:
+        (N, 4, H·W).
+    """
+    colours = images.flatten(2)
+    return torch.cat([colours, torch.ones_like(colours[:, :1])], dim=1)
+
+
 def pixel_targets(shifted: Tensor) -> Tensor:
     """List the colours of shifted pictures in the order of `homogeneous`.
 
@@ -130,9 +168,15 @@ def pixel_targets(shifted: Tensor) -> Tensor:
     return shifted.movedim(2, 1).reshape(len(shifted), 3, -1)
 
 
+def _of(colours: Tensor, part: slice) -> Tensor:
+    """Take the colours of some of the directions, if each has its own."""
+    return colours if colours.ndim == 2 else colours[part]
+
+
 def _apply(weights: Tensor, colours: Tensor, *, clamped: bool) -> Tensor:
     """Give (K, M, 3, P)."""
-    mapped = (weights.reshape(-1, 4) @ colours).view(*weights.shape[:3], -1)
+    rows = weights.reshape(-1, 4) if colours.ndim == 2 else weights.flatten(1, 2)
+    mapped = (rows @ colours).view(*weights.shape[:3], -1)
     return mapped.clamp_(-1, 1) if clamped else mapped
 
 
@@ -161,5 +205,6 @@ def _loss_and_gradient(
         pull = residual[:, m].mul_((scale * (number == m))[:, None])
         if free is not None:
             pull *= free[:, m]
-        gradient[:, m] = (pull.reshape(-1, pixels) @ colours.T).view(count, 3, 4)
+        rows = pull.reshape(-1, pixels) if colours.ndim == 2 else pull
+        gradient[:, m] = (rows @ colours.mT).view(count, 3, 4)
     return distance.mean(1), gradient / pixels

@@ -21,7 +21,7 @@ The terms, named by their source
     ``melas2022_program``: luminance; (distance - mean)·4; Sobel kernels divided by 8, magnitude
     with 1e-6 inside the root; means over pixels; edges weigh 10.
     ``gseg``: the program's terms with edges weighing 75, so that the paper's λ = 5 works. 75 is
-    fitted without labels, to the two-affine ratio (`gseg.directions.affine`) of the embedded
+    fitted without labels, to the two-affine ratio (`gseg.directions.ratio`) of the embedded
     generators: of 25, 75, 125, 300 and 1000 it has the best mean, .580, but the score is flat
     around it (.581 at 25, .590 at 125, .628 at 300). `benchmarks/objective_weights.py` prints it.
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from gseg.artifacts import Artifact, Store
 from gseg.directions import SearchConfig, search_direction
-from gseg.directions.affine import score_directions
+from gseg.directions.ratio import score_directions
 from gseg.directions.objective import objective
 from gseg.generators.identity import weights_digest
 from gseg.jobs import Backend, cached_generator

@@ -16,11 +16,10 @@ from gseg.directions.affine import (
     fit_maps,
     generated_batches,
     picture_batches,
-    score_directions,
-    two_affine_ratio,
 )
 from gseg.directions.codes import shifted_pictures
 from gseg.directions.colour_maps import ColourMaps, homogeneous, pixel_targets
+from gseg.directions.ratio import score_directions, two_affine_ratio
 from gseg.generators.analytic import analytic_generator, known_direction, known_mask
 from gseg.randomness import derive_seed, latents
 
