@@ -84,7 +84,7 @@ def _add_generators(commands: "Commands") -> None:
     parser.set_defaults(run="generators:show")
     parser.add_argument(
         "--kind",
-        choices=("all", "embedded", "published"),
+        choices=("all", "embedded", "snapshots", "published"),
         default="all",
         help="embedded generators ship with gseg, published ones need their weights. Default: all",
     )

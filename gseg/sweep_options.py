@@ -13,13 +13,14 @@ import torch
 from gseg.distributed.runtime import Placement, Resources
 from gseg.experiment import MASK_KINDS
 from gseg.generators import list_generators
+from gseg.generators.catalogue import Kind
 from gseg.generators.own import own_file
 from gseg.parsing import Parser
 from gseg.recipes import Axes, Grid, grids
 from gseg.scores.batches import EvalProtocol
 from gseg.trial import Setting
 
-_KINDS: Final = ("embedded", "published", "all")
+_KINDS: Final[tuple[Kind, ...]] = ("embedded", "snapshots", "published", "all")
 
 
 def sweep_parser(description: str) -> Parser:
@@ -52,8 +53,10 @@ def chosen_axes(options: argparse.Namespace) -> Axes:
         ValueError: A generator is unknown; the nearest is suggested.
     """
     names: list[str] = []
+    kinds = {str(kind): kind for kind in _KINDS}
     for word in options.generators:
-        names += [card.name for card in list_generators(word)] if word in _KINDS else [word]
+        kind = kinds.get(word)
+        names += [card.name for card in list_generators(kind)] if kind else [word]
     return Axes(
         generators=tuple(_checked_generator(name) for name in names),
         contrast_weights=tuple(options.contrast_weight),
@@ -106,9 +109,9 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         default=["embedded"],
         metavar="NAME",
-        help="catalogue names, or: embedded (ship with gseg), published (public checkpoints, "
-        "which need --weights), all; or FILE.py:FUNCTION, a function of your own that returns a "
-        "generator. Default: embedded",
+        help="catalogue names, or: embedded (the twelve that ship with gseg), snapshots (from the "
+        "training of one of them), published (public checkpoints, which need --weights), all; or "
+        "FILE.py:FUNCTION, a function of your own that returns a generator. Default: embedded",
     )
     group.add_argument(
         "--grid",

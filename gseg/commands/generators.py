@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gseg.commands.bars import progress_bar
-from gseg.generators.catalogue import find_weights, list_generators, weights_folder
+from gseg.generators.catalogue import Kind, find_weights, list_generators, weights_folder
 from gseg.generators.contract import GeneratorCard
 from gseg.generators.fetching import fetch_weights
 
@@ -40,13 +40,14 @@ def show(options: argparse.Namespace, console: Console) -> int:
         raise ValueError(f"there is no folder {options.weights}; --weights names an existing one.")
     folder = _choose_folder(options.weights)
     cards = list_generators(options.kind)
-    embedded = {card.name for card in list_generators("embedded")}
+    kinds: tuple[Kind, ...] = ("embedded", "snapshots")
+    embedded = {card.name for kind in kinds for card in list_generators(kind)}
     places = [_EMBEDDED if card.name in embedded else _place(card) for card in cards]
     protocols = list(dict.fromkeys(card.fid_protocol for card in cards if card.fid_protocol))
     console.print(_table(cards, places, protocols))
     legend = [f"[{number}] {protocol}" for number, protocol in enumerate(protocols, start=1)]
     legend += [f"{place}: {means}" for place, means in _MEANINGS.items() if place in places]
-    if options.kind != "embedded":
+    if options.kind not in kinds:
         chosen = folder or "none; set GSEG_WEIGHTS or give --weights DIR"
         legend.append(f"folder of published weights: {chosen}")
     console.print("\n".join(legend), markup=False)

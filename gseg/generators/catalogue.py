@@ -8,7 +8,7 @@ import difflib
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import torch
 
@@ -20,16 +20,17 @@ from gseg.generators.own import load_own, registered_cards
 from gseg.generators.published import PUBLISHED, PublishedGenerator
 
 WEIGHT_SUFFIXES: Final = (".pth", ".pt", ".pkl", ".bin")
-Kind = Literal["all", "embedded", "published"]
+Kind = Literal["all", "embedded", "snapshots", "published"]
 
 
 def list_generators(kind: Kind = "all") -> list[GeneratorCard]:
     """Describe the generators of the catalogue.
 
     Args:
-        kind: ``embedded`` for those whose weights are in the package, ``published`` for the public
-            checkpoints in the order of Melas-Kyriazi et al. 2022, Table 2, ``all`` for both and
-            those registered in this process.
+        kind: ``embedded`` for those whose weights are in the package, ``snapshots`` for weights of
+            one of them from earlier in its training, ``published`` for the public checkpoints in
+            the order of Melas-Kyriazi et al. 2022, Table 2, ``all`` for all of these and those
+            registered in this process.
 
     Returns:
         Their cards.
@@ -37,10 +38,12 @@ def list_generators(kind: Kind = "all") -> list[GeneratorCard]:
     Raises:
         ValueError: The kind is unknown.
     """
-    if kind not in ("all", "embedded", "published"):
-        raise ValueError(f"kind must be all, embedded or published, got '{kind}'.")
-    cards = embedded_cards() if kind != "published" else []
-    if kind != "embedded":
+    if kind not in get_args(Kind):
+        raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got '{kind}'.")
+    shipped = embedded_cards()
+    cards = [card for card in shipped if kind in ("all", "embedded") and not card.snapshot_of]
+    cards += [card for card in shipped if kind in ("all", "snapshots") and card.snapshot_of]
+    if kind in ("all", "published"):
         cards += [entry.card for entry in PUBLISHED]
     if kind == "all":
         cards += registered_cards()

@@ -27,7 +27,10 @@ class GeneratorCard:
         supervision: Whether its training used class labels.
         licence: Licence of the weights, as published.
         paper: Citation.
-        published_fid: FID as published, if a source is known.
+        snapshot_of: Name of the generator in whose training these weights were kept, if they are
+            not those of its end.
+        published_fid: FID as published, if a source is known; of an embedded generator, the
+            Fréchet distance that its record states.
         fid_protocol: How and by whom that FID was measured.
         statistics: Which batch statistics and weights it is evaluated with.
         class_sampling: How labels are drawn for it.
@@ -46,6 +49,7 @@ class GeneratorCard:
     supervision: Literal["none", "class labels"] = "none"
     licence: str = ""
     paper: str = ""
+    snapshot_of: str = ""
     published_fid: float | None = None
     fid_protocol: str = ""
     statistics: str = ""

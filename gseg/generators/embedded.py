@@ -23,16 +23,11 @@ from gseg.generators.self_conditioned import SelfConditionedConfig, SelfConditio
 _SUFFIX: Final = ".safetensors"
 _LENGTH_BYTES: Final = 8
 _ORDER: Final = (
-    "acgan",
-    "biggan",
-    "ggan",
-    "sagan",
-    "sngan",
-    "contragan",
-    "uncondgan",
-    "selfcondgan",
-    "bigbigan",
+    *(f"{family}.scenes32" for family in ("acgan", "biggan", "ggan", "sagan", "sngan")),
+    *(f"{family}.scenes32-large" for family in ("bigbigan", "selfcondgan", "uncondgan")),
+    *(f"{family}.scenes32-large" for family in ("contragan", "sagan", "sngan", "biggan")),
 )
+"""Melas-Kyriazi et al. 2022, Table 2: the rows of TinyImageNet, then those of ImageNet."""
 
 
 def build_network(architecture: str, numbers: Mapping[str, Any]) -> nn.Module:
@@ -60,10 +55,11 @@ def build_network(architecture: str, numbers: Mapping[str, Any]) -> nn.Module:
 
 
 def embedded_cards() -> list[GeneratorCard]:
-    """Describe the generators whose weights are in the package, in the order of the families.
+    """Describe the generators whose weights are in the package.
 
     Returns:
-        Their cards, small before large, and in the order of Melas-Kyriazi et al. 2022, Table 2.
+        Their cards in the order of Melas-Kyriazi et al. 2022, Table 2, then the snapshots of
+        trainings by iteration.
     """
     found = [item for item in _folder().iterdir() if item.name.endswith(_SUFFIX)]
     # Other networks, such as the feature network, lie in the same folder.
@@ -94,11 +90,12 @@ def load_embedded(name: str, device: torch.device | str = "cpu") -> Generator:
     return Generator(network, _card(file))
 
 
-def _place(card: GeneratorCard) -> tuple[str, int, str]:
+def _place(card: GeneratorCard) -> tuple[int, str, int]:
     """Say where a card stands in the list."""
-    family, _, rest = card.name.partition(".")
-    place = _ORDER.index(family) if family in _ORDER else len(_ORDER)
-    return rest, place, family
+    name = card.snapshot_of or card.name
+    place = _ORDER.index(name) if name in _ORDER else len(_ORDER)
+    iteration = int(card.name.rpartition("-")[2]) if card.snapshot_of else 0
+    return place + (len(_ORDER) + 1 if card.snapshot_of else 0), name, iteration
 
 
 def _folder() -> Traversable:
@@ -124,6 +121,7 @@ def _card(file: Traversable) -> GeneratorCard:
         supervision=supervision,
         licence="MIT",
         paper=facts.get("paper", ""),
+        snapshot_of=facts.get("snapshot_of", ""),
         published_fid=facts.get("fid"),
         fid_protocol=facts.get("fid_protocol", ""),
     )

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from gseg.generators.catalogue import list_generators, unknown_name
 from gseg.generators.contract import GeneratorCard
+from gseg.generators.embedded import embedded_cards
 from gseg.generators.reading import check_file
 
 _CHUNK: Final = 2**20
@@ -73,7 +74,7 @@ def _find(name: str) -> GeneratorCard:
     for card in list_generators("published"):
         if card.name == name:
             return card
-    for card in list_generators("embedded"):
+    for card in embedded_cards():
         if card.name == name:
             raise ValueError(f"{name} ships with gseg: there is nothing to fetch.")
     raise ValueError(unknown_name(name))

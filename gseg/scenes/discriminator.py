@@ -2,7 +2,9 @@
 
 Spectrally normalised convolutions (Miyato et al. 2018) with a minibatch standard deviation
 (Karras et al. 2018); class information enters in the way of the generator's family: not at all,
-by projection (Miyato and Koyama 2018), or as an auxiliary classifier (Odena et al. 2017).
+by projection (Miyato and Koyama 2018), as an auxiliary classifier (Odena et al. 2017), or by a
+contrastive loss (Kang and Park 2020). `JointDiscriminator` judges pairs of picture and latent
+(Donahue and Simonyan 2019).
 """
 
 import itertools
@@ -66,6 +68,11 @@ class Discriminator(nn.Module):
         x = F.relu(self.mix(torch.cat([x, spread.expand(len(x), 1, 4, 4)], dim=1)))
         return x, x.sum((2, 3)) * 0.5
 
+    def judge(self, spatial: Tensor, pooled: Tensor) -> Tensor:
+        """Give the logit (N,) of what `features` computed, without class information."""
+        logit: Tensor = self.pooled_head(pooled)[:, 0] + self.spatial_head(spatial.flatten(1))[:, 0]
+        return logit
+
     def forward(self, pictures: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Judge pictures.
 
@@ -77,7 +84,7 @@ class Discriminator(nn.Module):
             The adversarial logit (N,) and a conditional loss term (scalar, 0 where unused).
         """
         spatial, pooled = self.features(pictures)
-        logit = self.pooled_head(pooled)[:, 0] + self.spatial_head(spatial.flatten(1))[:, 0]
+        logit = self.judge(spatial, pooled)
         extra = torch.zeros((), device=pictures.device)
         if self.conditioning == "projection":
             logit = logit + (self.embedding(labels) * pooled).sum(1)
@@ -88,6 +95,50 @@ class Discriminator(nn.Module):
                 self.project(pooled).float(), self.embedding(labels).float(), labels
             )
         return logit.float(), extra
+
+
+class JointDiscriminator(nn.Module):
+    """Judges pictures, latents, and whether they belong together (BigBiGAN's three scores).
+
+    Args:
+        latent_dim: Width of a latent.
+        hidden: Width of the layers that see the latent.
+    """
+
+    def __init__(self, latent_dim: int, hidden: int = 128) -> None:
+        super().__init__()
+        widths = (24, 64, 96, 128)
+        self.pictures = Discriminator(0, widths=widths)
+        self.latents = nn.Sequential(
+            spectral_norm(nn.Linear(latent_dim, hidden)),
+            nn.ReLU(),
+            spectral_norm(nn.Linear(hidden, hidden)),
+            nn.ReLU(),
+        )
+        self.latent_head = spectral_norm(nn.Linear(hidden, 1))
+        self.pairs = nn.Sequential(
+            spectral_norm(nn.Linear(widths[-1] + hidden, 2 * hidden)),
+            nn.ReLU(),
+            spectral_norm(nn.Linear(2 * hidden, hidden)),
+            nn.ReLU(),
+            spectral_norm(nn.Linear(hidden, 1)),
+        )
+
+    def forward(self, pictures: Tensor, latents: Tensor) -> Tensor:
+        """Judge pairs.
+
+        Args:
+            pictures: (N, 3, 32, 32) in [-1, 1].
+            latents: (N, latent_dim).
+
+        Returns:
+            (3, N): the logits of the picture, of the latent, and of both together.
+        """
+        spatial, pooled = self.pictures.features(pictures)
+        hidden = self.latents(latents)
+        together = self.pairs(torch.cat([pooled, hidden], dim=1))[:, 0]
+        scores = (self.pictures.judge(spatial, pooled), self.latent_head(hidden)[:, 0], together)
+        return torch.stack([score.float() for score in scores])
 
 
 def conditional_contrastive_loss(

@@ -4,7 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gseg.scenes.discriminator import Discriminator, conditional_contrastive_loss
+from gseg.scenes.discriminator import (
+    Discriminator,
+    JointDiscriminator,
+    conditional_contrastive_loss,
+)
 
 
 def _made(conditioning):
@@ -118,3 +122,20 @@ def test_weights_are_normalised_and_get_gradients(batch, conditioning):
     for layer in (judge.entry, judge.mix, judge.pooled_head):
         norm = torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item()
         assert norm == pytest.approx(1, abs=0.05)
+
+
+def test_the_joint_discriminator_s_scores_look_at_their_own_part(batch):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        judge = JointDiscriminator(5, hidden=16).eval()
+    pictures = batch[0]
+    latents = torch.randn(6, 5, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        scores = judge(pictures[:1].expand(6, -1, -1, -1), latents)
+        assert scores.shape == (3, 6)
+        assert torch.allclose(scores[0], scores[0, 0].expand(6), atol=1e-5)
+        assert (scores[1:].std(1) > 0).all()
+        scores = judge(pictures, latents[:1].expand(6, -1))
+    # the minibatch deviation is the same for all, so only the pictures differ
+    assert torch.allclose(scores[1], scores[1, 0].expand(6), atol=1e-5)
+    assert (scores[[0, 2]].std(1) > 0).all()

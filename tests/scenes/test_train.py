@@ -9,9 +9,12 @@ from safetensors.torch import load_file
 from gseg.generators import embedded
 from gseg.randomness import latents
 from gseg.scenes import train as module
+from gseg.scenes.export import architecture_name, save_weights
 from gseg.scenes.pictures import render
 from gseg.scenes.recipes import RECIPES
-from gseg.scenes.train import Training, architecture_name, build_network, main, save_weights, train
+from gseg.scenes.signals import start_training
+from gseg.scenes.train import main, train
+from gseg.scenes.training import Training, build_network
 
 CPU = torch.device("cpu")
 
@@ -41,9 +44,17 @@ def _same(one, other):
     return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 
-@pytest.mark.parametrize("name", ["ggan.scenes32", "biggan.scenes32"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ggan.scenes32",
+        "biggan.scenes32",
+        "selfcondgan.scenes32-large",
+        "bigbigan.scenes32-large",
+    ],
+)
 def test_a_restored_training_goes_on_bit_for_bit(name, scenes, tmp_path):
-    whole, first, second = (Training(_small(name), 3, CPU) for _ in range(3))
+    whole, first, second = (start_training(_small(name), 3, CPU) for _ in range(3))
     expected = [whole.step(scenes) for _ in range(4)]
     losses = [first.step(scenes) for _ in range(2)]
     torch.save(first.state(), tmp_path / "state.pt")
@@ -55,7 +66,7 @@ def test_a_restored_training_goes_on_bit_for_bit(name, scenes, tmp_path):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_takes_a_step(name, scenes):
-    training = Training(_small(name), 0, CPU)
+    training = start_training(_small(name), 0, CPU)
     before = [weight.clone() for weight in training.generator.parameters()]
     losses = training.step(scenes)
     assert all(map(torch.isfinite, map(torch.tensor, losses)))
@@ -130,13 +141,14 @@ def test_saved_weights_rebuild_the_network(scenes, tmp_path):
     beside = json.loads(path.with_suffix(".json").read_text())
     assert beside["card"] == json.loads(metadata["card"])
     assert beside["card"]["supervision"] == "class labels"
+    assert RECIPES["selfcondgan.scenes32-large"].supervision == "none"
     assert metadata["architecture"] == architecture_name(recipe.network)
 
 
 def test_an_interrupted_command_ends_with_the_weights_of_a_whole_one(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PICTURES", 32)
     monkeypatch.setattr(module, "_SAVE_EVERY", 2)
-    recipe = _small("uncondgan.scenes32", iterations=5)
+    recipe = _small("uncondgan.scenes32-large", iterations=5)
 
     def run(folder):
         return train("x.scenes32", recipe, seed=1, device=CPU, folder=tmp_path / folder)
@@ -172,7 +184,52 @@ def test_an_unknown_name_is_refused(capsys):
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PICTURES", 32)
-    recipe = _small("uncondgan.scenes32", iterations=1)
+    recipe = _small("uncondgan.scenes32-large", iterations=1)
     train("x.scenes32", recipe, seed=1, device=CPU, folder=tmp_path)
     with pytest.raises(ValueError, match="another recipe, seed or data set"):
         train("x.scenes32", recipe, seed=2, device=CPU, folder=tmp_path)
+
+
+def test_clusters_are_the_classes_of_a_self_conditioned_gan(scenes):
+    recipe = _small("selfcondgan.scenes32-large")
+    training = start_training(recipe, 0, CPU)
+    training.step(scenes)
+    assert training.clusters.shape == scenes.labels.shape
+    assert 1 < len(training.clusters.unique()) <= recipe.network.num_classes
+    first = training.clusters
+    training.step(scenes)
+    assert training.clusters is first  # renewed every 500 iterations alone
+    drawn = training.fake_labels("generator")
+    assert set(drawn.tolist()) <= set(first.tolist())
+    training.iteration = 500
+    training.step(scenes)
+    assert training.clusters is not first
+
+
+def test_the_encoder_learns_to_make_pairs(scenes):
+    training = start_training(_small("bigbigan.scenes32-large"), 0, CPU)
+    before = [weight.clone() for weight in training.encoder.parameters()]
+    training.step(scenes)
+    after = list(training.encoder.parameters())
+    changed = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert all(changed)
+    mean, deviation = training.export_encoder()(torch.zeros(2, 3, 32, 32))
+    assert mean.shape == deviation.shape == (2, 64)
+    assert (deviation > 0).all()
+
+
+def test_snapshots_and_encoders_are_written_beside_the_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PICTURES", 16)
+    recipe = replace(_small("bigbigan.scenes32-large", iterations=2), snapshots=(1,))
+    path = train("x.scenes32", recipe, seed=0, device=CPU, folder=tmp_path)
+    names = {each.name for each in tmp_path.glob("*.safetensors")}
+    assert names == {
+        "x.scenes32.safetensors",
+        "x.scenes32-1.safetensors",
+        "x.scenes32.encoder.safetensors",
+    }
+    card = json.loads((tmp_path / "x.scenes32-1.json").read_text())["card"]
+    assert (card["snapshot_of"], card["iterations"]) == ("x.scenes32", 1)
+    whole = json.loads(path.with_suffix(".json").read_text())["card"]
+    assert "snapshot_of" not in whole
+    assert {"command", "seed", "iterations", "hardware", "date", "seconds"} <= whole.keys()

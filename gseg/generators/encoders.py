@@ -1,0 +1,161 @@
+"""Encoders: networks that find the latent of a picture, trained together with a generator.
+
+The embedded BigBiGAN (Donahue and Simonyan 2019) ships with its own. Latents of the pictures of a
+data set adapt the samples to it (Voynov et al. 2021, section 3.3).
+"""
+
+import itertools
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gseg.generators.layers import check_sizes
+from gseg.images import from_uint8
+
+ENCODER_SUFFIX: Final = ".encoder.safetensors"
+_BATCH: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderConfig:
+    """Numbers that make an encoder.
+
+    Attributes:
+        latent_dim: Width of the generator's z.
+        resolution: Side of the pictures, 4 * 2**(number of widths - 1).
+        channels: Widths from full resolution to the 4x4 map.
+    """
+
+    latent_dim: int
+    resolution: int
+    channels: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        check_sizes(self.resolution, self.channels, latent_dim=self.latent_dim)
+
+
+class EncoderNetwork(nn.Module):
+    """Strided convolutions with batch normalisation, and a normal distribution over z.
+
+    Args:
+        config: Its numbers.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.channels
+        self.entry = nn.Conv2d(3, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(
+            nn.Conv2d(wide, wider, 4, stride=2, padding=1, bias=False)
+            for wide, wider in itertools.pairwise(widths)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
+        self.head = nn.Linear(widths[-1] * 16, 2 * config.latent_dim)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Find latents.
+
+        Args:
+            pictures: (N, 3, R, R) in [-1, 1].
+
+        Returns:
+            Mean and standard deviation, (N, latent_dim) each.
+        """
+        x = F.relu(self.entry(pictures))
+        for layer, norm in zip(self.down, self.norms, strict=True):
+            x = F.relu(norm(layer(x)))
+        mean, spread = self.head(x.flatten(1)).float().chunk(2, dim=1)
+        return mean, F.softplus(spread)
+
+
+class Encoder:
+    """A frozen encoder: pictures to latents of its generator.
+
+    Args:
+        network: Put into evaluation mode.
+        generator: Catalogue name of the generator that it was trained with.
+        device: Where to compute.
+    """
+
+    def __init__(
+        self, network: EncoderNetwork, generator: str, *, device: torch.device | str = "cpu"
+    ) -> None:
+        self.generator = generator
+        self.resolution = network.config.resolution
+        self.latent_dim = network.config.latent_dim
+        self._device = torch.device(device)
+        self._network = network.to(self._device).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """Find the most probable latents.
+
+        Args:
+            pictures: (N, 3, R, R) uint8.
+
+        Returns:
+            (N, latent_dim) float32 on the CPU.
+
+        Raises:
+            ValueError: The pictures have another size or type.
+        """
+        side = self.resolution
+        if pictures.dtype != torch.uint8 or pictures.shape[1:] != (3, side, side):
+            raise ValueError(
+                f"The encoder of {self.generator} takes pictures (N, 3, {side}, {side}) of uint8, "
+                f"got {tuple(pictures.shape)} of {pictures.dtype}: crop and resize them first."
+            )
+        means = [
+            self._network(from_uint8(part.to(self._device)))[0].cpu()
+            for part in torch.split(pictures, _BATCH)
+            if len(part)
+        ]
+        return torch.cat(means) if means else torch.empty(0, self.latent_dim)
+
+
+def list_encoders() -> list[str]:
+    """Name the generators whose encoders ship with the package."""
+    found = (files("gseg.scenes") / "weights").iterdir()
+    return sorted(
+        item.name.removesuffix(ENCODER_SUFFIX)
+        for item in found
+        if item.name.endswith(ENCODER_SUFFIX)
+    )
+
+
+def load_encoder(generator: str, *, device: torch.device | str = "cpu") -> Encoder:
+    """Load the encoder that was trained with an embedded generator.
+
+    Args:
+        generator: Catalogue name.
+        device: Where to compute.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        ValueError: That generator has none.
+    """
+    if generator not in list_encoders():
+        raise ValueError(
+            f"No encoder ships for {generator!r}; there are those of "
+            f"{', '.join(list_encoders())}. For other generators give latents as a .npy file."
+        )
+    data = (files("gseg.scenes") / "weights" / f"{generator}{ENCODER_SUFFIX}").read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+    network = EncoderNetwork(EncoderConfig(**json.loads(metadata["config"])))
+    tensors = {
+        key: tensor.float() if tensor.is_floating_point() else tensor
+        for key, tensor in safetensors.torch.load(data).items()
+    }
+    network.load_state_dict(tensors, strict=True)
+    return Encoder(network, generator, device=device)
