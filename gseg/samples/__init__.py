@@ -17,6 +17,7 @@ from gseg.samples.draw import (
 from gseg.samples.filters import REASONS, FilterConfig, FilterPreset
 from gseg.samples.filters import preset as filter_preset
 from gseg.samples.filters import preset_name as filter_preset_name
+from gseg.samples.headers import DamagedShardError, ShardFacts
 from gseg.samples.masks import MaskKind, MaskRule, make_masks
 from gseg.samples.sets import (
     AcceptanceError,
@@ -26,7 +27,7 @@ from gseg.samples.sets import (
     load_samples,
     sum_counts,
 )
-from gseg.samples.shards import DamagedShardError, Shard, shard_name
+from gseg.samples.shards import Shard, shard_name
 
 __all__ = [
     "REASONS",
@@ -39,6 +40,7 @@ __all__ = [
     "SampleConfig",
     "SampleSet",
     "Shard",
+    "ShardFacts",
     "ShiftVectors",
     "check_acceptance",
     "draw",

@@ -23,6 +23,7 @@ from torch import Tensor
 from gseg.artifacts import canonical
 from gseg.generators.contract import Generator
 from gseg.images import to_uint8
+from gseg.samples.encoding import PICTURE_FORMATS, PictureFormat
 from gseg.samples.filters import FilterConfig
 from gseg.samples.latents import prior
 from gseg.samples.masks import MaskKind, MaskRule, brightness_difference, make_masks, threshold
@@ -68,6 +69,8 @@ class SampleConfig:
         seed: Of latents and labels.
         batch: Candidates in a block. It is part of what the samples are.
         blocks_per_shard: Blocks in a shard.
+        picture_format: ``exact``, or ``jpeg95``, which changes the pictures a little as the
+            papers' programs do, and takes a fifth of the space.
     """
 
     mask_kind: MaskKind = "lighter"
@@ -77,6 +80,7 @@ class SampleConfig:
     seed: int = 0
     batch: int = 64
     blocks_per_shard: int = 8
+    picture_format: PictureFormat = "exact"
 
     def __post_init__(self) -> None:
         if self.mask_kind not in get_args(MaskKind):
@@ -86,6 +90,10 @@ class SampleConfig:
         if self.mask_rule not in get_args(MaskRule):
             raise ValueError(
                 f"Unknown mask rule {self.mask_rule!r}; choose one of {get_args(MaskRule)}."
+            )
+        if self.picture_format not in PICTURE_FORMATS:
+            raise ValueError(
+                f"Unknown picture format {self.picture_format!r}; choose one of {PICTURE_FORMATS}."
             )
         if not self.epsilon > 0:
             raise ValueError(f"epsilon, the length of the shift, is above 0, got {self.epsilon}.")
@@ -164,6 +172,7 @@ def draw_shard(
         statistics=joined.statistics,
         counts=joined.counts,
         provenance={"generator": generator.card.name, "config": canonical(config)},
+        picture_format=config.picture_format,
     )
 
 
@@ -176,7 +185,7 @@ def _draw_on(
 ) -> Iterator[Shard]:
     totals: dict[str, int] = {}
     for number in itertools.count():
-        shard = draw_shard(generator, direction, config, number)
+        shard = draw_shard(generator, direction, config, number).as_stored()
         totals = sum_counts([totals, shard.counts])
         if progress is not None:
             progress(min(totals["accepted"], count), count)

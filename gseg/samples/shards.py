@@ -1,23 +1,22 @@
 """Samples at rest: shards, one Parquet file each.
 
-A shard covers a fixed range of candidates and holds those that were accepted.
-
-A picture is stored as its raw bytes (height, width, channel), the column compressed with zstd,
-not as PNG: that is lossless as well, but at 128 px encoding and decoding it take ten times as
-long, longer than a fast generator needs for the picture, and it saves a quarter to a third of the
-space. A mask is stored as packed bits, row by row. With pandas:
+A shard covers a fixed range of candidates and holds those that were accepted: their numbers,
+labels, pictures (see `gseg.samples.encoding`), masks as packed bits, row by row, and what the
+filters measured. With pandas:
 
     row = pandas.read_parquet("shard-000000.parquet").iloc[0]
     Image.fromarray(numpy.frombuffer(row.picture, "uint8").reshape(32, 32, 3)).show()
 
 and the mask is ``numpy.unpackbits(numpy.frombuffer(row["mask"], "uint8"))[: 32 * 32]``. The
 resolution and the counts of rejections stand in the schema's metadata, as JSON.
+
+Every page of data carries a checksum, and so does the JSON: a file that was cut off, or in which
+a bit has flipped, is found out when it is read and never taken for samples.
 """
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,18 +24,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gseg.artifacts import replacing
+from gseg.samples.encoding import (
+    PictureFormat,
+    as_stored,
+    from_binary,
+    from_column,
+    to_binary,
+    to_column,
+)
+from gseg.samples.headers import UNREADABLE, DamagedShardError, damaged, read_header, write_header
 
-_METADATA_KEY: Final = b"gseg.samples"
-_VERSION: Final = 1
+__all__ = ["DamagedShardError", "Shard", "shard_name"]
+
 _FIXED_COLUMNS: Final = ("index", "label", "picture", "mask")
-
-
-class DamagedShardError(ValueError):
-    """A file is no shard, or not a whole one; the message names it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -53,6 +56,7 @@ class Shard:
         counts: ``candidates``, ``accepted``, and rejections by reason in the order of
             `gseg.samples.filters.REASONS`.
         provenance: What made it, as JSON values: generator and config.
+        picture_format: How pictures are stored.
     """
 
     number: int
@@ -63,9 +67,14 @@ class Shard:
     statistics: Mapping[str, Tensor]
     counts: Mapping[str, int]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    picture_format: PictureFormat = "exact"
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def as_stored(self) -> "Shard":
+        """Give what `load` will read after `save`: the same, except for pictures kept as JPEG."""
+        return replace(self, pictures=as_stored(self.pictures, self.picture_format))
 
     def save(self, path: Path) -> None:
         """Write one Parquet file, whole or not at all.
@@ -81,6 +90,7 @@ class Shard:
                 compression_level=1,
                 use_dictionary=False,
                 write_statistics=["index"],
+                write_page_checksum=True,
             )
 
     @classmethod
@@ -94,17 +104,17 @@ class Shard:
             The shard, on the CPU.
 
         Raises:
-            DamagedShardError: The file is truncated, no shard, or lacks rows.
+            DamagedShardError: The file is truncated, altered, no shard, or lacks rows.
+            FileNotFoundError: There is no such file.
         """
         try:
-            with pq.ParquetFile(path) as file:
-                return _from_table(file.read(use_threads=False))
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                header = read_header(file.schema_arrow)
+                return _from_table(file.read(use_threads=False), header)
         except FileNotFoundError:
             raise
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise DamagedShardError(
-                f"{path} is no whole shard of samples: {error}. Delete it and draw it again."
-            ) from error
+        except UNREADABLE as error:
+            raise damaged(path, error) from error
 
 
 def shard_name(number: int) -> str:
@@ -115,43 +125,41 @@ def shard_name(number: int) -> str:
 def _to_table(shard: Shard) -> pa.Table:
     count, _, height, width = shard.pictures.shape
     bits = np.packbits(shard.masks.numpy().reshape(count, height * width), axis=1)
-    columns = {
-        "index": pa.array(shard.indices.numpy()),
-        "label": pa.nulls(count, pa.int64()) if shard.labels is None else shard.labels.numpy(),
-        "picture": _to_binary(shard.pictures.permute(0, 2, 3, 1).contiguous().numpy()),
-        "mask": _to_binary(bits),
-        **{name: values.numpy() for name, values in shard.statistics.items()},
-    }
-    header = {
-        "version": _VERSION,
-        "rows": count,
-        "number": shard.number,
-        "resolution": height,
-        "labelled": shard.labels is not None,
-        "counts": dict(shard.counts),
-        "provenance": dict(shard.provenance),
-    }
-    return pa.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(header)})
+    table = pa.table(
+        {
+            "index": pa.array(shard.indices.numpy()),
+            "label": pa.nulls(count, pa.int64()) if shard.labels is None else shard.labels.numpy(),
+            "picture": to_column(shard.pictures, shard.picture_format),
+            "mask": to_binary(bits),
+            **{name: values.numpy() for name, values in shard.statistics.items()},
+        }
+    )
+    return write_header(
+        table,
+        {
+            "rows": count,
+            "number": shard.number,
+            "resolution": height,
+            "labelled": shard.labels is not None,
+            "picture_format": shard.picture_format,
+            "counts": dict(shard.counts),
+            "provenance": dict(shard.provenance),
+        },
+    )
 
 
-def _from_table(table: pa.Table) -> Shard:
-    header = json.loads((table.schema.metadata or {})[_METADATA_KEY])
-    if header["version"] != _VERSION:
-        raise ValueError(
-            f"it has format {header['version']}, this version of gseg reads {_VERSION}"
-        )
+def _from_table(table: pa.Table, header: Mapping[str, Any]) -> Shard:
     count, side = table.num_rows, header["resolution"]
     if count != header["rows"]:
         raise ValueError(f"it has {count} rows, expected {header['rows']}")
-    pictures = _from_binary(table["picture"]).reshape(count, side, side, 3)
-    bits = _from_binary(table["mask"]).reshape(count, math.ceil(side * side / 8))
+    bits = from_binary(table["mask"]).reshape(count, math.ceil(side * side / 8))
     masks = np.unpackbits(bits, axis=1, count=side * side).reshape(count, side, side)
     return Shard(
         number=header["number"],
         indices=_to_tensor(table["index"]),
         labels=_to_tensor(table["label"]) if header["labelled"] else None,
-        pictures=torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))),
-        masks=torch.from_numpy(masks.astype(np.bool_)),
+        pictures=from_column(table["picture"], side, header["picture_format"]),
+        masks=torch.from_numpy(masks.view(np.bool_)),
         statistics={
             name: _to_tensor(table[name])
             for name in table.column_names
@@ -159,23 +167,9 @@ def _from_table(table: pa.Table) -> Shard:
         },
         counts=header["counts"],
         provenance=header["provenance"],
+        picture_format=header["picture_format"],
     )
 
 
 def _to_tensor(column: pa.ChunkedArray) -> Tensor:
     return torch.from_numpy(column.to_numpy().copy())
-
-
-def _to_binary(rows: NDArray[np.uint8]) -> pa.Array:
-    """Make a column of byte strings of one length, without a copy."""
-    width = math.prod(rows.shape[1:])
-    buffers = [None, pa.py_buffer(np.ascontiguousarray(rows))]
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(rows), buffers)
-
-
-def _from_binary(column: pa.ChunkedArray) -> NDArray[np.uint8]:
-    """Give the bytes of such a column, without a copy."""
-    array = column.combine_chunks()
-    width = array.type.byte_width
-    values = np.frombuffer(array.buffers()[1], dtype=np.uint8)
-    return values[array.offset * width : (array.offset + len(array)) * width]

@@ -9,11 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+from gseg.artifacts import digest
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.samples import (
     DamagedShardError,
     SampleConfig,
     Shard,
+    ShardFacts,
+    draw,
     draw_shard,
     filter_preset,
     first_samples,
@@ -160,3 +163,85 @@ def test_pictures_stand_in_the_file_as_documented(tmp_path):
     assert table["label"].to_pylist() == shard.labels.tolist()
     assert len(table["picture"][0].as_py()) == 9 * 9 * 3
     assert len(table["mask"][0].as_py()) == 11  # 81 bits
+
+
+def test_jpeg_pictures_are_close_small_and_the_same_however_they_are_drawn(tmp_path):
+    config = replace(CONFIG, picture_format="jpeg95", blocks_per_shard=1)
+    exact, shard = make(resolution=32), make(resolution=32, config=config)
+    shard.save(tmp_path / shard_name(0))
+    loaded = Shard.load(tmp_path / shard_name(0))
+    same(loaded, shard.as_stored())
+    count = len(shard)
+    assert torch.equal(shard.pictures, exact.pictures[:count])
+    error = (loaded.pictures.int() - shard.pictures.int()).abs()
+    assert 0 < error.float().mean() < 4
+    generator = analytic_generator(32)
+    vector = known_direction(generator)
+    drawn = draw(generator, SimpleNamespace(lighter=vector, darker=-vector), config, count)
+    assert torch.equal(drawn.pictures, loaded.pictures)
+
+
+def test_users_see_a_jpeg_as_documented(tmp_path):
+    shard = make(resolution=32, config=replace(CONFIG, picture_format="jpeg95"))
+    shard.save(tmp_path / "shard-000000.parquet")
+    row = pd.read_parquet(tmp_path / "shard-000000.parquet").iloc[0]
+    picture = Image.open(io.BytesIO(row.picture))
+    error = np.asarray(picture, dtype=int).transpose(2, 0, 1) - shard.pictures[0].int().numpy()
+    assert abs(error).mean() < 4  # channels in their order
+
+
+def test_pyarrow_users_see_a_picture(tmp_path):
+    shard = make(resolution=32)
+    shard.save(tmp_path / "shard-000000.parquet")
+    row = pq.read_table(tmp_path / "shard-000000.parquet").slice(0, 1).to_pylist()[0]
+    picture = Image.frombytes("RGB", (32, 32), row["picture"])
+    np.testing.assert_array_equal(np.asarray(picture).transpose(2, 0, 1), shard.pictures[0].numpy())
+
+
+def test_the_format_of_pictures_is_part_of_what_samples_are():
+    assert digest(CONFIG) != digest(replace(CONFIG, picture_format="jpeg95"))
+    with pytest.raises(ValueError, match="Unknown picture format 'png'"):
+        replace(CONFIG, picture_format="png")
+
+
+@pytest.mark.parametrize("picture_format", ["exact", "jpeg95"])
+def test_no_flipped_bit_is_taken_for_samples(tmp_path, picture_format):
+    shard = make(num_classes=3, config=replace(CONFIG, picture_format=picture_format))
+    path = tmp_path / shard_name(0)
+    shard.save(path)
+    whole, right, found = path.read_bytes(), Shard.load(path), 0
+    for position in range(0, len(whole), 37):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << (position % 8)
+        path.write_bytes(damaged)
+        try:
+            same(Shard.load(path), right)  # a bit that carries nothing
+        except DamagedShardError:
+            found += 1
+    assert found > len(whole) / 37 / 3  # the rest carries nothing that is read
+
+
+def test_facts_are_read_without_the_samples(tmp_path):
+    shard = make(3)
+    path = tmp_path / shard_name(3)
+    shard.save(path)
+    facts = ShardFacts.read(path)
+    assert (facts.number, facts.rows, facts.resolution) == (3, len(shard), 9)
+    assert dict(facts.counts) == dict(shard.counts)
+    assert dict(facts.provenance) == dict(shard.provenance)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DamagedShardError, match=r"shard-000003\.parquet is no whole shard"):
+        ShardFacts.read(path)
+    with pytest.raises(FileNotFoundError):
+        ShardFacts.read(tmp_path / "absent.parquet")
+
+
+def test_a_column_by_another_name_is_damage(tmp_path):
+    path = tmp_path / shard_name(0)
+    make().save(path)
+    table = pq.read_table(path)
+    names = [name.replace("components", "composents") for name in table.column_names]
+    renamed = table.rename_columns(names).replace_schema_metadata(table.schema.metadata)
+    pq.write_table(renamed, path)
+    with pytest.raises(DamagedShardError, match="composents"):
+        Shard.load(path)
