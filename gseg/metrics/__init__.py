@@ -1,16 +1,11 @@
-"""Accuracy, IoU, Fβ and max Fβ of foreground probabilities, in named profiles.
+"""Accuracy, IoU, Fβ, mean absolute error and precision-recall curves, in named profiles.
 
 One pass over the pixels (`pixel_histogram`) serves every profile and every threshold;
 `MetricSums` turns its counts into scores of each picture and into means that merge.
 """
 
-from gseg.metrics.counts import (
-    BETA_SQUARED,
-    ImageScores,
-    pixel_histogram,
-    precision_recall,
-    score_images,
-)
+from gseg.metrics.counts import PixelHistogram, pixel_histogram
+from gseg.metrics.images import BETA_SQUARED, ImageScores, score_images
 from gseg.metrics.profiles import PROFILES, MetricProfile, ProfileName, metric_profile
 from gseg.metrics.sums import Aggregate, MetricSums, merge_sums
 
@@ -21,10 +16,10 @@ __all__ = [
     "ImageScores",
     "MetricProfile",
     "MetricSums",
+    "PixelHistogram",
     "ProfileName",
     "merge_sums",
     "metric_profile",
     "pixel_histogram",
-    "precision_recall",
     "score_images",
 ]

@@ -5,10 +5,10 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-ProfileName = Literal["melas2022_text", "melas2022_program", "voynov2021"]
+ProfileName = Literal["melas2022_text", "melas2022_program", "voynov2021", "sod"]
 
-LAST_THRESHOLD: Final = 254
-"""The thresholds are k / 255 up to this k; a threshold of 1 would leave nothing above it."""
+_LEVELS: Final = 255
+"""Thresholds are multiples of 1 / 255."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,17 +17,29 @@ class MetricProfile:
 
     Attributes:
         name: Name in configs and rows.
-        first_threshold: Thresholds of max Fβ are k / 255 for k from here to 254, compared by `>`.
+        first_threshold: Thresholds of max Fβ are k / 255 from this k on, up to 254 and compared by
+            `>`; if the map is stretched, up to 255 and compared by `>=`.
         half_inclusive: Accuracy, IoU and Fβ take probability >= 0.5 instead of > 0.5.
+        stretched: Probabilities become a map of bytes, as one is saved, and the map is stretched
+            to reach from 0 to 1 before anything else.
         empty_union: IoU of an empty prediction of an empty mask.
+        empty_score: Precision of an empty prediction, recall of an empty mask, Fβ of both.
         source: Where the rules are from, and what was assumed where it is silent.
     """
 
     name: ProfileName
     first_threshold: int
     half_inclusive: bool
+    stretched: bool = False
     empty_union: float
+    empty_score: float = 1.0
     source: str
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The thresholds of max Fβ and of the precision-recall curve, from low to high."""
+        last = _LEVELS if self.stretched else _LEVELS - 1
+        return tuple(k / _LEVELS for k in range(self.first_threshold, last + 1))
 
 
 PROFILES: Final[dict[str, MetricProfile]] = {
@@ -55,6 +67,17 @@ PROFILES: Final[dict[str, MetricProfile]] = {
             empty_union=math.nan,
             source="anvoynov/BigGANsAreWatching: 255 thresholds from 0. It has no Fβ at 0.5; ours "
             "uses its rule for IoU.",
+        ),
+        MetricProfile(
+            name="sod",
+            first_threshold=0,
+            half_inclusive=False,
+            stretched=True,
+            empty_union=0.0,
+            empty_score=0.0,
+            source="The toolbox of salient object detection, lartpang/PySODMetrics 1.6: maps of "
+            "bytes, stretched to [0, 1], 256 thresholds by >=; accuracy, IoU and Fβ at 0.5 are its "
+            "`binary` results. Assumed: probabilities are saved as the nearest byte.",
         ),
     )
 }

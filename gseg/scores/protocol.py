@@ -18,16 +18,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, get_args
 
-import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gseg.images import from_uint8
 from gseg.metrics import (
     Aggregate,
     MetricSums,
+    PixelHistogram,
     ProfileName,
     merge_sums,
     metric_profile,
@@ -176,7 +175,7 @@ def _check(protocol: str, profiles: Sequence[str], size: int, batch: int) -> Non
         )
 
 
-def _histogram(predict: Predict, group: list[Prepared]) -> NDArray[np.int64]:
+def _histogram(predict: Predict, group: list[Prepared]) -> PixelHistogram:
     images = from_uint8(torch.stack([waiting.picture for waiting in group]))
     with torch.no_grad():
         probability = predict(images)
@@ -191,7 +190,7 @@ def _histogram(predict: Predict, group: list[Prepared]) -> NDArray[np.int64]:
 
 
 def _rows(
-    group: list[Prepared], order: int, sums: MetricSums, histogram: NDArray[np.int64]
+    group: list[Prepared], order: int, sums: MetricSums, histogram: PixelHistogram
 ) -> list[tuple[object, ...]]:
     """Score a group in one profile: rows that sort into the table's order."""
     scores = sums.update(histogram)
