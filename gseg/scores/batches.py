@@ -1,20 +1,35 @@
-"""Read a benchmark's pictures, bring them to working size, and batch those of equal shape."""
+"""Read a benchmark's pictures ahead, bring them to working size, and batch those of equal shape."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from gseg.images import UnreadableImageError
-from gseg.scores.benchmarks import Benchmark, Example
+from gseg.scores.contract import Benchmark, Example
+from gseg.scores.sizes import EvalProtocol, centre_square, shrink_mask, shrink_picture
 
-EvalProtocol = Literal["text", "melas_program"]
+__all__ = [
+    "EvalProtocol",
+    "Prepared",
+    "Reading",
+    "equal_shapes",
+    "prepare",
+    "read_ahead",
+    "resize_probability",
+]
 
 _WAITING_BATCHES: Final = 8
 """Pictures of rare shapes wait for company until this many batches of pictures are held."""
+_READ_AHEAD: Final = 4
+"""Pictures that each reader may be ahead."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,55 +41,61 @@ class Prepared:
         id: Name within the benchmark.
         picture: (3, h, w) uint8.
         mask: (H, W) bool; H = h and W = w unless scores are taken at the mask's own size.
+        scored: (H, W) bool, False where no score is taken; None to score every pixel.
     """
 
     index: int
     id: str
     picture: Tensor
     mask: Tensor
+    scored: Tensor | None = None
 
 
-def working_shape(height: int, width: int, size: int) -> tuple[int, int]:
-    """Scale a shape so that its shorter side is `size`; the longer is rounded down.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """How pictures are read and brought to size.
 
-    Args:
-        height: Rows.
-        width: Columns.
-        size: Shorter side afterwards.
-
-    Returns:
-        Height and width.
+    Attributes:
+        protocol: Evaluation protocol; see `gseg.scores.sizes`.
+        size: Shorter side that the segmenter sees.
+        batch: Pictures in a group, at most.
+        readers: Threads that read while the segmenter computes.
     """
-    shorter = min(height, width)
-    return height * size // shorter, width * size // shorter
+
+    protocol: EvalProtocol
+    size: int
+    batch: int
+    readers: int = 1
 
 
-def prepare(example: Example, index: int, protocol: EvalProtocol, size: int) -> Prepared:
-    """Resize a picture, and the mask with it where the protocol says so.
+def prepare(
+    example: Example, index: int, protocol: EvalProtocol, size: int, *, crop: bool = False
+) -> Prepared:
+    """Cut and resize a picture, and the mask with it where the protocol says so.
 
     Args:
         example: The picture with its mask.
         index: Position in the benchmark.
-        protocol: "text" resizes the mask, "melas_program" keeps it.
+        protocol: See `gseg.scores.sizes`.
         size: Shorter side afterwards.
+        crop: Whether the benchmark's pictures are cut to a square; `voynov_program` never does.
 
     Returns:
         What the segmenter sees and what it is scored with.
     """
-    picture, mask = example.picture, example.mask
-    shape = working_shape(mask.shape[0], mask.shape[1], size)
-    if shape != tuple(mask.shape):
-        picture = F.interpolate(
-            picture[None], size=shape, mode="bilinear", align_corners=False, antialias=True
-        )[0]
-        if protocol == "text":
-            bytes_ = mask.to(torch.uint8)[None, None]
-            mask = F.interpolate(bytes_, size=shape, mode="nearest-exact")[0, 0].bool()
-    return Prepared(index=index, id=example.id, picture=picture, mask=mask)
+    picture, mask, scored = example.picture, example.mask, example.scored
+    if crop and protocol != "voynov_program":
+        picture, mask = centre_square(picture), centre_square(mask)
+        scored = None if scored is None else centre_square(scored)
+    picture = shrink_picture(picture, size, protocol)
+    if protocol == "text":
+        mask = shrink_mask(mask, size)
+        scored = None if scored is None else shrink_mask(scored, size)
+    return Prepared(index=index, id=example.id, picture=picture, mask=mask, scored=scored)
 
 
 def resize_probability(probability: Tensor, mask: Tensor) -> Tensor:
-    """Bring probabilities to the size of the masks that they are scored with.
+    """Bring probabilities to the size of masks, bilinearly.
 
     Args:
         probability: (N, h, w) floating point in [0, 1].
@@ -91,19 +112,15 @@ def resize_probability(probability: Tensor, mask: Tensor) -> Tensor:
 
 
 def equal_shapes(
-    benchmark: Benchmark,
-    protocol: EvalProtocol,
-    size: int,
-    batch: int,
-    unreadable: list[str],
+    benchmark: Benchmark, reading: Reading, unreadable: list[str]
 ) -> Iterator[list[Prepared]]:
     """Go through a benchmark in groups of equal shape, holding few pictures at a time.
 
+    The groups are a function of the benchmark alone, however many threads read.
+
     Args:
         benchmark: The pictures.
-        protocol: See `prepare`.
-        size: See `prepare`.
-        batch: Pictures in a group, at most.
+        reading: How to read them.
         unreadable: Takes one line for each damaged file, if the benchmark skips these.
 
     Yields:
@@ -114,22 +131,51 @@ def equal_shapes(
     """
     waiting: dict[tuple[torch.Size, torch.Size], list[Prepared]] = {}
     held = 0
-    for index in range(len(benchmark)):
+
+    def read(index: int) -> Prepared | UnreadableImageError:
         try:
             example = benchmark[index]
         except UnreadableImageError as error:
+            return error
+        return prepare(example, index, reading.protocol, reading.size, crop=benchmark.crop)
+
+    for prepared in read_ahead(read, len(benchmark), reading.readers):
+        if isinstance(prepared, UnreadableImageError):
             if not benchmark.skip_bad:
-                raise
-            unreadable.append(str(error))
+                raise prepared
+            unreadable.append(str(prepared))
             continue
-        prepared = prepare(example, index, protocol, size)
         group = waiting.setdefault((prepared.picture.shape, prepared.mask.shape), [])
         group.append(prepared)
         held += 1
-        if len(group) < batch and held < _WAITING_BATCHES * batch:
+        if len(group) < reading.batch and held < _WAITING_BATCHES * reading.batch:
             continue
         key = max(waiting, key=lambda shape: len(waiting[shape]))
         full = waiting.pop(key)
         held -= len(full)
         yield full
     yield from waiting.values()
+
+
+def read_ahead(read: Callable[[int], T], count: int, readers: int) -> Iterator[T]:
+    """Call a function for 0, 1, ... in threads that stay a little ahead of who takes the results.
+
+    Args:
+        read: What to call.
+        count: How often.
+        readers: Threads.
+
+    Yields:
+        The results in order.
+    """
+    pool = ThreadPoolExecutor(readers, thread_name_prefix="gseg-reader")
+    pending: deque[Future[T]] = deque()
+    try:
+        for index in range(count):
+            pending.append(pool.submit(read, index))
+            if len(pending) > readers * _READ_AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,72 +1,32 @@
-"""Benchmarks: sets of pictures with true masks that segmenters are scored on."""
+"""Benchmarks: sets of pictures with true masks that segmenters are scored on.
 
-import difflib
+`open_benchmark` opens any of them by its specification: held-out scenes, a published data set
+(`gseg.scores.datasets`), or a folder of one's own.
+"""
+
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
-
-from torch import Tensor
+from typing import Final
 
 from gseg.images import UnreadableImageError, read_image, read_mask
 from gseg.scenes.pictures import HELD_OUT_FIRST, SCENES_NAME, Scenes, render
+from gseg.scores.contract import Benchmark, Example, checked_index
+from gseg.scores.datasets import DATA_SETS, DataSetBenchmark
+from gseg.scores.datasets.reader import PAPERS_SIZE
 from gseg.scores.folders import FolderPairs, list_pairs
+from gseg.scores.specs import Specification, parse_spec, place_of
 
-PAPERS_SIZE: Final = 128
-"""Shorter side at which both papers segment photographs."""
+__all__ = [
+    "PAPERS_SIZE",
+    "Benchmark",
+    "BenchmarkPart",
+    "Example",
+    "FolderBenchmark",
+    "ScenesBenchmark",
+    "open_benchmark",
+]
 
 _CHUNK: Final = 250
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Example:
-    """A picture with its true mask.
-
-    Attributes:
-        id: Its name within the benchmark.
-        picture: (3, H, W) uint8.
-        mask: (H, W) bool, True is foreground.
-    """
-
-    id: str
-    picture: Tensor
-    mask: Tensor
-
-
-class Benchmark(Protocol):
-    """What a set of labelled pictures offers; reading an example is a function of its number."""
-
-    @property
-    def name(self) -> str:
-        """Name in tables, such as "scenes" or "folder:weizmann_horse"."""
-        ...
-
-    @property
-    def identity(self) -> str:
-        """Says which pictures these are; goes into the hash of their scores."""
-        ...
-
-    @property
-    def working_size(self) -> int:
-        """Shorter side in pixels at which segmenters see the pictures unless told otherwise."""
-        ...
-
-    @property
-    def skip_bad(self) -> bool:
-        """Whether a file that cannot be read is listed instead of ending the scoring."""
-        ...
-
-    @property
-    def bad(self) -> tuple[str, ...]:
-        """What was left out when the benchmark was opened: one line for each, naming the file."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Example:
-        """Read an example; raises UnreadableImageError if its files are damaged."""
-        ...
 
 
 class ScenesBenchmark:
@@ -82,7 +42,9 @@ class ScenesBenchmark:
         ValueError: The count or the first index is out of range.
     """
 
+    crop: bool = False
     skip_bad: bool = False
+    from_files: bool = False
     bad: tuple[str, ...] = ()
 
     def __init__(
@@ -111,13 +73,14 @@ class ScenesBenchmark:
 
     def __getitem__(self, index: int) -> Example:
         """Render an example (with its neighbours, which are usually asked for next)."""
-        chunk, row = divmod(_checked(index, self._count), _CHUNK)
-        if self._rendered is None or self._rendered[0] != chunk:
+        chunk, row = divmod(checked_index(index, self._count), _CHUNK)
+        rendered = self._rendered
+        if rendered is None or rendered[0] != chunk:
             start = self._first + chunk * _CHUNK
             stop = min(start + _CHUNK, self._first + self._count)
             scenes = render(range(start, stop), seed=self._seed, resolution=self.working_size)
-            self._rendered = (chunk, scenes)
-        scenes = self._rendered[1]
+            self._rendered = rendered = (chunk, scenes)
+        scenes = rendered[1]
         name = str(self._first + index)
         return Example(id=name, picture=scenes.pictures[row], mask=scenes.masks[row])
 
@@ -137,6 +100,8 @@ class FolderBenchmark:
     """
 
     working_size: int = PAPERS_SIZE
+    crop: bool = False
+    from_files: bool = True
 
     def __init__(self, path: str | Path, *, skip_bad: bool = False) -> None:
         self.folder = Path(path).expanduser()
@@ -154,7 +119,7 @@ class FolderBenchmark:
 
     def __getitem__(self, index: int) -> Example:
         """Read an example from its two files."""
-        stem = self._pairs.stems[_checked(index, len(self))]
+        stem = self._pairs.stems[checked_index(index, len(self))]
         image, mask_file = self._pairs.images[stem], self._pairs.masks[stem]
         picture, mask = read_image(image), read_mask(mask_file)
         if picture.shape[1:] != mask.shape:
@@ -190,7 +155,8 @@ class BenchmarkPart:
         self._stop = len(whole) * (part + 1) // parts
         self.name, self.skip_bad = whole.name, whole.skip_bad
         self.identity = f"{whole.identity} part {part} of {parts}"
-        self.working_size = whole.working_size
+        self.working_size, self.crop = whole.working_size, whole.crop
+        self.from_files = whole.from_files
         self.bad = whole.bad if part == 0 else ()
 
     def __len__(self) -> int:
@@ -198,15 +164,18 @@ class BenchmarkPart:
 
     def __getitem__(self, index: int) -> Example:
         """Read an example of the whole."""
-        return self._whole[self._start + _checked(index, len(self))]
+        return self._whole[self._start + checked_index(index, len(self))]
 
 
 def open_benchmark(spec: str, *, skip_bad: bool = False) -> Benchmark:
     """Open a benchmark by its name on the command line.
 
     Args:
-        spec: "scenes", "scenes:COUNT" or "folder:PATH".
-        skip_bad: For folders, see `FolderBenchmark`.
+        spec: "scenes", "scenes:COUNT", "folder:PATH", or a published data set: "cub:PATH", or
+            "cub" alone, which is looked for in the folder that the environment variable
+            ``GSEG_BENCHMARKS`` names; "+subset" and "+threshold" may follow the name, see
+            `DataSetBenchmark`.
+        skip_bad: Leave files that are bad out and list them, instead of an error.
 
     Returns:
         The benchmark, checked.
@@ -214,41 +183,11 @@ def open_benchmark(spec: str, *, skip_bad: bool = False) -> Benchmark:
     Raises:
         ValueError: There is no such benchmark (the nearest is suggested), or it is damaged.
     """
-    kind, _, rest = spec.partition(":")
-    openers: dict[str, Callable[[], Benchmark]] = {
-        "scenes": lambda: ScenesBenchmark(_scenes_count(spec, rest)),
-        "folder": lambda: FolderBenchmark(_folder_path(spec, rest), skip_bad=skip_bad),
-    }
-    if kind in openers:
-        return openers[kind]()
-    near = difflib.get_close_matches(kind, openers, n=1, cutoff=0.5)
-    suggestion = f"{near[0]}:{rest}" if near and rest else "".join(near)
-    if Path(spec).is_dir():
-        suggestion = f"folder:{spec}"
-    hint = f"; did you mean {suggestion!r}?" if suggestion else "."
-    raise ValueError(
-        f"Unknown benchmark {spec!r}{hint} Expected 'scenes', 'scenes:COUNT' or 'folder:PATH', a "
-        "folder with images/ and masks/."
+    parsed: Specification = parse_spec(spec)
+    if parsed.kind == "scenes":
+        return ScenesBenchmark(int(parsed.rest or 1000))
+    if parsed.kind == "folder":
+        return FolderBenchmark(parsed.rest, skip_bad=skip_bad)
+    return DataSetBenchmark(
+        DATA_SETS[parsed.kind], place_of(parsed), options=parsed.options, skip_bad=skip_bad
     )
-
-
-def _scenes_count(spec: str, rest: str) -> int:
-    if ":" not in spec:
-        return 1000
-    if not rest.isdecimal() or int(rest) == 0:
-        raise ValueError(
-            f"Benchmark {spec!r} needs a number of pictures after the colon, such as 'scenes:1000'."
-        )
-    return int(rest)
-
-
-def _folder_path(spec: str, rest: str) -> Path:
-    if not rest:
-        raise ValueError(f"Benchmark {spec!r} needs a path after the colon: 'folder:PATH'.")
-    return Path(rest)
-
-
-def _checked(index: int, count: int) -> int:
-    if not 0 <= index < count:
-        raise IndexError(f"Example {index} of {count}.")
-    return index

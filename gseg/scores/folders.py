@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ SUFFIXES: Final = frozenset(
 _ORIENTATION_TAG: Final = 0x0112
 _TURNED: Final = (5, 6, 7, 8)
 """Orientations that swap width and height."""
+_SIZES_KEPT: Final = 2**16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +92,12 @@ def upright_size(path: Path) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
+@lru_cache(maxsize=_SIZES_KEPT)
+def _known_size(path: Path, size: int, changed: int) -> tuple[int, int]:
+    """Read a header once, unless the file's size or time changes."""
+    return upright_size(path)
+
+
 def _subfolder(folder: Path, name: str) -> Path:
     if not folder.is_dir():
         raise ValueError(f"No folder {folder}; expected one with images/ and masks/.")
@@ -122,7 +130,8 @@ def _problem(image: Path | None, mask: Path | None, folder: Path) -> str | None:
     sizes = []
     for file in (image, mask):
         try:
-            sizes.append(upright_size(file))
+            facts = file.stat()
+            sizes.append(_known_size(file, facts.st_size, facts.st_mtime_ns))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             return f"{file} cannot be read: {error}"
     if sizes[0] != sizes[1]:

@@ -1,25 +1,19 @@
 """Score a segmenter on a benchmark: a table of every picture, and means in every metric profile.
 
-Two evaluation protocols. What no source states is assumed, and said here:
-
-`text`: the picture is resized so that its shorter side is the working size (128 in Voynov et al.
-2021; Melas-Kyriazi et al. 2022 give no scoring size: assumed the same), the mask with it, and
-scores are taken at that size. Whole pictures: the centre crops of CUB and Flowers belong to those
-benchmarks.
-`melas_program`: the network sees the same resized picture, its probabilities are resized back
-(bilinear) and scored at the mask's own size.
-
-Assumed in both: pictures are resized bilinearly with antialiasing on bytes, as torchvision and
-Pillow do, masks by the nearest pixel, and the longer side is rounded down.
+Pictures are read by threads while the segmenter computes. The evaluation protocols, at which size
+pictures are segmented and scored, are those of `gseg.scores.sizes`.
 """
 
 import difflib
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, get_args
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gseg.images import from_uint8
@@ -29,19 +23,26 @@ from gseg.metrics import (
     PixelHistogram,
     ProfileName,
     merge_sums,
-    metric_profile,
     pixel_histogram,
 )
-from gseg.scores.batches import EvalProtocol, Prepared, equal_shapes, resize_probability
-from gseg.scores.benchmarks import Benchmark
+from gseg.scores.batches import Prepared, Reading, equal_shapes
+from gseg.scores.collected import COLUMNS, SCORES, Collected
+from gseg.scores.contract import Benchmark
+from gseg.scores.sizes import EvalProtocol, to_mask_size
+
+__all__ = ["COLUMNS", "DEFAULT_PROFILES", "SCORES", "Predict", "Scores", "merge_scores", "score"]
 
 Predict = Callable[[Tensor], Tensor]
-"""(N, 3, H, W) float32 in [-1, 1] on the CPU -> (N, H, W) foreground probability in [0, 1]."""
+"""(N, 3, H, W) float32 in [-1, 1] -> (N, H, W) foreground probability in [0, 1], same device."""
 
-DEFAULT_PROFILES: Final[tuple[ProfileName, ...]] = ("melas2022_program", "voynov2021")
-SCORES: Final = ("accuracy", "iou", "f_beta", "max_f_beta")
-COLUMNS: Final = ("id", "profile", *SCORES, "degenerate")
-"""Columns of the table of pictures; `max_f_beta` there is each picture's own maximum."""
+DEFAULT_PROFILES: Final[tuple[ProfileName, ...]] = (
+    "melas2022_program",
+    "melas2022_text",
+    "voynov2021",
+    "sod",
+)
+_READERS: Final = {"cpu": 2, "cuda": 16}
+"""Threads that read pictures, by kind of device: what keeps it busy, at most one for each CPU."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +56,8 @@ class Scores:
         table: `COLUMNS`; a row for each picture, in the benchmark's order, profile after profile.
         sums: Mergeable sums, one for each profile.
         skipped: Files that were left out, one line each.
+        curves: (N, T) float32 Fβ of each picture at every threshold, by name of profile, in the
+            order of the table.
     """
 
     benchmark: str
@@ -63,6 +66,7 @@ class Scores:
     table: pd.DataFrame
     sums: tuple[MetricSums, ...]
     skipped: tuple[str, ...]
+    curves: dict[ProfileName, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def aggregates(self) -> dict[ProfileName, Aggregate]:
@@ -78,21 +82,24 @@ def score(
     profiles: Sequence[ProfileName] = DEFAULT_PROFILES,
     working_size: int | None = None,
     batch: int = 32,
+    device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Score a segmenter on a benchmark in one pass over its pictures.
 
-    Pictures of equal shape are predicted together. A file that cannot be read ends the scoring,
-    unless the benchmark was opened with `skip_bad`; then it is listed in `Scores.skipped`.
+    Pictures of equal shape are predicted together, on `device`; only pixel counts come back. A file
+    that cannot be read ends the scoring, unless the benchmark was opened with `skip_bad`; then it
+    is listed in `Scores.skipped`.
 
     Args:
         predict: The segmenter, such as `Segmenter.probability`.
         benchmark: Pictures with true masks.
-        protocol: "text" or "melas_program", see the module.
+        protocol: At which size pictures are segmented and scored, see `gseg.scores.sizes`.
         profiles: Metric profiles to report.
         working_size: Shorter side in pixels that the segmenter sees: the size it was trained at;
             128 in the papers, 32 for segmenters of scenes. None takes the benchmark's own.
         batch: Pictures predicted together, at most.
+        device: Where the segmenter is given its pictures, and where they are scored.
         progress: Called with (pictures done, pictures in all).
 
     Returns:
@@ -104,24 +111,23 @@ def score(
     """
     size = benchmark.working_size if working_size is None else working_size
     _check(protocol, profiles, size, batch)
-    sums = tuple(MetricSums(profile=metric_profile(name)) for name in profiles)
+    reading = Reading(
+        protocol=protocol, size=size, batch=batch, readers=_readers(benchmark, device)
+    )
+    collected = Collected(profiles)
     unreadable: list[str] = []
-    rows: list[tuple[object, ...]] = []
-    done = 0
-    for group in equal_shapes(benchmark, protocol, size, batch, unreadable):
-        histogram = _histogram(predict, group)
-        for order, part in enumerate(sums):
-            rows.extend(_rows(group, order, part, histogram))
-        done += len(group)
+    for group in equal_shapes(benchmark, reading, unreadable):
+        collected.add(group, _histogram(predict, group, protocol, device))
         if progress is not None:
-            progress(done + len(unreadable), len(benchmark))
+            progress(collected.pictures + len(unreadable), len(benchmark))
     return Scores(
         benchmark=benchmark.name,
         protocol=protocol,
         working_size=size,
-        table=_table(rows),
-        sums=sums,
+        table=collected.table(),
+        sums=collected.sums,
         skipped=(*benchmark.bad, *unreadable),
+        curves=collected.curves(),
     )
 
 
@@ -156,6 +162,9 @@ def merge_scores(parts: Sequence[Scores]) -> Scores:
         table=table,
         sums=tuple(merge_sums(same) for same in zip(*(p.sums for p in parts), strict=True)),
         skipped=tuple(line for part in parts for line in part.skipped),
+        curves={
+            name: np.concatenate([part.curves[name] for part in parts]) for name in first.curves
+        },
     )
 
 
@@ -175,8 +184,16 @@ def _check(protocol: str, profiles: Sequence[str], size: int, batch: int) -> Non
         )
 
 
-def _histogram(predict: Predict, group: list[Prepared]) -> PixelHistogram:
-    images = from_uint8(torch.stack([waiting.picture for waiting in group]))
+def _readers(benchmark: Benchmark, device: str) -> int:
+    wanted = _READERS["cpu" if device == "cpu" else "cuda"] if benchmark.from_files else 1
+    return min(wanted, os.cpu_count() or 1)
+
+
+def _histogram(
+    predict: Predict, group: list[Prepared], protocol: EvalProtocol, device: str
+) -> PixelHistogram:
+    pictures = torch.stack([waiting.picture for waiting in group])
+    images = from_uint8(pictures.to(device))
     with torch.no_grad():
         probability = predict(images)
     if probability.shape != images[:, 0].shape:
@@ -186,19 +203,12 @@ def _histogram(predict: Predict, group: list[Prepared]) -> PixelHistogram:
             f"{tuple(images[:, 0].shape)}."
         )
     mask = torch.stack([waiting.mask for waiting in group]).to(probability.device)
-    return pixel_histogram(resize_probability(probability, mask), mask)
-
-
-def _rows(
-    group: list[Prepared], order: int, sums: MetricSums, histogram: PixelHistogram
-) -> list[tuple[object, ...]]:
-    """Score a group in one profile: rows that sort into the table's order."""
-    scores = sums.update(histogram)
-    columns = [getattr(scores, name).tolist() for name in (*SCORES, "degenerate")]
-    keys = ((order, waiting.index, waiting.id, sums.profile.name) for waiting in group)
-    return [(*key, *values) for key, *values in zip(keys, *columns, strict=True)]
-
-
-def _table(rows: list[tuple[object, ...]]) -> pd.DataFrame:
-    rows.sort(key=lambda row: row[:2])
-    return pd.DataFrame([row[2:] for row in rows], columns=list(COLUMNS))
+    height, width = mask.shape[1:]
+    probability = to_mask_size(probability, (height, width), protocol)
+    if all(waiting.scored is None for waiting in group):
+        return pixel_histogram(probability, mask)
+    parts = []
+    for waiting, plane, truth in zip(group, probability, mask, strict=True):
+        where = torch.ones_like(truth) if waiting.scored is None else waiting.scored.to(mask.device)
+        parts.append(pixel_histogram(plane[where][None, None], truth[where][None, None]))
+    return PixelHistogram.join(parts)

@@ -12,7 +12,7 @@ from gseg.progress import Report
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.protocol import Scores
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 def make_scores(

@@ -1,0 +1,227 @@
+"""Where a data set's files lie: the layouts in which it is distributed or both programs want it.
+
+A layout names its parts (folders and lists) by the places where each may be; a data set is found
+in the first of its layouts of which every part is there.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gseg.scores.datasets.masks import MaskReader, binary_mask
+from gseg.scores.folders import SUFFIXES
+
+PROGRAM: Final = "official program"
+DISTRIBUTED: Final = "as distributed"
+_SHOWN: Final = 5
+"""Problems that an error message lists."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """The files of one picture.
+
+    Attributes:
+        id: Its name within the data set.
+        picture: Picture file.
+        masks: Mask files: one, or one for each part of a face.
+    """
+
+    id: str
+    picture: Path
+    masks: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """What a layout holds of the benchmark's split.
+
+    Attributes:
+        pairs: The complete pairs.
+        problems: One line for each picture or mask that has no counterpart.
+        incomplete: Why the pictures cannot be chosen as published; empty if they can.
+    """
+
+    pairs: tuple[Pair, ...]
+    problems: tuple[str, ...] = ()
+    incomplete: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """One way in which a data set's files lie in a folder.
+
+    Attributes:
+        name: `DISTRIBUTED` or `PROGRAM`.
+        parts: Places of each part below the data set's folder; the first that exists counts.
+        pairs: Lists the split's pairs, given where the parts are; ValueError if a list is bad.
+        read_mask: How its masks are stored.
+    """
+
+    name: str
+    parts: Mapping[str, Sequence[str]]
+    pairs: Callable[[Mapping[str, Path]], Listing]
+    read_mask: MaskReader = binary_mask
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSet:
+    """A published benchmark: what it is and where its files lie.
+
+    Attributes:
+        name: Name on the command line and in rows.
+        title: As its authors call it.
+        pictures: How many the papers score on.
+        crop: Whether the papers cut the largest central square out.
+        split: Which pictures these are.
+        folders: Names that its folder has below a root of benchmarks.
+        layouts: In the order in which they are looked for.
+        address: Where to get it.
+        licence: As stated by its authors.
+        mask_scale: Side of a mask over that of its picture.
+    """
+
+    name: str
+    title: str
+    pictures: int
+    crop: bool
+    split: str
+    folders: tuple[str, ...]
+    layouts: tuple[Layout, ...]
+    address: str
+    licence: str
+    mask_scale: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a data set was found.
+
+    Attributes:
+        folder: Its own folder.
+        layout: In which layout.
+        parts: Where the layout's parts are.
+    """
+
+    folder: Path
+    layout: Layout
+    parts: Mapping[str, Path]
+
+
+def find_place(dataset: DataSet, path: Path) -> Place:
+    """Find a data set's files.
+
+    Args:
+        dataset: Which.
+        path: Its folder, or a root folder that holds it.
+
+    Returns:
+        Where they are, in the first layout that is complete.
+
+    Raises:
+        ValueError: There is no such folder, or a part of every layout is missing.
+    """
+    if not path.is_dir():
+        raise ValueError(f"No folder {path}; expected {dataset.title} there: {_wanted(dataset)}.")
+    best: tuple[Path, Layout, dict[str, Path]] | None = None
+    for folder in (path, *(path / name for name in dataset.folders)):
+        for layout in dataset.layouts:
+            parts = _existing_parts(folder, layout)
+            if len(parts) == len(layout.parts):
+                return Place(folder=folder, layout=layout, parts=parts)
+            if parts and (best is None or len(parts) > len(best[2])):
+                best = folder, layout, parts
+    if best is None:
+        raise ValueError(f"{path} does not hold {dataset.title}; expected {_wanted(dataset)}.")
+    folder, layout, parts = best
+    there = ", ".join(layout.parts[part][0] for part in parts)
+    missing = " and ".join(places[0] for part, places in layout.parts.items() if part not in parts)
+    raise ValueError(
+        f"{dataset.title} in {folder} is not complete: {there} is there, but no {missing}. "
+        f"Expected {_wanted(dataset)}. Where to get it: {dataset.address}."
+    )
+
+
+def pair_by_name(
+    pictures: Mapping[str, Path], masks: Mapping[str, Path], names: Iterable[str] | None = None
+) -> Listing:
+    """Match pictures and masks of equal name.
+
+    Args:
+        pictures: Picture file by name.
+        masks: Mask file by name.
+        names: The split; without it, every name that occurs.
+
+    Returns:
+        Pairs in the order of the names, and what has no counterpart.
+    """
+    pairs, problems = [], []
+    for name in sorted(pictures.keys() | masks.keys()) if names is None else names:
+        if name in pictures and name in masks:
+            pairs.append(Pair(id=name, picture=pictures[name], masks=(masks[name],)))
+        elif name in pictures:
+            problems.append(f"{pictures[name]} has no mask")
+        elif name in masks:
+            problems.append(f"{masks[name]} has no picture")
+        else:
+            problems.append(f"{name} has neither picture nor mask")
+    return Listing(pairs=tuple(pairs), problems=tuple(problems))
+
+
+def files_by_stem(folder: Path, *, strip: str = "") -> dict[str, Path]:
+    """Index the picture files of a folder and of its subfolders.
+
+    Args:
+        folder: Where to look, one level of subfolders deep.
+        strip: Beginning of file names that does not count, such as "image_".
+
+    Returns:
+        Files by name without suffix, preceded by the subfolder's if there is one.
+
+    Raises:
+        ValueError: Two files differ in their suffix only.
+    """
+    files: dict[str, Path] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            within = os.scandir(entry) if entry.is_dir() else (entry,)
+            for file in map(Path, within):
+                if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
+                    continue
+                parent = "" if file.parent == folder else f"{file.parent.name}/"
+                first = files.setdefault(parent + file.stem.removeprefix(strip), file)
+                if first is not file:
+                    raise ValueError(
+                        f"{file} has the same name as {first.name} but for the suffix."
+                    )
+    return files
+
+
+def two_folders(parts: Mapping[str, Path]) -> Listing:
+    """List a layout of which everything in ``pictures`` and ``masks`` belongs to the split."""
+    return pair_by_name(files_by_stem(parts["pictures"]), files_by_stem(parts["masks"]))
+
+
+def first_of(problems: Sequence[str]) -> str:
+    """Join the first of some lines for an error message."""
+    more = f"\n  and {len(problems) - _SHOWN:,} more" if len(problems) > _SHOWN else ""
+    return "\n  ".join(["", *problems[:_SHOWN]]) + more
+
+
+def _existing_parts(folder: Path, layout: Layout) -> dict[str, Path]:
+    found = {}
+    for part, places in layout.parts.items():
+        there = next((folder / place for place in places if (folder / place).exists()), None)
+        if there is not None:
+            found[part] = there
+    return found
+
+
+def _wanted(dataset: DataSet) -> str:
+    layouts = [
+        " and ".join(places[0] for places in layout.parts.values()) for layout in dataset.layouts
+    ]
+    own = f"itself or in a folder {dataset.folders[0]}/" if dataset.folders else "itself"
+    return f"{', or '.join(layouts)}, in the folder {own}"

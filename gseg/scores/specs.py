@@ -1,0 +1,130 @@
+"""Names of benchmarks on the command line.
+
+    scenes   scenes:COUNT   folder:PATH   NAME[+OPTION...][:PATH]
+
+where NAME is a published data set. Without a path it is looked for below the root of benchmarks:
+the folder that a command was given, or the one that ``GSEG_BENCHMARKS`` names.
+"""
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gseg.scores.datasets import DATA_SETS
+from gseg.scores.datasets.reader import OPTIONS
+
+ROOT_VARIABLE: Final = "GSEG_BENCHMARKS"
+_OWN_KINDS: Final = ("scenes", "folder")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Specification:
+    """A benchmark's name, taken apart.
+
+    Attributes:
+        kind: "scenes", "folder" or the name of a data set.
+        options: What follows a data set's name after plus signs.
+        rest: What follows the colon: a count or a path; empty if there is none.
+    """
+
+    kind: str
+    options: tuple[str, ...] = ()
+    rest: str = ""
+
+
+def parse_spec(spec: str) -> Specification:
+    """Take a benchmark's name apart and check it, without looking at files.
+
+    Args:
+        spec: See the module.
+
+    Returns:
+        Its parts.
+
+    Raises:
+        ValueError: There is no such benchmark or option; the nearest is suggested.
+    """
+    name, _, rest = spec.partition(":")
+    kind, *options = name.split("+")
+    if kind in DATA_SETS:
+        _check_options(kind, options)
+        return Specification(kind=kind, options=tuple(options), rest=rest)
+    if name not in _OWN_KINDS:
+        raise ValueError(_unknown(spec, name, rest))
+    if name == "scenes" and ":" in spec and not (rest.isdecimal() and int(rest) > 0):
+        raise ValueError(
+            f"Benchmark {spec!r} needs a number of pictures after the colon, such as 'scenes:1000'."
+        )
+    if name == "folder" and not rest:
+        raise ValueError(f"Benchmark {spec!r} needs a path after the colon: 'folder:PATH'.")
+    return Specification(kind=name, rest=rest)
+
+
+def place_of(parsed: Specification) -> Path:
+    """Say where a data set is looked for.
+
+    Args:
+        parsed: Specification of a data set.
+
+    Returns:
+        Its own folder, or the root of benchmarks.
+
+    Raises:
+        ValueError: Neither is given.
+    """
+    place = parsed.rest or os.environ.get(ROOT_VARIABLE, "")
+    if not place:
+        raise ValueError(
+            f"Where is {DATA_SETS[parsed.kind].title}? Give its folder, '{parsed.kind}:PATH', or "
+            f"the folder of all benchmarks: --benchmarks-root, or {ROOT_VARIABLE} in the "
+            "environment. `gseg benchmarks` says where to get it."
+        )
+    return Path(place).expanduser()
+
+
+def absolute_spec(spec: str, root: Path | None = None) -> str:
+    """Make the name of a benchmark mean the same in every process and working folder.
+
+    Args:
+        spec: See the module.
+        root: Root of benchmarks; None for that of the environment.
+
+    Returns:
+        The name with an absolute path, if it has one.
+
+    Raises:
+        ValueError: There is no such benchmark, or nobody says where it is.
+    """
+    parsed = parse_spec(spec)
+    if parsed.kind == "scenes":
+        return spec
+    if not parsed.rest and root is not None:
+        place = root.expanduser()
+    else:
+        place = Path(parsed.rest).expanduser() if parsed.rest else place_of(parsed)
+    return f"{'+'.join([parsed.kind, *parsed.options])}:{place.absolute()}"
+
+
+def _check_options(kind: str, options: list[str]) -> None:
+    for option in options:
+        if option not in OPTIONS:
+            near = difflib.get_close_matches(option, OPTIONS, n=1, cutoff=0.3)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise ValueError(
+                f"Unknown option {option!r} of benchmark {kind!r}{hint} There are "
+                f"{' and '.join(OPTIONS)}."
+            )
+
+
+def _unknown(spec: str, name: str, rest: str) -> str:
+    near = difflib.get_close_matches(name, (*_OWN_KINDS, *DATA_SETS), n=1, cutoff=0.5)
+    suggestion = f"{near[0]}:{rest}" if near and rest else "".join(near)
+    if Path(spec).is_dir():
+        suggestion = f"folder:{spec}"
+    hint = f"; did you mean {suggestion!r}?" if suggestion else "."
+    return (
+        f"Unknown benchmark {spec!r}{hint} Expected 'scenes', 'scenes:COUNT' or 'folder:PATH', a "
+        f"folder with images/ and masks/, or a data set: {', '.join(DATA_SETS)}."
+    )
