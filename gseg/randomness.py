@@ -107,22 +107,32 @@ def labels(seed: int, indices: ArrayLike, num_classes: int) -> Tensor | None:
 
 
 @lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, size: int) -> NDArray[np.int64]:
+def _epoch_order(seed: int, epoch: int, size: int, window: int) -> NDArray[np.int64]:
     keys = uniforms(derive_seed(seed, "order", epoch), [0], size)[0]
+    if window < size:
+        keys = np.arange(size) + window * keys
     return np.argsort(keys, kind="stable").astype(np.int64)
 
 
-def training_order(seed: int, step: int, batch: int, size: int) -> NDArray[np.int64]:
+def training_order(
+    seed: int, step: int, batch: int, size: int, window: int | None = None
+) -> NDArray[np.int64]:
     """Say which samples a training step sees.
 
     The order runs through permutations of the whole set, one for each epoch; batches cross the
     border of an epoch, so every step has a full batch.
+
+    With a window smaller than the set, sample i of an epoch comes in the order of i + window * u,
+    u uniform in (0, 1). Then at any moment those that have come end before those that have not
+    begin, except for `window` consecutive samples: a reader that goes through the set from first
+    to last needs to hold no more than these. Window 1 is the order of the samples themselves.
 
     Args:
         seed: Seed of the stream.
         step: Number of the step, from 0.
         batch: Samples in a step.
         size: Samples in the set, at least 1.
+        window: At least 1; None, or the set's size or more, for a permutation of the whole set.
 
     Returns:
         (batch,) int64 in [0, size).
@@ -132,7 +142,8 @@ def training_order(seed: int, step: int, batch: int, size: int) -> NDArray[np.in
     chosen = np.empty(batch, dtype=np.int64)
     for epoch in np.unique(epochs):
         here = epochs == epoch
-        chosen[here] = _epoch_order(seed, int(epoch), size)[offsets[here]]
+        order = _epoch_order(seed, int(epoch), size, size if window is None else min(window, size))
+        chosen[here] = order[offsets[here]]
     return chosen
 
 

@@ -113,3 +113,25 @@ def test_training_order_differs_between_epochs_and_seeds():
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, training_order(7, 0, 50, 50))
     assert np.array_equal(second, training_order(6, 1, 50, 50))
+
+
+@pytest.mark.parametrize(("size", "window"), [(500, 40), (500, 1), (7, 3)])
+def test_a_windowed_order_sees_every_sample_once_and_needs_only_the_window(size, window):
+    order = training_order(6, 0, size, size, window)
+    assert sorted(order) == list(range(size))
+    waiting = set(range(size))
+    for sample in order:
+        assert sample <= min(waiting) + window
+        waiting.remove(sample)
+    if window == 1:
+        assert np.array_equal(order, np.arange(size))
+    else:
+        assert not np.array_equal(order, np.arange(size))
+    assert not np.array_equal(order, training_order(6, 1, size, size, window)) or window == 1
+
+
+def test_a_window_as_large_as_the_set_changes_nothing():
+    whole = training_order(6, 3, 7, 50)
+    assert np.array_equal(whole, training_order(6, 3, 7, 50, 50))
+    assert np.array_equal(whole, training_order(6, 3, 7, 50, 10**9))
+    assert not np.array_equal(whole, training_order(6, 3, 7, 50, 49))

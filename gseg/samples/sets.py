@@ -64,6 +64,37 @@ def load_samples(shard_paths: Iterable[str | Path], count: int) -> SampleSet:
     return first_samples((Shard.load(Path(path)) for path in shard_paths), count)
 
 
+def read_pairs(shards: Iterable[Shard], count: int) -> tuple[Tensor, Tensor]:
+    """Take pictures and masks of the first samples, holding one shard besides them at a time.
+
+    Args:
+        shards: Shards 0, 1, 2, ...; taken one after the other until there are enough samples.
+        count: Number N of samples, at least 1.
+
+    Returns:
+        Pictures (N, 3, R, R) uint8, in memory the channels of a pixel are neighbours; and masks
+        (N, R, R) bool.
+
+    Raises:
+        ValueError: There are fewer, or the shards are out of order or do not belong together.
+        DamagedShardError: A file is damaged.
+    """
+    done, first = 0, None
+    for number, shard in enumerate(shards):
+        if first is None:
+            first, (side, _) = shard, shard.masks.shape[1:]
+            pictures = torch.empty((count, side, side, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+            masks = torch.empty((count, side, side), dtype=torch.bool)
+        _check_next(number, first, shard)
+        taken = min(len(shard), count - done)
+        pictures[done : done + taken] = shard.pictures[:taken]
+        masks[done : done + taken] = shard.masks[:taken]
+        done += taken
+        if done == count:
+            return pictures, masks
+    raise ValueError(f"The shards hold {done} accepted samples, asked for {count}: draw more.")
+
+
 def first_samples(shards: Iterable[Shard], count: int) -> SampleSet:
     """Take the first samples of consecutive shards.
 
@@ -82,7 +113,7 @@ def first_samples(shards: Iterable[Shard], count: int) -> SampleSet:
     used: list[Shard] = []
     accepted = 0
     for shard in shards:
-        _check_next(used, shard)
+        _check_next(len(used), used[0] if used else shard, shard)
         used.append(shard)
         accepted += len(shard)
         if accepted >= count:
@@ -153,11 +184,11 @@ def check_acceptance(counts: Mapping[str, int]) -> None:
     )
 
 
-def _check_next(used: Sequence[Shard], shard: Shard) -> None:
-    if shard.number != len(used):
-        raise ValueError(f"Expected shard {len(used)} next, got shard {shard.number}.")
-    if used and shard.provenance != used[0].provenance:
+def _check_next(number: int, first: Shard, shard: Shard) -> None:
+    if shard.number != number:
+        raise ValueError(f"Expected shard {number} next, got shard {shard.number}.")
+    if shard.provenance != first.provenance:
         raise ValueError(
-            f"Shard {shard.number} was drawn with other settings than shard 0: "
-            f"{dict(shard.provenance)}, expected {dict(used[0].provenance)}."
+            f"Shard {number} was drawn with other settings than shard 0: "
+            f"{dict(shard.provenance)}, expected {dict(first.provenance)}."
         )
