@@ -1,5 +1,6 @@
 """One experiment: the settings of all stages of one trial, and the hash that names it."""
 
+import difflib
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
@@ -11,6 +12,7 @@ from gseg.segmenters import FitConfig
 Method = Literal["gan", "true_masks", "otsu", "centre_disc"]
 TrialMaskKind = Literal["lighter", "darker", "both", "mean", "ensemble"]
 
+METHODS: Final[tuple[Method, ...]] = get_args(Method)
 MASK_KINDS: Final[tuple[TrialMaskKind, ...]] = get_args(TrialMaskKind)
 
 
@@ -26,6 +28,43 @@ class DistanceConfig:
     count: int = 5_000
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        _require("count", self.count, at_least=2)
+        _require("seed", self.seed, at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledPairs:
+    """Pictures with true masks to train on, the middle square of each.
+
+    Attributes:
+        benchmark: Specification of the set, such as ``folder:PATH``. It stands in the
+            experiment's hash as it is written; the stages' hashes hold its content.
+        count: Pictures, chosen at random.
+        side: Pixels to which the squares are resized; that of the generated pictures.
+        weight: Share of these pairs in what is trained on; None for every pair, labelled or
+            generated, to count the same.
+        seed: Of the choice of pictures.
+    """
+
+    benchmark: str
+    count: int
+    side: int
+    weight: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.benchmark:
+            raise ValueError("Labelled pairs need a benchmark, such as 'folder:PATH'; got none.")
+        _require("count", self.count, at_least=1)
+        _require("side", self.side, at_least=1)
+        _require("seed", self.seed, at_least=0)
+        if self.weight is not None and not 0 < self.weight < 1:
+            raise ValueError(
+                f"weight is a share and must lie between 0 and 1, got {self.weight}; None lets "
+                "every pair count the same."
+            )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Experiment:
@@ -33,16 +72,19 @@ class Experiment:
 
     Attributes:
         method: ``gan``: the papers' method; ``true_masks``: the same network trained with the
-            exact masks of scenes; ``otsu`` and ``centre_disc``: without training.
+            exact masks of scenes, or of `labelled` pictures; ``otsu`` and ``centre_disc``: without
+            training.
         generator: Catalogue name; empty unless the method is ``gan``.
         search: How the direction is found; None unless the method is ``gan``.
         samples: How samples are drawn; None unless the method is ``gan``. Its mask kind is
             overruled by `mask_kind`.
         mask_kind: Which masks; ``ensemble`` trains one network on lighter and one on darker masks.
-        data_size: Samples that the network is trained on.
-        validation_size: Held-out samples for the score without labels.
+        data_size: Samples that the network is trained on; 0 for labelled pictures alone.
+        validation_size: Held-out samples for the score without labels; labelled pictures that are
+            not trained on where there are no samples. 0 to measure nothing.
         training: How the network is trained; None for the methods without training.
         train_preset: Name of those settings, for the rows.
+        labelled: Pictures with true masks to train on as well; alone with method ``true_masks``.
         distance: The generator's Fréchet distance; None to leave it out.
         recipe: Who asked; not part of the hash.
     """
@@ -56,18 +98,41 @@ class Experiment:
     validation_size: int = 128
     training: FitConfig | None = None
     train_preset: str = ""
+    labelled: LabelledPairs | None = None
     distance: DistanceConfig | None = None
     recipe: str = ""
 
     def __post_init__(self) -> None:
-        if self.mask_kind not in MASK_KINDS:
-            raise ValueError(f"Unknown mask kind {self.mask_kind!r}: {', '.join(MASK_KINDS)}.")
-        if self.method in ("gan", "true_masks") and self.data_size < 1:
-            raise ValueError(f"The data size must be at least 1, got {self.data_size}.")
+        for word, value, known in (
+            ("method", self.method, METHODS),
+            ("mask kind", self.mask_kind, MASK_KINDS),
+        ):
+            if value not in known:
+                close = difflib.get_close_matches(str(value), known, n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                raise ValueError(f"Unknown {word} {value!r}; there are {', '.join(known)}.{hint}")
+        _require("data_size", self.data_size, at_least=0)
+        _require("validation_size", self.validation_size, at_least=0)
+        if self.method in ("gan", "true_masks"):
+            self._check_training()
+        elif self.labelled is not None:
+            raise ValueError(
+                f"Method {self.method!r} trains nothing: leave out the labelled pairs."
+            )
+
+    def _check_training(self) -> None:
         if self.method == "gan" and not (self.generator and self.search and self.samples):
             raise ValueError("Method 'gan' needs a generator, a search and samples.")
-        if self.method in ("gan", "true_masks") and self.training is None:
+        if self.training is None:
             raise ValueError(f"Method {self.method!r} needs training settings.")
+        if self.method == "true_masks" and self.labelled is not None:
+            if self.data_size or self.labelled.weight is not None:
+                raise ValueError(
+                    "Method 'true_masks' trains on labelled pictures alone: give them a data_size "
+                    f"of 0 and no weight, got {self.data_size} and {self.labelled.weight}."
+                )
+        elif self.data_size < 1:
+            raise ValueError(f"The data size must be at least 1, got {self.data_size}.")
 
     @property
     def digest(self) -> str:
@@ -81,6 +146,8 @@ class Experiment:
         parts = [self.generator or self.method.replace("_", " ")]
         if self.data_size:
             parts.append(f"N={self.data_size}")
+        if self.labelled is not None:
+            parts.append(f"{self.labelled.count} labelled")
         if self.mask_kind != "lighter":
             parts.append(self.mask_kind)
         return " ".join(parts)
@@ -91,3 +158,8 @@ class Experiment:
         if self.mask_kind == "ensemble":
             return ("lighter", "darker")
         return (self.mask_kind,)
+
+
+def _require(name: str, value: int, *, at_least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+        raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}.")

@@ -23,12 +23,15 @@ from gseg.scenes.pictures import render
 from gseg.scores.baselines import centre_disc, otsu
 from gseg.scores.batches import EvalProtocol
 from gseg.scores.benchmarks import BenchmarkPart, open_benchmark
+from gseg.scores.labelled import chosen_pictures, square_pairs
 from gseg.scores.protocol import Predict, Scores, score
 from gseg.segmenters import (
+    BatchSource,
     Ensemble,
     FitConfig,
     FitResult,
     InMemoryPairs,
+    MixedPairs,
     Run,
     Segmenter,
     fit_source,
@@ -78,21 +81,33 @@ class DrawJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pairs:
-    """Pairs of picture and mask: generated samples, or scenes with their exact masks.
+    """Pairs of picture and mask: generated samples, labelled pictures, or scenes.
 
     Attributes:
         count: How many.
-        shards: Files of samples; empty for scenes.
-        first: Index of the first scene.
+        shards: Files of samples; empty for the others.
+        benchmark: Specification of labelled pictures, see `open_benchmark`; empty for the others.
+        side: Of labelled pictures, after cropping their middle and resizing.
+        seed: Of the order in which labelled pictures are chosen.
+        first: Index of the first scene, or place of the first labelled picture in that order.
     """
 
     count: int
     shards: tuple[Path, ...] = ()
+    benchmark: str = ""
+    side: int = SCENES_SIDE
+    seed: int = 0
     first: int = 0
 
     def resolution(self) -> int:
         """Side of the pictures in pixels."""
-        return Shard.load(self.shards[0]).pictures.shape[-1] if self.shards else SCENES_SIDE
+        if self.shards:
+            return int(Shard.load(self.shards[0]).pictures.shape[-1])
+        return self.side if self.benchmark else SCENES_SIDE
+
+    def source(self) -> BatchSource:
+        """Open them for training."""
+        return InMemoryPairs(*self.load())
 
     def load(self) -> tuple[Tensor, Tensor]:
         """Read or render them.
@@ -103,8 +118,38 @@ class Pairs:
         if self.shards:
             samples = load_samples(self.shards, self.count)
             return samples.pictures, samples.masks
+        if self.benchmark:
+            benchmark = open_benchmark(self.benchmark)
+            numbers = chosen_pictures(benchmark, self.seed, self.first, self.count)
+            return square_pairs(benchmark, numbers, self.side)
         scenes = render(range(self.first, self.first + self.count), resolution=SCENES_SIDE)
         return scenes.pictures, scenes.masks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Material:
+    """What a segmenter is trained on and measured with.
+
+    Attributes:
+        training: Pairs to train on, at least one kind.
+        weights: Share of each kind in what is trained on, up to a common factor; none for every
+            pair to count the same.
+        validation: Held-out pairs; None to measure nothing.
+        parents: Names of the sets that the pairs come from.
+    """
+
+    training: tuple[Pairs, ...]
+    weights: tuple[float, ...] = ()
+    validation: Pairs | None = None
+    parents: tuple[str, ...] = ()
+
+    def source(self) -> BatchSource:
+        """Open the pairs to train on."""
+        sources = [pairs.source() for pairs in self.training]
+        if len(sources) == 1:
+            return sources[0]
+        weights = self.weights or [float(pairs.count) for pairs in self.training]
+        return MixedPairs(list(zip(sources, weights, strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,15 +157,13 @@ class FitJob:
     """Training one segmenter.
 
     Attributes:
-        training: Pairs to train on.
-        validation: Held-out pairs.
+        material: Pairs to train on, and held-out ones.
         config: How to train.
         folder: Receives the segmenter and the loss curve; keeps the unfinished training.
         device: Kind of device.
     """
 
-    training: Pairs
-    validation: Pairs
+    material: Material
     config: FitConfig
     folder: Path
     device: str = "cpu"
@@ -128,7 +171,7 @@ class FitJob:
     @property
     def checkpoint(self) -> Path:
         """Where the unfinished training is."""
-        return self.folder / "checkpoint.pt"
+        return self.folder / "checkpoint.safetensors"
 
     def fit(
         self,
@@ -150,13 +193,13 @@ class FitJob:
         run = Run(
             device=self.device,
             checkpoint=self.checkpoint,
-            checkpoint_every=max(100, self.config.steps // 20),
             progress=lambda done, total: report("training", done, total),
             rank=rank,
             wrap=wrap,
         )
-        source = InMemoryPairs(*self.training.load())
-        return fit_source(source, self.config, validation=self.validation.load(), run=run)
+        held_out = self.material.validation
+        validation = held_out.load() if held_out is not None and rank == 0 else None
+        return fit_source(self.material.source(), self.config, validation=validation, run=run)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -165,6 +165,8 @@ def _stages(
     side = SCENES_SIDE
     if experiment.method == "gan":
         stages, side = _generated_stages(experiment, device)
+    elif experiment.labelled is not None:
+        side = experiment.labelled.side
     if experiment.training is not None:
         for kind in experiment.member_kinds:
             name = digest(replace(experiment, recipe="", train_preset="", distance=None), kind)

@@ -1,16 +1,17 @@
 """The columns of a trial's rows, from its settings and its artifacts."""
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from gseg.artifacts import Artifact, versions
-from gseg.experiment import Experiment
+from gseg.experiment import Experiment, LabelledPairs
 from gseg.generators import GeneratorCard, list_generators, load_generator
 from gseg.jobs import SCENES_SIDE
 from gseg.samples import filter_preset_name
+from gseg.scores.benchmarks import open_benchmark
 from gseg.stages.parts import Member
 
 
@@ -47,7 +48,22 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
             "train_resolution": values.get("resolution", SCENES_SIDE),
             "device": device,
         }
+    if experiment.labelled is not None:
+        values |= _labelled_values(experiment.labelled, values["supervision"])
     return values
+
+
+def _labelled_values(labelled: LabelledPairs, supervision: str) -> dict[str, Any]:
+    """Columns about pictures with true masks that were trained on."""
+    mixed = "true masks" if supervision in ("none", "true masks") else f"true masks, {supervision}"
+    return {
+        "supervision": mixed,
+        "train_resolution": labelled.side,
+        "labelled_set": open_benchmark(labelled.benchmark).name,
+        "labelled_size": labelled.count,
+        "labelled_weight": labelled.weight,
+        "labelled_seed": labelled.seed,
+    }
 
 
 def _generator_values(experiment: Experiment) -> dict[str, Any]:
@@ -95,8 +111,9 @@ def member_values(members: Sequence[Member]) -> dict[str, Any]:
         return {}
     facts = [member.segmenter.facts for member in members]
     values: dict[str, Any] = {
-        "validation_iou": sum(fact["validation_iou"] for fact in facts) / len(facts),
-        "foreground_share": sum(fact["foreground_share"] for fact in facts) / len(facts),
+        "validation_iou": _mean(fact["validation_iou"] for fact in facts),
+        "validation_loss": _mean(fact["validation_loss"] for fact in facts),
+        "foreground_share": _mean(fact["foreground_share"] for fact in facts),
         "peak_memory_mib": max(fact["peak_memory_mib"] for fact in facts),
         "training_seconds": sum(member.segmenter.seconds for member in members),
         "training_reused": all(member.segmenter.reused for member in members),
@@ -113,6 +130,13 @@ def member_values(members: Sequence[Member]) -> dict[str, Any]:
         for reason in ("histogram", "empty", "components", "area", "agreement"):
             values[f"rejected_{reason}"] = sum(count.get(reason, 0) for count in counts)
     return values
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Average numbers; None if one of them was not measured."""
+    numbers = list(values)
+    known = [number for number in numbers if number is not None]
+    return sum(known) / len(known) if len(known) == len(numbers) else None
 
 
 def score_values(means: Mapping[str, Any]) -> dict[str, Any]:

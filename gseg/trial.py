@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from gseg.artifacts import Artifact, NotMadeError, Store
 from gseg.experiment import Experiment
-from gseg.jobs import Backend, Pairs, ScoreJob
+from gseg.jobs import Backend, Material, Pairs, ScoreJob
 from gseg.progress import Report, silent
 from gseg.randomness import derive_seed
 from gseg.row_values import (
@@ -28,6 +28,7 @@ from gseg.stages import (
     make_scores,
     make_segmenter,
 )
+from gseg.stages.labelled import labelled_alone, with_labelled
 from gseg.stages.parts import Member, TrialParts
 
 
@@ -146,7 +147,7 @@ class _Trial:
         for kind in experiment.member_kinds:
             config = replace(experiment.samples, mask_kind=kind)
             held_out = replace(config, seed=derive_seed(config.seed, "validation"))
-            training, validation = (
+            training, *validation = (
                 make_samples(
                     self._store,
                     experiment.generator,
@@ -160,24 +161,35 @@ class _Trial:
                     (config, experiment.data_size),
                     (held_out, experiment.validation_size),
                 )
+                if count
             )
-            parents = [training.digest, validation.digest]
-            segmenter = self._fit(training.pairs, validation.pairs, parents)
+            material = Material(
+                training=(training.pairs,),
+                validation=validation[0].pairs if validation else None,
+                parents=(training.digest, *(samples.digest for samples in validation)),
+            )
+            segmenter = self._fit(with_labelled(material, experiment.labelled))
             members.append(Member(segmenter=segmenter, samples=training, config=config))
         return TrialParts(direction=direction, members=tuple(members))
 
     def _true_mask_member(self) -> Member:
-        training = Pairs(count=self._experiment.data_size)
-        validation = Pairs(count=self._experiment.validation_size, first=VALIDATION_FIRST)
-        segmenter = self._fit(training, validation, [SCENES_NAME])
-        return Member(segmenter=segmenter)
+        experiment = self._experiment
+        if experiment.labelled is not None:
+            return Member(
+                segmenter=self._fit(labelled_alone(experiment.labelled, experiment.validation_size))
+            )
+        held_out = Pairs(count=experiment.validation_size, first=VALIDATION_FIRST)
+        material = Material(
+            training=(Pairs(count=experiment.data_size),),
+            validation=held_out if held_out.count else None,
+            parents=(SCENES_NAME,),
+        )
+        return Member(segmenter=self._fit(material))
 
-    def _fit(self, training: Pairs, validation: Pairs, parents: list[str]) -> Artifact:
+    def _fit(self, material: Material) -> Artifact:
         config = self._experiment.training
         assert config is not None
-        return make_segmenter(
-            self._store, training, validation, parents, config, self._backend, self._report
-        )
+        return make_segmenter(self._store, material, config, self._backend, self._report)
 
     def _score(self, spec: str, members: Sequence[Member], values: Mapping[str, Any]) -> list[Row]:
         method = self._experiment.method

@@ -4,9 +4,11 @@ from dataclasses import replace
 import pytest
 
 from gseg.directions import SearchConfig
-from gseg.experiment import MASK_KINDS, DistanceConfig, Experiment
+from gseg.experiment import MASK_KINDS, DistanceConfig, Experiment, LabelledPairs
 from gseg.samples import SampleConfig
 from gseg.segmenters import FitConfig
+
+LABELLED = LabelledPairs(benchmark="folder:birds", count=20, side=32)
 
 
 def _experiment(**changes):
@@ -23,7 +25,7 @@ def _experiment(**changes):
 def test_the_digest_is_the_same_on_every_machine():
     """Another digest would mean that finished rows are not recognised any more."""
     assert Experiment(method="otsu").digest == Experiment(method="otsu", recipe="x").digest
-    assert Experiment(method="otsu").digest == "a54cb6041252fe029d1f"
+    assert Experiment(method="otsu").digest == "9c5f2a8058dfd6664e15"
 
 
 def test_the_digest_covers_what_decides_the_segmenter():
@@ -38,6 +40,9 @@ def test_the_digest_covers_what_decides_the_segmenter():
         _experiment(validation_size=64),
         _experiment(training=FitConfig(seed=1)),
         Experiment(method="true_masks", data_size=100, training=FitConfig()),
+        _experiment(labelled=LABELLED),
+        _experiment(labelled=replace(LABELLED, weight=0.5)),
+        _experiment(labelled=replace(LABELLED, seed=1)),
         Experiment(method="otsu"),
         Experiment(method="centre_disc"),
     ]
@@ -65,6 +70,7 @@ def test_ensembles_have_two_members():
         ({}, "ggan.scenes32 N=100"),
         ({"mask_kind": "both"}, "ggan.scenes32 N=100 both"),
         ({"method": "true_masks", "generator": ""}, "true masks N=100"),
+        ({"labelled": LABELLED}, "ggan.scenes32 N=100 20 labelled"),
     ],
 )
 def test_labels_for_people(changes, label):
@@ -79,9 +85,19 @@ def test_a_baseline_needs_nothing():
     ("changes", "message"),
     [
         ({"data_size": 0}, "data size must be at least 1, got 0"),
-        ({"data_size": -5}, "data size must be at least 1, got -5"),
+        ({"data_size": -5}, "data_size must be a whole number of at least 0, got -5"),
         ({"method": "true_masks", "data_size": 0}, "data size must be at least 1, got 0"),
-        ({"mask_kind": "brighter"}, "Unknown mask kind 'brighter': lighter, darker"),
+        ({"mask_kind": "brighter"}, "Unknown mask kind 'brighter'; there are lighter, darker"),
+        ({"mask_kind": "bothh"}, "Did you mean 'both'?"),
+        ({"method": "gam"}, "Unknown method 'gam'; there are gan, true_masks.* mean 'gan'"),
+        ({"validation_size": -1}, "validation_size must be a whole number of at least 0, got -1"),
+        ({"validation_size": 1.5}, "validation_size must be a whole number"),
+        ({"method": "otsu", "labelled": LABELLED}, "'otsu' trains nothing"),
+        ({"method": "true_masks", "labelled": LABELLED}, "a data_size of 0 and no weight, got 100"),
+        (
+            {"method": "true_masks", "data_size": 0, "labelled": replace(LABELLED, weight=0.5)},
+            "no weight, got 0 and 0.5",
+        ),
         ({"generator": ""}, "needs a generator, a search and samples"),
         ({"search": None}, "needs a generator, a search and samples"),
         ({"samples": None}, "needs a generator, a search and samples"),
@@ -97,3 +113,20 @@ def test_incomplete_experiments_are_refused(changes, message):
 def test_experiments_do_not_change():
     with pytest.raises(dataclasses.FrozenInstanceError):
         _experiment().data_size = 5
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DistanceConfig(count=1), "count must be a whole number of at least 2, got 1"),
+        (lambda: DistanceConfig(count=True), "count must be a whole number"),
+        (lambda: DistanceConfig(seed=-1), "seed must be a whole number of at least 0, got -1"),
+        (lambda: replace(LABELLED, benchmark=""), "Labelled pairs need a benchmark"),
+        (lambda: replace(LABELLED, count=0), "count must be a whole number of at least 1, got 0"),
+        (lambda: replace(LABELLED, side=0), "side must be a whole number of at least 1, got 0"),
+        (lambda: replace(LABELLED, weight=1.0), "weight is a share .* got 1.0"),
+    ],
+)
+def test_impossible_parts_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -81,10 +81,10 @@ class RayBackend:
 
     def fit(self, job: FitJob, report: Report) -> Mapping[str, Any]:
         """Train; see `gseg.jobs.Backend`."""
-        side = job.training.resolution()
+        side = job.material.training[0].resolution()
         large = self._is_remote(fit_seconds(job.config, side, self.device))
         if not large and job.config.replicas == 1:
-            return _fit_here(job, report)
+            return save_fit(job, job.fit(report))
         gpus = self._resources.gpus_per_trial
         worker = {"CPU": _JOB_CPUS} | ({"GPU": gpus} if gpus else {})
         trainer = TorchTrainer(
@@ -151,12 +151,6 @@ class _Drawer:
         return {name: [count[name] for count in counts] for name in counts[0]}
 
 
-def _fit_here(job: FitJob, report: Report) -> dict[str, Any]:
-    result = job.fit(report)
-    share = float(job.training.load()[1].float().mean())
-    return save_fit(job, result, share)
-
-
 def _train_replica(settings: dict[str, Any]) -> None:
     """Run in a Ray Train worker: one replica of the training."""
     job: FitJob = settings["job"]
@@ -164,7 +158,7 @@ def _train_replica(settings: dict[str, Any]) -> None:
     rank, world = context.get_world_rank(), context.get_world_size()
     result = job.fit(silent, rank=rank, wrap=prepare_model if world > 1 else None)
     if rank == 0:
-        facts = save_fit(job, result, float(job.training.load()[1].float().mean()))
+        facts = save_fit(job, result)
         write_atomically(job.folder / _FACTS, json.dumps(facts).encode())
 
 

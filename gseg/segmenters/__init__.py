@@ -4,6 +4,8 @@ from gseg.segmenters.config import PRESETS as FIT_PRESETS
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.config import preset as fit_preset
 from gseg.segmenters.fit import FitResult, fit, fit_source
+from gseg.segmenters.held_out import Measurement
+from gseg.segmenters.mixed import MixedPairs
 from gseg.segmenters.run import Run
 from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
 from gseg.segmenters.source import BatchSource, InMemoryPairs
@@ -15,6 +17,8 @@ __all__ = [
     "FitConfig",
     "FitResult",
     "InMemoryPairs",
+    "Measurement",
+    "MixedPairs",
     "Predictor",
     "Run",
     "Segmenter",

@@ -33,7 +33,12 @@ class FitConfig:
         validate_every: Steps between two measurements on the held-out pairs, if any are given;
             0: after the last step only.
         threads: Of PyTorch on a CPU while training; another number may change the last bits.
-        replicas: Processes that share each step.
+        replicas: Processes that share each step: each takes every n-th pair of it, gradients are
+            weighted by share and averaged. Batch normalisation sees each replica's own pairs, so
+            another number of replicas is another training.
+        compiled: Whether the forward and backward pass in training goes through `torch.compile`,
+            which rounds differently and spends up to minutes before the first step. It pays on
+            GPUs in long trainings; it needs a C++ compiler on a CPU, and does not pay there.
     """
 
     steps: int = 12_000
@@ -48,6 +53,7 @@ class FitConfig:
     validate_every: int = 1_000
     threads: int = 1
     replicas: int = 1
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "width", "depth", "threads", "replicas"):
@@ -137,11 +143,14 @@ def native_precision(device: str | torch.device) -> Precision:
         device: ``cpu`` or ``cuda``, with or without a number.
 
     Returns:
-        bfloat16 on GPUs since Ampere and on CPUs with AVX-512 BF16 or AMX, otherwise, or where
-        PyTorch cannot tell, float32.
+        bfloat16 on GPUs since Ampere (taken for granted where this machine has none: the training
+        will run on another) and on CPUs with AVX-512 BF16 or AMX, otherwise, or where PyTorch
+        cannot tell, float32.
     """
     device = torch.device(device)
     if device.type == "cuda":
+        if not torch.cuda.is_available():
+            return "bfloat16"
         return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
     capabilities: dict[str, object] = getattr(
         torch.cpu, "get_capabilities", dict

@@ -5,10 +5,12 @@ on held-out ones, without labels.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from gseg.images import from_uint8
 from gseg.segmenters.source import InMemoryPairs
@@ -17,28 +19,46 @@ from gseg.segmenters.unet import UNet
 _PIXELS_AT_ONCE: Final = 2**18
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """One look at the held-out pairs.
+
+    Attributes:
+        step: Steps that the training had done.
+        iou: In [0, 1]: mean over all pictures whose mask or prediction is not empty; 0 if nothing
+            was found where nothing was to be found.
+        loss: Mean cross-entropy of all pixels.
+    """
+
+    step: int
+    iou: float
+    loss: float
+
+
 @torch.no_grad()
-def held_out_iou(network: UNet, pairs: InMemoryPairs) -> float:
-    """Average the IoU over all pictures whose mask or prediction is not empty.
+def measure_held_out(network: UNet, pairs: InMemoryPairs, step: int) -> Measurement:
+    """Measure a network on held-out pairs, in float32.
 
     Args:
         network: Left in evaluation mode.
         pairs: The held-out pairs.
+        step: Steps done.
 
     Returns:
-        In [0, 1]; 0 if nothing was found where nothing was to be found.
+        IoU and loss.
     """
     network.eval()
     device = next(network.parameters()).device
     at_once = max(1, _PIXELS_AT_ONCE // math.prod(pairs.resolution))
-    total, count = 0.0, 0
+    iou_sum, loss_sum, count = 0.0, 0.0, 0
     for start in range(0, len(pairs), at_once):
         pictures, masks = pairs.batch(np.arange(start, min(start + at_once, len(pairs))))
         images = from_uint8(pictures.to(device)).contiguous(memory_format=torch.channels_last)
-        logits = network(images)
-        found, wanted = logits[:, 1] > logits[:, 0], masks.to(device)
+        logits, wanted = network(images), masks.to(device)
+        found = logits[:, 1] > logits[:, 0]
         union = (found | wanted).sum((1, 2))
         iou = (found & wanted).sum((1, 2)) / union.clamp(min=1)
-        total += float(iou.sum(dtype=torch.float64))
+        iou_sum += float(iou.sum(dtype=torch.float64))
+        loss_sum += len(masks) * float(F.cross_entropy(logits, wanted.long()))
         count += int((union > 0).sum())
-    return total / count if count else 0.0
+    return Measurement(step=step, iou=iou_sum / count if count else 0.0, loss=loss_sum / len(pairs))

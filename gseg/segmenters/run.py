@@ -17,9 +17,10 @@ class Run:
 
     Attributes:
         device: Where to train.
-        checkpoint: File for the unfinished training: read if it exists, replaced every
-            checkpoint_every steps and after the last. Whoever keeps the result deletes it.
-        checkpoint_every: Steps between two checkpoints.
+        checkpoint: File for the unfinished training: read if it exists, replaced from time to
+            time as `gseg.segmenters.checkpoint.Keeper` says, and after the last step. Whoever
+            keeps the result deletes it.
+        checkpoint_seconds: Between two writings of it; 0 for after every step.
         progress: Called after each step with the steps done and the steps in all.
         rank: Which of the config's replicas this process is: it takes every n-th pair of each
             step, from this number on. Rank 0 writes the checkpoint; all ranks read it.
@@ -30,15 +31,15 @@ class Run:
 
     device: str | torch.device = "cpu"
     checkpoint: Path | None = None
-    checkpoint_every: int = 500
+    checkpoint_seconds: float = 60.0
     progress: Callable[[int, int], None] | None = None
     rank: int = 0
     wrap: Callable[[nn.Module], nn.Module] | None = None
 
     def __post_init__(self) -> None:
-        if self.checkpoint_every < 1:
+        if not 0 <= self.checkpoint_seconds < float("inf"):
             raise ValueError(
-                f"checkpoint_every must be at least 1 step, got {self.checkpoint_every}."
+                f"checkpoint_seconds must be a number of at least 0, got {self.checkpoint_seconds}."
             )
 
 

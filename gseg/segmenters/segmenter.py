@@ -1,5 +1,6 @@
 """A trained segmenter: pictures in, probability of the foreground out; one file on disk."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -77,6 +78,15 @@ class Segmenter:
     def smallest_side(self) -> int:
         """Least height and width of a picture."""
         return int(2**self.network.depth)
+
+    @property
+    def digest(self) -> str:
+        """Name the weights by their content, wherever they are: 20 hexadecimal digits."""
+        content = hashlib.sha256()
+        for key, tensor in sorted(self.network.state_dict().items()):
+            content.update(f"{key} {tuple(tensor.shape)}\n".encode())
+            content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return content.hexdigest()[:20]
 
     def to(self, device: str | torch.device) -> "Segmenter":
         """Move the weights.

@@ -35,6 +35,9 @@ def test_precision_comes_from_the_hardware(monkeypatch):
         assert native_precision("cpu") == expected
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert native_precision("cpu") == "float32"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert native_precision("cuda") == "bfloat16"  # planned here, trained on another machine
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for capability, expected in (((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
         assert native_precision("cuda:0") == expected

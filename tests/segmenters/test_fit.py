@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gseg.randomness import derive_seed, training_order
+from gseg.segmenters.checkpoint import Keeper, read_curve
 from gseg.segmenters.fit import FitConfig, FitResult, Run, fit, fit_source
 from gseg.segmenters.source import InMemoryPairs
 
@@ -57,8 +58,8 @@ def test_it_learns_discs_that_it_has_not_seen():
 
 def test_held_out_pairs_are_measured_at_the_stated_steps_and_change_nothing(pairs):
     watched = fit(*pairs, SMALL, validation=discs(7, seed=1))
-    assert [step for step, _ in watched.validation] == [5, 10, 12]
-    assert watched.validation_iou == watched.validation[-1][1]
+    assert [measured.step for measured in watched.validation] == [5, 10, 12]
+    assert watched.validation_iou == watched.validation[-1].iou
     plain = fit(*pairs, SMALL)
     assert plain.validation == ()
     assert plain.validation_iou is None
@@ -67,14 +68,28 @@ def test_held_out_pairs_are_measured_at_the_stated_steps_and_change_nothing(pair
     assert at_end.validation == watched.validation[-1:]
 
 
-def test_held_out_iou_is_the_mean_over_pictures(pairs):
+def test_held_out_measurements_by_hand(pairs, monkeypatch):
     pictures, masks = discs(5, seed=3)
+    monkeypatch.setattr("gseg.segmenters.held_out._PIXELS_AT_ONCE", 2 * 16 * 16)  # 2 + 2 + 1
     result = fit(*pairs, SMALL, validation=(pictures, masks))
-    found = result.segmenter.probability(pictures.float() / 127.5 - 1) > 0.5
+    probability = result.segmenter.probability(pictures.float() / 127.5 - 1)
+    found = probability > 0.5
     by_hand = [
         (f & m).sum().item() / (f | m).sum().item() for f, m in zip(found, masks, strict=True)
     ]
     assert result.validation_iou == pytest.approx(np.mean(by_hand))
+    likelihood = torch.where(masks, probability, 1 - probability).double()
+    assert result.validation[-1].loss == pytest.approx(-likelihood.log().mean().item(), rel=1e-4)
+
+
+def test_foreground_share_is_that_of_the_masks_as_often_as_they_were_trained_on(pairs):
+    masks = pairs[1]
+    seed = derive_seed(SMALL.seed, "order")
+    seen = np.concatenate([training_order(seed, k, 6, 20) for k in range(SMALL.steps)])
+    expected = masks[torch.from_numpy(seen)].double().mean().item()
+    assert fit(*pairs, SMALL).foreground_share == pytest.approx(expected, rel=1e-12)
+    whole = fit(*pairs, replace(SMALL, steps=2, batch=20))  # every pair equally often
+    assert whole.foreground_share == pytest.approx(masks.double().mean().item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -126,12 +141,13 @@ def test_a_resumed_training_ends_with_the_same_bits(pairs, tmp_path, precision, 
                 InMemoryPairs(*pairs),
                 config,
                 validation=held_out,
-                run=Run(checkpoint=file, checkpoint_every=3, progress=kill),
+                run=Run(checkpoint=file, checkpoint_seconds=0, progress=kill),
             )
     resumed = fit(*pairs, config, validation=held_out, checkpoint=file)
     assert same(whole, resumed)
     assert whole.validation == resumed.validation
-    assert seen.count(1) == (1 if killed_after == [7] else 2)  # killed at 2: nothing was kept
+    assert whole.foreground_share == resumed.foreground_share
+    assert seen == list(range(1, killed_after[-1] + 1))  # no step was done twice
     again = fit(*pairs, config, validation=held_out, checkpoint=file, progress=kill)
     assert same(whole, again)
     assert again.validation == whole.validation
@@ -177,6 +193,21 @@ def test_who_delivers_the_pairs_changes_nothing(pairs):
     assert elsewhere.asked == [
         training_order(seed, step, SMALL.batch, 20).tolist() for step in range(SMALL.steps)
     ]
+
+
+class Failing(Elsewhere):
+    def batch(self, indices):
+        if len(self.asked) == 4:
+            raise OSError("the disk is gone")
+        return super().batch(indices)
+
+
+def test_a_source_that_fails_ends_the_training_with_its_own_error(pairs):
+    done = []
+    run = Run(progress=lambda step, _: done.append(step))
+    with pytest.raises(OSError, match="the disk is gone"):
+        fit_source(Failing(*pairs), SMALL, run=run)
+    assert done == [1, 2, 3, 4]
 
 
 class Frozen(nn.Module):
@@ -247,10 +278,71 @@ def test_wrong_pairs_are_explained(pairs):
         fit(pictures, masks[:19], SMALL)
     with pytest.raises(ValueError, match="no pairs"):
         fit(pictures[:0], masks[:0], SMALL)
-    with pytest.raises(ValueError, match="checkpoint_every must be at least 1"):
-        Run(checkpoint_every=0)
+    with pytest.raises(ValueError, match="checkpoint_seconds must be a number of at least 0"):
+        Run(checkpoint_seconds=-1)
 
 
 def test_a_training_that_diverges_is_an_error(pairs):
     with pytest.raises(ValueError, match="diverged: its loss is nan"):
         fit(*pairs, replace(SMALL, learning_rate=1e38))
+
+
+def test_training_goes_on_from_another_segmenter(pairs):
+    first = fit(*pairs, SMALL).segmenter
+    before = first.digest
+    config = replace(SMALL, steps=1, learning_rate=1e-6)
+    further = fit_source(InMemoryPairs(*pairs), config, start=first)
+    moved = further.segmenter.network.get_parameter("outc.conv.weight")
+    kept = first.network.get_parameter("outc.conv.weight")
+    assert torch.allclose(moved, kept, atol=1e-5)
+    assert not torch.equal(moved, kept)
+    assert further.segmenter.provenance["start"] == before == first.digest
+    assert "start" not in first.provenance
+    with pytest.raises(ValueError, match="The segmenter to start from does not fit the U-Net"):
+        fit_source(InMemoryPairs(*pairs), replace(SMALL, width=5), start=first)
+
+
+def test_a_checkpoint_names_the_segmenter_that_was_started_from(pairs, tmp_path):
+    file = tmp_path / "training.safetensors"
+    source, run = InMemoryPairs(*pairs), Run(checkpoint=file)
+    fit_source(source, SMALL, start=fit(*pairs, replace(SMALL, seed=1)).segmenter, run=run)
+    with pytest.raises(ValueError, match="belongs to another training"):
+        fit_source(source, SMALL, run=run)
+
+
+def test_an_unfinished_curve_can_be_read(pairs, tmp_path):
+    file = tmp_path / "training.safetensors"
+
+    def kill(step: int, total: int) -> None:
+        if step == 7:
+            raise KilledError
+
+    run = Run(checkpoint=file, checkpoint_seconds=0, progress=kill)
+    held_out = discs(7, seed=1)
+    with pytest.raises(KilledError):
+        fit_source(InMemoryPairs(*pairs), SMALL, validation=held_out, run=run)
+    whole = fit(*pairs, SMALL, validation=held_out)
+    losses, validation = read_curve(file)
+    assert torch.equal(losses, whole.losses[:7])
+    assert validation == [whole.validation[0]]
+
+
+def test_writing_checkpoints_takes_little_of_the_time(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("gseg.segmenters.checkpoint.time.monotonic", lambda: clock[0])
+
+    def slow(*_: object) -> None:
+        clock[0] += 4.0
+
+    monkeypatch.setattr("gseg.segmenters.checkpoint.save_state", slow)
+    keeper = Keeper(tmp_path / "file", 60.0, "")
+    clock[0] = 59.0
+    assert not keeper.due
+    clock[0] = 60.0
+    assert keeper.due
+    keeper.save(None)  # until 64; 4 s are 2 % of 200 s
+    clock[0] = 263.0
+    assert not keeper.due
+    clock[0] = 264.0
+    assert keeper.due
+    assert not Keeper(None, 0.0, "").due
