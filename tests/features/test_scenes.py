@@ -1,4 +1,4 @@
-"""gseg/features.py: the shipped network of scenes, and how it is trained."""
+"""gseg/features/scenes.py: the shipped network of scenes, and how it is trained."""
 
 import pytest
 import torch

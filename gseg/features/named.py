@@ -1,0 +1,87 @@
+"""Feature networks by name, as configs and the command line give them."""
+
+import difflib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from gseg.features.backbones import (
+    fetch_inception,
+    inception_features,
+    inception_name,
+    resnet50_features,
+    resnet50_name,
+)
+from gseg.features.contract import FeatureExtractor
+from gseg.features.scenes import SCENES_FEATURES, scenes_features
+
+FORMS: Final = "scenes, inception[:FILE], inception-pytorch-fid[:FILE], resnet50:FILE"
+
+
+def open_features(spec: str, *, device: str | torch.device = "cpu") -> FeatureExtractor:
+    """Load a feature network.
+
+    Args:
+        spec: ``scenes``; ``inception`` or ``inception-pytorch-fid``, whose public weights are
+            fetched unless a file is given as ``inception:FILE``; or ``resnet50:FILE``.
+        device: Where to compute.
+
+    Returns:
+        The extractor, with its weights in its name.
+
+    Raises:
+        ValueError: There is no such network, or its weights are not there or of another kind.
+    """
+    kind, file = _parse(spec)
+    makers: dict[str, Callable[[], FeatureExtractor]] = {
+        "scenes": lambda: scenes_features(device=device),
+        "inception": lambda: inception_features(file, device=device),
+        "inception-pytorch-fid": lambda: inception_features(
+            file, like="pytorch-fid", device=device
+        ),
+        "resnet50": lambda: resnet50_features(file or "", device=device),
+    }
+    return makers[kind]()
+
+
+def features_name(spec: str) -> str:
+    """Say which features a name stands for, weights included, without loading the network.
+
+    Args:
+        spec: See `open_features`.
+
+    Returns:
+        The name of the extractor.
+
+    Raises:
+        ValueError: There is no such network, or its weights are not there.
+    """
+    kind, file = _parse(spec)
+    if kind == "scenes":
+        return SCENES_FEATURES
+    path = file or fetch_inception()
+    return _file_name(kind, path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=8)
+def _file_name(kind: str, file: Path, _modified: int) -> str:
+    if kind == "resnet50":
+        return resnet50_name(file)
+    return inception_name(file, "torch-fidelity" if kind == "inception" else "pytorch-fid")
+
+
+def _parse(spec: str) -> tuple[str, Path | None]:
+    kind, _, file = spec.partition(":")
+    kinds = ("scenes", "inception", "inception-pytorch-fid", "resnet50")
+    if kind not in kinds:
+        near = difflib.get_close_matches(kind, kinds, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"Unknown features {spec!r}{hint} There are {FORMS}.")
+    if kind == "scenes" and file:
+        raise ValueError(f"The features of scenes ship with gseg and take no file, got {spec!r}.")
+    if kind == "resnet50" and not file:
+        raise ValueError("resnet50 needs its weights: resnet50:FILE, a state dict of torchvision.")
+    return kind, Path(file).expanduser() if file else None
