@@ -131,13 +131,14 @@ def find_place(dataset: DataSet, path: Path) -> Place:
             parts = _existing_parts(folder, layout)
             if len(parts) == len(layout.parts):
                 return Place(folder=folder, layout=layout, parts=parts)
-            if parts and (best is None or len(parts) > len(best[2])):
+            inside = [part for part in parts.values() if ".." not in part.parts]
+            if inside and (best is None or len(parts) > len(best[2])):
                 best = folder, layout, parts
     if best is None:
         raise ValueError(f"{path} does not hold {dataset.title}; expected {_wanted(dataset)}.")
     folder, layout, parts = best
     there = ", ".join(layout.parts[part][0] for part in parts)
-    missing = " and ".join(places[0] for part, places in layout.parts.items() if part not in parts)
+    missing = ", ".join(places[0] for part, places in layout.parts.items() if part not in parts)
     raise ValueError(
         f"{dataset.title} in {folder} is not complete: {there} is there, but no {missing}. "
         f"Expected {_wanted(dataset)}. Where to get it: {dataset.address}."
@@ -221,7 +222,7 @@ def _existing_parts(folder: Path, layout: Layout) -> dict[str, Path]:
 
 def _wanted(dataset: DataSet) -> str:
     layouts = [
-        " and ".join(places[0] for places in layout.parts.values()) for layout in dataset.layouts
+        ", ".join(places[0] for places in layout.parts.values()) for layout in dataset.layouts
     ]
     own = f"itself or in a folder {dataset.folders[0]}/" if dataset.folders else "itself"
-    return f"{', or '.join(layouts)}, in the folder {own}"
+    return f"{'; or '.join(layouts)}; in the folder {own}"
