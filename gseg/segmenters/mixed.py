@@ -22,9 +22,10 @@ class MixedPairs:
     """A source whose pairs are those of several sources, repeated so that the shares come out.
 
     An epoch has a slot for each pair of the source that its weight makes the scarcest, and
-    proportionally many slots for the others, whose pairs take them in turn. A slot's number alone
-    says whose pair it is, and the trainer's order is a permutation of slots: so which pair is
-    trained on at (seed, step, position) is a pure function, and every epoch has the exact shares.
+    proportionally many slots for the others, whose pairs take them in turn. Slots of different
+    sources are spread evenly, so that any stretch of them has the shares, and each source's pairs
+    come in their own order. A slot's number alone says whose pair it is, and the trainer's order
+    is one of slots: so which pair is trained on at (seed, step, position) is a pure function.
 
     Args:
         parts: Sources and weights, positive numbers; a source's share of the pairs trained on is
@@ -49,7 +50,8 @@ class MixedPairs:
                 "All sources of a mixture must have pictures of one size, got "
                 f"{', '.join(f'{height} x {width}' for height, width in sizes)}; resize them."
             )
-        self._ends = np.cumsum(_slots([len(source) for source in self._sources], weights))
+        self._lengths = np.array([len(source) for source in self._sources], dtype=np.int64)
+        self._slots = _slots(self._lengths.tolist(), weights)
 
     @property
     def resolution(self) -> tuple[int, int]:
@@ -58,7 +60,7 @@ class MixedPairs:
 
     def __len__(self) -> int:
         """Slots of an epoch."""
-        return int(self._ends[-1])
+        return sum(self._slots)
 
     def locate(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Say whose pairs take some slots.
@@ -69,10 +71,19 @@ class MixedPairs:
         Returns:
             (B,) int64 number of the source, and (B,) int64 number of the pair in it.
         """
-        owners = np.searchsorted(self._ends, indices, side="right").astype(np.int64)
-        starts = np.concatenate([[0], self._ends[:-1]])
-        lengths = np.array([len(source) for source in self._sources])
-        return owners, (indices - starts[owners]) % lengths[owners]
+        owners = np.full(len(indices), len(self._slots) - 1, dtype=np.int64)
+        places, left = indices.astype(np.int64), len(self)
+        open_ = np.ones(len(indices), dtype=np.bool_)
+        for owner, slots in enumerate(self._slots[:-1]):
+            # Of any first k slots, floor(k * slots / left) are this source's; the others' slots
+            # are numbered among themselves and divided between them in the same way.
+            before = places * slots // left
+            taken = open_ & ((places + 1) * slots // left > before)
+            owners[taken] = owner
+            open_ &= ~taken
+            places = np.where(taken, before, np.where(open_, places - before, places))
+            left -= slots
+        return owners, places % self._lengths[owners]
 
     def batch(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Fetch pairs; see `BatchSource.batch`."""

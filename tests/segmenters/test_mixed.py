@@ -30,10 +30,21 @@ def test_an_epoch_has_the_stated_shares_and_every_pair():
         assert times.min() >= 1
 
 
+def test_every_stretch_of_slots_has_the_shares():
+    mixture = MixedPairs([(numbered(7, 0), 0.1), (numbered(90, 50), 0.6), (numbered(9, 150), 0.3)])
+    owners, _ = mixture.locate(np.arange(len(mixture)))
+    for start in range(0, len(mixture) - 20, 7):
+        found = np.bincount(owners[start : start + 20], minlength=3)
+        assert np.abs(found - [2, 12, 6]).max() <= 1
+
+
 def test_lengths_as_weights_are_one_set_put_together():
     mixture = MixedPairs([(numbered(4, 0), 4), (numbered(9, 100), 9)])
     pictures, masks = mixture.batch(np.arange(13))
-    assert pictures[:, 0, 0, 0].tolist() == [*range(4), *range(100, 109)]
+    seen = pictures[:, 0, 0, 0].tolist()
+    assert sorted(seen) == [*range(4), *range(100, 109)]
+    assert [value for value in seen if value < 100] == list(range(4))  # each in its own order
+    assert [value for value in seen if value >= 100] == list(range(100, 109))
     assert masks.dtype == torch.bool
 
 
@@ -45,8 +56,18 @@ def test_a_batch_is_in_the_order_of_its_indices():
     expected = [(0, 100, 200)[o] + i for o, i in zip(owners, inner, strict=True)]
     assert pictures[:, 0, 0, 0].tolist() == expected
     assert masks[:, 0, 0].tolist() == [value % 2 == 1 for value in expected]
-    alone, _ = mixture.batch(np.array([4]))  # the other sources are not asked
-    assert alone.shape == (1, 3, 8, 8)
+
+
+def test_only_sources_whose_turn_it_is_are_asked():
+    class Silent(InMemoryPairs):
+        def batch(self, indices):
+            raise AssertionError
+
+    quiet = Silent(*numbered(5, 100).batch(np.arange(5)))
+    mixture = MixedPairs([(numbered(3, 0), 1), (quiet, 1)])
+    owners, _ = mixture.locate(np.arange(len(mixture)))
+    pictures, _ = mixture.batch(np.flatnonzero(owners == 0))
+    assert pictures[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1]
 
 
 def test_over_many_steps_each_source_has_its_share():
