@@ -8,16 +8,13 @@ with `Shard.save` and read the first N accepted samples with `load_samples`. All
 samples.
 """
 
-from gseg.samples.draw import (
-    SampleConfig,
-    ShiftVectors,
-    draw,
-    draw_shard,
-)
+from gseg.samples.config import SampleConfig, ShiftVectors
+from gseg.samples.draw import Drawn, draw, draw_shard, draw_shards
 from gseg.samples.filters import REASONS, FilterConfig, FilterPreset
 from gseg.samples.filters import preset as filter_preset
 from gseg.samples.filters import preset_name as filter_preset_name
 from gseg.samples.headers import DamagedShardError, ShardFacts
+from gseg.samples.latents import LatentConfig, near_embeddings
 from gseg.samples.masks import MaskKind, MaskRule, make_masks
 from gseg.samples.sets import (
     AcceptanceError,
@@ -33,8 +30,10 @@ __all__ = [
     "REASONS",
     "AcceptanceError",
     "DamagedShardError",
+    "Drawn",
     "FilterConfig",
     "FilterPreset",
+    "LatentConfig",
     "MaskKind",
     "MaskRule",
     "SampleConfig",
@@ -45,11 +44,13 @@ __all__ = [
     "check_acceptance",
     "draw",
     "draw_shard",
+    "draw_shards",
     "filter_preset",
     "filter_preset_name",
     "first_samples",
     "load_samples",
     "make_masks",
+    "near_embeddings",
     "shard_name",
     "sum_counts",
 ]

@@ -1,114 +1,47 @@
 """From latents to kept samples: draw candidates block by block, make masks, filter.
 
 Candidate i is a function of the generator, the directions, the config and i. Pictures are made in
-fixed blocks of consecutive candidates, because a network may give other last bits in another
-batch: so a block comes out the same, bit for bit, whoever draws it on the same kind of device
-with the same number of threads. A shard is a fixed number of blocks.
-
-Every candidate's G(z) is computed, although only accepted ones need it. Computing it for those
-alone that pass the histogram saves a tenth to a fifth of the time with the embedded generators,
-but the last bits of their pictures, and so pixels of their masks, would depend on how many pass.
+batches of one fixed size, because a network may give other last bits in another batch: so a shard,
+a fixed number of blocks of consecutive candidates, comes out the same, bit for bit, whoever draws
+it on the same kind of device with the same number of threads, alone or together with the shards of
+other directions.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Final, Protocol, get_args
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, Final, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gseg.artifacts import canonical
 from gseg.generators.contract import Generator
-from gseg.images import to_uint8
-from gseg.samples.encoding import PICTURE_FORMATS, PictureFormat
-from gseg.samples.filters import FilterConfig
-from gseg.samples.latents import prior
-from gseg.samples.masks import MaskKind, MaskRule, brightness_difference, make_masks, threshold
+from gseg.samples.cascade import Cascade, Request
+from gseg.samples.config import SHIFTS, SampleConfig, ShiftVectors
+from gseg.samples.latents import check_truncation
 from gseg.samples.sets import SampleSet, check_acceptance, first_samples, join, sum_counts
 from gseg.samples.shards import Shard
-from gseg.samples.verdicts import judge
 
-_SINGLE_KINDS: Final[tuple[MaskKind, ...]] = ("lighter", "darker")
-_DIRECTIONS: Final[Mapping[MaskKind, tuple[str, ...]]] = MappingProxyType(
-    {
-        "lighter": ("lighter",),
-        "darker": ("darker",),
-        "both": ("lighter", "darker"),
-        "mean": ("lighter",),
-    }
-)
+_JUDGES: Final = 4
+"""Threads that judge masks while another device makes pictures. On the CPU they would take its
+cores from the generator, which needs twenty times as long."""
+_LAG: Final = 1
+_LAG_ON_CPU: Final = 0
+"""Blocks that a step may lie behind the one before it, so that the device has work while the CPU
+decides; nothing waits for the CPU itself."""
 
 
-class ShiftVectors(Protocol):
-    """What gives the directions: `gseg.directions.Direction`, or anything with these two."""
-
-    @property
-    def lighter(self) -> Tensor:
-        """(D,) float32 of unit length; along it the foreground gets lighter."""
-        ...
-
-    @property
-    def darker(self) -> Tensor:
-        """(D,) float32 of unit length; along it the foreground gets darker."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SampleConfig:
-    """How samples are drawn.
+class Drawn(NamedTuple):
+    """Shards of several sample sets that were drawn together.
 
     Attributes:
-        mask_kind: Which pictures are compared, see `masks.brightness_difference`.
-        mask_rule: What brightness is, see `masks.brightness`.
-        epsilon: Length ε of the shift in the space of codes. 1 suits the embedded generators; both
-            official programs take 5, Melas-Kyriazi et al. 2022 state 2 for BigBiGAN (B.1).
-        filters: Which candidates are kept.
-        seed: Of latents and labels.
-        batch: Candidates in a block. It is part of what the samples are.
-        blocks_per_shard: Blocks in a shard.
-        picture_format: ``exact``, or ``jpeg95``, which changes the pictures a little as the
-            papers' programs do, and takes a fifth of the space.
+        shards: One for each request.
+        forwards: Pictures that the generator made for all of them.
     """
 
-    mask_kind: MaskKind = "lighter"
-    mask_rule: MaskRule = "luminance"
-    epsilon: float = 1.0
-    filters: FilterConfig = field(default_factory=FilterConfig)
-    seed: int = 0
-    batch: int = 64
-    blocks_per_shard: int = 8
-    picture_format: PictureFormat = "exact"
-
-    def __post_init__(self) -> None:
-        if self.mask_kind not in get_args(MaskKind):
-            raise ValueError(
-                f"Unknown mask kind {self.mask_kind!r}; choose one of {get_args(MaskKind)}."
-            )
-        if self.mask_rule not in get_args(MaskRule):
-            raise ValueError(
-                f"Unknown mask rule {self.mask_rule!r}; choose one of {get_args(MaskRule)}."
-            )
-        if self.picture_format not in PICTURE_FORMATS:
-            raise ValueError(
-                f"Unknown picture format {self.picture_format!r}; choose one of {PICTURE_FORMATS}."
-            )
-        if not self.epsilon > 0:
-            raise ValueError(f"epsilon, the length of the shift, is above 0, got {self.epsilon}.")
-        if self.seed < 0:
-            raise ValueError(f"seed is 0 or more, got {self.seed}.")
-        if self.batch < 1 or self.blocks_per_shard < 1:
-            raise ValueError(
-                "batch and blocks_per_shard are at least 1, "
-                f"got {self.batch} and {self.blocks_per_shard}."
-            )
-
-    @property
-    def shard_size(self) -> int:
-        """Candidates in a shard."""
-        return self.batch * self.blocks_per_shard
+    shards: list[Shard]
+    forwards: int
 
 
 def draw(
@@ -155,25 +88,67 @@ def draw_shard(
     Raises:
         ValueError: The direction does not fit the generator.
     """
-    shifts = _shifts(generator, direction, config)
+    return draw_shards(generator, [(direction, config)], shard).shards[0]
+
+
+def draw_shards(
+    generator: Generator,
+    requests: Sequence[tuple[ShiftVectors, SampleConfig]],
+    shard: int,
+    *,
+    threads: int | None = None,
+    plain: bool = False,
+) -> Drawn:
+    """Draw one shard of several sample sets whose candidates are the same.
+
+    Each comes out as if it was drawn alone. What they have in common, the pictures G(z) and
+    shifted pictures of the same direction and length, is made once.
+
+    Args:
+        generator: Where pictures come from, on any device.
+        requests: Shift vectors and config of each set; latents, seed, batch and blocks per shard
+            are the same in all.
+        shard: Its number, the same for all.
+        threads: Threads that judge masks beside this one; by default none on the CPU.
+        plain: Make G(z) for all candidates instead of for those that need it. The samples are the
+            same; this is what the saving is measured against.
+
+    Returns:
+        The shards, in the order of the requests.
+
+    Raises:
+        ValueError: A direction does not fit the generator, or the candidates differ.
+    """
+    if len({config.candidates_key for _, config in requests}) != 1:
+        raise ValueError(
+            "Sets that are drawn together have the same latents, seed, batch and blocks_per_shard: "
+            "draw the others by themselves."
+        )
+    config = requests[0][1]
+    check_truncation(generator, config.latents)
+    asked, shifts = _share_shifts(generator, requests)
+    on_cpu = generator.device.type == "cpu"
     first = shard * config.blocks_per_shard
-    with torch.inference_mode():
-        blocks = [
-            _draw_block(generator, shifts, config, block)
-            for block in range(first, first + config.blocks_per_shard)
-        ]
-    joined = join(blocks)  # outside of inference mode, which leaves its mark on tensors
-    return Shard(
-        number=shard,
-        indices=joined.indices,
-        labels=joined.labels,
-        pictures=joined.pictures,
-        masks=joined.masks,
-        statistics=joined.statistics,
-        counts=joined.counts,
-        provenance={"generator": generator.card.name, "config": canonical(config)},
-        picture_format=config.picture_format,
-    )
+    judges = threads if threads is not None else 0 if on_cpu else _JUDGES
+    with ThreadPoolExecutor(judges) if judges else _Here() as pool:
+        cascade = Cascade(
+            generator, asked, shifts, pool=pool, depth=_LAG_ON_CPU if on_cpu else _LAG, plain=plain
+        )
+        blocks = cascade.run(range(first, first + config.blocks_per_shard))
+    shards = [
+        _to_shard(generator, each.config, shard, parts)
+        for each, parts in zip(asked, blocks, strict=True)
+    ]
+    return Drawn(shards, cascade.forwards)
+
+
+class _Here(Executor):
+    """Does work at once, in this thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
+        done: Future[Any] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
 
 
 def _draw_on(
@@ -193,51 +168,43 @@ def _draw_on(
         check_acceptance(totals)
 
 
-def _shifts(
-    generator: Generator, direction: ShiftVectors, config: SampleConfig
-) -> dict[str, Tensor]:
-    """Give ε v for each of the directions that the mask kind needs."""
-    shifts = {}
-    for name in _DIRECTIONS[config.mask_kind]:
-        vector: Tensor = getattr(direction, name)
-        if vector.shape != (generator.card.code_dim,):
-            raise ValueError(
-                f"{generator.card.name} takes shifts of shape ({generator.card.code_dim},), the "
-                f"{name} direction has {tuple(vector.shape)}: was it found on another generator?"
-            )
-        shifts[name] = config.epsilon * vector.to(generator.device, torch.float32)
-    return shifts
+def _share_shifts(
+    generator: Generator, requests: Sequence[tuple[ShiftVectors, SampleConfig]]
+) -> tuple[list[Request], list[Tensor]]:
+    """Give ε v for each direction that a mask kind needs, equal ones once."""
+    shifts: list[Tensor] = []
+    asked = []
+    for direction, config in requests:
+        numbers = {}
+        for name in SHIFTS[config.mask_kind]:
+            vector: Tensor = getattr(direction, name)
+            if vector.shape != (generator.card.code_dim,):
+                raise ValueError(
+                    f"{generator.card.name} takes shifts of shape ({generator.card.code_dim},), "
+                    f"the {name} direction has {tuple(vector.shape)}: was it found on another "
+                    "generator?"
+                )
+            shift = config.epsilon * vector.to(generator.device, torch.float32)
+            same = [k for k, known in enumerate(shifts) if torch.equal(known, shift)]
+            numbers[name] = same[0] if same else len(shifts)
+            if not same:
+                shifts.append(shift)
+        asked.append(Request(config, numbers))
+    return asked, shifts
 
 
-def _draw_block(
-    generator: Generator, shifts: Mapping[str, Tensor], config: SampleConfig, block: int
-) -> SampleSet:
-    """Draw one block of candidates and keep the accepted ones, brought to the CPU."""
-    indices = torch.arange(block * config.batch, (block + 1) * config.batch)
-    z, y = prior(generator.card, config.seed, indices.numpy(), device=generator.device)
-    code = generator.code(z)
-    original = generator(code, y)
-    moved = {name: generator(code + shift, y) for name, shift in shifts.items()}
-    pictures = (original, moved.get("lighter"), moved.get("darker"))
-    difference = brightness_difference(config.mask_kind, *pictures, rule=config.mask_rule)
-    singles: list[Tensor] = []
-    if config.mask_kind == "both" and config.filters.each_direction:
-        singles = [make_masks(kind, *pictures, rule=config.mask_rule) for kind in _SINGLE_KINDS]
-    verdicts = judge(
-        threshold(difference, rule=config.mask_rule),
-        list(moved.values()),
-        config.filters,
-        directions=singles,
-    )
-    kept = torch.from_numpy(np.flatnonzero(verdicts.accepted))
-    there = kept.to(original.device)
-    statistics = {name: torch.from_numpy(each)[kept] for name, each in verdicts.statistics.items()}
-    statistics["brightness_change"] = difference[there].abs().mean(dim=(1, 2)).cpu()
-    return SampleSet(
-        indices=indices[kept],
-        labels=None if y is None else y[there].cpu(),
-        pictures=to_uint8(original[there]).cpu(),
-        masks=torch.from_numpy(verdicts.masks)[kept],
-        statistics=statistics,
-        counts=verdicts.counts(),
+def _to_shard(
+    generator: Generator, config: SampleConfig, number: int, blocks: Sequence[SampleSet]
+) -> Shard:
+    joined = join(blocks)  # outside of inference mode, which leaves its mark on tensors
+    return Shard(
+        number=number,
+        indices=joined.indices,
+        labels=joined.labels,
+        pictures=joined.pictures,
+        masks=joined.masks,
+        statistics=joined.statistics,
+        counts=joined.counts,
+        provenance={"generator": generator.card.name, "config": canonical(config)},
+        picture_format=config.picture_format,
     )

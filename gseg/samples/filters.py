@@ -15,7 +15,7 @@ from gseg.samples.histograms import HistogramRule
 
 FilterPreset = Literal["gseg", "voynov2021_text", "voynov2021_program", "melas2022_program", "none"]
 
-REASONS: Final = ("histogram", "empty", "components", "area", "agreement")
+REASONS: Final = ("histogram", "contrast", "empty", "components", "area", "agreement")
 """Reasons of rejection in the order in which they are attributed."""
 
 
@@ -33,6 +33,10 @@ class FilterConfig:
             Where two shifted pictures are compared, both have to pass.
         histogram_bins: Bins over [-1, 1].
         histogram_window: Odd width of the smoothing.
+        min_contrast: Reject (reason ``contrast``) if the absolute change of brightness, averaged
+            over the pixels, is smaller: images whose shift makes no significant change in
+            brightness (Melas-Kyriazi et al. 2022, section 3.2.1). No source gives a number; None,
+            the default, is no such rule.
         component_share: Components smaller than this share of the largest are cut away; this
             changes the mask and rejects nothing. 0 keeps all.
         component_strict: Whether a component of exactly that share goes, too.
@@ -42,6 +46,8 @@ class FilterConfig:
         min_share: Least share of foreground, inclusive.
         max_share: Greatest share of foreground.
         max_share_strict: Whether exactly `max_share` is too much.
+        area_first: Whether shares are measured before small components are cut away, instead of
+            after, as every source does.
         each_direction: Masks of kind ``both`` only: share and roundness are tested on the two
             masks of Eq. (3), one for each direction, instead of on the mask of Eq. (2), as in the
             official program of Melas-Kyriazi et al. 2022.
@@ -53,6 +59,7 @@ class FilterConfig:
     histogram: HistogramRule | None = "program"
     histogram_bins: int = 12
     histogram_window: int = 3
+    min_contrast: float | None = None
     component_share: float = 0.2
     component_strict: bool = False
     connectivity: Connectivity = 4
@@ -60,6 +67,7 @@ class FilterConfig:
     min_share: float = 0.0
     max_share: float = 0.5
     max_share_strict: bool = False
+    area_first: bool = False
     each_direction: bool = False
     min_agreement: float = 0.0
     allow_empty: bool = False
@@ -76,6 +84,8 @@ class FilterConfig:
                 "histogram_window is an odd number up to histogram_bins "
                 f"({self.histogram_bins}), got {self.histogram_window}."
             )
+        if self.min_contrast is not None and not self.min_contrast > 0:
+            raise ValueError(f"min_contrast is above 0 or None, got {self.min_contrast}.")
         if not 0 <= self.component_share < 1:
             raise ValueError(f"component_share is in [0, 1), got {self.component_share}.")
         if not 0 <= self.min_share <= self.max_share <= 1:

@@ -21,7 +21,22 @@ _INT16_LIMIT: Final = 32768
 
 
 def histograms(pictures: Tensor, rule: HistogramRule, bins: int = 12) -> NDArray[np.int64]:
-    """Count brightness values in equal bins over [-1, 1].
+    """Count brightness values in equal bins over [-1, 1]; see `histogram_counts`.
+
+    Args:
+        pictures: (N, 3, H, W) float32.
+        rule: One of the two.
+        bins: Number of bins.
+
+    Returns:
+        (N, bins) int64.
+    """
+    counts: NDArray[np.int64] = histogram_counts(pictures, rule, bins).cpu().numpy()
+    return counts
+
+
+def histogram_counts(pictures: Tensor, rule: HistogramRule, bins: int = 12) -> Tensor:
+    """Count brightness values in equal bins over [-1, 1], where the pictures are.
 
     Args:
         pictures: (N, 3, H, W) float32; values outside [-1, 1] count in the outer bins.
@@ -30,23 +45,28 @@ def histograms(pictures: Tensor, rule: HistogramRule, bins: int = 12) -> NDArray
         bins: Number of bins.
 
     Returns:
-        (N, bins) int64.
+        (N, bins) int64 on the same device.
     """
-    parts = [_count(pictures[part], rule, bins) for part in cache_sized_parts(pictures)]
-    counts: NDArray[np.int64] = torch.cat(parts).cpu().numpy()
-    return counts
+    return torch.cat([_count(pictures[part], rule, bins) for part in cache_sized_parts(pictures)])
 
 
 def _count(pictures: Tensor, rule: HistogramRule, bins: int) -> Tensor:
     planes = brightness(pictures, "luminance") if rule == "text" else pictures
     count = len(planes)
+    middle = planes.new_full((), bins / 2)
+    scaled = torch.add(middle, planes.reshape(count, -1), alpha=bins / 2).clamp_(0, bins - 1)
+    if planes.device.type != "cpu":
+        # Elsewhere bincount would wait for the device, to know how many bins there are.
+        return _compare_with_bins(scaled.to(torch.uint8), bins)
     # One bincount for all pictures; short integers because it is bound by memory.
     dtype = torch.int16 if count * bins < _INT16_LIMIT else torch.int32
-    first = torch.arange(0, count * bins, bins, dtype=dtype, device=planes.device)
-    middle = planes.new_tensor(bins / 2)
-    scaled = torch.add(middle, planes.reshape(count, -1), alpha=bins / 2).clamp_(0, bins - 1)
+    first = torch.arange(0, count * bins, bins, dtype=dtype)
     places = scaled.to(dtype).add_(first[:, None])
     return torch.bincount(places.flatten(), minlength=count * bins).reshape(count, bins)
+
+
+def _compare_with_bins(places: Tensor, bins: int) -> Tensor:
+    return torch.stack([(places == k).sum(dim=1) for k in range(bins)], dim=1)
 
 
 def count_maxima(

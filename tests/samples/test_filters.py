@@ -9,6 +9,7 @@ from gseg.samples.filters import FilterConfig, preset, preset_name
         ({"histogram": "otsu"}, "text, program or None"),
         ({"connectivity": 6}, "4 or 8, got 6"),
         ({"histogram_window": 4}, "odd number"),
+        ({"min_contrast": 0.0}, "above 0 or None, got 0.0"),
         ({"component_share": 1.0}, r"component_share is in \[0, 1\)"),
         ({"min_share": 0.6}, "min_share <= max_share"),
         ({"min_agreement": 0.5}, "each_direction=True"),

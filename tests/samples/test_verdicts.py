@@ -79,6 +79,36 @@ def test_area_is_measured_without_small_components():
     assert judge_mask(mask) is None
 
 
+def test_area_is_measured_with_small_components_if_asked_for():
+    mask = np.zeros((10, 10), dtype=bool)
+    mask[:5] = True
+    mask[6::2, ::2] = True
+    assert judge_mask(mask, area_first=True) == "area"
+    assert judge_mask(mask, area_first=True, max_share=0.6) is None
+    small, large = torch.zeros(2, 1, 10, 10, dtype=torch.bool).unbind()
+    small[:, :3] = True
+    large[:, :4] = large[:, 6::2, ::2] = True
+    config = FilterConfig(each_direction=True, area_first=True, max_share=0.45)
+    pictures = [half_and_half()] * 2
+    assert judge(small, pictures, config, directions=[small, large]).counts()["area"] == 1
+    assert judge(small, pictures, config, directions=[small, small]).accepted.all()
+
+
+def test_a_small_change_of_brightness_is_rejected():
+    masks = torch.zeros(4, 10, 10, dtype=torch.bool)
+    masks[:3, :4] = True
+    pictures = half_and_half().repeat(4, 1, 1, 1)
+    pictures[2] = 0
+    changes = torch.tensor([0.09, 0.1, 0.0, 0.0])
+    config = FilterConfig(histogram="text", min_contrast=0.1)
+    verdicts = judge(masks, [pictures], config, changes=changes)
+    # Before the mask's own reasons, after the histogram; exactly the threshold is enough.
+    reasons = [REASONS[code - 1] if code else None for code in verdicts.reasons]
+    assert reasons == ["contrast", None, "histogram", "contrast"]
+    with pytest.raises(ValueError, match="min_contrast needs the changes"):
+        judge(masks, [pictures], config)
+
+
 def test_an_empty_mask_is_rejected_unless_asked_for():
     mask = np.zeros((10, 10), dtype=bool)
     assert judge_mask(mask) == "empty"
@@ -100,8 +130,8 @@ def test_the_first_reason_counts():
     full = torch.ones(1, 10, 10, dtype=torch.bool)
     verdicts = judge(full, [flat], preset("voynov2021_text"))
     assert verdicts.counts() == {
-        "candidates": 1, "accepted": 0, "histogram": 1, "empty": 0, "components": 0, "area": 0,
-        "agreement": 0,
+        "candidates": 1, "accepted": 0, "histogram": 1, "contrast": 0, "empty": 0, "components": 0,
+        "area": 0, "agreement": 0,
     }  # fmt: skip
     assert list(verdicts.counts()) == ["candidates", "accepted", *REASONS]
 

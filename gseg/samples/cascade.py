@@ -1,0 +1,309 @@
+"""Drawing in the order that makes the fewest pictures, for several directions at once.
+
+Of a block of candidates the shifted pictures come first; the histogram rule looks at nothing
+else. Masks of Eq. (2) and masks from the shifted picture's mean are judged on them as well, and
+G(z) is made only for accepted candidates. Masks of Eq. (3) compare with G(z): it is made for the
+candidates that pass the histogram. Directions that share latents share G(z), and a shifted picture
+that two kinds of masks look at is made once.
+
+What is accepted is the same as if G(z) came first for all. Steps of several blocks overlap: while
+a device makes the pictures of one block, the CPU looks for components in the masks of another.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gseg.generators.contract import Generator
+from gseg.images import to_uint8
+from gseg.samples.config import WITHOUT_ORIGINAL, SampleConfig
+from gseg.samples.histograms import HistogramRule, histogram_counts
+from gseg.samples.latents import candidates
+from gseg.samples.masks import MaskKind, brightness_difference, make_masks, threshold
+from gseg.samples.originals import Originals
+from gseg.samples.sets import SampleSet
+from gseg.samples.transfers import send, start_copy, start_mask_copy
+from gseg.samples.verdicts import (
+    HISTOGRAM,
+    Verdicts,
+    count_reasons,
+    judge_histograms,
+    judge_masks,
+    mean_changes,
+)
+
+Places = NDArray[np.int64]
+_CountsKey = tuple[int, HistogramRule, int]
+_SINGLE_KINDS: Final[tuple[MaskKind, ...]] = ("lighter", "darker")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One sample set that is drawn.
+
+    Attributes:
+        config: How to draw.
+        shifts: Number of the shift by name of the direction.
+    """
+
+    config: SampleConfig
+    shifts: Mapping[str, int]
+
+    @property
+    def needs_original(self) -> bool:
+        """Whether masks are made from G(z)."""
+        return self.config.mask_kind not in WITHOUT_ORIGINAL or self.tests_singles
+
+    @property
+    def looks_at_block(self) -> bool:
+        """Whether a mask depends on all candidates of its block."""
+        return self.config.mask_rule == "luminance_std"
+
+    @property
+    def tests_singles(self) -> bool:
+        """Whether the masks of the single directions are tested."""
+        return self.config.mask_kind == "both" and self.config.filters.each_direction
+
+    def counts_keys(self) -> list[_CountsKey]:
+        """Say which histograms are counted: of which shift, by which rule, in how many bins."""
+        filters = self.config.filters
+        if filters.histogram is None:
+            return []
+        return [(k, filters.histogram, filters.histogram_bins) for k in self.shifts.values()]
+
+
+@dataclass(slots=True, eq=False)
+class _Part:
+    """What one request makes of one block; places are positions in the block, ascending."""
+
+    request: Request
+    passed: NDArray[np.bool_]
+    maxima: NDArray[np.int64] | None
+    compared: Places
+    judged: Future[Verdicts] | None = None
+    changes: Callable[[], Tensor] | None = None
+    shown: Places | None = None
+    pictures: Callable[[], Tensor] | None = None
+
+    @property
+    def left(self) -> Places:
+        """What the histogram leaves."""
+        return np.flatnonzero(self.passed)
+
+    def accepted(self) -> Places:
+        """What all filters leave."""
+        assert self.judged is not None
+        return self.left[self.judged.result().accepted]
+
+
+@dataclass(slots=True, eq=False)
+class _Block:
+    indices: Tensor
+    code: Tensor
+    labels: Tensor | None
+    moved: list[Tensor]
+    counts: Mapping[_CountsKey, Callable[[], Tensor]]
+    parts: list[_Part] = field(default_factory=list)
+    wanted: Places = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    finished: bool = False
+
+
+class Cascade:
+    """Draws blocks for several requests.
+
+    Args:
+        generator: Where pictures come from.
+        requests: With the same candidates; their shifts are numbers in `shifts`.
+        shifts: (code_dim,) float32 each, ε v.
+        pool: Where masks are judged.
+        depth: Blocks that a step may lie behind the step before it: 0 for a device that works
+            while it is waited for, 1 for one that works on its own.
+        plain: Make G(z) for all candidates, in the order of the blocks.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        requests: Sequence[Request],
+        shifts: Sequence[Tensor],
+        *,
+        pool: Executor,
+        depth: int,
+        plain: bool = False,
+    ) -> None:
+        self._generator, self._requests, self._shifts = generator, requests, shifts
+        self._pool, self._depth, self._plain = pool, depth, plain
+        self.forwards = 0
+
+    @torch.inference_mode()
+    def run(self, blocks: Sequence[int]) -> list[list[SampleSet]]:
+        """Draw blocks.
+
+        Args:
+            blocks: Their numbers.
+
+        Returns:
+            For each request, the accepted samples of each block, on the CPU.
+        """
+        originals = Originals(self._forward, self._requests[0].config.batch)
+        launched: deque[_Block] = deque()
+        judged: deque[_Block] = deque()
+        waiting: deque[_Block] = deque()
+        done: list[_Block] = []
+
+        def advance(depth: int) -> None:
+            while len(launched) > depth:
+                judged.append(self._screen(launched.popleft()))
+            while len(judged) > depth:
+                waiting.append(self._want(judged.popleft(), originals))
+            while waiting and self._finish(waiting[0], originals):
+                done.append(waiting.popleft())
+
+        for block in blocks:
+            launched.append(self._launch(block))
+            advance(self._depth)
+        advance(0)
+        originals.flush()
+        advance(0)
+        return [
+            [_collect(block, block.parts[number]) for block in done]
+            for number in range(len(self._requests))
+        ]
+
+    def _forward(self, code: Tensor, labels: Tensor | None) -> Tensor:
+        self.forwards += len(code)
+        pictures: Tensor = self._generator(code, labels)
+        return pictures
+
+    def _launch(self, number: int) -> _Block:
+        """Make the shifted pictures of a block and count their histograms."""
+        config, generator = self._requests[0].config, self._generator
+        indices = torch.arange(number * config.batch, (number + 1) * config.batch)
+        z, y = candidates(generator.card, config.latents, config.seed, indices.numpy())
+        labels = None if y is None else send(y, generator.device)
+        code = generator.code(send(z, generator.device))
+        moved = [self._forward(code + shift, labels) for shift in self._shifts]
+        keys = dict.fromkeys(key for each in self._requests for key in each.counts_keys())
+        return _Block(
+            indices=indices,
+            code=code,
+            labels=labels,
+            moved=moved,
+            counts={
+                key: start_copy(histogram_counts(moved[key[0]], key[1], key[2])) for key in keys
+            },
+        )
+
+    def _screen(self, block: _Block) -> _Block:
+        """Apply the histogram rule, and all others where G(z) is not needed for them."""
+        everything = np.arange(len(block.code))
+        for request in self._requests:
+            passed, maxima = np.ones(len(everything), dtype=np.bool_), None
+            counts = [block.counts[key]().numpy() for key in request.counts_keys()]
+            if counts:
+                passed, maxima = judge_histograms(counts, request.config.filters)
+            whole = self._plain or request.looks_at_block
+            compared = everything if whole else np.flatnonzero(passed)
+            part = _Part(request, passed, maxima, compared)
+            if not request.needs_original:
+                self._compare(block, part, None)
+            block.parts.append(part)
+        return block
+
+    def _want(self, block: _Block, originals: Originals) -> _Block:
+        """Ask for the G(z) that any of the requests needs."""
+        needed = []
+        for part in block.parts:
+            part.shown = part.left if part.request.needs_original else part.accepted()
+            needed += [part.compared] if part.request.needs_original else [part.shown]
+        block.wanted = np.unique(np.concatenate(needed))
+        if self._plain:
+            block.wanted = np.arange(len(block.code))
+        if len(block.wanted):
+            labels = None if block.labels is None else _rows(block.labels, block.wanted)
+            originals.add(_rows(block.code, block.wanted), labels)
+        return block
+
+    def _finish(self, block: _Block, originals: Originals) -> bool:
+        """Make the masks that need G(z), and begin to copy pictures; False if it is not there."""
+        side = self._generator.card.resolution
+        made: Tensor | None = block.code.new_empty(0, 3, side, side)
+        if len(block.wanted):
+            made = originals.take(len(block.wanted))
+        if made is None:
+            return False
+        for part in block.parts:
+            if part.request.needs_original:
+                self._compare(block, part, _rows(made, _find(part.compared, block.wanted)))
+            assert part.shown is not None
+            part.pictures = start_copy(to_uint8(_rows(made, _find(part.shown, block.wanted))))
+        block.moved.clear()
+        return True
+
+    def _compare(self, block: _Block, part: _Part, original: Tensor | None) -> None:
+        """Make masks of the compared candidates, and have those that are left judged."""
+        request, config = part.request, part.request.config
+        moved = {name: _rows(block.moved[k], part.compared) for name, k in request.shifts.items()}
+        # Kinds that do not need the original do not look at it either.
+        first = original if original is not None else next(iter(moved.values()))
+        pictures = (first, moved.get("lighter"), moved.get("darker"))
+        difference = brightness_difference(config.mask_kind, *pictures, rule=config.mask_rule)
+        masks = [threshold(difference, rule=config.mask_rule)]
+        if request.tests_singles:
+            masks += [make_masks(kind, *pictures, rule=config.mask_rule) for kind in _SINGLE_KINDS]
+        left = _find(part.left, part.compared)
+        copies = [start_mask_copy(_rows(each, left)) for each in masks]
+        part.changes = changes = start_copy(mean_changes(_rows(difference, left)))
+        part.judged = self._pool.submit(
+            lambda: judge_masks(
+                copies[0](),
+                config.filters,
+                directions=[copy() for copy in copies[1:]],
+                changes=changes().numpy(),
+            )
+        )
+
+
+def _collect(block: _Block, part: _Part) -> SampleSet:
+    """Put the accepted samples of a block together, once all copies have arrived."""
+    assert part.judged is not None
+    assert part.changes is not None
+    assert part.pictures is not None
+    assert part.shown is not None
+    verdicts, places = part.judged.result(), part.accepted()
+    among_left = np.flatnonzero(verdicts.accepted)
+    reasons = np.full(len(block.indices), HISTOGRAM)
+    reasons[part.left] = verdicts.reasons
+    statistics: dict[str, Tensor] = {}
+    if part.maxima is not None:
+        statistics["histogram_maxima"] = torch.from_numpy(part.maxima[places])
+    for name, values in verdicts.statistics.items():
+        statistics[name] = torch.from_numpy(values[among_left])
+    statistics["brightness_change"] = _rows(part.changes(), among_left)
+    return SampleSet(
+        indices=_rows(block.indices, places),
+        labels=None if block.labels is None else _rows(block.labels, places).cpu(),
+        pictures=_rows(part.pictures(), _find(places, part.shown)),
+        masks=torch.from_numpy(verdicts.masks[among_left]),
+        statistics=statistics,
+        counts=count_reasons(reasons),
+    )
+
+
+def _rows(values: Tensor, places: Places) -> Tensor:
+    """Select rows, without a copy where that is all of them."""
+    if len(places) == len(values):
+        return values
+    return values[send(torch.from_numpy(places), values.device)]
+
+
+def _find(places: Places, among: Places) -> Places:
+    """Say where places stand in an ascending list that holds them all."""
+    return np.searchsorted(among, places)
