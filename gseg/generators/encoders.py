@@ -44,6 +44,10 @@ class EncoderConfig:
 class EncoderNetwork(nn.Module):
     """Strided convolutions with batch normalisation, and a normal distribution over z.
 
+    Every coordinate of a latent drawn for a random picture has mean 0 and variance 1 as the prior
+    has, by construction: otherwise a joint discriminator tells found latents from drawn ones by
+    their scale, and learns nothing about which picture belongs to which latent.
+
     Args:
         config: Its numbers.
     """
@@ -59,6 +63,7 @@ class EncoderNetwork(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
         self.head = nn.Linear(widths[-1] * 16, 2 * config.latent_dim)
+        self.centre = nn.BatchNorm1d(config.latent_dim, affine=False)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Find latents.
@@ -67,13 +72,14 @@ class EncoderNetwork(nn.Module):
             pictures: (N, 3, R, R) in [-1, 1].
 
         Returns:
-            Mean and standard deviation, (N, latent_dim) each.
+            Mean and standard deviation, (N, latent_dim) each; the deviation is in (0, 1).
         """
         x = F.relu(self.entry(pictures))
         for layer, norm in zip(self.down, self.norms, strict=True):
             x = F.relu(norm(layer(x)))
-        mean, spread = self.head(x.flatten(1)).float().chunk(2, dim=1)
-        return mean, F.softplus(spread)
+        position, spread = self.head(x.flatten(1)).float().chunk(2, dim=1)
+        deviation = torch.sigmoid(spread)
+        return self.centre(position) * (1 - deviation.square()).sqrt(), deviation
 
 
 class Encoder:

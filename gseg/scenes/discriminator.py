@@ -8,12 +8,15 @@ contrastive loss (Kang and Park 2020). `JointDiscriminator` judges pairs of pict
 """
 
 import itertools
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+
+_LATENT_GAIN: Final = 4.0
+"""Brings the normalised layers' view of a latent to the size of that of a picture."""
 
 Conditioning = Literal["none", "projection", "classifier", "contrastive"]
 
@@ -136,7 +139,7 @@ class JointDiscriminator(nn.Module):
         """
         spatial, pooled = self.pictures.features(pictures)
         hidden = self.latents(latents)
-        together = self.pairs(torch.cat([pooled, hidden], dim=1))[:, 0]
+        together = self.pairs(torch.cat([pooled, _LATENT_GAIN * hidden], dim=1))[:, 0]
         scores = (self.pictures.judge(spatial, pooled), self.latent_head(hidden)[:, 0], together)
         return torch.stack([score.float() for score in scores])
 
