@@ -10,115 +10,43 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.features import FeatureExtractor
-from gseg.scenes.pictures import VALIDATION_FIRST, render
+from gseg.features import FeatureExtractor, scenes_features
+from gseg.generators.contract import Generator
+from gseg.samples.latents import LatentConfig
+from gseg.scores.feature_statistics import FeatureStatistics, collect_statistics
+from gseg.scores.kid import KernelDistance, kernel_distance
+from gseg.scores.moments import Moments, Normal
+from gseg.scores.picture_sources import (
+    SCENES_SOURCE,
+    GeneratedPictures,
+    PictureSource,
+    ScenesPictures,
+)
 
 REFERENCE_PICTURES: Final = 5000
 """Training scenes that generators of scenes are compared with."""
 
-_CHUNK: Final = 500
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Moments:
-    """Mean and scatter of feature vectors; two of them add up.
-
-    Attributes:
-        count: Number of vectors.
-        mean: (D,) float64.
-        scatter: (D, D) float64, sum of the outer products of deviations from the mean.
-        features: Name of the feature extractor.
-    """
-
-    count: int
-    mean: NDArray[np.float64]
-    scatter: NDArray[np.float64]
-    features: str
-
-    @classmethod
-    def of(cls, vectors: Tensor | NDArray[np.float32], features: str) -> "Moments":
-        """Take the moments of one batch.
-
-        Args:
-            vectors: (N, D) features; N may be 0.
-            features: Name of the feature extractor.
-
-        Returns:
-            Its moments.
-
-        Raises:
-            ValueError: The vectors are not a table, or not all finite.
-        """
-        table = np.asarray(vectors, dtype=np.float64)
-        if table.ndim != 2:
-            raise ValueError(f"Expected features (N, D), got an array of shape {table.shape}.")
-        if not np.isfinite(table).all():
-            raise ValueError("Features contain NaN or infinity; look at the pictures they are of.")
-        if len(table) == 0:
-            return cls.zero(table.shape[1], features)
-        mean = table.mean(0)
-        deviation = table - mean
-        return cls(count=len(table), mean=mean, scatter=deviation.T @ deviation, features=features)
-
-    @classmethod
-    def zero(cls, dim: int, features: str) -> "Moments":
-        """Give the moments of no vectors.
-
-        Args:
-            dim: Length D of a vector.
-            features: Name of the feature extractor.
-
-        Returns:
-            What adding changes nothing.
-        """
-        return cls(count=0, mean=np.zeros(dim), scatter=np.zeros((dim, dim)), features=features)
-
-    def __add__(self, other: "Moments") -> "Moments":
-        """Merge with the moments of other pictures (Chan, Golub and LeVeque 1979)."""
-        if (self.features, len(self.mean)) != (other.features, len(other.mean)):
-            raise ValueError(
-                f"Moments of {self.features!r} ({len(self.mean)} features) and of "
-                f"{other.features!r} ({len(other.mean)}) cannot be added."
-            )
-        count = self.count + other.count
-        if count == 0:
-            return self
-        step = other.mean - self.mean
-        weight = other.count / count
-        return Moments(
-            count=count,
-            mean=self.mean + step * weight,
-            scatter=self.scatter + other.scatter + np.outer(step, step) * (self.count * weight),
-            features=self.features,
-        )
-
-    @property
-    def covariance(self) -> NDArray[np.float64]:
-        """(D, D) float64, unbiased."""
-        if self.count < 2:
-            raise ValueError(f"A covariance needs at least 2 pictures, got {self.count}.")
-        return self.scatter / (self.count - 1)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PictureDistance:
+class Distance:
     """A distance and what it means.
 
     Attributes:
         value: Fréchet distance, at least 0; lower is nearer.
         protocol: Features and numbers of pictures; only distances of one protocol compare.
         samples: Number of pictures measured.
+        kernel: The kernel distance beside it; None where vectors of the reference are not known.
     """
 
     value: float
     protocol: str
     samples: int
+    kernel: KernelDistance | None = None
 
 
-def frechet_distance(first: Moments, second: Moments) -> float:
+def frechet_distance(first: Normal, second: Normal) -> float:
     """Measure the distance of two normal distributions with these moments.
 
     The trace of (Σ₁ Σ₂)^½ is the sum of the roots of the eigenvalues of the symmetric
@@ -184,21 +112,29 @@ def scenes_moments(
     Raises:
         ValueError: Training indices run on into validation indices.
     """
-    if first < VALIDATION_FIRST < first + count:
-        raise ValueError(
-            f"{count} scenes from {first} cross index {VALIDATION_FIRST}, where validation starts."
-        )
-    starts = range(first, first + count, _CHUNK)
-    batches = (
-        render(range(start, min(start + _CHUNK, first + count)), seed=seed).pictures
-        for start in starts
+    scenes = ScenesPictures(count, first=first, seed=seed)
+    return feature_moments(scenes.batches(range(count)), extractor)
+
+
+def source_statistics(source: PictureSource, extractor: FeatureExtractor) -> FeatureStatistics:
+    """Take the statistics of a whole set of pictures in this process.
+
+    Args:
+        source: The pictures.
+        extractor: The feature network.
+
+    Returns:
+        Their statistics.
+    """
+    rows = range(len(source))
+    return collect_statistics(
+        source.batches(rows), extractor, source=source.name, count=len(source)
     )
-    return feature_moments(batches, extractor)
 
 
 def picture_distance(
     batches: Iterable[Tensor], reference: Moments, extractor: FeatureExtractor
-) -> PictureDistance:
+) -> Distance:
     """Measure how far a stream of generated pictures is from a reference.
 
     Args:
@@ -212,7 +148,7 @@ def picture_distance(
     return distance_between(feature_moments(batches, extractor), reference)
 
 
-def distance_between(generated: Moments, reference: Moments) -> PictureDistance:
+def distance_between(generated: Moments, reference: Moments) -> Distance:
     """Measure the distance from moments, of several workers' shares added up for example.
 
     Args:
@@ -225,6 +161,66 @@ def distance_between(generated: Moments, reference: Moments) -> PictureDistance:
     protocol = f"{generated.features}, {generated.count} samples"
     if reference.count != generated.count:
         protocol += f", {reference.count} references"
-    return PictureDistance(
+    return Distance(
         value=frechet_distance(generated, reference), protocol=protocol, samples=generated.count
     )
+
+
+def compare(generated: FeatureStatistics, reference: FeatureStatistics) -> Distance:
+    """Measure Fréchet and kernel distance of two sets of pictures.
+
+    Args:
+        generated: Statistics of generated pictures.
+        reference: Of real ones, in the same features.
+
+    Returns:
+        The distances; the protocol names the reference unless that is scenes.
+
+    Raises:
+        ValueError: The features differ, or it is not known of how many pictures the first is.
+    """
+    if not isinstance(generated.moments, Moments):
+        raise ValueError(
+            f"{generated.source} does not say of how many pictures it is: give it as the reference."
+        )
+    count, known = generated.moments.count, reference.count
+    protocol = f"{generated.features}, {count} samples"
+    if reference.source != SCENES_SOURCE:
+        protocol += f", reference {reference.source}"
+        protocol += f" ({known})" if known is not None else ""
+    elif known != count:
+        protocol += f", {known} references"
+    kernel = None
+    if generated.kept is not None and reference.kept is not None:
+        kernel = kernel_distance(generated.kept, reference.kept)
+    return Distance(
+        value=frechet_distance(generated.moments, reference.moments),
+        protocol=protocol,
+        samples=count,
+        kernel=kernel,
+    )
+
+
+def scenes_distance(
+    generator: Generator,
+    count: int = REFERENCE_PICTURES,
+    *,
+    latents: LatentConfig | None = None,
+    seed: int = 0,
+) -> Distance:
+    """Measure how far a generator of scenes is from its training pictures.
+
+    Args:
+        generator: On any device.
+        count: Generated pictures, and as many training scenes.
+        latents: Where latents and labels come from; the prior if None.
+        seed: Of the latents.
+
+    Returns:
+        The distance that sweeps measure for the same count and seed: `value` and `protocol` are a
+        card's ``fid`` and ``fid_protocol``.
+    """
+    extractor = scenes_features(device=generator.device)
+    pictures = GeneratedPictures(generator, count, latents=latents, seed=seed)
+    reference = ScenesPictures(count, resolution=generator.card.resolution)
+    return compare(source_statistics(pictures, extractor), source_statistics(reference, extractor))

@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from gseg.features import scenes_features
 from gseg.scenes.pictures import HELD_OUT_FIRST, VALIDATION_FIRST, render
 from gseg.scores.fid import (
-    Moments,
     distance_between,
     feature_moments,
     frechet_distance,
     picture_distance,
     scenes_moments,
 )
+from gseg.scores.moments import Moments
 
 
 def vectors(seed, count, dim=12, shift=0.0):
@@ -34,6 +35,19 @@ def test_distance_equals_the_textbook_formula(seed):
     first, second = vectors(seed, 400), vectors(seed + 100, 300, shift=1.5)
     got = frechet_distance(Moments.of(first, "f"), Moments.of(second, "f"))
     assert got == pytest.approx(textbook(first, second), rel=1e-6)
+
+
+@pytest.mark.parametrize("dim", [12, 128])
+def test_distance_equals_torch_fidelity_s_on_the_same_features(dim):
+    first = torch.from_numpy(np.abs(vectors(1, 700, dim=dim)))
+    second = torch.from_numpy(np.abs(vectors(2, 600, dim=dim, shift=0.4)))
+    statistics = [fid_features_to_statistics(table) for table in (first, second)]
+    theirs = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+    parts = [
+        sum((Moments.of(p, "f") for p in torch.split(t, 90)), start=Moments.zero(dim, "f"))
+        for t in (first, second)
+    ]
+    assert frechet_distance(*parts) == pytest.approx(theirs, rel=1e-6)
 
 
 def test_distance_of_two_known_normals():

@@ -1,0 +1,186 @@
+"""Sets of pictures that feature statistics are taken of: a generator's, scenes, a folder."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gseg.generators.contract import Generator
+from gseg.images import read_image, to_uint8
+from gseg.randomness import derive_seed
+from gseg.samples.latents import LatentConfig, candidates, check_truncation
+from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST, render
+from gseg.scores.folders import SUFFIXES
+
+SCENES_SOURCE: Final = "scenes"
+_CHUNK: Final = 500
+_BATCH: Final = 250
+
+
+class PictureSource(Protocol):
+    """A set of pictures of known size; any part of it can be asked for."""
+
+    @property
+    def name(self) -> str:
+        """Which pictures these are, in a few words."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Says exactly which pictures these are; goes into hashes."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batches(self, rows: range) -> Iterator[Tensor]:
+        """Give the pictures with these numbers, in order.
+
+        Yields:
+            (N, 3, H, W) uint8.
+        """
+        ...
+
+
+class ScenesPictures:
+    """Embedded pictures, by default the first that generators of scenes are trained on.
+
+    Args:
+        count: Number of pictures.
+        first: Index of the first.
+        seed: Seed of the scenes.
+        resolution: Side in pixels.
+
+    Raises:
+        ValueError: Training indices run on into validation indices.
+    """
+
+    name: str = SCENES_SOURCE
+
+    def __init__(self, count: int, *, first: int = 0, seed: int = 0, resolution: int = 32) -> None:
+        if first < VALIDATION_FIRST < first + count:
+            raise ValueError(
+                f"{count} scenes from {first} cross index {VALIDATION_FIRST}, where validation "
+                "starts."
+            )
+        self._count, self._first, self._seed = count, first, seed
+        self._resolution = resolution
+        self.identity = f"{SCENES_NAME} {first}+{count} seed={seed} resolution={resolution}"
+
+    def __len__(self) -> int:
+        return self._count
+
+    def batches(self, rows: range) -> Iterator[Tensor]:
+        """Render them; see `PictureSource`."""
+        for start in range(rows.start, rows.stop, _CHUNK):
+            chunk = range(start, min(start + _CHUNK, rows.stop))
+            numbers = range(self._first + chunk.start, self._first + chunk.stop)
+            scenes = render(numbers, seed=self._seed, resolution=self._resolution)
+            yield scenes.pictures
+
+
+class FolderPictures:
+    """All pictures in a folder and the folders below it, in the order of their names.
+
+    Args:
+        path: The folder.
+        resolution: Bring each picture to this side, its middle square resized bilinearly with
+            antialiasing, as training sets of generators are made; None to take it as it is.
+
+    Raises:
+        ValueError: There is no such folder, or no picture in it.
+    """
+
+    def __init__(self, path: str | Path, *, resolution: int | None = None) -> None:
+        folder = Path(path).expanduser()
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: there is no such folder of pictures.")
+        self._files = [
+            file
+            for file in sorted(folder.rglob("*"))
+            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+        ]
+        if not self._files:
+            raise ValueError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
+        self._resolution = resolution
+        listing = "\n".join(f"{f.relative_to(folder)} {f.stat().st_size}" for f in self._files)
+        digest = hashlib.blake2b(listing.encode(), digest_size=4).hexdigest()
+        size = "own size" if resolution is None else f"{resolution} px"
+        self.name = f"{folder.resolve().name} [{digest}] at {size}"
+        self.identity = f"folder {self.name} of {len(self._files)}"
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def batches(self, rows: range) -> Iterator[Tensor]:
+        """Read them; pictures of equal size that follow each other come together."""
+        held: list[Tensor] = []
+        for row in rows:
+            picture = self._read(self._files[row])
+            if held and (len(held) == _BATCH or held[0].shape != picture.shape):
+                yield torch.stack(held)
+                held = []
+            held.append(picture)
+        if held:
+            yield torch.stack(held)
+
+    def _read(self, file: Path) -> Tensor:
+        picture = read_image(file)
+        if self._resolution is None:
+            return picture
+        side = min(picture.shape[1:])
+        top, left = ((length - side) // 2 for length in picture.shape[1:])
+        square = picture[None, :, top : top + side, left : left + side]
+        if side == self._resolution:
+            return square[0]
+        shape = (self._resolution, self._resolution)
+        return F.interpolate(
+            square, size=shape, mode="bilinear", align_corners=False, antialias=True
+        )[0]
+
+
+class GeneratedPictures:
+    """Pictures of a generator, with latents and classes as its samples have them.
+
+    Args:
+        generator: On any device.
+        count: Number of pictures.
+        latents: Where latents and labels come from; that of the samples that a segmenter is
+            trained on, so that the distance is of what it has seen.
+        seed: Of the latents.
+
+    Raises:
+        ValueError: The generator was loaded with another truncation than `latents` says.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        count: int,
+        *,
+        latents: LatentConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._latents = latents or LatentConfig()
+        check_truncation(generator, self._latents)
+        self._generator, self._count = generator, count
+        self._seed = derive_seed(seed, "fid")
+        self.name = generator.card.name
+        self.identity = f"{self.name} {count} seed={seed}"
+
+    def __len__(self) -> int:
+        return self._count
+
+    @torch.inference_mode()
+    def _make(self, rows: range) -> Tensor:
+        generator = self._generator
+        z, y = candidates(generator.card, self._latents, self._seed, rows, device=generator.device)
+        return to_uint8(generator(generator.code(z), y))
+
+    def batches(self, rows: range) -> Iterator[Tensor]:
+        """Make them, on the generator's device; see `PictureSource`."""
+        for start in range(rows.start, rows.stop, _BATCH):
+            yield self._make(range(start, min(start + _BATCH, rows.stop)))
