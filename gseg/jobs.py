@@ -243,6 +243,7 @@ class ScoreJob:
             benchmark,
             protocol=self.protocol,
             working_size=self.working_size,
+            device=self.device,
             progress=lambda done, total: report("scoring", done, total),
         )
 
@@ -289,6 +290,10 @@ class Backend(Protocol):
 
     def score(self, job: ScoreJob, report: Report) -> Scores:
         """Score the whole benchmark."""
+        ...
+
+    def is_apart(self, job: ScoreJob) -> bool:
+        """Say whether a benchmark is scored elsewhere, so that several can be at the same time."""
         ...
 
 

@@ -12,6 +12,8 @@ from gseg.generators import GeneratorCard, list_generators, load_generator
 from gseg.jobs import SCENES_SIDE
 from gseg.samples import filter_preset_name
 from gseg.scores.benchmarks import open_benchmark
+from gseg.scores.intervals import INTERVALS
+from gseg.scores.protocol import SCORES
 from gseg.stages.parts import Member
 
 
@@ -140,8 +142,9 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def score_values(means: Mapping[str, Any]) -> dict[str, Any]:
-    """Columns of scores from the means of one metric profile."""
-    names = ("accuracy", "iou", "f_beta", "max_f_beta", "images", "degenerate_masks")
+    """Columns of scores from the means of one metric profile and their intervals."""
+    limits = [f"{name}_{side}" for name in INTERVALS for side in ("low", "high")]
+    names = (*SCORES, *limits, "images", "degenerate_masks", "empty_masks")
     return {name: means[name] for name in names}
 
 

@@ -22,10 +22,10 @@ from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
 from gseg.scores.batches import EvalProtocol
 from gseg.scores.protocol import Scores
 from gseg.stages import (
+    make_all_scores,
     make_direction,
     make_distance,
     make_samples,
-    make_scores,
     make_segmenter,
 )
 from gseg.stages.labelled import labelled_alone, with_labelled
@@ -122,11 +122,7 @@ class _Trial:
             values |= direction_values(parts.direction)
             values |= self._distance_values()
         values |= member_values(parts.members)
-        return [
-            row
-            for spec in self._setting.benchmarks
-            for row in self._score(spec, parts.members, values)
-        ]
+        return self._score(parts.members, values)
 
     def parts(self) -> TrialParts:
         """Go through the stages up to the networks."""
@@ -191,19 +187,24 @@ class _Trial:
         assert config is not None
         return make_segmenter(self._store, material, config, self._backend, self._report)
 
-    def _score(self, spec: str, members: Sequence[Member], values: Mapping[str, Any]) -> list[Row]:
-        method = self._experiment.method
-        job = ScoreJob(
-            segmenters=tuple(member.file for member in members),
-            baseline="" if members else method,
-            benchmark=spec,
-            skip_bad=self._setting.skip_bad,
-            protocol=self._setting.eval_protocol,
-            working_size=values.get("train_resolution"),
-            device=self._backend.device if members else "cpu",
-        )
+    def _score(self, members: Sequence[Member], values: Mapping[str, Any]) -> list[Row]:
+        jobs = [
+            ScoreJob(
+                segmenters=tuple(member.file for member in members),
+                baseline="" if members else self._experiment.method,
+                benchmark=spec,
+                skip_bad=self._setting.skip_bad,
+                protocol=self._setting.eval_protocol,
+                working_size=values.get("train_resolution"),
+                device=self._backend.device if members else "cpu",
+            )
+            for spec in self._setting.benchmarks
+        ]
         parents = [member.segmenter.digest for member in members]
-        scores = make_scores(self._store, job, parents, self._backend, self._report)
+        made = make_all_scores(self._store, jobs, parents, self._backend, self._report)
+        return [row for scores in made for row in self._rows_of(scores, values)]
+
+    def _rows_of(self, scores: Artifact, values: Mapping[str, Any]) -> list[Row]:
         common = {
             **values,
             "benchmark": scores.facts["benchmark"],
@@ -250,3 +251,6 @@ class _Nobody:
 
     def score(self, *_: object) -> Scores:
         raise NotMadeError("scores")
+
+    def is_apart(self, *_: object) -> bool:
+        return False

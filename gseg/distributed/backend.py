@@ -105,12 +105,25 @@ class RayBackend:
     def score(self, job: ScoreJob, report: Report) -> Scores:
         """Score; see `gseg.jobs.Backend`."""
         pictures = len(open_benchmark(job.benchmark, skip_bad=job.skip_bad))
-        if not self._is_remote(score_seconds(pictures, job.working_size, self.device)):
+        if not self._is_large_scoring(job, pictures):
             return job.score(report)
         parts = math.ceil(pictures / _SCORE_PART)
         task = self._task(_score_part)
         pending = [task.remote(job, part, parts) for part in range(parts)]
+        waiting = pending
+        while waiting:
+            done, waiting = ray.wait(waiting)
+            ray.get(done)  # a part that failed ends the others' wait
+            report("scoring", pictures * (parts - len(waiting)) // parts, pictures)
         return merge_scores(ray.get(pending))
+
+    def is_apart(self, job: ScoreJob) -> bool:
+        """Say where a benchmark is scored; see `gseg.jobs.Backend`."""
+        pictures = len(open_benchmark(job.benchmark, skip_bad=job.skip_bad))
+        return self._is_large_scoring(job, pictures)
+
+    def _is_large_scoring(self, job: ScoreJob, pictures: int) -> bool:
+        return self._is_remote(score_seconds(pictures, job.working_size, self.device))
 
     def _is_remote(self, seconds: float) -> bool:
         return self._blind or self._resources.is_large(seconds)

@@ -28,8 +28,8 @@ def write_image_scores(folder: Path, rows: Iterable[Row], storage: Path) -> None
             continue
         source = Store(storage).folder("scores", str(row["scores"]))
         table = pd.read_parquet(source / "images.parquet")
-        table.insert(0, "benchmark", row["benchmark"])
-        table.insert(0, "experiment", row["experiment"])
+        for column in ("eval_protocol", "benchmark", "experiment"):
+            table.insert(0, column, row[column])
         with replacing(path) as part:
             table.to_parquet(part, index=False)
 

@@ -1,0 +1,62 @@
+"""gseg/scores/specs.py: names of benchmarks on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from gseg.scores.benchmarks import open_benchmark
+from gseg.scores.specs import Specification, absolute_spec, parse_spec
+
+
+@pytest.fixture(autouse=True)
+def no_root(monkeypatch):
+    monkeypatch.delenv("GSEG_BENCHMARKS", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind", "options", "rest"),
+    [
+        ("scenes", "scenes", (), ""),
+        ("scenes:50", "scenes", (), "50"),
+        ("folder:/a:b", "folder", (), "/a:b"),
+        ("cub", "cub", (), ""),
+        ("cub:/a", "cub", (), "/a"),
+        ("duts+subset+threshold:/a+b", "duts", ("subset", "threshold"), "/a+b"),
+    ],
+)
+def test_a_name_is_taken_apart(spec, kind, options, rest):
+    assert parse_spec(spec) == Specification(kind=kind, options=options, rest=rest)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("cubs:/a", "did you mean 'cub:/a'"),
+        ("duts+subsett:/a", "did you mean 'subset'"),
+        ("duts+x", "There are subset and threshold"),
+        ("voc", "did you mean 'voc2012'"),
+        ("nothing", "a data set: cub, flowers, dut_omron, duts, ecssd, voc2012, celebamask_hq"),
+    ],
+)
+def test_unknown_names_suggest_the_nearest(spec, message):
+    with pytest.raises(ValueError, match=message):
+        parse_spec(spec)
+
+
+def test_a_data_set_needs_a_place():
+    with pytest.raises(ValueError, match=r"Where is ECSSD\? .*--benchmarks-root, or GSEG_BENCH"):
+        open_benchmark("ecssd")
+    with pytest.raises(ValueError, match="Where is ECSSD"):
+        absolute_spec("ecssd")
+
+
+def test_names_become_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert absolute_spec("scenes:5") == "scenes:5"
+    assert absolute_spec("folder:x") == f"folder:{tmp_path / 'x'}"
+    assert absolute_spec("cub+subset:x") == f"cub+subset:{tmp_path / 'x'}"
+    assert absolute_spec("cub", Path("root")) == f"cub:{tmp_path / 'root'}"
+    assert absolute_spec("cub:x", Path("root")) == f"cub:{tmp_path / 'x'}"
+    monkeypatch.setenv("GSEG_BENCHMARKS", "there")
+    assert absolute_spec("cub") == f"cub:{tmp_path / 'there'}"
+    assert absolute_spec("cub", Path("root")) == f"cub:{tmp_path / 'root'}"
