@@ -17,7 +17,8 @@ from gseg.generators.catalogue import Kind
 from gseg.generators.own import own_file
 from gseg.parsing import Parser
 from gseg.recipes import Axes, Grid, grids
-from gseg.scores.batches import EvalProtocol
+from gseg.scores.sizes import EvalProtocol
+from gseg.scores.specs import absolute_spec
 from gseg.trial import Setting
 
 _KINDS: Final[tuple[Kind, ...]] = ("embedded", "snapshots", "published", "all")
@@ -71,7 +72,7 @@ def chosen_setting(options: argparse.Namespace) -> Setting:
     """Give what all trials have in common; paths become absolute, for processes elsewhere."""
     return Setting(
         storage=options.storage.absolute(),
-        benchmarks=tuple(_absolute_folder(spec) for spec in options.benchmark),
+        benchmarks=tuple(absolute_spec(s, options.benchmarks_root) for s in options.benchmark),
         eval_protocol=options.eval_protocol,
         skip_bad=options.skip_bad,
     )
@@ -170,15 +171,24 @@ def _add_scoring(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         default=["scenes"],
         metavar="NAME",
-        help="scenes, scenes:COUNT (held-out embedded pictures), or folder:PATH (a folder with "
-        "images/ and masks/, paired by file name). Default: scenes",
+        help="scenes, scenes:COUNT (held-out embedded pictures), folder:PATH (a folder with "
+        "images/ and masks/, paired by file name), or a published data set (gseg benchmarks lists "
+        "them), such as cub or cub:PATH; NAME+subset scores on what is there, whatever the "
+        "published number, NAME+threshold cuts grey masks at half. Default: scenes",
+    )
+    group.add_argument(
+        "--benchmarks-root",
+        type=Path,
+        metavar="DIR",
+        help="folder in which published data sets without a path are looked for. Default: that of "
+        "the environment's GSEG_BENCHMARKS",
     )
     group.add_argument(
         "--eval-protocol",
         choices=get_args(EvalProtocol),
         default="text",
-        help="where scores are taken: at the segmenter's size (text) or at the mask's own "
-        "(melas_program). Default: text",
+        help="where scores are taken: at the segmenter's size (text), or at the mask's own as each "
+        "official program does (melas_program, voynov_program). Default: text",
     )
     group.add_argument(
         "--skip-bad", action="store_true", help="leave out files that cannot be read, and list them"
@@ -283,8 +293,3 @@ def _checked_generator(name: str) -> str:
         hint = f"; did you mean {near[0]!r}?" if near else "."
         raise ValueError(f"Unknown generator {name!r}{hint} There are {', '.join(known)}.")
     return name
-
-
-def _absolute_folder(spec: str) -> str:
-    kind, _, rest = spec.partition(":")
-    return f"folder:{Path(rest).expanduser().absolute()}" if kind == "folder" and rest else spec

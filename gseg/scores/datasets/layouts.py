@@ -19,6 +19,10 @@ _SHOWN: Final = 5
 """Problems that an error message lists."""
 
 
+class NotHereError(ValueError):
+    """A folder holds nothing of a data set."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
     """The files of one picture.
@@ -121,10 +125,11 @@ def find_place(dataset: DataSet, path: Path) -> Place:
         Where they are, in the first layout that is complete.
 
     Raises:
-        ValueError: There is no such folder, or a part of every layout is missing.
+        NotHereError: There is no such folder, or nothing of any layout in it.
+        ValueError: A part of every layout is missing.
     """
     if not path.is_dir():
-        raise ValueError(f"No folder {path}; expected {dataset.title} there: {_wanted(dataset)}.")
+        raise NotHereError(f"No folder {path}; expected {dataset.title} there: {_wanted(dataset)}.")
     best: tuple[Path, Layout, dict[str, Path]] | None = None
     for folder in (path, *(path / name for name in dataset.folders)):
         for layout in dataset.layouts:
@@ -135,7 +140,7 @@ def find_place(dataset: DataSet, path: Path) -> Place:
             if inside and (best is None or len(parts) > len(best[2])):
                 best = folder, layout, parts
     if best is None:
-        raise ValueError(f"{path} does not hold {dataset.title}; expected {_wanted(dataset)}.")
+        raise NotHereError(f"{path} does not hold {dataset.title}; expected {_wanted(dataset)}.")
     folder, layout, parts = best
     there = ", ".join(layout.parts[part][0] for part in parts)
     missing = ", ".join(places[0] for part, places in layout.parts.items() if part not in parts)
