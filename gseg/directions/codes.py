@@ -28,7 +28,7 @@ def draw_codes(
     """
     seed = derive_seed(config.seed, "direction", stream)
     rows = range(step * config.batch, (step + 1) * config.batch)
-    code, y = _codes_and_labels(generator, seed, rows)
+    code, y = codes_and_labels(generator, seed, rows)
     if config.epsilon_std == 0:
         return code, y, config.epsilon
     noise = normals(derive_seed(seed, "epsilon"), rows, generator.card.code_dim)
@@ -51,7 +51,7 @@ def shifted_pictures(
     Returns:
         Originals (N, 3, R, R) and shifted (K, N, 3, R, R), clamped to [-1, 1].
     """
-    code, y = _codes_and_labels(generator, derive_seed(seed, "affine", "latents"), rows)
+    code, y = codes_and_labels(generator, derive_seed(seed, "affine", "latents"), rows)
     originals = generator(code, y).clamp(-1, 1)
     codes = (code + shifts.to(code.device)[:, None]).flatten(0, 1)
     many = None if y is None else y.repeat(len(shifts))
@@ -62,7 +62,17 @@ def shifted_pictures(
     return originals, pictures.view(len(shifts), *originals.shape)
 
 
-def _codes_and_labels(generator: Generator, seed: int, rows: range) -> tuple[Tensor, Tensor | None]:
+def codes_and_labels(generator: Generator, seed: int, rows: range) -> tuple[Tensor, Tensor | None]:
+    """Draw codes and labels from the generator's prior.
+
+    Args:
+        generator: Its card says how wide latents are and how many classes there are.
+        seed: Of the stream.
+        rows: Numbers of the samples.
+
+    Returns:
+        Codes (N, D) and labels (N,) or None, on the generator's device.
+    """
     card, device = generator.card, generator.device
     y = labels(seed, rows, card.num_classes)
     code = generator.code(latents(seed, rows, card.latent_dim).to(device))

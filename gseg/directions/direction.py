@@ -1,4 +1,8 @@
-"""A found direction: two unit vectors, where they come from, and the curves of their search."""
+"""A found direction: two unit vectors, where they come from, and the curves of their search.
+
+A direction may carry the two affine colour maps that its lighter vector acts by, for masks by
+Eq. (5) of Voynov et al. 2021.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -14,12 +18,16 @@ from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
 from gseg.artifacts import write_atomically
+from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
 
 _VECTORS: Final = "direction.safetensors"
 _PROVENANCE: Final = "direction.json"
 _LOSSES: Final = "losses.parquet"
 _UNIT_TOLERANCE: Final = 1e-3
+_OPERATORS: Final = {"operators": False, "clamped_operators": True}
+"""Name of the tensor of colour maps in the file, by whether they clamp."""
+_OPERATORS_SHAPE: Final = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,14 +39,22 @@ class Direction:
         darker: (D,) float32, unit norm; along it the foreground gets darker.
         provenance: What made it, as JSON values: generator, config, final losses.
         losses: Curves of the search, name to (steps,) float32.
+        operators: Two maps that the lighter vector acts by, the lightening one first; None where
+            none have been fitted. They belong to the length of shift in the provenance.
     """
 
     lighter: Tensor
     darker: Tensor
     provenance: dict[str, Any] = field(default_factory=dict)
     losses: dict[str, Tensor] = field(default_factory=dict)
+    operators: ColourMaps | None = None
 
     def __post_init__(self) -> None:
+        if self.operators is not None and self.operators.weights.shape != _OPERATORS_SHAPE:
+            raise ValueError(
+                f"The operators of a direction have shape {_OPERATORS_SHAPE}, got "
+                f"{tuple(self.operators.weights.shape)}."
+            )
         if self.lighter.ndim != 1 or self.lighter.shape != self.darker.shape:
             raise ValueError(
                 "A direction needs two vectors of one length, got lighter "
@@ -88,7 +104,7 @@ class Direction:
         """
         folder = Path(folder)
         write_atomically(
-            folder / _VECTORS, dump_tensors({k: _stored(v) for k, v in self._vectors.items()})
+            folder / _VECTORS, dump_tensors({k: _stored(v) for k, v in self._tensors.items()})
         )
         columns = {name: _stored(curve).numpy() for name, curve in self.losses.items()}
         sink = pa.BufferOutputStream()
@@ -120,6 +136,7 @@ class Direction:
             table = pq.read_table(pa.BufferReader(path.read_bytes()))
         except (OSError, SafetensorError, json.JSONDecodeError, pa.ArrowException) as error:
             raise ValueError(f"Cannot read direction file {path}: {error}") from error
+        operators = _take_operators(vectors)
         if set(vectors) != {"lighter", "darker"}:
             raise ValueError(
                 f"{folder / _VECTORS} holds {sorted(vectors)}, expected 'darker' and 'lighter'."
@@ -127,11 +144,23 @@ class Direction:
         losses = {
             name: torch.from_numpy(table[name].to_numpy().copy()) for name in table.column_names
         }
-        return cls(**vectors, provenance=provenance, losses=losses)
+        return cls(**vectors, provenance=provenance, losses=losses, operators=operators)
 
     @property
-    def _vectors(self) -> dict[str, Tensor]:
-        return {"lighter": self.lighter, "darker": self.darker}
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {"lighter": self.lighter, "darker": self.darker}
+        if self.operators is not None:
+            name = next(k for k, clamped in _OPERATORS.items() if clamped == self.operators.clamped)
+            tensors[name] = self.operators.weights
+        return tensors
+
+
+def _take_operators(tensors: dict[str, Tensor]) -> ColourMaps | None:
+    """Take the colour maps out of a file's tensors."""
+    for name, clamped in _OPERATORS.items():
+        if name in tensors:
+            return ColourMaps(weights=tensors.pop(name), clamped=clamped)
+    return None
 
 
 def _stored(tensor: Tensor) -> Tensor:

@@ -1,0 +1,244 @@
+"""Choose a segmenting direction among candidates (Voynov et al. 2021, section 3.2).
+
+For each candidate h, scaled by the length of the shift, two affine maps are fitted to what it does
+to colours. Two rules choose, both without labels:
+
+- ``voynov2021``: among the 70 % of the candidates with the lowest restoration loss, the one whose
+  maps are furthest apart (mean distance D).
+- ``affine_ratio``: the one whose two maps explain most against a single one
+  (`gseg.directions.ratio`).
+
+D needs maps that both are used. From a random start, as in the official program, a map may never
+be the nearest one, stay where it started, and win by its distance; the default start splits the
+maps evenly, so that this does not happen.
+
+Which sign of the direction lightens the foreground is left to the eye in the paper; here the
+pictures' borders decide (`gseg.directions.polarity`).
+"""
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from gseg.directions.affine import (
+    AffineFit,
+    Batches,
+    Progress,
+    fit_several,
+    generated_batches,
+    picture_batches,
+)
+from gseg.directions.affine_config import AffineConfig
+from gseg.directions.candidate_config import CandidateConfig
+from gseg.directions.codes import shifted_pictures
+from gseg.directions.config import SearchConfig
+from gseg.directions.direction import Direction
+from gseg.directions.polarity import border_vote
+from gseg.directions.ratio import loss_ratio
+from gseg.generators.contract import Generator
+
+ChoiceRule = Literal["voynov2021", "affine_ratio"]
+CHOICE_RULES: Final[tuple[ChoiceRule, ...]] = get_args(ChoiceRule)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChoiceConfig:
+    """Settings of a choice. The defaults are the paper's, but for the start of the maps.
+
+    Attributes:
+        candidates: Which directions there are to choose from.
+        rule: How to choose; see the module's text.
+        epsilon: Length of the shift.
+        keep: Share of the candidates that rule ``voynov2021`` keeps for their restoration loss.
+        affine: How maps are fitted; `gseg.directions.affine_preset` has the paper's.
+        pictures: Originals that all fits see; 0 for fresh ones in every step, as in the paper,
+            which costs as many forward passes as there are steps.
+    """
+
+    candidates: CandidateConfig = field(default_factory=CandidateConfig)
+    rule: ChoiceRule = "voynov2021"
+    epsilon: float = 5.0
+    keep: float = 0.7
+    affine: AffineConfig = field(default_factory=AffineConfig)
+    pictures: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rule not in CHOICE_RULES:
+            raise ValueError(f"Unknown rule {self.rule!r}; expected one of: {CHOICE_RULES}.")
+        if not (math.isfinite(self.epsilon) and self.epsilon > 0):
+            raise ValueError(f"epsilon must be a positive number, got {self.epsilon}.")
+        if not 0 < self.keep <= 1:
+            raise ValueError(f"keep is a share in (0, 1], got {self.keep}.")
+        if self.affine.maps != 2:
+            raise ValueError(f"A choice fits two maps, got maps={self.affine.maps}.")
+        if self.pictures < 0:
+            raise ValueError(f"pictures must be 0 or more, got {self.pictures}.")
+
+    @property
+    def seed(self) -> int:
+        """Seed of the pictures that maps are fitted to."""
+        return self.affine.seed
+
+    def with_seed(self, seed: int) -> "ChoiceConfig":
+        """Give the same settings with another seed for candidates and pictures."""
+        return replace(
+            self,
+            candidates=replace(self.candidates, seed=seed),
+            affine=replace(self.affine, seed=seed),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CandidateScores:
+    """How well affine maps explain each of K candidates.
+
+    Attributes:
+        two: Fit of two maps: restoration losses L and mean distances D.
+        one: Fit of a single map.
+    """
+
+    two: AffineFit
+    one: AffineFit
+
+    @property
+    def ratios(self) -> Tensor:
+        """(K,) losses of two maps over those of one; low is good."""
+        return loss_ratio(self.two, self.one)
+
+    def kept(self, share: float) -> Tensor:
+        """Mark the candidates with the lowest restoration losses.
+
+        Args:
+            share: In (0, 1]; at least one candidate is kept.
+
+        Returns:
+            (K,) bool.
+        """
+        losses = self.two.losses
+        count = max(1, math.floor(share * len(losses)))
+        kept = torch.zeros_like(losses, dtype=torch.bool)
+        kept[losses.argsort(stable=True)[:count]] = True
+        return kept
+
+    def best(self, rule: ChoiceRule, keep: float) -> int:
+        """Choose.
+
+        Args:
+            rule: One of `CHOICE_RULES`.
+            keep: Share that rule ``voynov2021`` keeps.
+
+        Returns:
+            Number of the chosen candidate.
+        """
+        if rule == "affine_ratio":
+            return int(self.ratios.argmin())
+        return int(self.two.distances.masked_fill(~self.kept(keep), -math.inf).argmax())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Choice:
+    """A chosen direction.
+
+    Attributes:
+        direction: The chosen vector, turned so that it lightens the foreground, and its opposite.
+        number: Of the candidate.
+        scores: Of all candidates.
+    """
+
+    direction: Direction
+    number: int
+    scores: CandidateScores
+
+
+def score_candidates(
+    generator: Generator,
+    vectors: Tensor,
+    config: ChoiceConfig,
+    *,
+    progress: Progress | None = None,
+) -> CandidateScores:
+    """Fit maps to what each candidate does.
+
+    Args:
+        generator: A frozen generator; its device does the work.
+        vectors: (K, D) unit vectors.
+        config: Settings.
+        progress: Called after each step with (steps done, steps in all).
+
+    Returns:
+        The scores.
+
+    Raises:
+        ValueError: The vectors do not fit the generator, or the pictures are not finite.
+    """
+    card = generator.card
+    if vectors.ndim != 2 or vectors.shape[1] != card.code_dim or not len(vectors):
+        raise ValueError(
+            f"{card.name} takes directions of shape (K, {card.code_dim}), got "
+            f"{tuple(vectors.shape)}: were these candidates made for another generator?"
+        )
+    shifts = config.epsilon * vectors.to(generator.device, torch.float32)
+    affine, batches = _batches(generator, shifts, config)
+    two, one = fit_several(batches, [affine, replace(affine, maps=1)], progress=progress)
+    if not two.losses.isfinite().all():
+        raise ValueError(
+            f"The pictures of {card.name}, shifted by {config.epsilon}, are not finite: check the "
+            "checkpoint, or lower epsilon."
+        )
+    return CandidateScores(two=two, one=one)
+
+
+def choose_direction(
+    generator: Generator,
+    vectors: Tensor,
+    config: ChoiceConfig,
+    *,
+    progress: Progress | None = None,
+) -> Choice:
+    """Choose one of several candidates as segmenting direction.
+
+    Args:
+        generator: A frozen generator; its device does the work.
+        vectors: (K, D) unit vectors, from `gseg.directions.candidates` or anywhere.
+        config: Settings; what they say about candidates goes to the provenance only.
+        progress: See `score_candidates`.
+
+    Returns:
+        The choice.
+
+    Raises:
+        ValueError: See `score_candidates`.
+    """
+    scores = score_candidates(generator, vectors, config, progress=progress)
+    number = scores.best(config.rule, config.keep)
+    chosen = vectors[number].detach().cpu().float()
+    look = SearchConfig(epsilon=config.epsilon, seed=config.seed)
+    vote = border_vote(generator, torch.stack([chosen, -chosen]), look)
+    lighter = -chosen if vote > 0.5 else chosen
+    provenance: dict[str, Any] = {
+        "generator": generator.card.name,
+        "config": asdict(config),
+        "candidates": len(vectors),
+        "number": number,
+        "border_vote": vote,
+        "restoration_loss": float(scores.two.losses[number]),
+        "distance": float(scores.two.distances[number]),
+        "two_affine_ratio": float(scores.ratios[number]),
+        "device": generator.device.type,
+    }
+    direction = Direction(lighter=lighter, darker=-lighter, provenance=provenance)
+    return Choice(direction=direction, number=number, scores=scores)
+
+
+def _batches(
+    generator: Generator, shifts: Tensor, config: ChoiceConfig
+) -> tuple[AffineConfig, Batches]:
+    """Serve fresh pictures, or the same ones; then test batches go through all of them."""
+    if not config.pictures:
+        return config.affine, generated_batches(generator, shifts, config.affine)
+    affine = replace(config.affine, test_batches=math.ceil(config.pictures / config.affine.batch))
+    shown = shifted_pictures(generator, shifts, range(config.pictures), seed=config.seed)
+    return affine, picture_batches(*shown, affine)
