@@ -4,21 +4,17 @@ A job names files in the storage instead of holding tensors, so that the same jo
 trial's process, in a Ray Data actor, in a Ray Train worker or in a Ray task.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor
 
-from gseg.artifacts import write_atomically
-from gseg.directions import Direction
-from gseg.generators import Generator, load_generator
+from gseg.drawing import BatchTooLargeError, DrawJob, DrawOrder, cached_generator, draw_here
 from gseg.progress import Report
-from gseg.samples import SampleConfig, Shard, draw_shard, load_samples, shard_name
+from gseg.samples import Shard, load_samples
 from gseg.scenes.pictures import render
 from gseg.scores.baselines import centre_disc, otsu
 from gseg.scores.batches import EvalProtocol
@@ -37,46 +33,23 @@ from gseg.segmenters import (
     fit_source,
 )
 
+__all__ = [
+    "SCENES_SIDE",
+    "Backend",
+    "BatchTooLargeError",
+    "DrawJob",
+    "DrawOrder",
+    "FitJob",
+    "Material",
+    "Pairs",
+    "ScoreJob",
+    "cached_generator",
+    "draw_here",
+]
+
 SCENES_SIDE: Final = 32
 """Side of the scenes that a segmenter is trained on with true masks."""
 _BASELINES: Final[Mapping[str, Predict]] = {"otsu": otsu, "centre_disc": centre_disc}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DrawJob:
-    """Drawing shards of one sample set.
-
-    Attributes:
-        generator: Catalogue name.
-        direction: Folder of the direction.
-        config: How to draw.
-        folder: Where shards go.
-        device: Kind of device.
-    """
-
-    generator: str
-    direction: Path
-    config: SampleConfig
-    folder: Path
-    device: str = "cpu"
-
-    def draw(self, shard: int) -> dict[str, int]:
-        """Draw one shard and write it, whole or not at all.
-
-        Args:
-            shard: Its number.
-
-        Returns:
-            Its counts: candidates, accepted, and rejections by reason.
-        """
-        started = time.monotonic()
-        generator = cached_generator(self.generator, self.device)
-        drawn = draw_shard(generator, _cached_direction(self.direction), self.config, shard)
-        path = self.folder / shard_name(shard)
-        seconds = time.monotonic() - started
-        write_atomically(path.with_suffix(".seconds"), f"{seconds:.4f}".encode())
-        drawn.save(path)
-        return dict(drawn.counts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -274,10 +247,12 @@ class Backend(Protocol):
         """
         ...
 
-    def draw(
-        self, job: DrawJob, shards: Sequence[int], listen: Callable[[Mapping[str, int]], None]
-    ) -> None:
-        """Draw shards, in any order; `listen` hears the counts of each."""
+    def draw(self, job: DrawJob, shards: Sequence[int], listen: Callable[[], None]) -> None:
+        """Draw those of the shards that are needed, in any order; `listen` hears of each.
+
+        Raises:
+            BatchTooLargeError: There is not enough memory.
+        """
         ...
 
     def fit(self, job: FitJob, report: Report) -> Mapping[str, Any]:
@@ -295,14 +270,3 @@ class Backend(Protocol):
     def is_apart(self, job: ScoreJob) -> bool:
         """Say whether a benchmark is scored elsewhere, so that several can be at the same time."""
         ...
-
-
-@lru_cache(maxsize=2)
-def _cached_direction(folder: Path) -> Direction:
-    return Direction.load(folder)
-
-
-@lru_cache(maxsize=2)
-def cached_generator(name: str, device: str) -> Generator:
-    """Load a generator once for each process."""
-    return load_generator(name, device=device)

@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from gseg.artifacts import write_atomically
 
@@ -13,12 +13,12 @@ _WRITE_EVERY: Final = 0.5
 class Report(Protocol):
     """Listens to the stages of one trial."""
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Hear that a stage has done so many of its steps."""
+    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
+        """Hear that a stage has done so many of its steps, and in a few words what else."""
         ...
 
 
-def silent(stage: str, done: int, total: int) -> None:
+def silent(stage: str, done: int, total: int, detail: str = "") -> None:
     """Listen to nothing."""
 
 
@@ -34,27 +34,36 @@ class FileReport:
         self._stage = ""
         self._next = 0.0
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
+    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
         """Write, at most twice a second and at every change of stage."""
         now = time.monotonic()
         if stage == self._stage and now < self._next:
             return
         self._stage, self._next = stage, now + _WRITE_EVERY
-        state = {"stage": stage, "done": done, "total": total}
+        state = {"stage": stage, "done": done, "total": total, "detail": detail}
         write_atomically(self._path, json.dumps(state).encode())
 
 
-def read_progress(path: Path) -> tuple[str, int, int] | None:
+class Progress(NamedTuple):
+    """How far a trial is."""
+
+    stage: str
+    done: int
+    total: int
+    detail: str = ""
+
+
+def read_progress(path: Path) -> Progress | None:
     """Read what a `FileReport` wrote.
 
     Args:
         path: Its file.
 
     Returns:
-        Stage, steps done and steps in all; None before the first word.
+        Stage, steps done, steps in all and a few words more; None before the first word.
     """
     try:
         state = json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    return state["stage"], state["done"], state["total"]
+    return Progress(**state)

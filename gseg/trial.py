@@ -1,7 +1,9 @@
 """One trial: all stages of one experiment, and the rows that come out."""
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +11,6 @@ from gseg.artifacts import Artifact, NotMadeError, Store
 from gseg.experiment import Experiment
 from gseg.jobs import Backend, Material, Pairs, ScoreJob
 from gseg.progress import Report, silent
-from gseg.randomness import derive_seed
 from gseg.row_values import (
     direction_values,
     find_card,
@@ -21,7 +22,9 @@ from gseg.rows import Row, make_row
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
 from gseg.scores.batches import EvalProtocol
 from gseg.scores.protocol import Scores
+from gseg.sharing import sample_sets
 from gseg.stages import (
+    Wanted,
     make_all_scores,
     make_direction,
     make_distance,
@@ -30,6 +33,8 @@ from gseg.stages import (
 )
 from gseg.stages.labelled import labelled_alone, with_labelled
 from gseg.stages.parts import Member, TrialParts
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +55,12 @@ class Setting:
 
 
 def run_trial(
-    experiment: Experiment, setting: Setting, backend: Backend, report: Report = silent
+    experiment: Experiment,
+    setting: Setting,
+    backend: Backend,
+    report: Report = silent,
+    *,
+    siblings: Sequence[Experiment] = (),
 ) -> list[Row]:
     """Run an experiment; what is in the storage already is not made again.
 
@@ -59,11 +69,12 @@ def run_trial(
         setting: Storage and benchmarks.
         backend: Who does the heavy work.
         report: Hears how far the stages are.
+        siblings: Trials to come whose samples are drawn along, see `gseg.sharing`.
 
     Returns:
         One row for each benchmark and metric profile.
     """
-    return _Trial(experiment, setting, Store(setting.storage), backend, report).rows()
+    return _Trial(experiment, setting, Store(setting.storage), backend, report, siblings).rows()
 
 
 def find_rows(experiment: Experiment, setting: Setting, device: str) -> list[Row] | None:
@@ -110,9 +121,11 @@ class _Trial:
         store: Store,
         backend: Backend,
         report: Report,
+        siblings: Sequence[Experiment] = (),
     ) -> None:
         self._experiment, self._setting = experiment, setting
         self._store, self._backend, self._report = store, backend, report
+        self._siblings = siblings
 
     def rows(self) -> list[Row]:
         """Go through all stages."""
@@ -134,39 +147,56 @@ class _Trial:
 
     def _generated_parts(self) -> TrialParts:
         experiment = self._experiment
-        assert experiment.search is not None
-        assert experiment.samples is not None
-        direction = make_direction(
-            self._store, experiment.generator, experiment.search, self._backend, self._report
-        )
+        made = {
+            config: make_samples(
+                self._store,
+                experiment.generator,
+                Wanted(direction=self._direction, config=config, count=count),
+                self._backend,
+                self._report,
+                together=lambda: self._together,
+            )
+            for config, count in sample_sets(experiment)
+        }
         members = []
         for kind in experiment.member_kinds:
-            config = replace(experiment.samples, mask_kind=kind)
-            held_out = replace(config, seed=derive_seed(config.seed, "validation"))
-            training, *validation = (
-                make_samples(
-                    self._store,
-                    experiment.generator,
-                    direction,
-                    part,
-                    count,
-                    self._backend,
-                    self._report,
-                )
-                for part, count in (
-                    (config, experiment.data_size),
-                    (held_out, experiment.validation_size),
-                )
-                if count
+            training, *held_out = (
+                samples for config, samples in made.items() if config.mask_kind == kind
             )
             material = Material(
                 training=(training.pairs,),
-                validation=validation[0].pairs if validation else None,
-                parents=(training.digest, *(samples.digest for samples in validation)),
+                validation=held_out[0].pairs if held_out else None,
+                parents=(training.digest, *(samples.digest for samples in held_out)),
             )
             segmenter = self._fit(with_labelled(material, experiment.labelled))
-            members.append(Member(segmenter=segmenter, samples=training, config=config))
-        return TrialParts(direction=direction, members=tuple(members))
+            members.append(Member(segmenter=segmenter, samples=training, config=training.config))
+        return TrialParts(direction=self._direction, members=tuple(members))
+
+    @cached_property
+    def _direction(self) -> Artifact:
+        return self._find_direction(self._experiment)
+
+    def _find_direction(self, experiment: Experiment) -> Artifact:
+        assert experiment.search is not None
+        return make_direction(
+            self._store, experiment.generator, experiment.search, self._backend, self._report
+        )
+
+    @cached_property
+    def _together(self) -> list[Wanted]:
+        """Collect the sample sets that this trial and its siblings need."""
+        found = []
+        for experiment in (self._experiment, *self._siblings):
+            try:
+                direction = self._find_direction(experiment)
+            except ValueError:  # a sibling's own fault, which its own trial will tell of
+                _log.info("No direction for a sibling: %s", experiment.label, exc_info=True)
+                continue
+            found += [
+                Wanted(direction=direction, config=config, count=count)
+                for config, count in sample_sets(experiment)
+            ]
+        return found
 
     def _true_mask_member(self) -> Member:
         experiment = self._experiment
@@ -223,6 +253,7 @@ class _Trial:
         experiment = self._experiment
         if experiment.distance is None or find_card(experiment.generator).dataset != "scenes":
             return {}
+        assert experiment.samples is not None
         made = make_distance(
             self._store, experiment.generator, experiment.distance, self._backend, self._report
         )

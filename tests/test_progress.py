@@ -16,7 +16,9 @@ def clock(monkeypatch):
 def test_what_is_written_can_be_read(tmp_path):
     report = FileReport(tmp_path / "progress" / "a.json")
     report("training", 30, 300)
-    assert read_progress(tmp_path / "progress" / "a.json") == ("training", 30, 300)
+    assert read_progress(tmp_path / "progress" / "a.json") == ("training", 30, 300, "")
+    report("samples", 1, 2, "50% accepted")
+    assert read_progress(tmp_path / "progress" / "a.json") == ("samples", 1, 2, "50% accepted")
 
 
 def test_nothing_is_known_before_the_first_word(tmp_path):
@@ -44,7 +46,12 @@ def test_a_new_stage_is_written_at_once(tmp_path, clock):
     report = FileReport(path)
     report("samples", 9, 10)
     report("training", 0, 300)
-    assert json.loads(path.read_text()) == {"stage": "training", "done": 0, "total": 300}
+    assert json.loads(path.read_text()) == {
+        "stage": "training",
+        "done": 0,
+        "total": 300,
+        "detail": "",
+    }
 
 
 def test_silence():

@@ -18,7 +18,7 @@ from ray.train.torch import TorchTrainer, prepare_model
 
 from gseg.artifacts import write_atomically
 from gseg.distributed.runtime import Resources
-from gseg.jobs import DrawJob, FitJob, ScoreJob
+from gseg.jobs import BatchTooLargeError, DrawJob, FitJob, ScoreJob, draw_here
 from gseg.plan import draw_seconds, fit_seconds, score_seconds
 from gseg.progress import Report, silent
 from gseg.scores.benchmarks import open_benchmark
@@ -57,27 +57,33 @@ class RayBackend:
         """Do short work; see `gseg.jobs.Backend`."""
         return dict(ray.get(self._task(_call).remote(work))) if self._blind else work()
 
-    def draw(
-        self, job: DrawJob, shards: Sequence[int], listen: Callable[[Mapping[str, int]], None]
-    ) -> None:
+    def draw(self, job: DrawJob, shards: Sequence[int], listen: Callable[[], None]) -> None:
         """Draw shards; see `gseg.jobs.Backend`."""
-        candidates = len(shards) * job.config.shard_size
+        candidates = len(shards) * job.shard_size
         if not self._is_remote(draw_seconds(job.generator, candidates, self.device)):
-            for shard in shards:
-                listen(job.draw(shard))
+            draw_here(job, shards, listen)
             return
+        # Shards that are not needed after all cost an actor nothing: so there may be many, and
+        # the pool is as large as those that are needed whatever is accepted.
+        sure = max(math.ceil(order.count / job.shard_size) for order in job.orders)
+        most = min(len(shards), sure, self._drawers())
+        pool = ray.data.ActorPoolStrategy(
+            min_size=min(self._resources.min_drawers or most, most), max_size=most
+        )
         rows = ray.data.from_items(
             [{"shard": shard} for shard in shards], override_num_blocks=len(shards)
         ).map_batches(
             _Drawer,
             fn_constructor_kwargs={"job": job},
             batch_size=1,
-            compute=ray.data.ActorPoolStrategy(size=min(len(shards), self._drawers())),
+            compute=pool,
             num_cpus=_JOB_CPUS,
             num_gpus=self._resources.gpus_per_trial,
         )
         for row in rows.iter_rows():
-            listen(row)
+            if row["too_large"]:
+                raise BatchTooLargeError(job.orders[0].config.batch)
+            listen()
 
     def fit(self, job: FitJob, report: Report) -> Mapping[str, Any]:
         """Train; see `gseg.jobs.Backend`."""
@@ -157,11 +163,17 @@ class _Drawer:
 
     def __init__(self, job: DrawJob) -> None:
         torch.set_num_threads(1)
-        self._job = job
+        self._job, self._seen = job, [order.growing() for order in job.orders]
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        counts = [self._job.draw(int(shard)) for shard in batch["shard"]]
-        return {name: [count[name] for count in counts] for name in counts[0]}
+        too_large = []
+        for shard in batch["shard"]:
+            try:
+                self._job.draw(int(shard), self._seen)
+                too_large.append(False)
+            except BatchTooLargeError:  # a row, as an exception would be taken for the actor's
+                too_large.append(True)
+        return {"shard": batch["shard"], "too_large": too_large}
 
 
 def _train_replica(settings: dict[str, Any]) -> None:

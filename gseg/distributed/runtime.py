@@ -42,7 +42,10 @@ class Resources:
         placement: ``process``: every stage in its trial's process; ``cluster``: drawing,
             training and scoring as distributed jobs; ``auto``: the rule of `is_large`.
         workers: Replicas of one training; more than one always trains on the cluster.
-        drawers: Actors that draw samples for one trial; 0 for as many as there are CPUs or GPUs.
+        drawers: Most actors that draw samples for one trial; 0 for as many as there are CPUs or
+            GPUs.
+        min_drawers: Actors that it begins with; more come while there is room and work, up to
+            `drawers`. 0 for all at once.
         cpus_per_trial: CPUs that a trial holds while its stages run in its process.
         gpus_per_trial: GPUs that a trial, a drawing actor or a training replica holds; fractions
             share a GPU.
@@ -52,6 +55,7 @@ class Resources:
     placement: Placement = "auto"
     workers: int = 1
     drawers: int = 0
+    min_drawers: int = 0
     cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
     max_trials: int = 0
@@ -59,7 +63,8 @@ class Resources:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"A training needs at least 1 worker, got {self.workers}.")
-        if min(self.drawers, self.gpus_per_trial, self.max_trials) < 0 or self.cpus_per_trial <= 0:
+        counts = (self.drawers, self.min_drawers, self.gpus_per_trial, self.max_trials)
+        if min(counts) < 0 or self.cpus_per_trial <= 0:
             raise ValueError("Resources must not be negative, and a trial needs some CPU.")
 
     @property

@@ -26,6 +26,7 @@ from gseg.distributed.runtime import Resources
 from gseg.experiment import Experiment
 from gseg.progress import FileReport
 from gseg.rows import Row
+from gseg.sharing import sharing_groups
 from gseg.trial import Setting, run_trial
 
 _RESTARTS: Final = 3
@@ -89,8 +90,13 @@ def run_sweep(
         The trials that failed, in the order of the experiments.
     """
     tracker = _Tracker(experiments, listener)
+    concurrency = _concurrency(resources, large=large)
     trainable = tune.with_parameters(
-        _TrialActor, experiments=list(experiments), setting=setting, resources=resources
+        _TrialActor,
+        experiments=list(experiments),
+        groups=sharing_groups(experiments, concurrency),
+        setting=setting,
+        resources=resources,
     )
     cpus = _DISTRIBUTED_TRIAL_CPUS if large else resources.cpus_per_trial
     gpus = 0.0 if large else resources.gpus_per_trial
@@ -99,9 +105,7 @@ def run_sweep(
         tuner = tune.Tuner(
             trainable,
             param_space={"number": tune.grid_search(list(range(len(experiments))))},
-            tune_config=tune.TuneConfig(
-                max_concurrent_trials=_concurrency(resources, large=large), reuse_actors=True
-            ),
+            tune_config=tune.TuneConfig(max_concurrent_trials=concurrency, reuse_actors=True),
             run_config=tune.RunConfig(
                 name="sweep",
                 storage_path=folder,
@@ -138,12 +142,13 @@ class _TrialActor(tune.Trainable):
         self,
         config: dict[str, Any],
         experiments: list[Experiment],
+        groups: list[tuple[int, ...]],
         setting: Setting,
         resources: Resources,
     ) -> None:
         torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
         self._number: int = config["number"]
-        self._experiments, self._setting = experiments, setting
+        self._experiments, self._groups, self._setting = experiments, groups, setting
         self._backend = RayBackend(resources)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -155,7 +160,8 @@ class _TrialActor(tune.Trainable):
         report = FileReport(progress_file(self._setting.storage, experiment))
         result: dict[str, Any] = {"number": self._number, "done": True}
         try:
-            rows = run_trial(experiment, self._setting, self._backend, report)
+            siblings = [self._experiments[number] for number in self._groups[self._number]]
+            rows = run_trial(experiment, self._setting, self._backend, report, siblings=siblings)
         except Exception as error:  # a trial's own fault is a result, not a reason to try again
             details = self._setting.storage / "errors" / f"{experiment.digest}.txt"
             write_atomically(details, traceback.format_exc().encode())

@@ -135,9 +135,10 @@ class SweepView(Listener):
         for number in list(running)[:_MOST_SHOWN]:
             experiment = self._experiments[number]
             state = read_progress(progress_file(self._storage, experiment))
-            stage, now, end = state or ("starting", 0, 1)
+            stage, now, end, detail = state or ("starting", 0, 1, "")
             bar = ProgressBar(total=max(end, 1), completed=now, width=24)
-            lines.add_row(f"  {experiment.label}", stage, bar, f"{now:,}/{end:,}" if state else "")
+            count = f"{now:,}/{end:,}" if state else ""
+            lines.add_row(f"  {experiment.label}", stage, bar, count, detail)
         return Group(head, lines)
 
     def _time_left(self) -> str:

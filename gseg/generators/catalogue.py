@@ -51,7 +51,11 @@ def list_generators(kind: Kind = "all") -> list[GeneratorCard]:
 
 
 def load_generator(
-    name: str, checkpoint: Path | str | None = None, *, device: torch.device | str = "cpu"
+    name: str,
+    checkpoint: Path | str | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    truncation: float | None = None,
 ) -> Generator:
     """Load a generator of the catalogue.
 
@@ -62,13 +66,18 @@ def load_generator(
         checkpoint: Weights file of a published generator; without it, the file is looked for in
             ``$GSEG_WEIGHTS`` as its name with one of `WEIGHT_SUFFIXES`.
         device: Where to put it.
+        truncation: Of published StyleGAN2 (psi) and BigGAN-deep; None for none.
 
     Returns:
         The frozen generator.
 
     Raises:
-        ValueError: The name is unknown, or a published generator's weights are not there.
+        ValueError: The name is unknown, a published generator's weights are not there, or it has
+            no truncation.
     """
+    entries = {entry.card.name: entry for entry in PUBLISHED}
+    if truncation is not None and name not in entries:
+        raise ValueError(f"{name} has no truncation, got {truncation}: leave it out.")
     if name.startswith("analytic.ellipses") and name.removeprefix("analytic.ellipses").isdigit():
         made = analytic_generator(int(name.removeprefix("analytic.ellipses")))
         return made.to(device)
@@ -82,9 +91,8 @@ def load_generator(
                 "your own use gseg.generators.from_checkpoint."
             )
         return load_embedded(name, device)
-    for entry in PUBLISHED:
-        if entry.card.name == name:
-            return _load_published(entry, checkpoint, device)
+    if name in entries:
+        return _load_published(entries[name], checkpoint, device, truncation)
     raise ValueError(unknown_name(name))
 
 
@@ -104,7 +112,10 @@ def find_weights(name: str) -> Path | None:
 
 
 def _load_published(
-    entry: PublishedGenerator, checkpoint: Path | str | None, device: torch.device | str
+    entry: PublishedGenerator,
+    checkpoint: Path | str | None,
+    device: torch.device | str,
+    truncation: float | None,
 ) -> Generator:
     """Load a public checkpoint and give it its catalogue card."""
     name = entry.card.name
@@ -115,7 +126,7 @@ def _load_published(
             f"{name} needs its weights ({entry.card.weights}).{where} Pass checkpoint=PATH, or put "
             f"the file into the folder of GSEG_WEIGHTS as {name}.<its suffix>."
         )
-    generator = from_checkpoint(path, entry.config, device=device)
+    generator = from_checkpoint(path, entry.config, device=device, truncation=truncation)
     if generator.card.resolution != entry.card.resolution:
         raise ValueError(
             f"{path} makes pictures of {generator.card.resolution} px, {name} has "

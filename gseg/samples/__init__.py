@@ -13,6 +13,7 @@ from gseg.samples.draw import Drawn, draw, draw_shard, draw_shards
 from gseg.samples.filters import REASONS, FilterConfig, FilterPreset
 from gseg.samples.filters import preset as filter_preset
 from gseg.samples.filters import preset_name as filter_preset_name
+from gseg.samples.growing import GrowingSet
 from gseg.samples.headers import DamagedShardError, ShardFacts
 from gseg.samples.latents import LatentConfig, near_embeddings
 from gseg.samples.masks import MaskKind, MaskRule, make_masks
@@ -33,6 +34,7 @@ __all__ = [
     "Drawn",
     "FilterConfig",
     "FilterPreset",
+    "GrowingSet",
     "LatentConfig",
     "MaskKind",
     "MaskRule",

@@ -1,32 +1,59 @@
 """The stage that draws samples: a growing set of shards, shared by all data sizes."""
 
 import json
+import logging
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
-from pathlib import Path
-from typing import Final
-
-import pyarrow.parquet as pq
+from typing import Any, Final
 
 from gseg.artifacts import (
     Artifact,
     NotMadeError,
+    StorageError,
     Store,
     canonical,
     digest,
     write_atomically,
 )
+from gseg.drawing import BatchTooLargeError, DrawJob, DrawOrder, read_cost
 from gseg.generators.identity import weights_digest
-from gseg.jobs import Backend, DrawJob, Pairs
+from gseg.generators.precision import sampling_setting
+from gseg.jobs import Backend, Pairs
 from gseg.leases import lease
+from gseg.plan import generator_size
 from gseg.progress import Report
-from gseg.samples import SampleConfig, check_acceptance, shard_name, sum_counts
+from gseg.samples import GrowingSet, SampleConfig, check_acceptance
+
+_log = logging.getLogger(__name__)
 
 _VERSION: Final = 1
-_SHARDS_AT_ONCE: Final = 64
+_SHARDS_AT_ONCE: Final = 1024
 """Most shards that are asked for before looking at the acceptance again."""
+_GUESS: Final = 0.25
+"""Acceptance to plan with before any is known; shards that turn out not to be needed are left."""
+_SMALLER: Final = "smaller_batch.json"
+"""Left in the folder of a set whose batch does not fit into memory: which batch to take instead."""
+_RESERVE: Final = 64 * 2**20
+_JPEG_SHARE: Final = 0.4
+_ROW_BYTES: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """A sample set that somebody needs.
+
+    Attributes:
+        direction: From `make_direction`.
+        config: How to draw.
+        count: Samples needed.
+    """
+
+    direction: Artifact
+    config: SampleConfig
+    count: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,27 +62,32 @@ class SampledSet:
 
     Attributes:
         digest: Name of the sample set, whatever its size.
+        config: How they were drawn: as asked for, or in a smaller batch that fits into memory.
         pairs: How to load them.
         counts: Candidates, accepted and rejected by reason over the shards they come from.
         seconds: Time that drawing those shards took, whenever that was.
+        forwards: Pictures that the generator made for them; of what was drawn together with
+            other sets, the same part for each.
         reused: Whether all of them were found.
     """
 
     digest: str
+    config: SampleConfig
     pairs: Pairs
     counts: Mapping[str, int]
     seconds: float
+    forwards: float
     reused: bool
 
 
 def make_samples(
     store: Store,
     generator: str,
-    direction: Artifact,
-    config: SampleConfig,
-    count: int,
+    wanted: Wanted,
     backend: Backend,
     report: Report,
+    *,
+    together: Callable[[], Sequence[Wanted]] = tuple,
 ) -> SampledSet:
     """Draw shards until there are enough accepted samples.
 
@@ -64,107 +96,228 @@ def make_samples(
     Args:
         store: Where the shards are or will be.
         generator: Catalogue name.
-        direction: From `make_direction`.
-        config: How to draw.
-        count: Samples needed.
+        wanted: What to draw.
         backend: Who draws.
         report: Hears of the accepted samples.
+        together: Asked, when there is something to draw, for sets that will be needed as well.
+            Those of the same candidates that are unfinished, and that nobody else is at, are
+            drawn in the same pass: they share G(z).
 
     Returns:
         The samples.
 
     Raises:
+        AcceptanceError: The filters reject nearly everything.
+        BatchTooLargeError: There is not enough memory to go on with the set.
         NotMadeError: There are not enough and the store is read-only.
+        StorageError: There is not enough space.
     """
-    settings = {"generator": generator, "samples": asdict(config), "device": backend.device}
-    parents = [weights_digest(generator), direction.digest]
-    name = digest("samples", _VERSION, settings, parents)
-    folder = store.folder("samples", name)
-    found = _enough(folder, count)
-    if found is not None:
-        return replace(found, digest=name)
-    if store.read_only:
-        raise NotMadeError("samples")
-    job = DrawJob(
-        generator=generator,
-        direction=direction.folder,
-        config=config,
-        folder=folder,
-        device=backend.device,
-    )
-    with lease(folder, unless=lambda: _enough(folder, count) is not None) as held:
-        if held:
-            about = {"config": canonical(settings), "parents": parents}
-            write_atomically(folder / "about.json", json.dumps(about, indent=1).encode())
-            _draw_until_enough(job, count, backend, report)
-    found = _enough(folder, count)
-    assert found is not None
-    return replace(found, digest=name, reused=not held)
-
-
-def _draw_until_enough(job: DrawJob, count: int, backend: Backend, report: Report) -> None:
-    """Ask for missing shards, as many as the acceptance so far says are needed."""
-    while True:
-        shards = _shards(job.folder)
-        counts = sum_counts(shard.counts for shard in shards)
-        accepted = counts.get("accepted", 0)
-        if accepted >= count:
-            return
-        if counts:
-            check_acceptance(counts)
-        rate = accepted / counts["candidates"] if accepted else 0.5
-        missing = math.ceil((count - accepted) / (rate * job.config.shard_size))
-        numbers = range(len(shards), len(shards) + min(missing, _SHARDS_AT_ONCE))
-        seen = accepted
-        report("samples", min(seen, count), count)
-
-        def listen(drawn: Mapping[str, int]) -> None:
-            nonlocal seen
-            seen += drawn["accepted"]
-            report("samples", min(seen, count), count)
-
-        backend.draw(job, [n for n in numbers if not (job.folder / shard_name(n)).exists()], listen)
+    return _SampleStage(store, generator, backend, report).make(wanted, together)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _ShardFacts:
-    path: Path
-    counts: Mapping[str, int]
-    seconds: float
+class _Set:
+    """A wanted set and its name in the store."""
+
+    digest: str
+    settings: Mapping[str, Any]
+    parents: Sequence[str]
+    order: DrawOrder
+
+    def found(self, *, reused: bool) -> SampledSet | None:
+        """Take as many shards as hold the samples; None if there are too few."""
+        order = self.order
+        used = GrowingSet(order.folder, order.config.shard_size)
+        while used.counts["accepted"] < order.count:
+            if not used.step():
+                return None
+        costs = [read_cost(path) for path in used.shards]
+        return SampledSet(
+            digest=self.digest,
+            config=order.config,
+            pairs=Pairs(count=order.count, shards=tuple(used.shards)),
+            counts=used.counts,
+            seconds=sum(cost["seconds"] for cost in costs),
+            forwards=sum(cost["forwards"] for cost in costs),
+            reused=reused,
+        )
+
+    def is_complete(self) -> bool:
+        return self.order.growing().counts["accepted"] >= self.order.count
 
 
-def _shards(folder: Path) -> list[_ShardFacts]:
-    """List the complete shards 0, 1, 2, ... without a gap."""
-    found: list[_ShardFacts] = []
-    while (path := folder / shard_name(len(found))).exists():
-        found.append(_read_shard_facts(path, path.stat().st_mtime_ns))
-    return found
+class _SampleStage:
+    def __init__(self, store: Store, generator: str, backend: Backend, report: Report) -> None:
+        self._store, self._generator = store, generator
+        self._backend, self._report = backend, report
 
+    def make(self, wanted: Wanted, together: Callable[[], Sequence[Wanted]]) -> SampledSet:
+        mine = self._name(wanted)
+        found = mine.found(reused=True)
+        if found is not None:
+            return found
+        if self._store.read_only:
+            raise NotMadeError("samples")
+        with lease(mine.order.folder, unless=mine.is_complete) as held:
+            fits = not held or self._draw(mine, self._others(mine, together()))
+        if not fits:
+            return self.make(wanted, together)  # under the name of the smaller batch
+        found = mine.found(reused=not held)
+        assert found is not None
+        return found
 
-@lru_cache(maxsize=4096)
-def _read_shard_facts(path: Path, _modified: int) -> _ShardFacts:
-    header = json.loads(pq.read_schema(path).metadata[b"gseg.samples"])
-    seconds = path.with_suffix(".seconds")
-    return _ShardFacts(
-        path=path,
-        counts=header["counts"],
-        seconds=float(seconds.read_text()) if seconds.exists() else 0.0,
-    )
+    def _name(self, wanted: Wanted) -> _Set:
+        """Name a set, or the one in a smaller batch that takes its place."""
+        config = wanted.config
+        parents = [weights_digest(self._generator), wanted.direction.digest]
+        while True:
+            settings = {
+                "generator": self._generator,
+                "samples": canonical(config),
+                "device": self._backend.device,
+                "forward": asdict(sampling_setting(self._backend.device)),
+            }
+            name = digest("samples", _VERSION, settings, parents)
+            folder = self._store.folder("samples", name)
+            smaller = folder / _SMALLER
+            if not smaller.exists():
+                break
+            config = replace(config, **json.loads(smaller.read_text()))
+        order = DrawOrder(
+            direction=wanted.direction.folder, config=config, folder=folder, count=wanted.count
+        )
+        return _Set(digest=name, settings=settings, parents=parents, order=order)
 
+    def _others(self, mine: _Set, together: Sequence[Wanted]) -> list[_Set]:
+        """Pick the sets that can be drawn along."""
+        others: dict[str, _Set] = {}
+        for wanted in together:
+            other = self._name(wanted)
+            known = others.get(other.digest, other)
+            if known.order.count > other.order.count:
+                other = known
+            if (
+                other.digest != mine.digest
+                and other.order.config.candidates_key == mine.order.config.candidates_key
+                and not other.is_complete()
+            ):
+                others[other.digest] = other
+        return list(others.values())
 
-def _enough(folder: Path, count: int) -> SampledSet | None:
-    """Take as many shards as hold the first `count` samples; None if there are too few."""
-    used: list[_ShardFacts] = []
-    accepted = 0
-    for shard in _shards(folder):
-        used.append(shard)
-        accepted += shard.counts["accepted"]
-        if accepted >= count:
-            return SampledSet(
-                digest="",
-                pairs=Pairs(count=count, shards=tuple(shard.path for shard in used)),
-                counts=sum_counts(shard.counts for shard in used),
-                seconds=sum(shard.seconds for shard in used),
-                reused=True,
+    def _draw(self, mine: _Set, others: Sequence[_Set]) -> bool:
+        """Draw a set and others along with it; False if its batch does not fit into memory."""
+        with ExitStack() as leases:
+            joined = [mine]
+            for other in others:
+                # One look at who holds it, and one after a dead holder's lease is gone.
+                looks = iter((False, True))
+                held = lease(other.order.folder, unless=lambda n=looks: next(n, True), poll=0.0)  # type: ignore[misc]
+                if leases.enter_context(held):
+                    joined.append(other)
+            try:
+                self._draw_until_enough(joined)
+                return True
+            except BatchTooLargeError:
+                if len(joined) == 1:
+                    self._halve(mine)
+                    return False
+        return self._draw(mine, [])
+
+    def _halve(self, mine: _Set) -> None:
+        """Note which batch to take instead, unless samples are kept already."""
+        config, folder = mine.order.config, mine.order.folder
+        if mine.order.growing().shards or config.batch == 1:
+            raise BatchTooLargeError(config.batch)
+        batch = config.batch // 2
+        blocks = math.ceil(config.shard_size / batch)
+        _log.warning(
+            "Out of memory with %d candidates at once: drawing %d at once, under another name.",
+            config.batch,
+            batch,
+        )
+        smaller = {"batch": batch, "blocks_per_shard": blocks}
+        write_atomically(folder / _SMALLER, json.dumps(smaller).encode())
+
+    def _draw_until_enough(self, joined: Sequence[_Set]) -> None:
+        """Ask for missing shards, as many as the acceptance so far says are needed."""
+        for each in joined:
+            about = {"config": each.settings, "parents": each.parents}
+            write_atomically(each.order.folder / "about.json", json.dumps(about, indent=1).encode())
+        listener = _Progress([each.order for each in joined], self._report)
+        checked = False
+        while True:
+            open_orders = _unfinished([each.order for each in joined])
+            if not open_orders:
+                return
+            if not checked:
+                self._check_space(open_orders)
+                checked = True
+            job = DrawJob(
+                generator=self._generator, orders=open_orders, device=self._backend.device
             )
-    return None
+            ranges = [order.growing().missing(order.count, guess=_GUESS) for order in open_orders]
+            shards = sorted(set().union(*ranges))[:_SHARDS_AT_ONCE]
+            listener()
+            self._backend.draw(job, shards, listener)
+
+    def _check_space(self, orders: Sequence[DrawOrder]) -> None:
+        """Make sure that what is missing fits onto the disk, before anything is drawn."""
+        side = generator_size(self._generator).resolution
+        needed = 0.0
+        for order in orders:
+            share = _JPEG_SHARE if order.config.picture_format != "exact" else 1.0
+            bytes_each = 3 * side**2 * share + side**2 / 8 + _ROW_BYTES
+            needed += (order.count - order.growing().counts["accepted"]) * bytes_each
+        free = self._store.free_bytes()
+        if needed + _RESERVE > free:
+            raise StorageError(
+                f"The samples need about {needed / 2**20:,.0f} MiB, but {self._store.root} has "
+                f"{free / 2**20:,.0f} MiB left. Choose another --storage or a smaller --data-size."
+            )
+
+
+class _Progress:
+    """Tells a report how many samples there are, how fast they come and how many are accepted."""
+
+    def __init__(self, orders: Sequence[DrawOrder], report: Report) -> None:
+        self._sets = [order.growing() for order in orders]
+        self._counts, self._report = [order.count for order in orders], report
+        self._begun, self._first = time.monotonic(), self._done()
+
+    def __call__(self) -> None:
+        """Look at the shards, and report."""
+        for each in self._sets:
+            each.update()
+        done, total = self._done(), sum(self._counts)
+        candidates = sum(each.counts["candidates"] for each in self._sets)
+        accepted = sum(each.counts["accepted"] for each in self._sets)
+        detail = f"{accepted / candidates:.0%} accepted" if candidates else ""
+        new, seconds = done - self._first, time.monotonic() - self._begun
+        if new > 0 and seconds > 0:
+            left = math.ceil((total - done) * seconds / new)
+            detail += f", {new / seconds:,.0f}/s, {left:,} s left"
+        self._report("samples", done, total, detail)
+
+    def _done(self) -> int:
+        return sum(
+            min(each.counts["accepted"], count)
+            for each, count in zip(self._sets, self._counts, strict=True)
+        )
+
+
+def _unfinished(orders: Sequence[DrawOrder]) -> tuple[DrawOrder, ...]:
+    """Leave out what is complete, and hopeless sets: but for the first, they are others' concern.
+
+    Raises:
+        AcceptanceError: The first set is hopeless.
+    """
+    left = []
+    for place, order in enumerate(orders):
+        known = order.growing()
+        if known.counts["accepted"] >= order.count:
+            continue
+        if place == 0:
+            check_acceptance(known.counts)
+        if not known.is_hopeless:
+            left.append(order)
+    return tuple(left)

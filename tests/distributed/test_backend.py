@@ -12,7 +12,8 @@ from gseg.artifacts import Store
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.samples import load_samples
-from gseg.stages import make_samples
+from gseg.progress import silent
+from gseg.stages import Wanted, make_samples
 from gseg.trial import Setting, find_parts, run_trial
 
 pytestmark = pytest.mark.ray
@@ -78,9 +79,8 @@ def test_killing_a_drawing_worker_changes_nothing(tmp_path, tiny_experiment, loc
         if case == "killed":
             killer.start()
         backend = RayBackend(Resources(placement="cluster", drawers=2))
-        drawn = make_samples(
-            store, "analytic.ellipses32", direction, config, 1500, backend, lambda *_: None
-        )
+        wanted = Wanted(direction=direction, config=config, count=1500)
+        drawn = make_samples(store, "analytic.ellipses32", wanted, backend, silent)
         assert killer.killed == (case == "killed")
         sets[case] = load_samples(drawn.pairs.shards, 1500)
     assert sets["killed"].pictures.equal(sets["undisturbed"].pictures)
