@@ -70,7 +70,10 @@ def test_bare_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "segment" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["generators", "generators fetch", "segment", "scenes"])
+@pytest.mark.parametrize(
+    "command",
+    ["generators", "generators fetch", "benchmarks", "benchmarks verify", "segment", "scenes"],
+)
 def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([*command.split(), "--help"])
@@ -90,7 +93,7 @@ def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[
         ("generators --knd all", "did you mean --kind?"),
         ("generators fetch x --wights d", "gseg generators fetch: unknown option --wights; did"),
         ("generators fetch x y", "unknown argument y"),
-        ("segmet", "choose from 'generators', 'segment', 'scenes'"),
+        ("segmet", "choose from 'generators', 'benchmarks', "),
         ("segment a.png", "required: --model, --out"),
         ("scenes out --count many", "invalid int value: 'many'"),
     ],
