@@ -6,6 +6,7 @@ from typing import Final, Literal, get_args
 
 from gseg.artifacts import digest
 from gseg.directions import SearchConfig
+from gseg.features import parse_features
 from gseg.samples import SampleConfig
 from gseg.segmenters import FitConfig
 
@@ -21,16 +22,28 @@ class DistanceConfig:
     """Settings of the Fréchet distance of a generator.
 
     Attributes:
-        count: Generated pictures, and as many real ones.
-        seed: Of the generated pictures' latents.
+        count: Generated pictures, and as many scenes.
+        seed: Of the generated pictures' latents. Classes and truncation are those of the samples.
+        features: Network that turns pictures into vectors; see `gseg.features.open_features`.
+        reference: What generators are compared with: ``scenes``, for those that were trained on
+            them; ``folder:PATH``, pictures that are brought to the generator's size; or
+            ``file:PATH``, statistics (.npz) made with the same features.
     """
 
     count: int = 5_000
     seed: int = 0
+    features: str = "scenes"
+    reference: str = "scenes"
 
     def __post_init__(self) -> None:
         _require("count", self.count, at_least=2)
         _require("seed", self.seed, at_least=0)
+        parse_features(self.features)
+        if self.reference != "scenes" and not self.reference.startswith(("folder:", "file:")):
+            raise ValueError(
+                f"Unknown reference {self.reference!r} of the distance: expected 'scenes', "
+                "'folder:PATH', or 'file:PATH' for statistics (.npz)."
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gseg.drawing import BatchTooLargeError, DrawJob, DrawOrder, cached_generator, draw_here
+from gseg.measuring import MeasureJob
 from gseg.progress import Report
 from gseg.samples import Shard, load_samples
 from gseg.scenes.pictures import render
@@ -270,3 +271,15 @@ class Backend(Protocol):
     def is_apart(self, job: ScoreJob) -> bool:
         """Say whether a benchmark is scored elsewhere, so that several can be at the same time."""
         ...
+    def measure(
+        self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]
+    ) -> None:
+        """Take the features of parts of a set of pictures, in any order.
+
+        Args:
+            job: Of the set.
+            parts: Numbers of the parts.
+            listen: Hears how many pictures more are done.
+        """
+        ...
+

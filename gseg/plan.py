@@ -30,8 +30,10 @@ _DIRECTION_FACTOR: Final = 6.0
 
 _ACCEPTANCE: Final = 0.7
 """Share of candidates that filters accept, until it is measured."""
-_FEATURE_SECONDS: Final = 5e-4
-"""Features of a generated and of a reference picture."""
+_FEATURE_SECONDS: Final = {"cpu": 5e-4, "cuda": 1e-4}
+"""Features of a picture of scenes, generated or rendered."""
+_BACKBONE_SECONDS: Final = {"cpu": 0.25, "cuda": 1e-3}
+"""Features of a picture by the Inception network or a ResNet-50."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +86,23 @@ def fit_seconds(config: FitConfig, side: int, device: str) -> float:
 def score_seconds(pictures: int, working_size: int | None, device: str) -> float:
     """Estimate scoring a benchmark, in one-thread seconds of the device."""
     return pictures * (working_size or 128) ** 2 * 1.5 / _SCORE_PIXELS[device]
+
+
+def features_seconds(generator: str, pictures: int, features: str, device: str) -> float:
+    """Estimate taking the features of pictures, in one-thread seconds of the device.
+
+    Args:
+        generator: Catalogue name of what makes them; empty for pictures that are there.
+        pictures: How many.
+        features: Name of the feature network.
+        device: Kind of device.
+
+    Returns:
+        Seconds.
+    """
+    rates = _FEATURE_SECONDS if features == "scenes" else _BACKBONE_SECONDS
+    made = draw_seconds(generator, pictures, device) / _FORWARDS if generator else 0.0
+    return made + pictures * rates[device]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,7 +220,7 @@ def _generated_stages(experiment: Experiment, device: str) -> tuple[list[_Stage]
                 )
             )
     if experiment.distance is not None:
-        pictures = experiment.distance.count
-        cost = draw_seconds(name, pictures, device) + pictures * _FEATURE_SECONDS
+        distance = experiment.distance
+        cost = features_seconds(name, distance.count, distance.features, device)
         stages.append(_Stage("distance", digest(name, experiment.distance), cost))
     return stages, side

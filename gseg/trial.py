@@ -25,6 +25,7 @@ from gseg.scores.protocol import Scores
 from gseg.sharing import sample_sets
 from gseg.stages import (
     Wanted,
+    has_reference,
     make_all_scores,
     make_direction,
     make_distance,
@@ -251,15 +252,24 @@ class _Trial:
 
     def _distance_values(self) -> dict[str, Any]:
         experiment = self._experiment
-        if experiment.distance is None or find_card(experiment.generator).dataset != "scenes":
+        card = find_card(experiment.generator)
+        if experiment.distance is None or not has_reference(card, experiment.distance):
             return {}
         assert experiment.samples is not None
         made = make_distance(
-            self._store, experiment.generator, experiment.distance, self._backend, self._report
+            self._store,
+            card,
+            experiment.distance,
+            experiment.samples.latents,
+            self._backend,
+            self._report,
         )
         return {
             "fid": made.facts["value"],
             "fid_protocol": made.facts["protocol"],
+            "kid": made.facts["kernel"],
+            "kid_deviation": made.facts["kernel_deviation"],
+            "kid_protocol": made.facts["kernel_protocol"],
             "fid_seconds": made.seconds,
             "fid_reused": made.reused,
         }
@@ -282,6 +292,9 @@ class _Nobody:
 
     def score(self, *_: object) -> Scores:
         raise NotMadeError("scores")
+
+    def measure(self, *_: object) -> None:
+        raise NotMadeError("features")
 
     def is_apart(self, *_: object) -> bool:
         return False

@@ -19,7 +19,8 @@ from ray.train.torch import TorchTrainer, prepare_model
 from gseg.artifacts import write_atomically
 from gseg.distributed.runtime import Resources
 from gseg.jobs import BatchTooLargeError, DrawJob, FitJob, ScoreJob, draw_here
-from gseg.plan import draw_seconds, fit_seconds, score_seconds
+from gseg.measuring import MeasureJob, measure_here
+from gseg.plan import draw_seconds, features_seconds, fit_seconds, score_seconds
 from gseg.progress import Report, silent
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.protocol import Scores, merge_scores
@@ -137,6 +138,28 @@ class RayBackend:
     def _task(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401
         """Make a task that holds what a trial in its own process would hold."""
         # Spread: the default would look for room inside the trial's own reservation.
+    def measure(
+        self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]
+    ) -> None:
+        """Take features; see `gseg.jobs.Backend`."""
+        pictures = sum(len(job.rows(part)) for part in parts)
+        cost = features_seconds(job.pictures.generator, pictures, job.features, self.device)
+        if not parts or not self._is_remote(cost):
+            measure_here(job, parts, listen)
+            return
+        rows = ray.data.from_items(
+            [{"part": part} for part in parts], override_num_blocks=len(parts)
+        ).map_batches(
+            _Measurer,
+            fn_constructor_kwargs={"job": job},
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=min(len(parts), self._drawers())),
+            num_cpus=_JOB_CPUS,
+            num_gpus=self._resources.gpus_per_trial,
+        )
+        for row in rows.iter_rows():
+            listen(len(job.rows(int(row["part"]))))
+
         return ray.remote(function).options(
             num_cpus=_JOB_CPUS,
             num_gpus=self._resources.gpus_per_trial,
@@ -190,3 +213,16 @@ def _train_replica(settings: dict[str, Any]) -> None:
 def _score_part(job: ScoreJob, part: int, parts: int) -> Scores:
     torch.set_num_threads(1)
     return job.score(silent, part=part, parts=parts)
+class _Measurer:
+    """An actor that takes the features of one part after the other."""
+
+    def __init__(self, job: MeasureJob) -> None:
+        torch.set_num_threads(1)
+        self._job = job
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        for part in batch["part"]:
+            self._job.measure(int(part), lambda pictures: None)
+        return batch
+
+

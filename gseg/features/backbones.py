@@ -73,7 +73,11 @@ def inception_features(
 def inception_name(file: Path, like: InceptionInput) -> str:
     """Name the features that a weights file gives, without loading the network."""
     known = file_checksum(file)
-    which = "2015-12-05" if known == INCEPTION_SHA256 else known[:8]
+    return inception_title("2015-12-05" if known == INCEPTION_SHA256 else known[:8], like)
+
+
+def inception_title(which: str, like: InceptionInput) -> str:
+    """Put a name together from which weights these are and how pictures are resized."""
     return f"inception-{which} ({like})"
 
 

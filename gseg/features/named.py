@@ -9,15 +9,20 @@ from typing import Final
 import torch
 
 from gseg.features.backbones import (
-    fetch_inception,
+    InceptionInput,
     inception_features,
     inception_name,
+    inception_title,
     resnet50_features,
     resnet50_name,
 )
 from gseg.features.contract import FeatureExtractor
 from gseg.features.scenes import SCENES_FEATURES, scenes_features
 
+_INPUTS: Final[dict[str, InceptionInput]] = {
+    "inception": "torch-fidelity",
+    "inception-pytorch-fid": "pytorch-fid",
+}
 FORMS: Final = "scenes, inception[:FILE], inception-pytorch-fid[:FILE], resnet50:FILE"
 
 
@@ -35,12 +40,12 @@ def open_features(spec: str, *, device: str | torch.device = "cpu") -> FeatureEx
     Raises:
         ValueError: There is no such network, or its weights are not there or of another kind.
     """
-    kind, file = _parse(spec)
+    kind, file = parse_features(spec)
     makers: dict[str, Callable[[], FeatureExtractor]] = {
         "scenes": lambda: scenes_features(device=device),
         "inception": lambda: inception_features(file, device=device),
         "inception-pytorch-fid": lambda: inception_features(
-            file, like="pytorch-fid", device=device
+            file, like=_INPUTS[kind], device=device
         ),
         "resnet50": lambda: resnet50_features(file or "", device=device),
     }
@@ -59,21 +64,31 @@ def features_name(spec: str) -> str:
     Raises:
         ValueError: There is no such network, or its weights are not there.
     """
-    kind, file = _parse(spec)
+    kind, file = parse_features(spec)
     if kind == "scenes":
         return SCENES_FEATURES
-    path = file or fetch_inception()
-    return _file_name(kind, path, path.stat().st_mtime_ns if path.is_file() else 0)
+    if file is None:
+        return inception_title("2015-12-05", _INPUTS[kind])  # checked when it is loaded
+    return _file_name(kind, file, file.stat().st_mtime_ns if file.is_file() else 0)
 
 
 @lru_cache(maxsize=8)
 def _file_name(kind: str, file: Path, _modified: int) -> str:
-    if kind == "resnet50":
-        return resnet50_name(file)
-    return inception_name(file, "torch-fidelity" if kind == "inception" else "pytorch-fid")
+    return resnet50_name(file) if kind == "resnet50" else inception_name(file, _INPUTS[kind])
 
 
-def _parse(spec: str) -> tuple[str, Path | None]:
+def parse_features(spec: str) -> tuple[str, Path | None]:
+    """Take a name apart, without looking whether its file is there.
+
+    Args:
+        spec: See `open_features`.
+
+    Returns:
+        Kind of network, and the file of its weights if one was given.
+
+    Raises:
+        ValueError: There is no such network.
+    """
     kind, _, file = spec.partition(":")
     kinds = ("scenes", "inception", "inception-pytorch-fid", "resnet50")
     if kind not in kinds:

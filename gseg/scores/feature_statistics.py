@@ -49,13 +49,10 @@ class FeatureStatistics:
 
         Args:
             path: Its name; the suffix should be ``.npz``.
-
-        Raises:
-            ValueError: There are fewer than two pictures.
         """
         arrays: dict[str, NDArray[np.generic]] = {
             "mu": self.moments.mean,
-            "sigma": self.moments.covariance,
+            "sigma": _covariance(self.moments),
             "features": np.array(self.features),
             "source": np.array(self.source),
         }
@@ -165,6 +162,12 @@ def collect_statistics(
         features=extractor.name,
     )
     return FeatureStatistics(moments=moments, kept=kept, source=source)
+
+
+def _covariance(moments: Moments | GivenMoments) -> NDArray[np.float64]:
+    """Give the covariance, 0 for the one picture that a part may have."""
+    alone = isinstance(moments, Moments) and moments.count < 2
+    return np.zeros((len(moments.mean),) * 2) if alone else moments.covariance
 
 
 def _from_arrays(

@@ -9,7 +9,7 @@ when its code changes what comes out.
 """
 
 from gseg.stages.direction import make_direction
-from gseg.stages.distance import make_distance
+from gseg.stages.distance import has_reference, make_distance
 from gseg.stages.samples import SampledSet, Wanted, make_samples
 from gseg.stages.scores import make_all_scores, make_scores
 from gseg.stages.segmenter import make_segmenter, save_fit
@@ -17,6 +17,7 @@ from gseg.stages.segmenter import make_segmenter, save_fit
 __all__ = [
     "SampledSet",
     "Wanted",
+    "has_reference",
     "make_all_scores",
     "make_direction",
     "make_distance",

@@ -1,76 +1,192 @@
-"""The stage that measures the Fréchet distance of a generator's pictures to its data set."""
+"""The stages that take features of pictures and measure a generator's distance to its data set."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-from torch import Tensor
-
-from gseg.artifacts import Artifact, Store
+from gseg.artifacts import Artifact, Store, file_digest
 from gseg.experiment import DistanceConfig
-from gseg.features import scenes_features
-from gseg.generators import Generator
+from gseg.features import features_name
+from gseg.generators.contract import GeneratorCard
 from gseg.generators.identity import weights_digest
-from gseg.images import to_uint8
-from gseg.jobs import Backend, cached_generator
+from gseg.jobs import Backend
+from gseg.measuring import MeasureJob, PictureSet
 from gseg.progress import Report
-from gseg.randomness import derive_seed, labels, latents
-from gseg.scores.fid import Moments, picture_distance, scenes_moments
+from gseg.samples import LatentConfig
+from gseg.scores.feature_statistics import FeatureStatistics
+from gseg.scores.fid import compare
 
-_VERSION: Final = 1
-_BATCH: Final = 250
+_STATISTICS_VERSION: Final = 1
+_DISTANCE_VERSION: Final = 2
+_FILE: Final = "statistics.npz"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasuredDistance:
+    """A distance, and what it cost.
+
+    Attributes:
+        facts: ``value`` and ``protocol``; ``kernel``, ``kernel_deviation`` and
+            ``kernel_protocol``, None where the reference has no vectors.
+        seconds: Of the generator's pictures and their features; not of the reference, which
+            generators share.
+        reused: Whether all of it was found in the storage.
+    """
+
+    facts: Mapping[str, Any]
+    seconds: float
+    reused: bool
+
+
+def has_reference(card: GeneratorCard, config: DistanceConfig) -> bool:
+    """Say whether a generator can be compared with the reference: with scenes, only one of them."""
+    return config.reference != "scenes" or card.dataset == "scenes"
 
 
 def make_distance(
-    store: Store, generator: str, config: DistanceConfig, backend: Backend, report: Report
-) -> Artifact:
-    """Measure the Fréchet distance of an embedded generator's pictures to scenes.
+    store: Store,
+    card: GeneratorCard,
+    config: DistanceConfig,
+    latents: LatentConfig,
+    backend: Backend,
+    report: Report,
+) -> MeasuredDistance:
+    """Measure the distance of a generator's pictures to a reference.
 
     Args:
         store: Where it is or will be.
-        generator: Catalogue name of a generator of scenes.
-        config: How many pictures.
-        backend: Whose device computes.
+        card: Of the generator; its name is one of the catalogue.
+        config: How many pictures, in which features, against what.
+        latents: Where latents and labels come from: those of the samples that are trained on.
+        backend: Who computes.
         report: Hears of the pictures.
 
     Returns:
-        An artifact; facts: ``value`` and ``protocol``.
+        The distance.
+
+    Raises:
+        ValueError: Features or reference are not there, or do not go together.
     """
-    device = backend.device
+    pictures = PictureSet(
+        generator=card.name, latents=latents, seed=config.seed, count=config.count
+    )
+    generated = make_statistics(store, pictures, config.features, backend, report)
+    reference, parent, reused = _open_reference(store, card, config, backend, report)
 
     def build(folder: Path) -> dict[str, Any]:
-        extractor = scenes_features(device=device)
-        model = cached_generator(generator, device)
-        distance = picture_distance(
-            _pictures(model, config, report), _reference(config.count), extractor
-        )
-        return {"value": distance.value, "protocol": distance.protocol}
+        distance = compare(read_statistics(generated, config.features), reference())
+        kernel = distance.kernel
+        return {
+            "value": distance.value,
+            "protocol": distance.protocol,
+            "kernel": kernel.value if kernel else None,
+            "kernel_deviation": kernel.deviation if kernel else None,
+            "kernel_protocol": kernel.protocol if kernel else None,
+        }
 
-    return store.make(
+    made = store.make(
         "distance",
-        version=_VERSION,
-        config={"generator": generator, "distance": asdict(config), "device": device},
-        parents=[weights_digest(generator)],
-        build=lambda folder: backend.call(lambda: build(folder)),
-        device=device,
+        version=_DISTANCE_VERSION,
+        config={},
+        parents=[generated.digest, parent],
+        build=build,
+    )
+    return MeasuredDistance(
+        facts=made.facts,
+        seconds=generated.seconds + made.seconds,
+        reused=made.reused and generated.reused and reused,
     )
 
 
-def _pictures(model: Generator, config: DistanceConfig, report: Report) -> Iterator[Tensor]:
-    seed = derive_seed(config.seed, "fid")
-    card = model.card
-    for start in range(0, config.count, _BATCH):
-        rows = range(start, min(start + _BATCH, config.count))
-        z = latents(seed, rows, card.latent_dim).to(model.device)
-        y = labels(seed, rows, card.num_classes)
-        with torch.inference_mode():
-            yield to_uint8(model(model.code(z), None if y is None else y.to(model.device))).cpu()
-        report("distance", rows.stop, config.count)
+def make_statistics(
+    store: Store, pictures: PictureSet, features: str, backend: Backend, report: Report
+) -> Artifact:
+    """Take the features of a set of pictures, part by part.
+
+    Args:
+        store: Where they are or will be.
+        pictures: The set.
+        features: Name of the feature network.
+        backend: Who computes.
+        report: Hears of the pictures.
+
+    Returns:
+        An artifact with ``statistics.npz``; `read_statistics` reads it.
+    """
+    if pictures.generator:
+        total, identity = pictures.count, weights_digest(pictures.generator)
+    else:
+        source = pictures.open()
+        total, identity = len(source), source.identity
+
+    def build(folder: Path) -> dict[str, Any]:
+        job = MeasureJob(
+            pictures=pictures,
+            total=total,
+            features=features,
+            folder=folder,
+            device=backend.device,
+        )
+        missing = job.missing()
+        done = total - sum(len(job.rows(part)) for part in missing)
+        listen = _counting(report, done, total)
+        backend.measure(job, missing, listen)
+        whole = job.collect()
+        whole.save(folder / _FILE)
+        job.clear()
+        return {"pictures": total, "source": whole.source, "features": whole.features}
+
+    return store.make(
+        "statistics",
+        version=_STATISTICS_VERSION,
+        config={
+            "pictures": replace(pictures, folder=None),
+            "features": features_name(features),
+            "device": backend.device,
+        },
+        parents=[identity],
+        build=build,
+        device=backend.device,
+    )
 
 
-@lru_cache(maxsize=2)
-def _reference(count: int) -> Moments:
-    return scenes_moments(scenes_features(), count=count)
+def read_statistics(made: Artifact, features: str) -> FeatureStatistics:
+    """Read the statistics of an artifact of `make_statistics`.
+
+    Args:
+        made: The artifact.
+        features: Name of the feature network that it was made with.
+
+    Returns:
+        The statistics.
+    """
+    return FeatureStatistics.load(made.folder / _FILE, features_name(features))
+
+
+def _open_reference(
+    store: Store, card: GeneratorCard, config: DistanceConfig, backend: Backend, report: Report
+) -> tuple[Callable[[], FeatureStatistics], str, bool]:
+    """Give what reads the reference, its name, and whether it was in the storage."""
+    kind, _, path = config.reference.partition(":")
+    if kind == "file":
+        file, name = Path(path).expanduser(), features_name(config.features)
+        if not file.is_file():
+            raise ValueError(f"{file}: there is no such file of statistics.")
+        return lambda: FeatureStatistics.load(file, name), file_digest(file), True
+    pictures = PictureSet(count=config.count, resolution=card.resolution)
+    if kind == "folder":
+        pictures = PictureSet(folder=Path(path), resolution=card.resolution)
+    made = make_statistics(store, pictures, config.features, backend, report)
+    return lambda: read_statistics(made, config.features), made.digest, made.reused
+
+
+def _counting(report: Report, done: int, total: int) -> Callable[[int], None]:
+    """Turn numbers of pictures into progress."""
+
+    def listen(pictures: int) -> None:
+        nonlocal done
+        done += pictures
+        report("distance", done, total)
+
+    return listen

@@ -1,0 +1,32 @@
+"""Features of large sets of pictures as Ray Data jobs."""
+
+import numpy as np
+import pytest
+
+from gseg.artifacts import Store
+from gseg.distributed.backend import RayBackend
+from gseg.distributed.runtime import Resources
+from gseg.measuring import PART, PictureSet
+from gseg.stages.distance import make_statistics, read_statistics
+
+pytestmark = pytest.mark.ray
+
+
+def test_statistics_are_the_same_on_the_cluster_bit_for_bit(tmp_path, local_ray):
+    pictures = PictureSet(generator="analytic.ellipses32", count=PART + 50)
+    found, heard = [], []
+    for placement in ("process", "cluster"):
+        made = make_statistics(
+            Store(tmp_path / placement),
+            pictures,
+            "scenes",
+            RayBackend(Resources(placement=placement, drawers=2)),
+            lambda *state: heard.append(state),
+        )
+        found.append(read_statistics(made, "scenes"))
+    here, there = found
+    assert here.count == there.count == PART + 50
+    np.testing.assert_array_equal(here.moments.mean, there.moments.mean)
+    np.testing.assert_array_equal(here.moments.covariance, there.moments.covariance)
+    np.testing.assert_array_equal(here.kept.vectors, there.kept.vectors)
+    assert heard[-1] == ("distance", PART + 50, PART + 50)
