@@ -1,14 +1,13 @@
 """The store: every stage's output lives under a name that is a hash of what it was made from.
 
 ``<root>/<stage>/<digest>/`` is complete when its ``manifest.json`` exists, and the manifest is
-written last, by rename. The digest covers the stage's config, the digests of its parents and the
-version of the stage's code; it leaves out where the stage ran and how long it took. Whoever finds
-a finished piece uses it, and a lease (see `gseg.leases`) keeps two processes from making the same
-piece at the same time.
+written last, by rename; on an object store, as an object (see `gseg.mirror`). The digest covers
+the stage's config, the digests of its parents and the version of the stage's code; it leaves out
+where the stage ran and how long it took. Whoever finds a finished piece uses it, and a lease (see
+`gseg.leases`) keeps two processes from making the same piece at the same time.
 """
 
 import dataclasses
-import errno
 import hashlib
 import importlib.metadata
 import json
@@ -17,22 +16,34 @@ import platform
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from gseg.files import fetch_folder, publish_folder, replacing, write_atomically
 from gseg.leases import lease
+from gseg.mirror import StorageError, describe, discard, place_of, publish
+
+__all__ = [
+    "Artifact",
+    "NotMadeError",
+    "StorageError",
+    "Store",
+    "canonical",
+    "digest",
+    "file_digest",
+    "replacing",
+    "versions",
+    "write_atomically",
+]
 
 _log = logging.getLogger(__name__)
 
 _VERSIONED: Final = ("gseg", "torch", "numpy", "ray")
-
-
-class StorageError(ValueError):
-    """The storage cannot be used; the message says where and why, in one line."""
+_MANIFEST: Final = "manifest.json"
+_LEASE: Final = "lease.json"
 
 
 class NotMadeError(Exception):
@@ -151,13 +162,15 @@ class Store:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"\0" * 4096)
-            probe.unlink()
+            publish(probe, probe)
+            discard(probe)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise StorageError(f"Cannot write to the storage {self.root}: {reason}.") from error
+            where = describe(self.root)
+            raise StorageError(f"Cannot write to the storage {where}: {reason}.") from error
 
     def free_bytes(self) -> int:
-        """Space left on the storage's disk."""
+        """Space left on the storage's disk; for an object store, on that of its copy here."""
         return shutil.disk_usage(self.root).free
 
     def folder(self, stage: str, name: str) -> Path:
@@ -172,13 +185,19 @@ class Store:
             name: Digest.
 
         Returns:
-            The artifact, or None while it is not complete.
+            The artifact, or None while it is not complete. All its files are here.
+
+        Raises:
+            StorageError: The object store does not answer, or what it gives is damaged.
         """
         folder = self.folder(stage, name)
+        path = folder / _MANIFEST
         try:
-            manifest = json.loads((folder / "manifest.json").read_text())
+            manifest = json.loads(path.read_text())
         except FileNotFoundError:
-            return None
+            if place_of(path) is None or not fetch_folder(folder, _MANIFEST):
+                return None
+            manifest = json.loads(path.read_text())
         return Artifact(digest=name, folder=folder, manifest=manifest, reused=True)
 
     def make(
@@ -228,54 +247,14 @@ class Store:
                 "config": canonical(config),
                 "parents": list(parents),
                 "facts": facts,
+                "files": publish_folder(folder, leave_out={_LEASE}),
                 "seconds": round(time.monotonic() - started, 3),
                 "device": device,
                 "versions": versions(),
                 "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             }
-            write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
+            write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1).encode())
         return Artifact(digest=name, folder=folder, manifest=manifest, reused=False)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either whole or absent, whatever happens.
-
-    Args:
-        path: Its name; an older file is replaced.
-        content: What it will hold.
-
-    Raises:
-        StorageError: The disk is full.
-        OSError: It cannot be written for another reason.
-    """
-    with replacing(path) as part:
-        part.write_bytes(content)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Offer a temporary name beside a file and rename it to the file at the end.
-
-    Args:
-        path: The final name.
-
-    Yields:
-        The name to write to.
-
-    Raises:
-        StorageError: The disk is full.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        yield part
-        part.replace(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"The disk is full: cannot write {path}.") from error
-        raise
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @cache

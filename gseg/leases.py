@@ -3,21 +3,24 @@
 A lease is a file that is created exclusively, says who holds it, and is kept fresh by a heartbeat.
 It ends when its holder releases it, when its holder's process is gone (seen at once on the same
 machine) or when the heartbeat has been silent for long (on another machine). Should a lease be
-lost all the same, nothing breaks: files are replaced atomically by equal files.
+lost all the same, nothing breaks: files are replaced atomically by equal files. In a folder that
+mirrors an object store the lease is an object, see `gseg.object_leases`.
 """
 
 import json
 import logging
 import os
-import platform
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from gseg.mirror import place_of
+from gseg.object_leases import object_lease
+from gseg.processes import is_gone, process_identity
 
 _log = logging.getLogger(__name__)
 
@@ -25,11 +28,12 @@ HEARTBEAT_SECONDS: Final = 5.0
 EXPIRY_SECONDS: Final = 60.0
 """A lease without a heartbeat for this long belongs to nobody any more."""
 _POLL_SECONDS: Final = 0.2
+_FILE: Final = "lease.json"
 
 
 @contextmanager
 def lease(
-    folder: Path, *, unless: Callable[[], bool] | None = None, poll: float = _POLL_SECONDS
+    folder: Path, *, unless: Callable[[], bool] | None = None, poll: float | None = None
 ) -> Iterator[bool]:
     """Hold a folder for oneself, waiting until whoever holds it has finished or died.
 
@@ -37,14 +41,27 @@ def lease(
         folder: Created if needed.
         unless: Asked again and again while waiting: whether the folder's holder has already
             left what one waits for.
-        poll: Seconds between two looks while waiting.
+        poll: Seconds between two looks while waiting; None for what suits the place.
 
     Yields:
         Whether the lease is held: False if `unless` came true first.
+
+    Raises:
+        StorageError: The folder mirrors an object store, which does not answer.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "lease.json"
-    token = json.dumps({"id": uuid.uuid4().hex, "process": _process_identity()})
+    place = place_of(folder / _FILE)
+    if place is None:
+        held = _file_lease(folder / _FILE, unless, _POLL_SECONDS if poll is None else poll)
+    else:
+        held = object_lease(place, unless, poll)
+    with held as is_held:
+        yield is_held
+
+
+@contextmanager
+def _file_lease(path: Path, unless: Callable[[], bool] | None, poll: float) -> Iterator[bool]:
+    token = json.dumps({"id": uuid.uuid4().hex, "process": process_identity()})
     while not _create(path, token):
         if unless is not None and unless():
             yield False
@@ -94,12 +111,7 @@ def _is_abandoned(path: Path) -> bool:
         silent = time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return False
-    if silent > EXPIRY_SECONDS:
-        return True
-    mine = _process_identity()
-    if process["host"] != mine["host"]:
-        return False
-    return bool(_started(process["pid"]) != process["started"])
+    return silent > EXPIRY_SECONDS or is_gone(process)
 
 
 def _evict(path: Path) -> None:
@@ -131,39 +143,3 @@ def _beat(path: Path, stop: threading.Event) -> None:
         except FileNotFoundError:
             _log.warning("The lease %s was taken away while in use.", path)
             return
-
-
-@cache
-def _host() -> str:
-    """Name a set of processes that can see each other: machine, boot and process namespace."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        namespace = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        boot = namespace = ""
-    return f"{platform.node()}/{boot}/{namespace}"
-
-
-def _process_identity() -> dict[str, Any]:
-    pid = os.getpid()
-    return {"host": _host(), "pid": pid, "started": _started(pid)}
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot; None if it is gone (or a zombie)."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return "unknown" if not Path("/proc/self").exists() and _is_alive(pid) else None
-    fields = status.rpartition(")")[2].split()
-    return None if fields[0] in ("Z", "X") else fields[19]
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

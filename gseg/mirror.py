@@ -1,0 +1,238 @@
+"""Folders that mirror an object store: ``s3://bucket/prefix`` as an ordinary path.
+
+The code of stages writes and reads files. With a storage on S3 those files lie in a folder of
+this machine, ``<cache>/s3:/bucket/prefix/...``, and its path says where they belong: whatever is
+written there atomically (`gseg.artifacts.replacing`) is uploaded before it appears under its name,
+and whatever somebody else has uploaded is fetched when it is asked for. The objects are the
+truth, the folder is a copy that may be deleted whenever nothing runs. On a path without ``s3:``
+all functions work on the file itself.
+
+An object is there whole or not at all, and is seen by everybody as soon as its upload has ended
+(S3 has been consistent in this sense since December 2020).
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+_MARK: Final = "s3:"
+_ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
+_ATTEMPTS: Final = 8
+
+
+class StorageError(ValueError):
+    """The storage cannot be used; the message says where and why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An object, or the common beginning of several.
+
+    Attributes:
+        bucket: Its bucket.
+        key: Its name there.
+    """
+
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def storage_folder(place: str) -> Path:
+    """Give the folder of a storage.
+
+    Args:
+        place: A path, or ``s3://bucket/prefix``, whose folder is in the cache: in that of the
+            environment's GSEG_CACHE, or in ``~/.cache/gseg``.
+
+    Returns:
+        The folder; it may not exist yet.
+
+    Raises:
+        ValueError: The address is of another kind, or names no bucket.
+    """
+    scheme, found, rest = place.partition("://")
+    if not found:
+        return Path(place)
+    parts = [part for part in rest.split("/") if part]
+    if scheme != "s3" or not parts:
+        raise ValueError(
+            f"Cannot use {place!r} as storage: give a folder, or s3://bucket/prefix. Other object "
+            "stores that speak S3 are named by the environment's AWS_ENDPOINT_URL."
+        )
+    cache = os.environ.get("GSEG_CACHE") or "~/.cache/gseg"
+    return Path(cache).expanduser().absolute().joinpath(_MARK, *parts)
+
+
+def place_of(path: Path) -> Place | None:
+    """Say which object a file mirrors; None for an ordinary file."""
+    parts = path.parts
+    if _MARK not in parts:
+        return None
+    bucket, *key = parts[len(parts) - parts[::-1].index(_MARK) :]
+    return Place(bucket, "/".join(key))
+
+
+def describe(path: Path) -> str:
+    """Name a file or folder for people: by its address, if it mirrors one."""
+    return str(place_of(path) or path)
+
+
+def exists(path: Path) -> bool:
+    """Say whether a file is here or in the object store.
+
+    Raises:
+        StorageError: The object store does not answer.
+    """
+    place = place_of(path)
+    return path.exists() or (place is not None and _has(place))
+
+
+def fetch(path: Path, *, again: bool = False, into: Path | None = None) -> bool:
+    """Make sure that a file is here if it is in the object store.
+
+    Args:
+        path: The file.
+        again: Take the object's present content though there is a copy: for files that change.
+        into: Where the copy goes instead, if not to its own name.
+
+    Returns:
+        Whether the file is here now.
+
+    Raises:
+        StorageError: The object store does not answer.
+    """
+    place = place_of(path)
+    copy = into or path
+    if place is None or (copy.exists() and not again):
+        return copy.exists()
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    part = copy.with_name(f".{copy.name}.{uuid.uuid4().hex}.part")
+    try:
+        with answers(place):
+            client().download_file(place.bucket, place.key, str(part))
+        part.replace(copy)
+    except FileNotFoundError:
+        copy.unlink(missing_ok=True)
+        return False
+    finally:
+        part.unlink(missing_ok=True)
+    return True
+
+
+def publish(file: Path, path: Path) -> None:
+    """Upload a file, in one step for whoever looks.
+
+    Args:
+        file: What to upload.
+        path: Where it belongs; nothing happens if that mirrors nothing.
+
+    Raises:
+        StorageError: The object store does not answer or refuses.
+    """
+    place = place_of(path)
+    if place is not None:
+        with answers(place):
+            client().upload_file(str(file), place.bucket, place.key)
+
+
+def discard(path: Path) -> None:
+    """Delete a file or a folder, here and in the object store; it may be absent.
+
+    Raises:
+        StorageError: The object store does not answer or refuses.
+    """
+    place = place_of(path)
+    if place is not None:
+        with answers(place):
+            keys = [place.key, *(f"{place.key}/{name}" for name in _names(place))]
+            for key in keys:
+                client().delete_object(Bucket=place.bucket, Key=key)
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def is_published(path: Path) -> bool:
+    """Say whether a file that is here is in the object store in the same size, if it mirrors one.
+
+    Raises:
+        StorageError: The object store does not answer.
+    """
+    place = place_of(path)
+    if place is None:
+        return True
+    try:
+        with answers(place):
+            head = client().head_object(Bucket=place.bucket, Key=place.key)
+    except FileNotFoundError:
+        return False
+    return bool(head["ContentLength"] == path.stat().st_size)
+
+
+@contextmanager
+def answers(place: Place) -> Iterator[None]:
+    """Turn what can go wrong with an object store into one line.
+
+    Args:
+        place: What it is about.
+
+    Raises:
+        FileNotFoundError: There is no such object.
+        StorageError: Anything else.
+    """
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if error_code(error) in _ABSENT:
+            raise FileNotFoundError(str(place)) from error
+        raise StorageError(f"Cannot use {place}: {error}") from error
+    except (BotoCoreError, Boto3Error) as error:
+        raise StorageError(f"Cannot use {place}: {error}") from error
+
+
+def error_code(error: Any) -> str:  # noqa: ANN401
+    """Give the code of botocore's ClientError, such as ``404``."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def client() -> Any:  # noqa: ANN401
+    """Give this process's connection; credentials, region and endpoint are boto3's."""
+    return _client(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _client(_process: int) -> Any:  # noqa: ANN401
+    import boto3
+    from botocore.config import Config
+
+    retries = {"mode": "standard", "max_attempts": _ATTEMPTS}
+    return boto3.client("s3", config=Config(retries=retries))
+
+
+def _has(place: Place) -> bool:
+    try:
+        with answers(place):
+            client().head_object(Bucket=place.bucket, Key=place.key)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _names(place: Place) -> list[str]:
+    """List the objects below a place, named from there."""
+    prefix = f"{place.key}/"
+    pages = client().get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=prefix)
+    return [item["Key"][len(prefix) :] for page in pages for item in page.get("Contents", ())]

@@ -1,0 +1,36 @@
+"""Fixtures that several areas share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from gseg import mirror
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """The address of an object store on this machine's loopback that speaks S3."""
+    server = pytest.importorskip("moto.server", reason="moto is not installed")
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def bucket(object_store, tmp_path_factory, monkeypatch) -> Iterator[str]:
+    """An empty bucket, as ``s3://...``, and a cache of this test's own."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": object_store,
+        "AWS_ACCESS_KEY_ID": "anyone",
+        "AWS_SECRET_ACCESS_KEY": "anything",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "GSEG_CACHE": str(tmp_path_factory.mktemp("cache")),
+    }.items():
+        monkeypatch.setenv(name, value)
+    mirror._client.cache_clear()
+    name = tmp_path_factory.mktemp("bucket").name
+    mirror.client().create_bucket(Bucket=name)
+    yield f"s3://{name}"
+    mirror._client.cache_clear()
