@@ -268,9 +268,6 @@ class Backend(Protocol):
         """Score the whole benchmark."""
         ...
 
-    def is_apart(self, job: ScoreJob) -> bool:
-        """Say whether a benchmark is scored elsewhere, so that several can be at the same time."""
-        ...
     def measure(
         self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]
     ) -> None:
@@ -283,3 +280,6 @@ class Backend(Protocol):
         """
         ...
 
+    def is_apart(self, job: ScoreJob) -> bool:
+        """Say whether a benchmark is scored elsewhere, so that several can be at the same time."""
+        ...

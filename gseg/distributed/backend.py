@@ -124,20 +124,6 @@ class RayBackend:
             report("scoring", pictures * (parts - len(waiting)) // parts, pictures)
         return merge_scores(ray.get(pending))
 
-    def is_apart(self, job: ScoreJob) -> bool:
-        """Say where a benchmark is scored; see `gseg.jobs.Backend`."""
-        pictures = len(open_benchmark(job.benchmark, skip_bad=job.skip_bad))
-        return self._is_large_scoring(job, pictures)
-
-    def _is_large_scoring(self, job: ScoreJob, pictures: int) -> bool:
-        return self._is_remote(score_seconds(pictures, job.working_size, self.device))
-
-    def _is_remote(self, seconds: float) -> bool:
-        return self._blind or self._resources.is_large(seconds)
-
-    def _task(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401
-        """Make a task that holds what a trial in its own process would hold."""
-        # Spread: the default would look for room inside the trial's own reservation.
     def measure(
         self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]
     ) -> None:
@@ -160,6 +146,20 @@ class RayBackend:
         for row in rows.iter_rows():
             listen(len(job.rows(int(row["part"]))))
 
+    def is_apart(self, job: ScoreJob) -> bool:
+        """Say where a benchmark is scored; see `gseg.jobs.Backend`."""
+        pictures = len(open_benchmark(job.benchmark, skip_bad=job.skip_bad))
+        return self._is_large_scoring(job, pictures)
+
+    def _is_large_scoring(self, job: ScoreJob, pictures: int) -> bool:
+        return self._is_remote(score_seconds(pictures, job.working_size, self.device))
+
+    def _is_remote(self, seconds: float) -> bool:
+        return self._blind or self._resources.is_large(seconds)
+
+    def _task(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401
+        """Make a task that holds what a trial in its own process would hold."""
+        # Spread: the default would look for room inside the trial's own reservation.
         return ray.remote(function).options(
             num_cpus=_JOB_CPUS,
             num_gpus=self._resources.gpus_per_trial,
@@ -199,6 +199,19 @@ class _Drawer:
         return {"shard": batch["shard"], "too_large": too_large}
 
 
+class _Measurer:
+    """An actor that takes the features of one part after the other."""
+
+    def __init__(self, job: MeasureJob) -> None:
+        torch.set_num_threads(1)
+        self._job = job
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        for part in batch["part"]:
+            self._job.measure(int(part), lambda pictures: None)
+        return batch
+
+
 def _train_replica(settings: dict[str, Any]) -> None:
     """Run in a Ray Train worker: one replica of the training."""
     job: FitJob = settings["job"]
@@ -213,16 +226,3 @@ def _train_replica(settings: dict[str, Any]) -> None:
 def _score_part(job: ScoreJob, part: int, parts: int) -> Scores:
     torch.set_num_threads(1)
     return job.score(silent, part=part, parts=parts)
-class _Measurer:
-    """An actor that takes the features of one part after the other."""
-
-    def __init__(self, job: MeasureJob) -> None:
-        torch.set_num_threads(1)
-        self._job = job
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        for part in batch["part"]:
-            self._job.measure(int(part), lambda pictures: None)
-        return batch
-
-
