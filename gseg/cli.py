@@ -72,6 +72,7 @@ def _parser() -> Parser:
     _add_generators(commands)
     _add_benchmarks(commands)
     _add_segment(commands)
+    _add_curves(commands)
     _add_scenes(commands)
     return parser
 
@@ -188,6 +189,30 @@ def _add_segment(commands: "Commands") -> None:
     )
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where to compute. Default: cpu"
+    )
+
+
+def _add_curves(commands: "Commands") -> None:
+    parser = commands.add_parser(
+        "curves",
+        help="draw the loss curves of trainings",
+        description="Draw losses and held-out scores of trainings, of unfinished ones as far as "
+        "their last checkpoint.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run="curves:draw")
+    parser.add_argument(
+        "path",
+        type=Path,
+        metavar="PATH",
+        help="a sweep's storage, a folder segmenter/<hash> of it, or a file losses.parquet",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("losses.png"),
+        metavar="FILE",
+        help="picture to write. Default: losses.png",
     )
 
 

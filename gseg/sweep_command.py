@@ -23,6 +23,7 @@ from gseg.parsing import WRONG_USE
 from gseg.plan import SweepPlan, make_plan
 from gseg.recipes import Axes, Grid, baselines
 from gseg.reports import summary, summary_table
+from gseg.reports.losses import write_trial_events
 from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
 from gseg.rows import Key, Row, key_of, known_scores, merge_rows
 from gseg.scores.benchmarks import Benchmark, open_benchmark
@@ -138,6 +139,17 @@ class _Sweep:
         if fresh:
             merge_rows(self._results, fresh)
 
+    def _take_in(self, experiment: Experiment, rows: list[Row]) -> None:
+        """Keep what a trial has left."""
+        self._keep(rows)
+        self._write_events(experiment)
+
+    def _write_events(self, experiment: Experiment) -> None:
+        """Write the curves of a finished trial for TensorBoard, if asked to."""
+        if self._options.tensorboard is not None:
+            device = self._resources.device
+            write_trial_events(self._options.tensorboard, experiment, self._setting, device)
+
     def _print_plan(self, pending: list[Experiment], plan: SweepPlan) -> None:
         say = self._console.print
         total = len(self._experiments)
@@ -188,7 +200,7 @@ class _Sweep:
                 pending,
                 self._setting,
                 self._resources,
-                listener=_Keeper(view, self._keep),
+                listener=_Keeper(view, lambda number, rows: self._take_in(pending[number], rows)),
                 large=large,
             )
 
@@ -207,6 +219,8 @@ class _Sweep:
         figures = draw_sheets(folder, self._experiments, self._setting, device, first)
         chosen = rows[(rows.benchmark == first.name) & (rows.metric_profile == profile)]
         figures += draw_distances(folder, chosen, title=f"{self._name} on {first.name}")
+        for experiment in self._experiments:
+            self._write_events(experiment)
         say = self._console.print
         say(f"rows: {self._results}  (pandas.read_parquet reads the folder)", markup=False)
         say(f"scores of every picture: {images}", markup=False)
@@ -217,14 +231,14 @@ class _Sweep:
 class _Keeper(Listener):
     """Writes every finished trial's rows, and passes events on to the view."""
 
-    def __init__(self, view: SweepView, keep: Callable[[list[Row]], None]) -> None:
+    def __init__(self, view: SweepView, keep: Callable[[int, list[Row]], None]) -> None:
         self._view, self._keep = view, keep
 
     def started(self, number: int) -> None:
         self._view.started(number)
 
     def finished(self, number: int, rows: list[Row]) -> None:
-        self._keep(rows)
+        self._keep(number, rows)
         self._view.finished(number, rows)
 
     def failed(self, failure: Failure, number: int) -> None:

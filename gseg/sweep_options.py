@@ -216,6 +216,12 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
         metavar="DIR",
         help="folder of the Parquet rows and figures. Default: ./results",
     )
+    group.add_argument(
+        "--tensorboard",
+        type=Path,
+        metavar="DIR",
+        help="also write the loss curves of finished trials there, as TensorBoard's event files",
+    )
 
 
 def _add_running(group: argparse._ArgumentGroup) -> None:

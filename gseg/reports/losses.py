@@ -1,0 +1,126 @@
+"""Loss curves for people: a picture, and event files for TensorBoard."""
+
+import math
+import os
+import re
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+from tensorboardX import SummaryWriter
+
+from gseg.artifacts import replacing
+from gseg.experiment import Experiment
+from gseg.segmenters.curves import Curve, find_curves
+from gseg.trial import Setting, find_parts
+
+_MOST_NAMED: Final = 12
+_SMOOTHED_SHARE: Final = 0.02
+"""A loss is drawn as its mean over this share of the steps, and thinly as it is."""
+_FEW_CURVES: Final = 3
+_TAGS: Final = {
+    "loss": "training/loss",
+    "validation_loss": "held_out/loss",
+    "validation_iou": "held_out/iou",
+}
+
+
+def curves_figure(path: Path, curves: Sequence[Curve], *, title: str = "") -> None:
+    """Draw the losses of trainings, and what was measured on held-out pairs.
+
+    Args:
+        path: PNG file.
+        curves: At least one.
+        title: Above the figure.
+    """
+    measured = any(_measured(curve, "validation_iou") is not None for curve in curves)
+    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(9, 3.8) if measured else (6, 3.8), layout="constrained")
+        figure.suptitle(title)
+        axes = figure.subplots(1, 2 if measured else 1, squeeze=False)[0]
+        for number, curve in enumerate(curves):
+            name = curve.name if curve.finished else f"{curve.name} (unfinished)"
+            _draw_loss(axes[0], curve, f"C{number % 10}", name, thin=len(curves) <= _FEW_CURVES)
+            iou = _measured(curve, "validation_iou")
+            if measured and iou is not None:
+                axes[1].plot(iou.index, iou, "o-", color=f"C{number % 10}", markersize=3)
+        axes[0].set(xlabel="step", ylabel="cross-entropy", yscale="log")
+        axes[0].set_title("training (smooth), held out (dots)", fontsize=9)
+        if measured:
+            axes[1].set(xlabel="step", ylabel="IoU on held-out pairs")
+        if len(curves) <= _MOST_NAMED:
+            axes[0].legend(frameon=False, fontsize=7)
+        with replacing(path) as part:
+            figure.savefig(part, format="png", dpi=150)
+
+
+def write_events(folder: Path, curve: Curve) -> bool:
+    """Write a training's curves as an event file of TensorBoard, once.
+
+    Args:
+        folder: The run's; made, whole or not at all.
+        curve: A finished training.
+
+    Returns:
+        Whether it was written; False if the folder is there already.
+    """
+    if folder.exists():
+        return False
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
+    with SummaryWriter(str(part)) as writer:
+        for column, tag in _TAGS.items():
+            values = _measured(curve, column)
+            for step, value in () if values is None else values.items():
+                writer.add_scalar(tag, value, int(step))
+    os.replace(part, folder)  # noqa: PTH105
+    return True
+
+
+def write_trial_events(
+    folder: Path, experiment: Experiment, setting: Setting, device: str
+) -> list[Path]:
+    """Write the curves of a finished trial's trainings as event files of TensorBoard.
+
+    Args:
+        folder: Holds a run for each training, ``<label>-<hash of the experiment>``.
+        experiment: The trial.
+        setting: Where its parts are.
+        device: Kind of device that made them.
+
+    Returns:
+        The runs that were not there yet.
+    """
+    parts = find_parts(experiment, setting, device)
+    members = parts.members if parts is not None else ()
+    label = re.sub(r"[^\w.=-]+", "_", experiment.label).strip("_")
+    written = []
+    for member, kind in zip(members, experiment.member_kinds, strict=False):
+        name = f"{label}-{experiment.digest[:8]}" + (f"-{kind}" if len(members) > 1 else "")
+        (curve,) = find_curves(member.file.parent)
+        if write_events(folder / name, curve):
+            written.append(folder / name)
+    return written
+
+
+def _draw_loss(axes: mpl.axes.Axes, curve: Curve, colour: str, name: str, *, thin: bool) -> None:
+    steps, loss = curve.table["step"], curve.table["loss"]
+    if thin:
+        axes.plot(steps, loss, color=colour, linewidth=0.5, alpha=0.3)
+    window = max(1, math.ceil(_SMOOTHED_SHARE * len(loss)))
+    axes.plot(steps, loss.rolling(window, min_periods=1).mean(), color=colour, label=name)
+    held_out = _measured(curve, "validation_loss")
+    if held_out is not None:
+        axes.plot(held_out.index, held_out, "o", color=colour, markersize=3)
+
+
+def _measured(curve: Curve, column: str) -> "pd.Series[float] | None":
+    """Give the values of a column by step where there are any."""
+    if column not in curve.table:
+        return None
+    values = curve.table.set_index("step")[column].dropna()
+    return values if len(values) else None

@@ -1,0 +1,89 @@
+"""Trainings in Ray Train workers: killed ones, and ones that cannot work."""
+
+import threading
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from gseg.distributed.backend import RayBackend
+from gseg.distributed.runtime import Resources
+from gseg.jobs import FitJob, Material, Pairs
+from gseg.progress import silent
+from gseg.scenes.pictures import VALIDATION_FIRST
+from gseg.segmenters import FitConfig, Segmenter
+from gseg.segmenters.checkpoint import read_curve
+
+pytestmark = pytest.mark.ray
+
+CONFIG = FitConfig(steps=300, batch=8, width=2, depth=2, decay_at=200, validate_every=120)
+MATERIAL = Material(training=(Pairs(count=60),), validation=Pairs(count=10, first=VALIDATION_FIRST))
+
+
+class _KillTrainer(threading.Thread):
+    """Kills the process that trains once it has kept some steps."""
+
+    def __init__(self, job: FitJob):
+        super().__init__(daemon=True)
+        self._job, self.killed_at = job, None
+
+    def run(self):
+        while self.killed_at is None:
+            time.sleep(0.005)
+            if not self._job.checkpoint.exists():
+                continue
+            reached = len(read_curve(self._job.checkpoint)[0])
+            if reached < 20:
+                continue
+            for process in psutil.Process().children(recursive=True):
+                if "TrainWorker" in process.name() or "TrainWorker" in " ".join(process.cmdline()):
+                    process.kill()
+                    self.killed_at = reached
+
+
+@pytest.mark.slow
+def test_killing_a_training_worker_changes_nothing(tmp_path, local_ray):
+    facts, weights = {}, {}
+    for placement in ("process", "cluster"):
+        folder = tmp_path / placement
+        pause = 0.0 if placement == "cluster" else 60.0
+        job = FitJob(material=MATERIAL, config=CONFIG, folder=folder, checkpoint_seconds=pause)
+        killer = _KillTrainer(job)
+        if placement == "cluster":
+            killer.start()
+        facts[placement] = RayBackend(Resources(placement=placement)).fit(job, silent)
+        weights[placement] = Segmenter.load(folder / "segmenter.safetensors")
+        assert (killer.killed_at is not None) == (placement == "cluster")
+    assert killer.killed_at < CONFIG.steps
+    for name in ("final_loss", "validation_iou", "validation_loss", "foreground_share"):
+        assert facts["process"][name] == facts["cluster"][name], name
+    assert weights["process"].digest == weights["cluster"].digest
+    kept = sorted(path.name for path in (tmp_path / "cluster").iterdir())
+    assert kept == [
+        "checkpoint.safetensors",
+        "facts.json",
+        "losses.parquet",
+        "segmenter.safetensors",
+    ]
+
+
+@pytest.mark.slow
+def test_what_is_wrong_with_a_training_is_said_once_and_not_tried_again(tmp_path, local_ray):
+    config = replace(CONFIG, learning_rate=1e38)
+    job = FitJob(material=MATERIAL, config=config, folder=tmp_path)
+    with pytest.raises(ValueError, match=r"^The training diverged: its loss is nan at step 100"):
+        RayBackend(Resources(placement="cluster")).fit(job, silent)
+
+
+@pytest.mark.slow
+def test_two_replicas_end_with_one_segmenter(tmp_path, local_ray):
+    losses = {}
+    for replicas in (1, 2):
+        config = replace(CONFIG, steps=40, replicas=replicas)
+        job = FitJob(material=MATERIAL, config=config, folder=tmp_path / str(replicas))
+        facts = RayBackend(Resources(placement="process")).fit(job, silent)
+        assert 0 < facts["validation_iou"] <= 1
+        losses[replicas] = facts["final_loss"]
+    # Rank 0 sees half of each step's pairs, and batch normalisation with it.
+    assert losses[1] == pytest.approx(losses[2], rel=0.2)
