@@ -20,6 +20,8 @@ from gseg.images import from_uint8
 
 ENCODER_SUFFIX: Final = ".encoder.safetensors"
 _BATCH: Final = 256
+_UNSURE: Final = 2.5
+"""Logit of a deviation of 0.92."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +48,10 @@ class EncoderNetwork(nn.Module):
 
     Every coordinate of a latent drawn for a random picture has mean 0 and variance 1 as the prior
     has, by construction: otherwise a joint discriminator tells found latents from drawn ones by
-    their scale, and learns nothing about which picture belongs to which latent.
+    their scale, and learns nothing about which picture belongs to which latent. At the start the
+    deviation is close to 1, that is, latents say next to nothing about the picture: coordinates
+    that all depend on the few things that an untrained network sees would make the generator
+    exaggerate exactly those.
 
     Args:
         config: Its numbers.
@@ -63,6 +68,7 @@ class EncoderNetwork(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
         self.head = nn.Linear(widths[-1] * 16, 2 * config.latent_dim)
+        nn.init.constant_(self.head.bias[config.latent_dim :], _UNSURE)
         self.centre = nn.BatchNorm1d(config.latent_dim, affine=False)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
