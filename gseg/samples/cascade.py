@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
 from gseg.images import to_uint8
 from gseg.samples.config import WITHOUT_ORIGINAL, SampleConfig
@@ -51,10 +52,12 @@ class Request:
     Attributes:
         config: How to draw.
         shifts: Number of the shift by name of the direction.
+        maps: The direction's colour maps, for masks of kind ``affine``.
     """
 
     config: SampleConfig
     shifts: Mapping[str, int]
+    maps: ColourMaps | None = None
 
     @property
     def needs_original(self) -> bool:
@@ -254,7 +257,9 @@ class Cascade:
         # Kinds that do not need the original do not look at it either.
         first = original if original is not None else next(iter(moved.values()))
         pictures = (first, moved.get("lighter"), moved.get("darker"))
-        difference = brightness_difference(config.mask_kind, *pictures, rule=config.mask_rule)
+        difference = brightness_difference(
+            config.mask_kind, *pictures, rule=config.mask_rule, maps=request.maps
+        )
         masks = [threshold(difference, rule=config.mask_rule)]
         if request.tests_singles:
             masks += [make_masks(kind, *pictures, rule=config.mask_rule) for kind in _SINGLE_KINDS]

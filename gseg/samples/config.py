@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Protocol, get_args
+from typing import Final, Protocol, get_args, runtime_checkable
 
 from torch import Tensor
 
+from gseg.directions.colour_maps import ColourMaps
 from gseg.samples.encoding import PICTURE_FORMATS, PictureFormat
 from gseg.samples.filters import FilterConfig
 from gseg.samples.latents import LatentConfig
@@ -18,6 +19,8 @@ SHIFTS: Final[Mapping[MaskKind, tuple[str, ...]]] = MappingProxyType(
         "darker": ("darker",),
         "both": ("lighter", "darker"),
         "mean": ("lighter",),
+        "affine": ("lighter",),
+        "affine_each": ("lighter",),
     }
 )
 """Directions whose shifted pictures a kind of mask looks at."""
@@ -36,6 +39,16 @@ class ShiftVectors(Protocol):
     @property
     def darker(self) -> Tensor:
         """(D,) float32 of unit length; along it the foreground gets darker."""
+        ...
+
+
+@runtime_checkable
+class ColouredVectors(ShiftVectors, Protocol):
+    """Directions that may know how they act on colours, as masks of kind ``affine`` need it."""
+
+    @property
+    def operators(self) -> ColourMaps | None:
+        """Colour maps of the lighter vector; None where none have been fitted."""
         ...
 
 

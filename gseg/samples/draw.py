@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from gseg.artifacts import canonical
+from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
 from gseg.samples.cascade import Cascade, Request
-from gseg.samples.config import SHIFTS, SampleConfig, ShiftVectors
+from gseg.samples.config import SHIFTS, ColouredVectors, SampleConfig, ShiftVectors
 from gseg.samples.latents import check_truncation
 from gseg.samples.sets import SampleSet, check_acceptance, first_samples, join, sum_counts
 from gseg.samples.shards import Shard
@@ -189,8 +190,21 @@ def _share_shifts(
             numbers[name] = same[0] if same else len(shifts)
             if not same:
                 shifts.append(shift)
-        asked.append(Request(config, numbers))
+        asked.append(Request(config, numbers, _maps(direction, config)))
     return asked, shifts
+
+
+def _maps(direction: ShiftVectors, config: SampleConfig) -> ColourMaps | None:
+    """Give the colour maps of a direction, where masks are made by them."""
+    if config.mask_kind != "affine":
+        return None
+    maps = direction.operators if isinstance(direction, ColouredVectors) else None
+    if maps is None:
+        raise ValueError(
+            "Masks of kind 'affine' need a direction with colour maps, this one has none: fit "
+            "them first (gseg.directions.fit_operators)."
+        )
+    return maps
 
 
 def _to_shard(

@@ -2,7 +2,8 @@
 
 Melas-Kyriazi et al. 2022 compare two shifted pictures, one with a lighter and one with a darker
 foreground (Eq. (2)), or one of them with the original (Eq. (3)); Voynov et al. 2021, section 3.2,
-compare the shifted picture with the original and, as a baseline, with its own mean.
+compare the shifted picture with the original and, as a baseline, with its own mean; or they ask
+which of two colour maps a pixel takes (Eq. (5), `gseg.samples.assignment`).
 """
 
 from typing import Final, Literal, get_args
@@ -10,9 +11,11 @@ from typing import Final, Literal, get_args
 import torch
 from torch import Tensor
 
+from gseg.directions.colour_maps import ColourMaps
 from gseg.images import LUMINANCE_WEIGHTS
+from gseg.samples.assignment import own_margins, shared_margins
 
-MaskKind = Literal["lighter", "darker", "both", "mean"]
+MaskKind = Literal["lighter", "darker", "both", "mean", "affine", "affine_each"]
 MaskRule = Literal["luminance", "rgb_norm", "luminance_std"]
 
 _SLACK: Final = 0.3
@@ -26,6 +29,7 @@ def make_masks(
     darker: Tensor | None,
     *,
     rule: MaskRule = "luminance",
+    maps: ColourMaps | None = None,
 ) -> Tensor:
     """Mark the pixels that the foreground's brightening makes brighter.
 
@@ -38,14 +42,16 @@ def make_masks(
             3.2), or ``luminance_std``, an option of the official program of Melas-Kyriazi et al.
             2022: pixels that darken by less than 0.3 standard deviations of the whole batch's
             differences count as foreground too. A mask then depends on its batch.
+        maps: The direction's colour maps, for masks of kind ``affine``.
 
     Returns:
         (N, H, W) bool, True is foreground.
 
     Raises:
-        ValueError: The kind or the rule is unknown, or a picture that the kind needs is None.
+        ValueError: The kind or the rule is unknown, or what the kind needs is None.
     """
-    return threshold(brightness_difference(kind, original, lighter, darker, rule=rule), rule=rule)
+    difference = brightness_difference(kind, original, lighter, darker, rule=rule, maps=maps)
+    return threshold(difference, rule=rule)
 
 
 def brightness_difference(
@@ -55,6 +61,7 @@ def brightness_difference(
     darker: Tensor | None,
     *,
     rule: MaskRule = "luminance",
+    maps: ColourMaps | None = None,
 ) -> Tensor:
     """Subtract the brightness that the background's side of the comparison has.
 
@@ -63,23 +70,35 @@ def brightness_difference(
     - ``lighter``: b(lighter) - b(original), Eq. (3) of Melas-Kyriazi et al. 2022;
     - ``darker``: b(original) - b(darker), its other form;
     - ``both``: b(lighter) - b(darker), Eq. (2);
-    - ``mean``: b(lighter) less its mean over the picture, Voynov et al. 2021's program.
+    - ``mean``: b(lighter) less its mean over the picture, Voynov et al. 2021, section 4.1;
+    - ``affine`` and ``affine_each`` compare distances of colours, not brightness: how much closer
+      the lightening one of two colour maps brings the original to lighter than the darkening one.
 
     Args:
-        kind: One of the four.
+        kind: One of these.
         original: (N, 3, H, W) floating point in [-1, 1].
         lighter: The same shape, or None.
         darker: The same shape, or None.
         rule: Decides what brightness is, see `brightness`.
+        maps: The direction's colour maps, for masks of kind ``affine``.
 
     Returns:
         (N, H, W), same dtype; positive where the pixel is foreground.
 
     Raises:
-        ValueError: The kind or the rule is unknown, or a picture that the kind needs is None.
+        ValueError: The kind or the rule is unknown, or what the kind needs is None.
     """
     if rule not in get_args(MaskRule):
         raise ValueError(f"Unknown mask rule {rule!r}; choose one of {get_args(MaskRule)}.")
+    if kind == "affine_each":
+        return own_margins(original, _needed(kind, "lighter", lighter))
+    if kind == "affine":
+        if maps is None:
+            raise ValueError(
+                "Masks of kind 'affine' need the direction's colour maps: fit them first "
+                "(gseg.directions.fit_operators)."
+            )
+        return shared_margins(maps, original, _needed(kind, "lighter", lighter))
     bright, dark = _sides(kind, original, lighter, darker)
     difference = []
     for part in cache_sized_parts(bright):
