@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gseg.drawing import BatchTooLargeError, DrawJob, DrawOrder, cached_generator, draw_here
+from gseg.measuring import MeasureJob
 from gseg.progress import Report
 from gseg.samples import Shard, load_samples
 from gseg.scenes.pictures import render
@@ -134,14 +135,12 @@ class FitJob:
         config: How to train.
         folder: Receives the segmenter and the loss curve; keeps the unfinished training.
         device: Kind of device.
-        checkpoint_seconds: See `gseg.segmenters.Run`.
     """
 
     material: Material
     config: FitConfig
     folder: Path
     device: str = "cpu"
-    checkpoint_seconds: float = 60.0
 
     @property
     def checkpoint(self) -> Path:
@@ -168,7 +167,6 @@ class FitJob:
         run = Run(
             device=self.device,
             checkpoint=self.checkpoint,
-            checkpoint_seconds=self.checkpoint_seconds,
             progress=lambda done, total: report("training", done, total),
             rank=rank,
             wrap=wrap,
@@ -268,6 +266,18 @@ class Backend(Protocol):
 
     def score(self, job: ScoreJob, report: Report) -> Scores:
         """Score the whole benchmark."""
+        ...
+
+    def measure(
+        self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]
+    ) -> None:
+        """Take the features of parts of a set of pictures, in any order.
+
+        Args:
+            job: Of the set.
+            parts: Numbers of the parts.
+            listen: Hears how many pictures more are done.
+        """
         ...
 
     def is_apart(self, job: ScoreJob) -> bool:

@@ -7,7 +7,6 @@ runs, large scorings Ray tasks.
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -20,7 +19,8 @@ from ray.train.torch import TorchTrainer, prepare_model
 from gseg.artifacts import write_atomically
 from gseg.distributed.runtime import Resources
 from gseg.jobs import BatchTooLargeError, DrawJob, FitJob, ScoreJob, draw_here
-from gseg.plan import draw_seconds, fit_seconds, score_seconds
+from gseg.measuring import MeasureJob, measure_here
+from gseg.plan import draw_seconds, features_seconds, fit_seconds, score_seconds
 from gseg.progress import Report, silent
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.protocol import Scores, merge_scores
@@ -30,9 +30,6 @@ _WORKER_RESTARTS: Final = 3
 _FACTS: Final = "facts.json"
 """Where rank 0 leaves what the trial wants to know: Ray Train hands on no metrics of a run that
 reported no checkpoint to it, and ours are in the job's folder."""
-_FAULT: Final = "fault.txt"
-"""Where a replica leaves what is wrong with the job itself, which no restart would mend."""
-_TRAIN_FOLDER: Final = "ray_train"
 _JOB_CPUS: Final = 0.9
 """A process of a job, less a share for the waiting trials: they hold 0.01 each, and as many
 processes as there are CPUs shall fit beside them."""
@@ -105,21 +102,11 @@ class RayBackend:
             ),
             run_config=ray.train.RunConfig(
                 name=job.folder.name,
-                storage_path=str((job.folder / _TRAIN_FOLDER).absolute()),
+                storage_path=str((job.folder / "ray_train").absolute()),
                 failure_config=ray.train.FailureConfig(max_failures=_WORKER_RESTARTS),
             ),
         )
-        fault = job.folder / _FAULT
-        fault.unlink(missing_ok=True)
-        try:
-            trainer.fit()
-        except ray.train.TrainingFailedError as error:
-            if fault.exists():
-                raise ValueError(fault.read_text()) from error
-            raise
-        if fault.exists():
-            raise ValueError(fault.read_text())
-        shutil.rmtree(job.folder / _TRAIN_FOLDER, ignore_errors=True)
+        trainer.fit()
         return dict(json.loads((job.folder / _FACTS).read_text()))
 
     def score(self, job: ScoreJob, report: Report) -> Scores:
@@ -136,6 +123,28 @@ class RayBackend:
             ray.get(done)  # a part that failed ends the others' wait
             report("scoring", pictures * (parts - len(waiting)) // parts, pictures)
         return merge_scores(ray.get(pending))
+
+    def measure(
+        self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]
+    ) -> None:
+        """Take features; see `gseg.jobs.Backend`."""
+        pictures = sum(len(job.rows(part)) for part in parts)
+        cost = features_seconds(job.pictures.generator, pictures, job.features, self.device)
+        if not parts or not self._is_remote(cost):
+            measure_here(job, parts, listen)
+            return
+        rows = ray.data.from_items(
+            [{"part": part} for part in parts], override_num_blocks=len(parts)
+        ).map_batches(
+            _Measurer,
+            fn_constructor_kwargs={"job": job},
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=min(len(parts), self._drawers())),
+            num_cpus=_JOB_CPUS,
+            num_gpus=self._resources.gpus_per_trial,
+        )
+        for row in rows.iter_rows():
+            listen(len(job.rows(int(row["part"]))))
 
     def is_apart(self, job: ScoreJob) -> bool:
         """Say where a benchmark is scored; see `gseg.jobs.Backend`."""
@@ -190,22 +199,25 @@ class _Drawer:
         return {"shard": batch["shard"], "too_large": too_large}
 
 
-def _train_replica(settings: dict[str, Any]) -> None:
-    """Run in a Ray Train worker: one replica of the training.
+class _Measurer:
+    """An actor that takes the features of one part after the other."""
 
-    After a worker or its node died, Ray Train starts all replicas again, and they go on from the
-    job's checkpoint.
-    """
+    def __init__(self, job: MeasureJob) -> None:
+        torch.set_num_threads(1)
+        self._job = job
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        for part in batch["part"]:
+            self._job.measure(int(part), lambda pictures: None)
+        return batch
+
+
+def _train_replica(settings: dict[str, Any]) -> None:
+    """Run in a Ray Train worker: one replica of the training."""
     job: FitJob = settings["job"]
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    try:
-        result = job.fit(silent, rank=rank, wrap=prepare_model if world > 1 else None)
-    except ValueError as error:
-        write_atomically(job.folder / _FAULT, str(error).encode())
-        if world > 1:
-            raise  # the other replicas wait for this one
-        return
+    result = job.fit(silent, rank=rank, wrap=prepare_model if world > 1 else None)
     if rank == 0:
         facts = save_fit(job, result)
         write_atomically(job.folder / _FACTS, json.dumps(facts).encode())
