@@ -135,12 +135,14 @@ class FitJob:
         config: How to train.
         folder: Receives the segmenter and the loss curve; keeps the unfinished training.
         device: Kind of device.
+        checkpoint_seconds: See `gseg.segmenters.Run`.
     """
 
     material: Material
     config: FitConfig
     folder: Path
     device: str = "cpu"
+    checkpoint_seconds: float = 60.0
 
     @property
     def checkpoint(self) -> Path:
@@ -167,6 +169,7 @@ class FitJob:
         run = Run(
             device=self.device,
             checkpoint=self.checkpoint,
+            checkpoint_seconds=self.checkpoint_seconds,
             progress=lambda done, total: report("training", done, total),
             rank=rank,
             wrap=wrap,

@@ -7,6 +7,7 @@ runs, large scorings Ray tasks.
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -30,6 +31,9 @@ _WORKER_RESTARTS: Final = 3
 _FACTS: Final = "facts.json"
 """Where rank 0 leaves what the trial wants to know: Ray Train hands on no metrics of a run that
 reported no checkpoint to it, and ours are in the job's folder."""
+_FAULT: Final = "fault.txt"
+"""Where a replica leaves what is wrong with the job itself, which no restart would mend."""
+_TRAIN_FOLDER: Final = "ray_train"
 _JOB_CPUS: Final = 0.9
 """A process of a job, less a share for the waiting trials: they hold 0.01 each, and as many
 processes as there are CPUs shall fit beside them."""
@@ -102,11 +106,21 @@ class RayBackend:
             ),
             run_config=ray.train.RunConfig(
                 name=job.folder.name,
-                storage_path=str((job.folder / "ray_train").absolute()),
+                storage_path=str((job.folder / _TRAIN_FOLDER).absolute()),
                 failure_config=ray.train.FailureConfig(max_failures=_WORKER_RESTARTS),
             ),
         )
-        trainer.fit()
+        fault = job.folder / _FAULT
+        fault.unlink(missing_ok=True)
+        try:
+            trainer.fit()
+        except ray.train.TrainingFailedError as error:
+            if fault.exists():
+                raise ValueError(fault.read_text()) from error
+            raise
+        if fault.exists():
+            raise ValueError(fault.read_text())
+        shutil.rmtree(job.folder / _TRAIN_FOLDER, ignore_errors=True)
         return dict(json.loads((job.folder / _FACTS).read_text()))
 
     def score(self, job: ScoreJob, report: Report) -> Scores:
@@ -213,11 +227,21 @@ class _Measurer:
 
 
 def _train_replica(settings: dict[str, Any]) -> None:
-    """Run in a Ray Train worker: one replica of the training."""
+    """Run in a Ray Train worker: one replica of the training.
+
+    After a worker or its node died, Ray Train starts all replicas again, and they go on from the
+    job's checkpoint.
+    """
     job: FitJob = settings["job"]
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    result = job.fit(silent, rank=rank, wrap=prepare_model if world > 1 else None)
+    try:
+        result = job.fit(silent, rank=rank, wrap=prepare_model if world > 1 else None)
+    except ValueError as error:
+        write_atomically(job.folder / _FAULT, str(error).encode())
+        if world > 1:
+            raise  # the other replicas wait for this one
+        return
     if rank == 0:
         facts = save_fit(job, result)
         write_atomically(job.folder / _FACTS, json.dumps(facts).encode())
