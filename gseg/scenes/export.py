@@ -1,5 +1,6 @@
 """Writing what a training of an embedded generator yields: weights with their record, pictures."""
 
+import copy
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +11,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gseg.generators.big_resnet import BigResNetConfig
+from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.encoders import ENCODER_SUFFIX, EncoderConfig
 from gseg.generators.resnet import ResNetConfig
 from gseg.generators.self_conditioned import SelfConditionedConfig
 from gseg.images import contact_sheet
 from gseg.randomness import latents
 from gseg.scenes.recipes import NetworkConfig, Recipe
+from gseg.scores.fid import REFERENCE_PICTURES, scenes_distance
 
 _TILES: Final = 64
 
@@ -63,6 +66,36 @@ def save_weights(
     )
     path.with_suffix(".json").write_text(text + "\n")
     return path
+
+
+def measured_distance(
+    network: nn.Module, name: str, recipe: Recipe, count: int = REFERENCE_PICTURES
+) -> dict[str, Any]:
+    """Measure the Fréchet distance to the training scenes, of the weights as they are saved.
+
+    Args:
+        network: From `Training.export`.
+        name: Catalogue name.
+        recipe: Its recipe.
+        count: Pictures.
+
+    Returns:
+        ``fid`` and ``fid_protocol``, for the record.
+    """
+    config = recipe.network
+    card = GeneratorCard(
+        name=name,
+        family=recipe.family,
+        architecture=architecture_name(config),
+        dataset="scenes",
+        resolution=config.resolution,
+        num_classes=config.num_classes,
+        latent_dim=config.latent_dim,
+        code_dim=config.latent_dim,
+    )
+    rounded = copy.deepcopy(network).half().float()
+    distance = scenes_distance(Generator(rounded, card), count)
+    return {"fid": round(distance.value, 4), "fid_protocol": distance.protocol}
 
 
 def save_encoder(network: nn.Module, name: str, config: EncoderConfig, folder: Path) -> Path:

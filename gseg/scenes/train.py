@@ -17,14 +17,17 @@ import torch
 from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from gseg.artifacts import digest
-from gseg.scenes.export import sample_sheet, save_encoder, save_weights
+from gseg.scenes.export import measured_distance, sample_sheet, save_encoder, save_weights
 from gseg.scenes.pictures import SCENES_NAME, Scenes, render
 from gseg.scenes.recipes import RECIPES, Recipe
 from gseg.scenes.signals import EncoderTraining, start_training
 from gseg.scenes.training import Training
+from gseg.scores.fid import REFERENCE_PICTURES
 
 PICTURES: Final = 50_000
 """Training scenes: the indices from 0."""
+MEASURED: Final = REFERENCE_PICTURES
+"""Pictures that the Fréchet distance in the record is of."""
 _SAVE_EVERY: Final = 250
 
 
@@ -66,17 +69,19 @@ class _Run:
 
     def keep_snapshot(self) -> None:
         """Write the weights of now under the name of their iteration."""
-        name = f"{self.name}-{self.training.iteration}"
-        facts = {**self.facts(), "snapshot_of": self.name}
-        save_weights(self.training.export(), name, self.recipe, facts, self.folder)
+        self._write(f"{self.name}-{self.training.iteration}", {"snapshot_of": self.name})
 
     def export(self) -> Path:
         """Write the weights, and those of an encoder."""
         if isinstance(self.training, EncoderTraining) and self.recipe.encoder is not None:
             encoder = self.training.export_encoder()
             save_encoder(encoder, self.name, self.recipe.encoder, self.folder)
+        return self._write(self.name, {})
+
+    def _write(self, name: str, more: dict[str, Any]) -> Path:
         network = self.training.export()
-        return save_weights(network, self.name, self.recipe, self.facts(), self.folder)
+        facts = {**self.facts(), **measured_distance(network, name, self.recipe, MEASURED), **more}
+        return save_weights(network, name, self.recipe, facts, self.folder)
 
     def facts(self) -> dict[str, Any]:
         """Record how the weights came about."""

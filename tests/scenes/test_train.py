@@ -32,6 +32,11 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def _few_pictures(monkeypatch):
+    monkeypatch.setattr(module, "MEASURED", 20)
+
+
 def _small(name, iterations=6):
     return replace(RECIPES[name], batch=4, iterations=iterations)
 
@@ -233,3 +238,6 @@ def test_snapshots_and_encoders_are_written_beside_the_weights(tmp_path, monkeyp
     whole = json.loads(path.with_suffix(".json").read_text())["card"]
     assert "snapshot_of" not in whole
     assert {"command", "seed", "iterations", "hardware", "date", "seconds"} <= whole.keys()
+    assert whole["fid"] > 0
+    assert "20" in whole["fid_protocol"]
+    assert whole["fid"] != card["fid"]
