@@ -13,6 +13,7 @@ import torch
 from gseg.artifacts import write_atomically
 from gseg.directions import Direction
 from gseg.generators import Generator, list_generators, load_generator
+from gseg.mirror import fetch
 from gseg.samples import GrowingSet, LatentConfig, SampleConfig, draw_shards, shard_name
 from gseg.samples.latents import truncates_itself
 
@@ -122,6 +123,7 @@ def cost_file(shard: Path) -> Path:
 
 def read_cost(shard: Path) -> Mapping[str, float]:
     """Read ``seconds`` and ``forwards``, the pictures that the generator made; 0 if unknown."""
+    fetch(cost_file(shard))
     try:
         found: dict[str, Any] = json.loads(cost_file(shard).read_text())
     except FileNotFoundError:

@@ -14,8 +14,11 @@ from torch import Tensor
 
 from gseg.drawing import BatchTooLargeError, DrawJob, DrawOrder, cached_generator, draw_here
 from gseg.measuring import MeasureJob
+from gseg.mirror import fetch
 from gseg.progress import Report
-from gseg.samples import Shard, load_samples
+from gseg.samples import DamagedShardError, Shard, ShardFacts
+from gseg.samples.headers import put_away
+from gseg.samples.sets import read_pairs
 from gseg.scenes.pictures import render
 from gseg.scores.baselines import centre_disc, otsu
 from gseg.scores.batches import EvalProtocol
@@ -33,6 +36,7 @@ from gseg.segmenters import (
     Segmenter,
     fit_source,
 )
+from gseg.segmenters.stored import open_pairs
 
 __all__ = [
     "SCENES_SIDE",
@@ -64,6 +68,7 @@ class Pairs:
         side: Of labelled pictures, after cropping their middle and resizing.
         seed: Of the order in which labelled pictures are chosen.
         first: Index of the first scene, or place of the first labelled picture in that order.
+        redraw: Draws a shard again whose file turns out to be damaged; None to give up then.
     """
 
     count: int
@@ -72,15 +77,22 @@ class Pairs:
     side: int = SCENES_SIDE
     seed: int = 0
     first: int = 0
+    redraw: DrawJob | None = None
 
     def resolution(self) -> int:
         """Side of the pictures in pixels."""
         if self.shards:
-            return int(Shard.load(self.shards[0]).pictures.shape[-1])
+            return ShardFacts.read(self.shards[0]).resolution
         return self.side if self.benchmark else SCENES_SIDE
 
-    def source(self) -> BatchSource:
-        """Open them for training."""
+    def source(self, window: int) -> BatchSource:
+        """Open them for training.
+
+        Args:
+            window: `FitConfig.shuffle_window`.
+        """
+        if self.shards:
+            return open_pairs(self.shards, self.count, window=window, load=self._load_shard)
         return InMemoryPairs(*self.load())
 
     def load(self) -> tuple[Tensor, Tensor]:
@@ -90,14 +102,25 @@ class Pairs:
             Pictures (N, 3, R, R) uint8 and masks (N, R, R) bool.
         """
         if self.shards:
-            samples = load_samples(self.shards, self.count)
-            return samples.pictures, samples.masks
+            return read_pairs(map(self._load_shard, range(len(self.shards))), self.count)
         if self.benchmark:
             benchmark = open_benchmark(self.benchmark)
             numbers = chosen_pictures(benchmark, self.seed, self.first, self.count)
             return square_pairs(benchmark, numbers, self.side)
         scenes = render(range(self.first, self.first + self.count), resolution=SCENES_SIDE)
         return scenes.pictures, scenes.masks
+
+    def _load_shard(self, number: int) -> Shard:
+        """Read a shard; one that was damaged on the disk is drawn again, and is the same."""
+        path = self.shards[number]
+        try:
+            return Shard.load(path)
+        except DamagedShardError as error:
+            if self.redraw is None:
+                raise
+            put_away(path, error)
+            self.redraw.draw(number)
+            return Shard.load(path)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,9 +140,13 @@ class Material:
     validation: Pairs | None = None
     parents: tuple[str, ...] = ()
 
-    def source(self) -> BatchSource:
-        """Open the pairs to train on."""
-        sources = [pairs.source() for pairs in self.training]
+    def source(self, window: int) -> BatchSource:
+        """Open the pairs to train on.
+
+        Args:
+            window: `FitConfig.shuffle_window`.
+        """
+        sources = [pairs.source(window) for pairs in self.training]
         if len(sources) == 1:
             return sources[0]
         weights = self.weights or [float(pairs.count) for pairs in self.training]
@@ -174,9 +201,11 @@ class FitJob:
             rank=rank,
             wrap=wrap,
         )
+        fetch(self.checkpoint, again=True)
         held_out = self.material.validation
         validation = held_out.load() if held_out is not None and rank == 0 else None
-        return fit_source(self.material.source(), self.config, validation=validation, run=run)
+        source = self.material.source(self.config.shuffle_window)
+        return fit_source(source, self.config, validation=validation, run=run)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

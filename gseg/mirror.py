@@ -128,6 +128,26 @@ def fetch(path: Path, *, again: bool = False, into: Path | None = None) -> bool:
     return True
 
 
+def read_end(path: Path, count: int) -> bytes:
+    """Read the end of an object without a copy of all of it.
+
+    Args:
+        path: A file that mirrors it.
+        count: Bytes to read; all of a shorter object.
+
+    Raises:
+        FileNotFoundError: There is no such object, or the file mirrors none.
+        StorageError: The object store does not answer.
+    """
+    place = place_of(path)
+    if place is None:
+        raise FileNotFoundError(path)
+    with answers(place):
+        found = client().get_object(Bucket=place.bucket, Key=place.key, Range=f"bytes=-{count}")
+        content: bytes = found["Body"].read()
+    return content
+
+
 def publish(file: Path, path: Path) -> None:
     """Upload a file, in one step for whoever looks.
 

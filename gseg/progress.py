@@ -41,7 +41,7 @@ class FileReport:
             return
         self._stage, self._next = stage, now + _WRITE_EVERY
         state = {"stage": stage, "done": done, "total": total, "detail": detail}
-        write_atomically(self._path, json.dumps(state).encode())
+        write_atomically(self._path, json.dumps(state).encode(), shared=False)
 
 
 class Progress(NamedTuple):

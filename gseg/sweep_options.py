@@ -15,6 +15,7 @@ from gseg.experiment import MASK_KINDS
 from gseg.generators import list_generators
 from gseg.generators.catalogue import Kind
 from gseg.generators.own import own_file
+from gseg.mirror import storage_folder
 from gseg.parsing import Parser
 from gseg.recipes import Axes, Grid, grids
 from gseg.scores.sizes import EvalProtocol
@@ -204,10 +205,11 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--storage",
-        type=Path,
+        type=_storage,
         default=Path("storage"),
         metavar="DIR",
-        help="folder of everything that is made, found again by the next run. Default: ./storage",
+        help="folder of everything that is made, found again by the next run, or "
+        "s3://BUCKET/PREFIX. Default: ./storage",
     )
     group.add_argument(
         "--results",
@@ -271,6 +273,14 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     group.add_argument("--plain", action="store_true", help="print lines instead of a live view")
+
+
+def _storage(text: str) -> Path:
+    """Make an option's type: a folder, or an address on S3."""
+    try:
+        return storage_folder(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _at_least(low: int) -> Callable[[str], int]:

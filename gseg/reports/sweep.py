@@ -26,8 +26,9 @@ def write_image_scores(folder: Path, rows: Iterable[Row], storage: Path) -> None
         path = folder / f"{row['experiment']}-{row['scores']}.parquet"
         if path.exists():
             continue
-        source = Store(storage).folder("scores", str(row["scores"]))
-        table = pd.read_parquet(source / "images.parquet")
+        source = Store(storage).find("scores", str(row["scores"]))
+        assert source is not None
+        table = pd.read_parquet(source.folder / "images.parquet")
         for column in ("eval_protocol", "benchmark", "experiment"):
             table.insert(0, column, row[column])
         with replacing(path) as part:

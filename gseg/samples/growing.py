@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
-from gseg.samples.headers import ShardFacts
+from gseg.mirror import exists
+from gseg.samples.headers import find_facts
 from gseg.samples.sets import AcceptanceError, check_acceptance, sum_counts
 from gseg.samples.shards import shard_name
 
@@ -24,26 +24,17 @@ class GrowingSet:
         self.counts: Mapping[str, int] = {"candidates": 0, "accepted": 0}
 
     def update(self) -> "GrowingSet":
-        """Look for shards that have come since; shards that are known are not read again.
-
-        Raises:
-            DamagedShardError: One of them is damaged.
-        """
+        """Look for shards that have come since; shards that are known are not read again."""
         while self.step():
             pass
         return self
 
     def step(self) -> bool:
-        """Look for the next shard; False if it is not there.
-
-        Raises:
-            DamagedShardError: It is damaged.
-        """
+        """Look for the next shard; False if it is not there, or was damaged and is deleted."""
         path = self.folder / shard_name(len(self.shards))
-        if not path.exists():
+        facts = find_facts(path)
+        if facts is None:
             return False
-        status = path.stat()
-        facts = _facts(path, status.st_mtime_ns, status.st_size)
         self.counts = sum_counts([self.counts, facts.counts])
         self.shards.append(path)
         return True
@@ -77,7 +68,7 @@ class GrowingSet:
         known = len(self.shards)
         if shard < known or self.counts["accepted"] >= count or self.is_hopeless:
             return False
-        if (self.folder / shard_name(shard)).exists():
+        if exists(self.folder / shard_name(shard)):
             return False
         rate = self.acceptance if known else 1.0
         # Of a set that has accepted nothing so far, every shard may be the first to.
@@ -97,8 +88,3 @@ class GrowingSet:
         left = max(count - self.counts["accepted"], 0)
         shards = math.ceil(left / ((self.acceptance or guess) * self._size))
         return range(len(self.shards), len(self.shards) + shards)
-
-
-@lru_cache(maxsize=16_384)
-def _facts(path: Path, _modified: int, _size: int) -> ShardFacts:
-    return ShardFacts.read(path)

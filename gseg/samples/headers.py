@@ -1,18 +1,26 @@
 """What stands at the end of a shard's file: its description, with a checksum of its own."""
 
 import json
+import logging
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gseg.mirror import StorageError, discard, read_end
+
+_log = logging.getLogger(__name__)
+
 VERSION: Final = 2
 _METADATA_KEY: Final = b"gseg.samples"
 _CHECKSUM_KEY: Final = b"gseg.samples.crc32"
+_END_BYTES: Final = 2**16
+"""More than a shard's description takes."""
 UNREADABLE: Final = (pa.ArrowException, OSError, KeyError, ValueError, TypeError)
 """What reading a damaged file may raise."""
 
@@ -44,7 +52,7 @@ class ShardFacts:
         """Read a file's facts without its samples.
 
         Args:
-            path: The file.
+            path: The file; of one on an object store only the end is fetched.
 
         Returns:
             Its facts.
@@ -52,21 +60,57 @@ class ShardFacts:
         Raises:
             DamagedShardError: The file is truncated or no shard.
             FileNotFoundError: There is no such file.
+            StorageError: The object store does not answer.
         """
         try:
-            header = read_header(pq.read_schema(path))
+            end = path if path.exists() else pa.BufferReader(read_end(path, _END_BYTES))
+            header = read_header(pq.read_schema(end))
             return cls(**{name: header[name] for name in cls.__slots__})
-        except FileNotFoundError:
+        except (FileNotFoundError, StorageError):
             raise
         except UNREADABLE as error:
             raise damaged(path, error) from error
+
+
+def find_facts(path: Path) -> ShardFacts | None:
+    """Look for a shard; what turns out to be damaged is deleted, so that it is drawn again.
+
+    Args:
+        path: The file; it is read again only after it has changed.
+
+    Returns:
+        Its facts, or None if it is not there.
+    """
+    try:
+        status = path.stat()
+        key = (status.st_mtime_ns, status.st_size)
+    except FileNotFoundError:
+        key = (0, 0)
+    try:
+        return _facts(path, *key)
+    except FileNotFoundError:
+        return None
+    except DamagedShardError as error:
+        put_away(path, error)
+        return None
+
+
+def put_away(path: Path, error: DamagedShardError) -> None:
+    """Delete a damaged shard, so that whoever needs it draws it again."""
+    _log.warning("%s It is deleted now.", error)
+    discard(path)
+
+
+@lru_cache(maxsize=16_384)
+def _facts(path: Path, _modified: int, _size: int) -> ShardFacts:
+    return ShardFacts.read(path)
 
 
 def damaged(path: Path, error: Exception) -> DamagedShardError:
     """Make the error that says which file is damaged, and how."""
     lines = str(error).splitlines() or [type(error).__name__]
     return DamagedShardError(
-        f"{path} is no whole shard of samples: {lines[0]}. Delete it and draw it again."
+        f"{path} is no whole shard of samples: {lines[0].rstrip('.')}. It has to be drawn again."
     )
 
 

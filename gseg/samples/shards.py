@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from gseg.artifacts import replacing
+from gseg.mirror import fetch
 from gseg.samples.encoding import (
     PictureFormat,
     as_stored,
@@ -98,7 +99,7 @@ class Shard:
         """Read what `save` wrote.
 
         Args:
-            path: The file.
+            path: The file; it is fetched first if it is on an object store.
 
         Returns:
             The shard, on the CPU.
@@ -107,6 +108,7 @@ class Shard:
             DamagedShardError: The file is truncated, altered, no shard, or lacks rows.
             FileNotFoundError: There is no such file.
         """
+        fetch(path)
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 header = read_header(file.schema_arrow)

@@ -31,7 +31,7 @@ def batches(
 
     Args:
         source: Asked by one other thread, for one step after the other.
-        config: Seed, batch, steps and replicas.
+        config: Seed, batch, steps, shuffle_window and replicas.
         rank: Which replica asks.
         device: Where the pairs are needed.
         first: The step to begin at.
@@ -42,7 +42,7 @@ def batches(
     seed = derive_seed(config.seed, "order")
 
     def fetch(step: int) -> Batch:
-        order = training_order(seed, step, config.batch, len(source))
+        order = training_order(seed, step, config.batch, len(source), config.shuffle_window)
         pictures, masks = source.batch(order[rank :: config.replicas])
         if device.type == "cuda" and pictures.device.type == "cpu":
             return pictures.pin_memory(), masks.pin_memory()  # so that copying does not wait

@@ -33,6 +33,10 @@ class FitConfig:
         validate_every: Steps between two measurements on the held-out pairs, if any are given;
             0: after the last step only.
         threads: Of PyTorch on a CPU while training; another number may change the last bits.
+        shuffle_window: Of a larger set than this, the next pair is always among so many
+            consecutive ones (`gseg.randomness.training_order`), and a reader needs to hold no
+            more; smaller sets are shuffled as a whole. Generated pairs follow one another
+            independently, so that nothing is lost by it.
         replicas: Processes that share each step: each takes every n-th pair of it, gradients are
             weighted by share and averaged. Batch normalisation sees each replica's own pairs, so
             another number of replicas is another training.
@@ -52,11 +56,12 @@ class FitConfig:
     precision: Precision = "float32"
     validate_every: int = 1_000
     threads: int = 1
+    shuffle_window: int = 16_384
     replicas: int = 1
     compiled: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "width", "depth", "threads", "replicas"):
+        for name in ("steps", "batch", "width", "depth", "threads", "shuffle_window", "replicas"):
             _require(name, getattr(self, name), at_least=1)
         for name in ("seed", "validate_every"):
             _require(name, getattr(self, name), at_least=0)

@@ -23,6 +23,7 @@ from gseg.generators.identity import weights_digest
 from gseg.generators.precision import sampling_setting
 from gseg.jobs import Backend, Pairs
 from gseg.leases import lease
+from gseg.mirror import fetch
 from gseg.plan import generator_size
 from gseg.progress import Report
 from gseg.samples import GrowingSet, SampleConfig, check_acceptance
@@ -132,10 +133,13 @@ class _Set:
             if not used.step():
                 return None
         costs = [read_cost(path) for path in used.shards]
+        redraw = DrawJob(
+            generator=self.settings["generator"], orders=(order,), device=self.settings["device"]
+        )
         return SampledSet(
             digest=self.digest,
             config=order.config,
-            pairs=Pairs(count=order.count, shards=tuple(used.shards)),
+            pairs=Pairs(count=order.count, shards=tuple(used.shards), redraw=redraw),
             counts=used.counts,
             seconds=sum(cost["seconds"] for cost in costs),
             forwards=sum(cost["forwards"] for cost in costs),
@@ -180,7 +184,7 @@ class _SampleStage:
             name = digest("samples", _VERSION, settings, parents)
             folder = self._store.folder("samples", name)
             smaller = folder / _SMALLER
-            if not smaller.exists():
+            if not fetch(smaller):
                 break
             config = replace(config, **json.loads(smaller.read_text()))
         order = DrawOrder(

@@ -12,6 +12,7 @@ import torch
 
 from gseg.artifacts import Artifact, Store, canonical, replacing
 from gseg.jobs import Backend, FitJob, Material
+from gseg.mirror import discard
 from gseg.progress import Report
 from gseg.segmenters import FitConfig, FitResult
 from gseg.segmenters.curves import curve_table
@@ -40,7 +41,7 @@ def make_segmenter(
     def build(folder: Path) -> Mapping[str, Any]:
         job = FitJob(material=material, config=config, folder=folder, device=backend.device)
         facts = backend.fit(job, report)
-        job.checkpoint.unlink(missing_ok=True)
+        discard(job.checkpoint)
         return facts
 
     return store.make(

@@ -9,10 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from gseg.artifacts import digest
+from gseg.artifacts import StorageError, digest
 from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.mirror import storage_folder
 from gseg.samples import (
     DamagedShardError,
+    GrowingSet,
     SampleConfig,
     Shard,
     ShardFacts,
@@ -20,6 +22,7 @@ from gseg.samples import (
     draw_shard,
     filter_preset,
     first_samples,
+    headers,
     load_samples,
     shard_name,
     sum_counts,
@@ -245,3 +248,49 @@ def test_a_column_by_another_name_is_damage(tmp_path):
     pq.write_table(renamed, path)
     with pytest.raises(DamagedShardError, match="composents"):
         Shard.load(path)
+
+
+def test_a_growing_set_deletes_what_is_damaged_so_that_it_is_drawn_again(tmp_path, caplog):
+    shards = [make(number) for number in range(3)]
+    for shard in shards:
+        shard.save(tmp_path / shard_name(shard.number))
+    whole = GrowingSet(tmp_path, CONFIG.shard_size).update()
+    assert len(whole.shards) == 3
+    path = tmp_path / shard_name(1)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    known = GrowingSet(tmp_path, CONFIG.shard_size).update()
+    assert len(known.shards) == 1
+    assert "shard-000001" in caplog.text
+    assert not path.exists()
+    assert known.needs(1, 100)
+    make(1).save(path)
+    assert path.read_bytes() == content
+    assert known.update().counts == whole.counts
+
+
+def test_facts_of_a_shard_on_an_object_store_need_no_copy_of_it(bucket, tmp_path, monkeypatch):
+    here = storage_folder(f"{bucket}/samples")
+    shard = make(resolution=96)
+    shard.save(here / shard_name(0))
+    monkeypatch.setenv("GSEG_CACHE", str(tmp_path))
+    there = storage_folder(f"{bucket}/samples")
+    known = GrowingSet(there, CONFIG.shard_size).update()
+    assert dict(known.counts) == dict(shard.counts)
+    assert not there.exists()
+    assert not known.needs(0, 100)
+    same(Shard.load(there / shard_name(0)), shard)
+    assert (there / shard_name(0)).exists()
+
+
+def test_an_object_store_that_does_not_answer_is_no_damage(bucket, monkeypatch):
+    path = storage_folder(f"{bucket}/samples") / shard_name(0)
+    make().save(path)
+    path.unlink()
+
+    def fail(path, count):
+        raise StorageError("no answer")
+
+    monkeypatch.setattr(headers, "read_end", fail)
+    with pytest.raises(StorageError):
+        GrowingSet(path.parent, CONFIG.shard_size).update()
