@@ -1,8 +1,10 @@
 """Cost of scoring, as ratios within one run: `python benchmarks/scores.py`.
 
 - Metrics of one 128 px picture in one pass against a loop of 255 tensor passes (to reach: 1/50).
-- Scoring a folder of photographs at 128 px, wall time over the segmenter's forward time alone
-  (to reach: 1.3). Without `--folder` the photographs are made up, at 640x480 in JPEG.
+- Scoring photographs at 128 px in each protocol, wall time over the time of the segmenter's forward
+  passes alone, on the same batches already in memory (to reach: 1.3). Without `--benchmark` the
+  photographs are made up, at 640x480 in JPEG.
+- Bootstrap intervals, and opening a benchmark of 5,000 pictures for the first and second time.
 """
 
 import argparse
@@ -10,18 +12,24 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
 
 from gseg.features import scenes_features
+from gseg.images import from_uint8
 from gseg.metrics import MetricSums, metric_profile, pixel_histogram
 from gseg.scores.baselines import centre_disc, otsu
-from gseg.scores.benchmarks import Benchmark, FolderBenchmark, ScenesBenchmark
+from gseg.scores.batches import Reading, equal_shapes
+from gseg.scores.benchmarks import Benchmark, FolderBenchmark, ScenesBenchmark, open_benchmark
 from gseg.scores.fid import distance_between, scenes_moments
-from gseg.scores.protocol import score
+from gseg.scores.intervals import bootstrap_intervals
+from gseg.scores.protocol import SCORES, Predict, Scores, score
+from gseg.scores.sizes import EvalProtocol
 
 
 def best_seconds(work: Callable[[], object], repeats: int) -> float:
@@ -57,28 +65,71 @@ def metrics(side: int = 128) -> None:
     )
 
 
-def scoring(benchmark: Benchmark, working_size: int, width: int) -> None:
+def scoring(benchmark: Benchmark, working_size: int, width: int, device: str) -> None:
     from gseg.segmenters.unet import UNet
 
-    network = UNet(width=width).eval()
-    spent = 0.0
+    network = UNet(width=width).eval().to(device, memory_format=torch.channels_last)
 
     def predict(images: Tensor) -> Tensor:
-        nonlocal spent
-        began = time.perf_counter()
-        probability = network(images).softmax(1)[:, 1]
-        spent += time.perf_counter() - began
-        return probability
+        return network(images.to(memory_format=torch.channels_last)).softmax(1)[:, 1]
 
-    began = time.perf_counter()
-    score(predict, benchmark, working_size=working_size)
-    wall = time.perf_counter() - began
-    rest = 1e3 * (wall - spent) / len(benchmark)
-    print(
-        f"scoring {benchmark.name}, {len(benchmark)} pictures at {working_size} px, U-Net width "
-        f"{width}: wall {wall:.1f} s, forward {spent:.1f} s, ratio {wall / spent:.2f}; "
-        f"{rest:.2f} ms a picture beside the forward"
+    reading = Reading(protocol="text", size=working_size, batch=32, readers=4)
+    groups = [
+        from_uint8(torch.stack([each.picture for each in group])).to(device)
+        for group in equal_shapes(benchmark, reading, [])
+    ]
+    for protocol in get_args(EvalProtocol):
+        forward = best_seconds(lambda: finished(predict, groups, device), 2)
+        wall = best_seconds(
+            lambda protocol=protocol: score(
+                predict, benchmark, protocol=protocol, working_size=working_size, device=device
+            ),
+            2,
+        )
+        rest = 1e3 * (wall - forward) / len(benchmark)
+        print(
+            f"scoring {benchmark.name}, {protocol}, {len(benchmark)} pictures at {working_size} px,"
+            f" U-Net width {width} on {device}: wall {wall:.2f} s, forward alone {forward:.2f} s, "
+            f"ratio {wall / forward:.2f}; {rest:.2f} ms a picture beside the forward"
+        )
+
+
+@torch.no_grad()
+def finished(predict: Predict, groups: list[Tensor], device: str) -> None:
+    for group in groups:
+        predict(group)
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def intervals(pictures: int) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({name: rng.random(pictures) for name in SCORES} | {"profile": "sod"})
+    scores = Scores(
+        benchmark="made up",
+        protocol="text",
+        working_size=128,
+        table=table,
+        sums=(),
+        skipped=(),
+        curves={"sod": rng.random((pictures, 256), np.float32)},
     )
+    seconds = best_seconds(lambda: bootstrap_intervals(scores), 1)
+    print(f"bootstrap of {pictures} pictures, one profile: {seconds:.2f} s")
+
+
+def opening(folder: Path, pictures: int) -> None:
+    for name in ("DUT-OMRON-image", "pixelwiseGT-new-PNG"):
+        (folder / name).mkdir()
+    picture, mask = folder / "picture.jpg", folder / "mask.png"
+    Image.fromarray(np.zeros((300, 400, 3), np.uint8)).save(picture)
+    Image.fromarray(np.zeros((300, 400), np.uint8)).save(mask)
+    for number in range(pictures):
+        (folder / "DUT-OMRON-image" / f"{number}.jpg").hardlink_to(picture)
+        (folder / "pixelwiseGT-new-PNG" / f"{number}.png").hardlink_to(mask)
+    spec = f"dut_omron+subset:{folder}"
+    first, second = (best_seconds(lambda: open_benchmark(spec), 1) for _ in range(2))
+    print(f"opening {pictures} pictures: {first:.2f} s, again {second:.2f} s")
 
 
 def made_up_photographs(folder: Path, count: int) -> None:
@@ -117,23 +168,27 @@ def distances(count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, help="photographs: images/ and masks/")
+    parser.add_argument("--benchmark", help="photographs, such as folder:PATH or ecssd:PATH")
     parser.add_argument("--width", type=int, default=64, help="width of the U-Net")
     parser.add_argument("--pictures", type=int, default=40, help="made-up photographs")
+    parser.add_argument("--device", default="cpu", help="where the U-Net is")
     options = parser.parse_args()
     torch.set_num_threads(1)
     metrics()
-    scenes = ScenesBenchmark()
-    baselines(scenes)
-    scoring(scenes, 32, 16)
-    if options.folder:
-        photographs = FolderBenchmark(options.folder)
+    intervals(5000)
+    with tempfile.TemporaryDirectory() as folder:
+        opening(Path(folder), 5000)
+    if options.benchmark:
+        photographs = open_benchmark(options.benchmark)
         baselines(photographs)
-        scoring(photographs, 128, options.width)
+        scoring(photographs, 128, options.width, options.device)
     else:
         with tempfile.TemporaryDirectory() as folder:
             made_up_photographs(Path(folder), options.pictures)
-            scoring(FolderBenchmark(folder), 128, options.width)
+            scoring(FolderBenchmark(folder), 128, options.width, options.device)
+    scenes = ScenesBenchmark()
+    baselines(scenes)
+    scoring(scenes, 32, 16, options.device)
     distances(5000)
 
 

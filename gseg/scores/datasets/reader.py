@@ -7,7 +7,6 @@ what the data set's masks are.
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -115,9 +114,11 @@ class DataSetBenchmark:
         return self.place.layout.read_mask(pair.masks, self._threshold)
 
     def _digest(self) -> str:
-        files = (file for pair in self.pairs for file in (pair.picture, *pair.masks))
-        root = self.place.folder
-        lines = (f"{os.path.relpath(file, root)} {file.stat().st_size}" for file in files)
+        lines = (
+            f"{pair.id} {file.name} {file.stat().st_size}"
+            for pair in self.pairs
+            for file in (pair.picture, *pair.masks)
+        )
         return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 
     def _check_number(self, found: int, incomplete: str) -> None:
