@@ -80,6 +80,28 @@ class LabelledPairs:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SelectionConfig:
+    """Which samples are kept: those nearest to given pictures (Melas-Kyriazi et al. 2022, B.4).
+
+    Attributes:
+        folder: Folder of pictures; no masks are needed. It stands in the experiment's hash as it
+            is written; the stage's hash holds what is in it.
+        candidates: Samples M that the nearest are chosen from; the paper's are a million.
+        features: Network whose features are compared, see `gseg.features.open_features`; the
+            paper's is a self-supervised ResNet-50, ``resnet50:FILE``.
+    """
+
+    folder: str
+    candidates: int
+    features: str = "scenes"
+
+    def __post_init__(self) -> None:
+        if not self.folder:
+            raise ValueError("A selection needs a folder of pictures, got none.")
+        _require("candidates", self.candidates, at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Experiment:
     """Settings of one trial.
 
@@ -92,6 +114,7 @@ class Experiment:
         samples: How samples are drawn; None unless the method is ``gan``. Its mask kind is
             overruled by `mask_kind`.
         mask_kind: Which masks; ``ensemble`` trains one network on lighter and one on darker masks.
+        selection: Which of more samples are trained on; None for the first ones.
         data_size: Samples that the network is trained on; 0 for labelled pictures alone.
         validation_size: Held-out samples for the score without labels; labelled pictures that are
             not trained on where there are no samples. 0 to measure nothing.
@@ -107,6 +130,7 @@ class Experiment:
     search: SearchConfig | None = None
     samples: SampleConfig | None = None
     mask_kind: TrialMaskKind = "lighter"
+    selection: SelectionConfig | None = None
     data_size: int = 0
     validation_size: int = 128
     training: FitConfig | None = None
@@ -126,6 +150,11 @@ class Experiment:
                 raise ValueError(f"Unknown {word} {value!r}; there are {', '.join(known)}.{hint}")
         _require("data_size", self.data_size, at_least=0)
         _require("validation_size", self.validation_size, at_least=0)
+        if self.selection is not None and self.selection.candidates < self.data_size:
+            raise ValueError(
+                f"A selection of {self.data_size} samples needs as many candidates or more, got "
+                f"{self.selection.candidates}."
+            )
         if self.method in ("gan", "true_masks"):
             self._check_training()
         elif self.labelled is not None:
@@ -152,6 +181,11 @@ class Experiment:
         """Name by content; recipe, preset name and the distance do not count."""
         content = replace(self, recipe="", train_preset="", distance=None)
         return digest("experiment", 1, content)
+
+    @property
+    def drawn_size(self) -> int:
+        """Samples that are drawn for training: all that a selection chooses from."""
+        return self.data_size if self.selection is None else self.selection.candidates
 
     @property
     def label(self) -> str:

@@ -206,7 +206,7 @@ def _generated_stages(experiment: Experiment, device: str) -> tuple[list[_Stage]
     side = generator_size(name).resolution
     for kind in experiment.member_kinds:
         for part, count in (
-            ("training", experiment.data_size),
+            ("training", experiment.drawn_size),
             ("validation", experiment.validation_size),
         ):
             config = digest(direction, replace(experiment.samples, mask_kind=kind), part)

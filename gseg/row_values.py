@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from gseg.artifacts import Artifact, versions
-from gseg.experiment import Experiment, LabelledPairs
+from gseg.experiment import Experiment, LabelledPairs, SelectionConfig
+from gseg.features import features_name
 from gseg.generators import GeneratorCard, list_generators, load_generator
 from gseg.jobs import SCENES_SIDE
-from gseg.samples import filter_preset_name
+from gseg.samples import REASONS, LatentConfig, filter_preset_name
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.intervals import INTERVALS
+from gseg.scores.picture_sources import FolderPictures
 from gseg.scores.protocol import SCORES
 from gseg.stages.parts import Member
 
@@ -88,9 +90,33 @@ def _generator_values(experiment: Experiment) -> dict[str, Any]:
         "mask_kind": experiment.mask_kind,
         "mask_rule": samples.mask_rule,
         "filters": filter_preset_name(samples.filters),
-        "latent_source": "prior",
+        **_latent_values(samples.latents),
+        **_selection_values(experiment.selection, card.resolution),
         "direction_seed": search.seed,
         "sample_seed": samples.seed,
+    }
+
+
+def _latent_values(latents: LatentConfig) -> dict[str, Any]:
+    classes = ", ".join(str(label) for label in latents.classes)
+    if latents.class_weights:
+        pairs = zip(latents.classes, latents.class_weights, strict=True)
+        classes = ", ".join(f"{label}: {weight:g}" for label, weight in pairs)
+    return {
+        "latent_source": latents.source,
+        "alpha": latents.alpha if latents.source == "embeddings" else None,
+        "truncation": latents.truncation,
+        "classes": classes or None,
+    }
+
+
+def _selection_values(selection: SelectionConfig | None, side: int) -> dict[str, Any]:
+    if selection is None:
+        return {}
+    pictures = FolderPictures(selection.folder, resolution=side)
+    return {
+        "selection": f"{pictures.name}, {features_name(selection.features)}",
+        "selected_from": selection.candidates,
     }
 
 
@@ -127,9 +153,10 @@ def member_values(members: Sequence[Member]) -> dict[str, Any]:
             "candidates": sum(count["candidates"] for count in counts),
             "accepted": sum(count["accepted"] for count in counts),
             "samples_seconds": sum(samples.seconds for samples in sets),
+            "samples_forwards": sum(samples.forwards for samples in sets),
             "samples_reused": all(samples.reused for samples in sets),
         }
-        for reason in ("histogram", "empty", "components", "area", "agreement"):
+        for reason in REASONS:
             values[f"rejected_{reason}"] = sum(count.get(reason, 0) for count in counts)
     return values
 

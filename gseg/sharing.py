@@ -31,7 +31,7 @@ def sample_sets(experiment: Experiment) -> list[tuple[SampleConfig, int]]:
     for kind in experiment.member_kinds:
         config = replace(experiment.samples, mask_kind=kind)
         held_out = replace(config, seed=derive_seed(config.seed, "validation"))
-        sets += [(config, experiment.data_size), (held_out, experiment.validation_size)]
+        sets += [(config, experiment.drawn_size), (held_out, experiment.validation_size)]
     return [(config, count) for config, count in sets if count]
 
 

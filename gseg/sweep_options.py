@@ -45,7 +45,12 @@ def sweep_parser(description: str) -> Parser:
 def chosen_grid(options: argparse.Namespace) -> Grid:
     """Give the grid that the options name."""
     grid = grids()[options.grid]
-    return replace(grid, training=replace(grid.training, replicas=options.workers))
+    grid = replace(grid, training=replace(grid.training, replicas=options.workers))
+    if options.batch is None:
+        return grid
+    blocks = max(1, grid.samples.shard_size // options.batch)
+    samples = replace(grid.samples, batch=options.batch, blocks_per_shard=blocks)
+    return replace(grid, samples=samples)
 
 
 def chosen_axes(options: argparse.Namespace) -> Axes:
@@ -100,6 +105,7 @@ def chosen_resources(options: argparse.Namespace) -> Resources:
         placement=options.placement,
         workers=options.workers,
         drawers=options.drawers,
+        min_drawers=options.min_drawers,
         gpus_per_trial=options.gpus_per_trial,
         max_trials=options.max_trials,
     )
@@ -256,6 +262,20 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         default=0,
         metavar="N",
         help="actors that draw for one trial. Default: 0, as many as there are CPUs or GPUs",
+    )
+    group.add_argument(
+        "--min-drawers",
+        type=_at_least(0),
+        default=0,
+        metavar="N",
+        help="actors that it begins with; more come while there is room. Default: 0, all at once",
+    )
+    group.add_argument(
+        "--batch",
+        type=_at_least(1),
+        metavar="N",
+        help="candidates that a generator draws at once. Another number gives other samples. "
+        "Default: the grid's, or less where the first block does not fit into memory",
     )
     group.add_argument(
         "--gpus-per-trial",

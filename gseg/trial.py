@@ -24,6 +24,7 @@ from gseg.scores.batches import EvalProtocol
 from gseg.scores.protocol import Scores
 from gseg.sharing import sample_sets
 from gseg.stages import (
+    SampledSet,
     Wanted,
     has_reference,
     make_all_scores,
@@ -31,6 +32,7 @@ from gseg.stages import (
     make_distance,
     make_samples,
     make_segmenter,
+    make_selection,
 )
 from gseg.stages.labelled import labelled_alone, with_labelled
 from gseg.stages.parts import Member, TrialParts
@@ -164,6 +166,7 @@ class _Trial:
             training, *held_out = (
                 samples for config, samples in made.items() if config.mask_kind == kind
             )
+            training = self._select(training)
             material = Material(
                 training=(training.pairs,),
                 validation=held_out[0].pairs if held_out else None,
@@ -172,6 +175,29 @@ class _Trial:
             segmenter = self._fit(with_labelled(material, experiment.labelled))
             members.append(Member(segmenter=segmenter, samples=training, config=training.config))
         return TrialParts(direction=self._direction, members=tuple(members))
+
+    def _select(self, samples: SampledSet) -> SampledSet:
+        experiment = self._experiment
+        if experiment.selection is None:
+            return samples
+        return make_selection(
+            self._store,
+            samples,
+            experiment.selection,
+            experiment.data_size,
+            self._backend,
+            self._report,
+        )
+
+    @cached_property
+    def _direction(self) -> Artifact:
+        return self._find_direction(self._experiment)
+
+    def _find_direction(self, experiment: Experiment) -> Artifact:
+        assert experiment.search is not None
+        return make_direction(
+            self._store, experiment.generator, experiment.search, self._backend, self._report
+        )
 
     @cached_property
     def _direction(self) -> Artifact:

@@ -11,7 +11,7 @@ from gseg.images import from_uint8
 from gseg.jobs import cached_generator
 from gseg.reports.figures import SheetRow, generator_sheet
 from gseg.samples import load_samples
-from gseg.samples.latents import prior
+from gseg.samples.latents import candidates
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark
 from gseg.segmenters import Segmenter
@@ -40,7 +40,8 @@ def trial_sheet(
     direction = Direction.load(parts.direction.folder)
     count = min(_ROWS, member.samples.pairs.count, len(benchmark))
     samples = load_samples(member.samples.pairs.shards, count)
-    z, y = prior(generator.card, member.config.seed, samples.indices.numpy(), device="cpu")
+    config = member.config
+    z, y = candidates(generator.card, config.latents, config.seed, samples.indices.numpy())
     code = generator.code(z)
     lighter, darker = (
         generator(code + member.config.epsilon * vector, y)

@@ -1,6 +1,6 @@
 """The stages of a trial: each is a function of its config and of the stages before it.
 
-    direction -> samples -> segmenter -> scores
+    direction -> samples (-> selection) -> segmenter -> scores
     distance  (of the generator's pictures)
 
 A stage looks into the store first and does only what is missing. The heavy part is a job (see
@@ -13,6 +13,7 @@ from gseg.stages.distance import has_reference, make_distance
 from gseg.stages.samples import SampledSet, Wanted, make_samples
 from gseg.stages.scores import make_all_scores, make_scores
 from gseg.stages.segmenter import make_segmenter, save_fit
+from gseg.stages.selection import make_selection
 
 __all__ = [
     "SampledSet",
@@ -24,5 +25,6 @@ __all__ = [
     "make_samples",
     "make_scores",
     "make_segmenter",
+    "make_selection",
     "save_fit",
 ]
