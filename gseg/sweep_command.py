@@ -22,9 +22,9 @@ from gseg.generators.identity import weights_digest
 from gseg.parsing import WRONG_USE
 from gseg.plan import SweepPlan, make_plan
 from gseg.recipes import Axes, Grid, baselines
-from gseg.reports import summary, summary_table
 from gseg.reports.losses import write_trial_events
 from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
+from gseg.reports.tables import sweep_tables
 from gseg.rows import Key, Row, key_of, known_scores, merge_rows
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.scores.protocol import DEFAULT_PROFILES
@@ -209,9 +209,8 @@ class _Sweep:
         rows = pd.DataFrame(list(self._rows.values()))
         profile = DEFAULT_PROFILES[0]
         for benchmark in benchmarks:
-            title = f"{benchmark.name}: {len(benchmark):,} pictures, profile {profile}"
-            lines = summary(rows, benchmark.name, profile)
-            self._console.print(summary_table(lines, title))
+            for table in sweep_tables(rows, benchmark.name, len(benchmark), profile):
+                self._console.print(table)
         images = self._results.with_name(f"{self._name}_images")
         write_image_scores(images, self._rows.values(), self._setting.storage)
         folder, first = self._results.with_name(f"{self._name}_figures"), benchmarks[0]

@@ -1,4 +1,4 @@
-"""The table that a sweep prints."""
+"""The tables that a sweep prints."""
 
 from typing import Final
 
@@ -58,11 +58,56 @@ def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataF
     return chosen[columns].reset_index(drop=True)
 
 
+def sweep_tables(
+    rows: pd.DataFrame, benchmark: str, pictures: int, metric_profile: str
+) -> list[Table]:
+    """Draw what a sweep prints of one benchmark.
+
+    Args:
+        rows: Result rows; see `gseg.rows`.
+        benchmark: Which benchmark.
+        pictures: How many pictures it has.
+        metric_profile: Which profile.
+
+    Returns:
+        The table of all trials; and, if some differ in their seeds alone, that of their means.
+    """
+    lines = summary(rows, benchmark, metric_profile)
+    title = f"{benchmark}: {pictures:,} pictures, profile {metric_profile}"
+    tables = [summary_table(lines, title)]
+    means = seed_summary(lines)
+    if len(means) < len(lines):
+        spread = f"{benchmark}: mean ± standard deviation over seeds"
+        tables.append(summary_table(means, spread))
+    return tables
+
+
+def seed_summary(lines: pd.DataFrame) -> pd.DataFrame:
+    """Reduce lines that differ in their seeds alone to their mean.
+
+    Args:
+        lines: From `summary`.
+
+    Returns:
+        The same columns without seeds, with ``seeds`` (how many lines one stands for) and, for each
+        score, ``<score>_sd``: the standard deviation over seeds (n - 1), empty for a single one.
+    """
+    numbers = ["fid", *_SCORES, "seconds"]
+    keys = [name for name in lines.columns if name not in (*numbers, *_SEEDS, "seed")]
+    groups = lines.groupby(keys, dropna=False, sort=False)
+    found = groups[numbers].mean()
+    found.insert(0, "seeds", groups.size())
+    found = found.join(groups[list(_SCORES)].std().add_suffix("_sd")).reset_index()
+    found["group"] = found.method != "gan"
+    ordered = found.sort_values(["group", "iou"], ascending=[True, False], ignore_index=True)
+    return ordered.drop(columns="group")
+
+
 def summary_table(lines: pd.DataFrame, title: str) -> Table:
     """Draw a summary for the terminal; the best generator's value of each score is marked.
 
     Args:
-        lines: From `summary`.
+        lines: From `summary` or `seed_summary`.
         title: Above the table.
 
     Returns:
@@ -80,7 +125,7 @@ def summary_table(lines: pd.DataFrame, title: str) -> Table:
         "iou": "IoU",
         "max_f_beta": "max Fβ",
     }
-    columns = [name for name in lines.columns if name != "method"]
+    columns = [name for name in lines.columns if name != "method" and not name.endswith("_sd")]
     for name in columns:
         heading = headings.get(name, name.replace("_", " "))
         table.add_column(heading, justify="left" if name == "name" else "right", no_wrap=True)
@@ -94,7 +139,10 @@ def summary_table(lines: pd.DataFrame, title: str) -> Table:
         cells = []
         for name in columns:
             marked = previous == "gan" and name in best and line[name] == best[name]
-            cells.append(Text(_shown(name, line[name]), style="bold green" if marked else ""))
+            deviation = line.get(f"{name}_sd")
+            spread = "" if pd.isna(deviation) else f" ± {_shown(name, deviation)}"
+            shown = _shown(name, line[name]) + spread
+            cells.append(Text(shown, style="bold green" if marked else ""))
         table.add_row(*cells)
     return table
 
