@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
 from gseg.artifacts import digest
-from gseg.directions import SearchConfig
+from gseg.directions import DirectionConfig
 from gseg.features import parse_features
-from gseg.samples import SampleConfig
+from gseg.samples import MaskKind, SampleConfig
 from gseg.segmenters import FitConfig
 
 Method = Literal["gan", "true_masks", "otsu", "centre_disc"]
-TrialMaskKind = Literal["lighter", "darker", "both", "mean", "ensemble"]
+TrialMaskKind = Literal["lighter", "darker", "both", "mean", "affine", "affine_each", "ensemble"]
 
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
 MASK_KINDS: Final[tuple[TrialMaskKind, ...]] = get_args(TrialMaskKind)
@@ -110,7 +110,8 @@ class Experiment:
             exact masks of scenes, or of `labelled` pictures; ``otsu`` and ``centre_disc``: without
             training.
         generator: Catalogue name; empty unless the method is ``gan``.
-        search: How the direction is found; None unless the method is ``gan``.
+        search: How the direction is found, by optimising or choosing; None unless the method is
+            ``gan``.
         samples: How samples are drawn; None unless the method is ``gan``. Its mask kind is
             overruled by `mask_kind`.
         mask_kind: Which masks; ``ensemble`` trains one network on lighter and one on darker masks.
@@ -127,7 +128,7 @@ class Experiment:
 
     method: Method = "gan"
     generator: str = ""
-    search: SearchConfig | None = None
+    search: DirectionConfig | None = None
     samples: SampleConfig | None = None
     mask_kind: TrialMaskKind = "lighter"
     selection: SelectionConfig | None = None
@@ -200,7 +201,7 @@ class Experiment:
         return " ".join(parts)
 
     @property
-    def member_kinds(self) -> tuple[Literal["lighter", "darker", "both", "mean"], ...]:
+    def member_kinds(self) -> tuple[MaskKind, ...]:
         """The mask kinds of the networks that the trial trains."""
         if self.mask_kind == "ensemble":
             return ("lighter", "darker")

@@ -13,6 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from gseg.artifacts import digest
+from gseg.directions import ChoiceConfig, DirectionConfig
 from gseg.experiment import Experiment
 from gseg.jobs import SCENES_SIDE, cached_generator
 from gseg.segmenters import FitConfig
@@ -27,6 +28,9 @@ _SCORE_PIXELS: Final = {"cpu": 2e6, "cuda": 5e7}
 """Pixels a second of scoring, reading included."""
 _DIRECTION_FACTOR: Final = 6.0
 """Cost of a search's step for each latent, in forward passes."""
+_LEARNT_FACTOR: Final = 1.0
+"""Cost of a step of learning directions against a search's: one shifted picture instead of two,
+and the network that tells shifts apart."""
 
 _ACCEPTANCE: Final = 0.7
 """Share of candidates that filters accept, until it is measured."""
@@ -195,14 +199,34 @@ def _stages(
     return stages
 
 
+def _direction_stages(
+    generator: str, search: DirectionConfig, name: str, device: str
+) -> list[_Stage]:
+    """List what a direction needs: with candidates, if it is chosen among them."""
+    if not isinstance(search, ChoiceConfig):
+        cost = direction_seconds(generator, search.steps, search.batch, device)
+        return [_Stage("direction", name, cost)]
+    candidates, affine = search.candidates, search.affine
+    each = search.pictures or (affine.steps + affine.test_batches) * affine.batch
+    cost = draw_seconds(generator, round((candidates.count + 1) * each / _FORWARDS), device)
+    made = 0.0
+    if candidates.learnt is not None:
+        learnt = candidates.learnt
+        made = _LEARNT_FACTOR * direction_seconds(generator, learnt.steps, learnt.batch, device)
+    elif candidates.kind == "pca":
+        made = draw_seconds(generator, round(candidates.samples / _FORWARDS), device)
+    return [
+        _Stage("candidate set", digest(generator, candidates), made),
+        _Stage("direction", name, cost),
+    ]
+
+
 def _generated_stages(experiment: Experiment, device: str) -> tuple[list[_Stage], int]:
     assert experiment.search is not None
     assert experiment.samples is not None
     name, search = experiment.generator, experiment.search
     direction = digest(name, search)
-    stages = [
-        _Stage("direction", direction, direction_seconds(name, search.steps, search.batch, device))
-    ]
+    stages = _direction_stages(name, search, direction, device)
     side = generator_size(name).resolution
     for kind in experiment.member_kinds:
         for part, count in (

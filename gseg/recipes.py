@@ -2,13 +2,28 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
 
-from gseg.directions import SearchConfig, preset
+from gseg.directions import (
+    CHOICE_RULES,
+    AffineConfig,
+    CandidateConfig,
+    CandidateKind,
+    ChoiceConfig,
+    ChoiceRule,
+    DirectionConfig,
+    LearntConfig,
+    SearchConfig,
+    preset,
+)
 from gseg.experiment import DistanceConfig, Experiment, TrialMaskKind
 from gseg.samples import SampleConfig
 from gseg.segmenters import FitConfig, fit_preset
+
+
+DirectionWay = Literal["optimised", ChoiceRule]
+DIRECTION_WAYS: Final[tuple[DirectionWay, ...]] = ("optimised", *CHOICE_RULES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,7 +31,10 @@ class Grid:
     """Settings that a sweep keeps constant, and its default data sizes.
 
     Attributes:
-        search: Of directions.
+        search: Of optimised directions.
+        choice: Of chosen directions; samples then take its length of shift.
+        learnt: Of learnt candidates, where they are asked for.
+        direction: Which of the two: ``optimised``, or the rule of the choice.
         samples: Of samples.
         training: Of segmenters.
         train_preset: Name of those.
@@ -26,12 +44,21 @@ class Grid:
     """
 
     search: SearchConfig
+    choice: ChoiceConfig
     samples: SampleConfig
     training: FitConfig
     train_preset: str
     data_sizes: tuple[int, ...]
+    learnt: LearntConfig = field(default_factory=LearntConfig)
+    direction: DirectionWay = "optimised"
     validation_size: int = 128
     distance: DistanceConfig | None = None
+
+    def with_candidates(self, kind: CandidateKind) -> "Grid":
+        """Give the same grid with other candidates to choose from."""
+        learnt = self.learnt if kind == "learnt" else None
+        candidates = replace(self.choice.candidates, kind=kind, learnt=learnt)
+        return replace(self, choice=replace(self.choice, candidates=candidates))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +91,8 @@ def grids() -> dict[str, Grid]:
     """
     embedded = Grid(
         search=preset("gseg"),
+        choice=_EMBEDDED_CHOICE,
+        learnt=LearntConfig(steps=1_500, learning_rate=1e-3, shift_scale=3.0),
         samples=SampleConfig(),
         training=fit_preset("embedded"),
         train_preset="embedded",
@@ -75,6 +104,13 @@ def grids() -> dict[str, Grid]:
         "smoke": replace(
             embedded,
             search=replace(embedded.search, steps=20),
+            choice=replace(
+                _EMBEDDED_CHOICE,
+                candidates=replace(_EMBEDDED_CHOICE.candidates, count=8),
+                affine=AffineConfig(steps=50),
+                pictures=16,
+            ),
+            learnt=replace(embedded.learnt, steps=20),
             training=replace(embedded.training, steps=30, decay_at=20),
             train_preset="smoke",
             data_sizes=(100,),
@@ -83,6 +119,7 @@ def grids() -> dict[str, Grid]:
         ),
         "paper": Grid(
             search=preset("melas2022_text"),
+            choice=ChoiceConfig(),
             samples=SampleConfig(),
             training=fit_preset("paper"),
             train_preset="paper",
@@ -108,7 +145,7 @@ def all_gans(grid: Grid, axes: Axes) -> list[Experiment]:
         ValueError: A value is out of range; the message says which.
     """
     sizes = sorted(axes.data_sizes or grid.data_sizes, reverse=True)
-    weights = axes.contrast_weights or (grid.search.contrast_weight,)
+    weights: Sequence[float | None] = axes.contrast_weights or (None,)
     epsilons: Sequence[float | None] = axes.epsilons or (None,)
     found: list[Experiment] = []
     for size, seed, kind in itertools.product(sizes, axes.seeds, axes.mask_kinds):
@@ -117,6 +154,23 @@ def all_gans(grid: Grid, axes: Axes) -> list[Experiment]:
     for size, seed in itertools.product(sizes, axes.seeds):
         found.append(_ceiling(grid, size, seed))
     return list(dict.fromkeys(found))
+
+
+def both_papers(grid: Grid, axes: Axes) -> list[Experiment]:
+    """The optimised direction (Melas-Kyriazi et al. 2022) beside the chosen one (Voynov 2021).
+
+    Args:
+        grid: Settings; without a rule for the choice, it is the paper's.
+        axes: What varies.
+
+    Returns:
+        The experiments of `all_gans` with optimised directions, then those with chosen ones.
+    """
+    rule = "voynov2021" if grid.direction == "optimised" else grid.direction
+    found = [
+        each for way in ("optimised", rule) for each in all_gans(replace(grid, direction=way), axes)
+    ]
+    return [replace(each, recipe="both_papers") for each in dict.fromkeys(found)]
 
 
 def baselines(recipe: str) -> list[Experiment]:
@@ -128,21 +182,30 @@ def baselines(recipe: str) -> list[Experiment]:
 
 
 _RECIPE: Final = "all_gans"
+_EMBEDDED_CHOICE: Final = ChoiceConfig(
+    candidates=CandidateConfig(kind="random", count=64),
+    epsilon=1.0,
+    affine=AffineConfig(),
+    pictures=32,
+)
+"""A choice in seconds: the same pictures in every step, the shift that suits small generators."""
 
 
 def _trial(
     grid: Grid,
     name: str,
-    weight: float,
+    weight: float | None,
     epsilon: float | None,
     size: int,
     kind: TrialMaskKind,
     seed: int,
 ) -> Experiment:
-    search = replace(grid.search, contrast_weight=weight, seed=seed)
+    search = _direction(grid, weight, seed)
     samples = replace(grid.samples, seed=seed)
     if epsilon is not None:
-        search, samples = replace(search, epsilon=epsilon), replace(samples, epsilon=epsilon)
+        search = replace(search, epsilon=epsilon)
+    if epsilon is not None or isinstance(search, ChoiceConfig):
+        samples = replace(samples, epsilon=search.epsilon)
     return Experiment(
         generator=name,
         search=search,
@@ -155,6 +218,18 @@ def _trial(
         distance=grid.distance,
         recipe=_RECIPE,
     )
+
+
+def _direction(grid: Grid, weight: float | None, seed: int) -> DirectionConfig:
+    if grid.direction == "optimised":
+        search = replace(grid.search, seed=seed)
+        return search if weight is None else replace(search, contrast_weight=weight)
+    if weight is not None:
+        raise ValueError(
+            f"λ ({weight}) weighs the losses of an optimised direction, but directions are to be "
+            f"chosen ({grid.direction}): leave one of the two out."
+        )
+    return replace(grid.choice, rule=grid.direction).with_seed(seed)
 
 
 def _ceiling(grid: Grid, size: int, seed: int) -> Experiment:

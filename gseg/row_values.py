@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gseg.artifacts import Artifact, versions
+from gseg.directions import ChoiceConfig, DirectionConfig
 from gseg.experiment import Experiment, LabelledPairs, SelectionConfig
 from gseg.features import features_name
 from gseg.generators import GeneratorCard, list_generators, load_generator
@@ -82,9 +83,7 @@ def _generator_values(experiment: Experiment) -> dict[str, Any]:
         "supervision": card.supervision,
         "published_fid": card.published_fid,
         "published_fid_protocol": card.fid_protocol or None,
-        "objective": search.objective,
-        "contrast_weight": search.contrast_weight,
-        "centre_prior": search.centre_prior,
+        **_direction_identity(search),
         "epsilon_search": search.epsilon,
         "epsilon_sample": samples.epsilon,
         "mask_kind": experiment.mask_kind,
@@ -120,15 +119,28 @@ def _selection_values(selection: SelectionConfig | None, side: int) -> dict[str,
     }
 
 
+def _direction_identity(search: DirectionConfig) -> dict[str, Any]:
+    """Say how a direction was found: by which objective, or by which rule among what."""
+    if isinstance(search, ChoiceConfig):
+        return {"objective": search.rule, "candidate_directions": search.candidates.kind}
+    return {
+        "objective": search.objective,
+        "contrast_weight": search.contrast_weight,
+        "centre_prior": search.centre_prior,
+    }
+
+
 def direction_values(direction: Artifact) -> dict[str, Any]:
     """Columns about a direction."""
     facts = direction.facts
     return {
-        "edge_loss": facts["losses"]["lighter_edges"],
-        "contrast_loss": facts["losses"]["lighter_contrast"],
+        "edge_loss": facts["losses"].get("lighter_edges"),
+        "contrast_loss": facts["losses"].get("lighter_contrast"),
         "cosine": facts["cosine"],
         "two_affine_ratio": facts.get("two_affine_ratio"),
-        "direction_seconds": direction.seconds,
+        "restoration_loss": facts.get("restoration_loss"),
+        "operator_distance": facts.get("distance"),
+        "direction_seconds": direction.seconds + facts.get("candidates_seconds", 0.0),
         "direction_reused": direction.reused,
     }
 

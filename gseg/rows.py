@@ -42,12 +42,24 @@ COLUMNS: Final[dict[str, tuple[pa.DataType, str]]] = {
     "family": (_TEXT, "Generator's family, such as SNGAN."),
     "dataset": (_TEXT, "What the generator was trained on."),
     "resolution": (_COUNT, "Side of the generated pictures in pixels."),
-    "objective": (_TEXT, "Preset of the losses that the direction minimises."),
+    "objective": (
+        _TEXT,
+        "Preset of the losses that the direction minimises, or rule by which it was chosen "
+        "(`voynov2021`, `affine_ratio`).",
+    ),
+    "candidate_directions": (
+        _TEXT,
+        "Candidates that the direction was chosen from: learnt, random, pca or closed_form; empty "
+        "for an optimised one.",
+    ),
     "contrast_weight": (_NUMBER, "λ, weight of the contrast loss; comparable in one objective."),
     "centre_prior": (_FLAG, "Whether the contrast loss expects the foreground in the centre."),
     "epsilon_search": (_NUMBER, "ε, length of the shift while the direction is searched."),
     "epsilon_sample": (_NUMBER, "ε, length of the shift that makes the masks."),
-    "mask_kind": (_TEXT, "lighter, darker, both, mean, or ensemble of two networks."),
+    "mask_kind": (
+        _TEXT,
+        "lighter, darker, both, mean, affine, affine_each, or ensemble of two networks.",
+    ),
     "mask_rule": (_TEXT, "What counts as brightness of a pixel: luminance or norm of RGB."),
     "filters": (_TEXT, "Preset of the filters on generated samples."),
     "latent_source": (_TEXT, "Where latents come from: `prior` is N(0, I)."),
@@ -102,6 +114,14 @@ COLUMNS: Final[dict[str, tuple[pa.DataType, str]]] = {
         "Restoration loss of two affine colour maps over that of one (Voynov et al. 2021, Eq. 3); "
         "small when the shift treats two regions differently. Uses no labels.",
     ),
+    "restoration_loss": (
+        _NUMBER,
+        "Mean distance of colours that two affine maps leave (Voynov et al. 2021, Eq. 3).",
+    ),
+    "operator_distance": (
+        _NUMBER,
+        "D, how far the two maps part the colours of pictures (section 3.2 there).",
+    ),
     "foreground_share": (_NUMBER, "Mean share of foreground in the training masks."),
     "validation_iou": (_NUMBER, "IoU on held-out generated pairs: a score without labels."),
     "validation_loss": (_NUMBER, "Cross-entropy of a pixel of held-out generated pairs."),
@@ -120,7 +140,10 @@ COLUMNS: Final[dict[str, tuple[pa.DataType, str]]] = {
     "rejected_components": (_COUNT, "Of those, rejected for the shape of their components."),
     "rejected_area": (_COUNT, "Of those, rejected for their share of foreground."),
     "rejected_agreement": (_COUNT, "Of those, rejected since two directions' masks disagree."),
-    "direction_seconds": (_NUMBER, "Time that finding the direction took, whenever that was."),
+    "direction_seconds": (
+        _NUMBER,
+        "Time that finding the direction took, whenever that was, with its candidates.",
+    ),
     "samples_seconds": (_NUMBER, "Time that drawing the samples took."),
     "samples_forwards": (
         _NUMBER,

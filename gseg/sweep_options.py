@@ -10,6 +10,7 @@ from typing import Final, get_args
 
 import torch
 
+from gseg.directions import CANDIDATE_KINDS
 from gseg.distributed.runtime import Placement, Resources
 from gseg.experiment import MASK_KINDS
 from gseg.generators import list_generators
@@ -17,7 +18,7 @@ from gseg.generators.catalogue import Kind
 from gseg.generators.own import own_file
 from gseg.mirror import storage_folder
 from gseg.parsing import Parser
-from gseg.recipes import Axes, Grid, grids
+from gseg.recipes import DIRECTION_WAYS, Axes, Grid, grids
 from gseg.scores.sizes import EvalProtocol
 from gseg.scores.specs import absolute_spec
 from gseg.trial import Setting
@@ -46,6 +47,9 @@ def chosen_grid(options: argparse.Namespace) -> Grid:
     """Give the grid that the options name."""
     grid = grids()[options.grid]
     grid = replace(grid, training=replace(grid.training, replicas=options.workers))
+    grid = replace(grid, direction=options.direction)
+    if options.candidates is not None:
+        grid = grid.with_candidates(options.candidates)
     if options.batch is None:
         return grid
     blocks = max(1, grid.samples.shard_size // options.batch)
@@ -129,6 +133,19 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
         "settings), smoke (seconds, to see that everything works). Default: embedded",
     )
     group.add_argument(
+        "--direction",
+        choices=DIRECTION_WAYS,
+        default="optimised",
+        help="how directions are found: optimised (Melas-Kyriazi et al. 2022), or chosen among "
+        "candidates by the rule of the paper (voynov2021) or by how much better two colour maps "
+        "explain them than one (affine_ratio). Default: optimised",
+    )
+    group.add_argument(
+        "--candidates",
+        choices=CANDIDATE_KINDS,
+        help="candidates to choose from. Default: the grid's",
+    )
+    group.add_argument(
         "--contrast-weight",
         nargs="+",
         type=float,
@@ -168,7 +185,8 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
         choices=MASK_KINDS,
         default=["lighter"],
         help="what masks are made from: the lighter or darker direction (Eq. 3), both (Eq. 2), an "
-        "ensemble of two networks, or the shifted picture's mean. Default: lighter",
+        "ensemble of two networks, the shifted picture's mean, or which of two colour maps a pixel "
+        "takes, fitted to the direction (affine) or to each picture. Default: lighter",
     )
 
 

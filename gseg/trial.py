@@ -19,6 +19,7 @@ from gseg.row_values import (
     score_values,
 )
 from gseg.rows import Row, make_row
+from gseg.samples import SampleConfig
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
 from gseg.scores.batches import EvalProtocol
 from gseg.scores.protocol import Scores
@@ -33,6 +34,7 @@ from gseg.stages import (
     make_samples,
     make_segmenter,
     make_selection,
+    with_operators,
 )
 from gseg.stages.labelled import labelled_alone, with_labelled
 from gseg.stages.parts import Member, TrialParts
@@ -154,7 +156,7 @@ class _Trial:
             config: make_samples(
                 self._store,
                 experiment.generator,
-                Wanted(direction=self._direction, config=config, count=count),
+                self._wanted(experiment, self._direction, config, count),
                 self._backend,
                 self._report,
                 together=lambda: self._together,
@@ -209,6 +211,14 @@ class _Trial:
             self._store, experiment.generator, experiment.search, self._backend, self._report
         )
 
+    def _wanted(
+        self, experiment: Experiment, direction: Artifact, config: SampleConfig, count: int
+    ) -> Wanted:
+        coloured = with_operators(
+            self._store, experiment.generator, direction, config, self._backend
+        )
+        return Wanted(direction=coloured, config=config, count=count)
+
     @cached_property
     def _together(self) -> list[Wanted]:
         """Collect the sample sets that this trial and its siblings need."""
@@ -220,7 +230,7 @@ class _Trial:
                 _log.info("No direction for a sibling: %s", experiment.label, exc_info=True)
                 continue
             found += [
-                Wanted(direction=direction, config=config, count=count)
+                self._wanted(experiment, direction, config, count)
                 for config, count in sample_sets(experiment)
             ]
         return found

@@ -5,9 +5,21 @@ picks it from `make_candidates` (Voynov et al. 2021).
 """
 
 from gseg.directions.affine_config import AffineConfig, affine_preset
-from gseg.directions.candidate_config import CANDIDATE_KINDS, CandidateConfig, LearntConfig
+from gseg.directions.candidate_config import (
+    CANDIDATE_KINDS,
+    CandidateConfig,
+    CandidateKind,
+    LearntConfig,
+)
 from gseg.directions.candidates import Candidates, make_candidates
-from gseg.directions.choosing import CHOICE_RULES, Choice, ChoiceConfig, choose_direction
+from gseg.directions.choosing import (
+    CHOICE_RULES,
+    Choice,
+    ChoiceConfig,
+    ChoiceRule,
+    DirectionConfig,
+    choose_direction,
+)
 from gseg.directions.config import SearchConfig, preset
 from gseg.directions.direction import Direction
 from gseg.directions.objective import OBJECTIVE_NAMES, ObjectiveName
@@ -21,10 +33,13 @@ __all__ = [
     "OBJECTIVE_NAMES",
     "AffineConfig",
     "CandidateConfig",
+    "CandidateKind",
     "Candidates",
     "Choice",
     "ChoiceConfig",
+    "ChoiceRule",
     "Direction",
+    "DirectionConfig",
     "LearntConfig",
     "ObjectiveName",
     "SearchConfig",

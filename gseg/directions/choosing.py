@@ -91,6 +91,10 @@ class ChoiceConfig:
         )
 
 
+DirectionConfig = SearchConfig | ChoiceConfig
+"""How a direction is found: optimised, or chosen among candidates."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class CandidateScores:
     """How well affine maps explain each of K candidates.

@@ -1,6 +1,7 @@
 """The stages of a trial: each is a function of its config and of the stages before it.
 
     direction -> samples (-> selection) -> segmenter -> scores
+    candidates -> direction (-> operators), where a direction is chosen or masks need its maps
     distance  (of the generator's pictures)
 
 A stage looks into the store first and does only what is missing. The heavy part is a job (see
@@ -8,8 +9,10 @@ A stage looks into the store first and does only what is missing. The heavy part
 when its code changes what comes out.
 """
 
+from gseg.stages.candidates import make_candidate_set
 from gseg.stages.direction import make_direction
 from gseg.stages.distance import has_reference, make_distance
+from gseg.stages.operators import with_operators
 from gseg.stages.samples import SampledSet, Wanted, make_samples
 from gseg.stages.scores import make_all_scores, make_scores
 from gseg.stages.segmenter import make_segmenter, save_fit
@@ -20,6 +23,7 @@ __all__ = [
     "Wanted",
     "has_reference",
     "make_all_scores",
+    "make_candidate_set",
     "make_direction",
     "make_distance",
     "make_samples",
@@ -27,4 +31,5 @@ __all__ = [
     "make_segmenter",
     "make_selection",
     "save_fit",
+    "with_operators",
 ]
