@@ -1,8 +1,10 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 
-from gseg.recipes import Axes, all_gans, baselines, grids
+from gseg.experiment import LabelledPairs, SelectionConfig
+from gseg.recipes import Axes, all_gans, baselines, grids, table_13
 
 EMBEDDED = grids()["embedded"]
 
@@ -127,3 +129,32 @@ def test_baselines_learn_nothing():
     assert [each.method for each in found] == ["otsu", "centre_disc"]
     assert {each.recipe for each in found} == {"all_gans"}
     assert not any(each.training or each.data_size for each in found)
+
+
+def test_table_13_has_its_five_rows():
+    grid = replace(grids()["paper"], search=replace(grids()["paper"].search, seed=0))
+    labelled = LabelledPairs(benchmark="folder:cub", count=1_000, side=128, weight=0.25)
+    nearest = SelectionConfig(folder="cub/images", candidates=1, features="resnet50:moco.pth")
+    axes = Axes(generators=("bigbigan.imagenet128",), mask_kinds=("both",), seeds=(0, 1))
+    found = table_13(grid, axes, labelled, nearest)
+    assert len(found) == 10
+    rows = [
+        (
+            each.method,
+            each.data_size,
+            each.selection.candidates if each.selection else 0,
+            each.labelled.weight if each.labelled else 0,
+        )
+        for each in found[:5]
+    ]
+    assert rows == [
+        ("true_masks", 0, 0, None),
+        ("gan", 1_000_000, 0, 0),
+        ("gan", 50_000, 1_000_000, 0),
+        ("gan", 1_000_000, 0, 0.25),
+        ("gan", 50_000, 1_000_000, 0.25),
+    ]
+    assert {each.recipe for each in found} == {"table_13"}
+    assert [each.labelled.seed for each in found if each.labelled] == [0, 0, 0, 1, 1, 1]
+    assert len({each.digest for each in found}) == 10
+    assert found[1].mask_kind == "both"
