@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
+from gseg.commands.fid_options import add_fid
+from gseg.commands.samples_options import add_samples
 from gseg.parsing import WRONG_USE, Parser
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ def _parser() -> Parser:
     _add_generators(commands)
     _add_benchmarks(commands)
     _add_segment(commands)
+    add_fid(commands)
     _add_curves(commands)
     _add_scenes(commands)
     return parser

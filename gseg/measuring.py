@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from torch import Tensor
 
 from gseg.drawing import sampled_generator
-from gseg.features import FeatureExtractor, open_features
+from gseg.features import FeatureExtractor, features_name, open_features
+from gseg.mirror import discard, exists, fetch
 from gseg.samples import LatentConfig
 from gseg.scores.feature_statistics import (
     FeatureStatistics,
@@ -23,6 +24,7 @@ from gseg.scores.feature_statistics import (
     join_statistics,
 )
 from gseg.scores.picture_sources import (
+    SCENES_RESOLUTION,
     FolderPictures,
     GeneratedPictures,
     PictureSource,
@@ -65,7 +67,7 @@ class PictureSet:
         if self.folder is not None:
             return FolderPictures(self.folder, resolution=self.resolution)
         if not self.generator:
-            return ScenesPictures(self.count, resolution=self.resolution or 32)
+            return ScenesPictures(self.count, resolution=self.resolution or SCENES_RESOLUTION)
         generator = sampled_generator(self.generator, device, self.latents)
         return GeneratedPictures(generator, self.count, latents=self.latents, seed=self.seed)
 
@@ -91,7 +93,7 @@ class MeasureJob:
     def missing(self) -> list[int]:
         """Number the parts that are not there yet."""
         parts = range(math.ceil(self.total / PART))
-        return [part for part in parts if not self.path(part).exists()]
+        return [part for part in parts if not exists(self.path(part))]
 
     def path(self, part: int) -> Path:
         """Name the file of a part."""
@@ -130,25 +132,48 @@ class MeasureJob:
             The statistics of the whole set.
         """
         paths = [self.path(part) for part in range(math.ceil(self.total / PART))]
-        name = _cached_features(self.features, self.device).name
-        return join_statistics(FeatureStatistics.load(path, name) for path in paths)
+        name = features_name(self.features)
+        return join_statistics(FeatureStatistics.load(path, name) for path in paths if fetch(path))
 
     def clear(self) -> None:
         """Remove the parts."""
-        for path in self.folder.glob("part-*.npz"):
-            path.unlink()
+        for part in range(math.ceil(self.total / PART)):
+            discard(self.path(part))
 
 
-def measure_here(job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
-    """Take the features of parts in this process, one after the other.
+class Measurer(Protocol):
+    """Where features are taken: what `gseg.jobs.Backend` offers of it."""
+
+    @property
+    def device(self) -> str:
+        """Kind of device."""
+        ...
+
+    def measure(self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
+        """Take the features of parts of a set of pictures, in any order.
+
+        Args:
+            job: Of the set.
+            parts: Numbers of the parts.
+            listen: Hears how many pictures more are done.
+        """
+        ...
+
+
+class InProcess:
+    """Takes features in this process, one part after the other.
 
     Args:
-        job: Of the set.
-        parts: Numbers of the parts.
-        listen: Hears the number of pictures of every batch.
+        device: Kind of device.
     """
-    for part in parts:
-        job.measure(part, listen)
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+
+    def measure(self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
+        """Take features; see `Measurer`."""
+        for part in parts:
+            job.measure(part, listen)
 
 
 @lru_cache(maxsize=2)

@@ -128,7 +128,7 @@ COLUMNS: Final[dict[str, tuple[pa.DataType, str]]] = {
     "fid": (_NUMBER, "Fréchet distance of generated and real pictures under fid_protocol."),
     "fid_protocol": (_TEXT, "Features, numbers of pictures and reference of that distance."),
     "kid": (_NUMBER, "Kernel distance of the same pictures, mean over subsets (about 0 at best)."),
-    "kid_deviation": (_NUMBER, "Standard deviation of kid over the subsets."),
+    "kid_deviation": (_NUMBER, "Standard deviation of kid over its subsets, if there are any."),
     "kid_protocol": (_TEXT, "Features, kernel and subsets of that distance."),
     "published_fid": (_NUMBER, "FID as published for this checkpoint."),
     "published_fid_protocol": (_TEXT, "How and by whom that FID was measured."),

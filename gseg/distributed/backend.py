@@ -20,7 +20,7 @@ from ray.train.torch import TorchTrainer, prepare_model
 from gseg.artifacts import write_atomically
 from gseg.distributed.runtime import Resources
 from gseg.jobs import BatchTooLargeError, DrawJob, FitJob, ScoreJob, draw_here
-from gseg.measuring import MeasureJob, measure_here
+from gseg.measuring import InProcess, MeasureJob
 from gseg.plan import draw_seconds, features_seconds, fit_seconds, score_seconds
 from gseg.progress import Report, silent
 from gseg.scores.benchmarks import open_benchmark
@@ -145,7 +145,7 @@ class RayBackend:
         pictures = sum(len(job.rows(part)) for part in parts)
         cost = features_seconds(job.pictures.generator, pictures, job.features, self.device)
         if not parts or not self._is_remote(cost):
-            measure_here(job, parts, listen)
+            InProcess(self.device).measure(job, parts, listen)
             return
         rows = ray.data.from_items(
             [{"part": part} for part in parts], override_num_blocks=len(parts)

@@ -68,12 +68,12 @@ class KernelDistance:
 
     Attributes:
         value: Mean over the subsets; about 0 for equal distributions, and below 0 by chance.
-        deviation: Standard deviation over the subsets.
+        deviation: Standard deviation over the subsets; None where both sets were taken whole.
         protocol: Features, kernel, subsets; only distances of one protocol compare.
     """
 
     value: float
-    deviation: float
+    deviation: float | None
     protocol: str
 
 
@@ -107,7 +107,8 @@ def kernel_distance(
         first: Vectors of one set.
         second: Of another, in the same features.
         subsets: How often subsets are drawn.
-        size: Pictures of each set in a subset; fewer if a set has fewer.
+        size: Pictures of each set in a subset; fewer if a set has fewer. Sets of no more than
+            that, and of equal size, are taken whole, once.
 
     Returns:
         The distance.
@@ -123,11 +124,19 @@ def kernel_distance(
     size = min(size, len(first.indices), len(second.indices))
     if size < 2:
         raise ValueError("A kernel distance needs at least 2 pictures of each set.")
+    counts = len(first.indices), len(second.indices)
+    protocol = f"KID, {first.features}, cubic kernel"
+    if counts == (size, size):
+        return KernelDistance(
+            value=squared_discrepancy(first.vectors, second.vectors),
+            deviation=None,
+            protocol=f"{protocol}, all {size}",
+        )
     values = np.array(
         [
             squared_discrepancy(
-                first.vectors[_subset(len(first.indices), size, "first", number)],
-                second.vectors[_subset(len(second.indices), size, "second", number)],
+                first.vectors[_subset(counts[0], size, "first", number)],
+                second.vectors[_subset(counts[1], size, "second", number)],
             )
             for number in range(subsets)
         ]
@@ -135,8 +144,7 @@ def kernel_distance(
     return KernelDistance(
         value=float(values.mean()),
         deviation=float(values.std()),
-        protocol=f"KID, {first.features}, cubic kernel, {subsets} subsets of {size} from "
-        f"{len(first.indices)} and {len(second.indices)}",
+        protocol=f"{protocol}, {subsets} subsets of {size} from {counts[0]} and {counts[1]}",
     )
 
 

@@ -17,6 +17,7 @@ from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST, render
 from gseg.scores.folders import SUFFIXES
 
 SCENES_SOURCE: Final = "scenes"
+SCENES_RESOLUTION: Final = 32
 _CHUNK: Final = 500
 _BATCH: Final = 250
 
@@ -60,7 +61,9 @@ class ScenesPictures:
 
     name: str = SCENES_SOURCE
 
-    def __init__(self, count: int, *, first: int = 0, seed: int = 0, resolution: int = 32) -> None:
+    def __init__(
+        self, count: int, *, first: int = 0, seed: int = 0, resolution: int = SCENES_RESOLUTION
+    ) -> None:
         if first < VALIDATION_FIRST < first + count:
             raise ValueError(
                 f"{count} scenes from {first} cross index {VALIDATION_FIRST}, where validation "

@@ -10,8 +10,7 @@ from gseg.experiment import DistanceConfig
 from gseg.features import features_name
 from gseg.generators.contract import GeneratorCard
 from gseg.generators.identity import weights_digest
-from gseg.jobs import Backend
-from gseg.measuring import MeasureJob, PictureSet
+from gseg.measuring import MeasureJob, Measurer, PictureSet
 from gseg.progress import Report
 from gseg.samples import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics
@@ -49,7 +48,7 @@ def make_distance(
     card: GeneratorCard,
     config: DistanceConfig,
     latents: LatentConfig,
-    backend: Backend,
+    backend: Measurer,
     report: Report,
 ) -> MeasuredDistance:
     """Measure the distance of a generator's pictures to a reference.
@@ -100,7 +99,7 @@ def make_distance(
 
 
 def make_statistics(
-    store: Store, pictures: PictureSet, features: str, backend: Backend, report: Report
+    store: Store, pictures: PictureSet, features: str, backend: Measurer, report: Report
 ) -> Artifact:
     """Take the features of a set of pictures, part by part.
 
@@ -165,7 +164,7 @@ def read_statistics(made: Artifact, features: str) -> FeatureStatistics:
 
 
 def _open_reference(
-    store: Store, card: GeneratorCard, config: DistanceConfig, backend: Backend, report: Report
+    store: Store, card: GeneratorCard, config: DistanceConfig, backend: Measurer, report: Report
 ) -> tuple[Callable[[], FeatureStatistics], str, bool]:
     """Give what reads the reference, its name, and whether it was in the storage."""
     kind, _, path = config.reference.partition(":")

@@ -1,0 +1,132 @@
+"""``gseg fid``: the distance between a generator or a folder and a reference."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from gseg.artifacts import Store, write_atomically
+from gseg.commands.bars import progress_bar
+from gseg.features import features_name
+from gseg.generators import GeneratorCard
+from gseg.measuring import InProcess, Measurer, PictureSet
+from gseg.mirror import storage_folder
+from gseg.progress import Report
+from gseg.row_values import find_card
+from gseg.samples.latents import LatentConfig, near_embeddings
+from gseg.scores.feature_statistics import FeatureStatistics
+from gseg.scores.fid import Distance, compare
+from gseg.scores.picture_sources import SCENES_RESOLUTION
+from gseg.stages.distance import make_statistics, read_statistics
+
+
+def measure(options: argparse.Namespace, console: Console) -> int:
+    """Measure a distance.
+
+    Args:
+        options: See `gseg.commands.fid_options`.
+        console: Hears the distance with its protocol.
+
+    Returns:
+        Exit status 0.
+
+    Raises:
+        ValueError: Pictures, reference or features are not there, or do not go together.
+    """
+    if options.device == "cuda" and not torch.cuda.is_available() and not options.address:
+        raise ValueError("PyTorch finds no GPU on this machine; leave --device out.")
+    generator = None if _is_path(options.pictures) else find_card(options.pictures)
+    with _measurer(options) as measurer, progress_bar("features") as progress:
+
+        def report(stage: str, done: int, total: int, detail: str = "") -> None:
+            progress(done, total)
+
+        pictures = _statistics(options.pictures, options, generator, measurer, report)
+        count = pictures.count or options.count
+        reference = _statistics(options.reference, options, generator, measurer, report, count)
+    distance = compare(pictures, reference)
+    if options.save:
+        pictures.save(options.save)
+    if options.json:
+        write_atomically(options.json, json.dumps(asdict(distance), indent=1).encode())
+    _tell(distance, generator, console)
+    return 0
+
+
+def _statistics(
+    what: str,
+    options: argparse.Namespace,
+    generator: GeneratorCard | None,
+    measurer: Measurer,
+    report: Report,
+    count: int = 0,
+) -> FeatureStatistics:
+    """Read statistics from a file, or take them."""
+    if what.endswith(".npz"):
+        return FeatureStatistics.load(Path(what), features_name(options.features))
+    made = make_statistics(
+        Store(storage_folder(options.storage)),
+        _picture_set(what, options, generator, count),
+        options.features,
+        measurer,
+        report,
+    )
+    return read_statistics(made, options.features)
+
+
+def _picture_set(
+    what: str, options: argparse.Namespace, generator: GeneratorCard | None, count: int
+) -> PictureSet:
+    side = options.resolution or (generator.resolution if generator else None)
+    if what == "scenes":
+        return PictureSet(count=count or options.count, resolution=side or SCENES_RESOLUTION)
+    if _is_path(what):
+        return PictureSet(folder=Path(what), resolution=side)
+    return PictureSet(
+        generator=what, latents=_latents(options), seed=options.seed, count=options.count
+    )
+
+
+def _latents(options: argparse.Namespace) -> LatentConfig:
+    if options.embeddings:
+        if options.truncation is not None or options.classes:
+            raise ValueError("Embeddings come without --truncation and --classes.")
+        return near_embeddings(options.embeddings, alpha=options.alpha)
+    return LatentConfig(truncation=options.truncation, classes=tuple(options.classes))
+
+
+def _is_path(what: str) -> bool:
+    """Say whether this is no generator's name."""
+    return what == "scenes" or what.endswith(".npz") or Path(what).is_dir()
+
+
+@contextmanager
+def _measurer(options: argparse.Namespace) -> Iterator[Measurer]:
+    """Take features in this process, or on Ray if that was asked for."""
+    if not options.actors and not options.address:
+        yield InProcess(options.device)
+        return
+    from gseg.distributed.backend import RayBackend
+    from gseg.distributed.runtime import Resources, ray_session
+
+    gpus = 1.0 if options.device == "cuda" else 0.0
+    resources = Resources(placement="cluster", drawers=options.actors, gpus_per_trial=gpus)
+    with ray_session(options.address):
+        yield RayBackend(resources)
+
+
+def _tell(distance: Distance, generator: GeneratorCard | None, console: Console) -> None:
+    lines = [f"Fréchet distance {distance.value:.4f} ({distance.protocol})"]
+    if distance.kernel is not None:
+        kernel = distance.kernel
+        spread = "" if kernel.deviation is None else f" ± {kernel.deviation:.6f}"
+        lines.append(f"kernel distance {kernel.value:.6f}{spread} ({kernel.protocol})")
+    if generator is not None and generator.published_fid is not None:
+        lines.append(f"published {generator.published_fid:g} ({generator.fid_protocol})")
+    for line in lines:
+        console.print(line, markup=False)

@@ -1,0 +1,88 @@
+"""``gseg fid``: what it prints and leaves, and what mistakes cost."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gseg.cli import main
+from gseg.generators import load_generator
+from gseg.scores.fid import scenes_distance
+
+NAME = "analytic.ellipses32"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GSEG_WEIGHTS", "")
+
+
+def folder_of_noise(path, count, top=256):
+    path.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        picture = rng.integers(0, top, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(path / f"{number}.png")
+    return path
+
+
+def fid(capsys, *words):
+    assert main(["fid", *map(str, words)]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_generator_and_its_statistics_as_a_reference(capsys, tmp_path):
+    lines = fid(capsys, NAME, "--count", 40, "--save", "own.npz", "--json", "own.json")
+    want = scenes_distance(load_generator(NAME), 40)
+    assert lines == [
+        f"Fréchet distance {want.value:.4f} (scenes-features-v1, 40 samples)",
+        f"kernel distance {want.kernel.value:.6f} ({want.kernel.protocol})",
+    ]
+    saved = json.loads((tmp_path / "own.json").read_text())
+    assert saved["value"] == pytest.approx(want.value, rel=1e-6)
+    assert saved["kernel"]["protocol"] == want.kernel.protocol
+    lines = fid(capsys, NAME, "--count", 40, "--reference", "own.npz")
+    assert lines[0].startswith("Fréchet distance 0.0000 ")
+    assert "reference analytic.ellipses32 (40)" in lines[0]
+    assert fid(capsys, "own.npz")[0].startswith("Fréchet distance ")
+    assert len(list((tmp_path / "storage" / "statistics").iterdir())) == 2
+
+
+def test_two_folders(capsys, tmp_path):
+    one = folder_of_noise(tmp_path / "one", 20)
+    other = folder_of_noise(tmp_path / "other", 25, top=90)
+    (line, _) = fid(capsys, one, "--reference", other, "--resolution", 16)
+    assert "20 samples, reference other [" in line
+    assert line.endswith("at 16 px (25))")
+    (line, _) = fid(capsys, one, "--reference", other)
+    assert line.endswith("at own size (25))")
+
+
+def test_truncation_and_classes_reach_the_generator(capsys):
+    plain = fid(capsys, NAME, "--count", 40)
+    truncated = fid(capsys, NAME, "--count", 40, "--truncation", 0.1)
+    assert plain[0] != truncated[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["analytic.elipses32"], "Unknown generator"),
+        ([NAME, "--reference", "absent.npz"], "absent.npz cannot be read"),
+        ([NAME, "--features", "incption"], "did you mean 'inception'"),
+        ([NAME, "--classes", "3"], "asked for class 3"),
+        ([NAME, "--embeddings", "e.npy", "--truncation", "1"], "come without --truncation"),
+        ([NAME, "--cuont", "3"], "did you mean --count"),
+    ],
+)
+def test_mistakes_cost_one_line(capsys, words, message):
+    try:
+        status = main(["fid", *words, "--count", "10"])
+    except SystemExit as left:
+        status = left.code
+    said = capsys.readouterr().err
+    assert status == 2
+    assert message in said
+    assert said.count("\n") == 1
