@@ -75,13 +75,15 @@ def draw_distances(folder: Path, rows: pd.DataFrame, *, title: str) -> list[Path
         title: Above the figure.
 
     Returns:
-        The figure, or nothing.
+        A figure for each distance protocol, that of the most rows first.
     """
     measured = rows[rows.fid.notna()]
-    if not len(measured):
-        return []
-    distance_figure(folder / "distance.png", measured, title=title)
-    return [folder / "distance.png"]
+    paths = []
+    for number, protocol in enumerate(measured.fid_protocol.value_counts().index):
+        paths.append(folder / (f"distance-{number + 1}.png" if number else "distance.png"))
+        of_one = measured[measured.fid_protocol == protocol]
+        distance_figure(paths[-1], of_one, title=title)
+    return paths
 
 
 def _file_name(generator: str) -> str:

@@ -41,7 +41,8 @@ def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataF
 
     Returns:
         One line for each row: name, the settings that differ between the lines, Fréchet
-        distance, scores, seconds; generators first, best IoU on top, baselines last.
+        distance, scores, seconds; generators first, best IoU on top, baselines last. The distance
+        is the column ``fid``, or one column ``fid (PROTOCOL)`` for each protocol of several.
     """
     chosen = rows[(rows.benchmark == benchmark) & (rows.metric_profile == metric_profile)].copy()
     is_gan = chosen.method == "gan"
@@ -54,8 +55,19 @@ def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataF
     chosen["seconds"] = chosen[list(_SECONDS)].sum(axis=1)
     chosen["group"] = ~is_gan
     chosen = chosen.sort_values(["group", "iou"], ascending=[True, False])
-    columns = ["method", "name", *varying, "fid", *_SCORES, "seconds"]
+    columns = ["method", "name", *varying, *_split_distances(chosen), *_SCORES, "seconds"]
     return chosen[columns].reset_index(drop=True)
+
+
+def _split_distances(rows: pd.DataFrame) -> list[str]:
+    """Give every distance protocol a column of its own, if there are several."""
+    protocols = rows.loc[rows.fid.notna(), "fid_protocol"].dropna().unique()
+    if len(protocols) < 2:
+        return ["fid"]
+    columns = {f"fid ({protocol})": rows.fid_protocol == protocol for protocol in protocols}
+    for column, here in columns.items():
+        rows[column] = rows.fid.where(here)
+    return list(columns)
 
 
 def sweep_tables(
@@ -92,7 +104,7 @@ def seed_summary(lines: pd.DataFrame) -> pd.DataFrame:
         The same columns without seeds, with ``seeds`` (how many lines one stands for) and, for each
         score, ``<score>_sd``: the standard deviation over seeds (n - 1), empty for a single one.
     """
-    numbers = ["fid", *_SCORES, "seconds"]
+    numbers = [*_distances(lines), *_SCORES, "seconds"]
     keys = [name for name in lines.columns if name not in (*numbers, *_SEEDS, "seed")]
     groups = lines.groupby(keys, dropna=False, sort=False)
     found = groups[numbers].mean()
@@ -127,10 +139,11 @@ def summary_table(lines: pd.DataFrame, title: str) -> Table:
     }
     columns = [name for name in lines.columns if name != "method" and not name.endswith("_sd")]
     for name in columns:
-        heading = headings.get(name, name.replace("_", " "))
+        heading = headings.get(name, name.replace("_", " ").replace("fid (", "distance ("))
         table.add_column(heading, justify="left" if name == "name" else "right", no_wrap=True)
     gan = lines[lines.method == "gan"]
-    best = {name: gan[name].max() for name in _SCORES} | {"fid": gan["fid"].min()}
+    best = {name: gan[name].max() for name in _SCORES}
+    best |= {name: gan[name].min() for name in _distances(lines)}
     previous = "gan"
     for line in lines.to_dict("records"):
         if line["method"] != "gan" and previous == "gan":
@@ -147,6 +160,10 @@ def summary_table(lines: pd.DataFrame, title: str) -> Table:
     return table
 
 
+def _distances(lines: pd.DataFrame) -> list[str]:
+    return [name for name in lines.columns if name.startswith("fid")]
+
+
 def _agree(seeds: pd.DataFrame) -> bool:
     """Say whether every trial has one seed for all of its stages."""
     return bool((seeds.nunique(axis=1, dropna=False) == 1).all())
@@ -157,7 +174,7 @@ def _shown(name: str, value: object) -> str:
         return ""
     if name in _SCORES:
         return f"{value:.3f}"
-    if name == "fid":
+    if name.startswith("fid"):
         return f"{value:.2f}"
     if name == "seconds":
         return f"{value:.0f}"

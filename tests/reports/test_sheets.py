@@ -124,3 +124,24 @@ def test_the_distance_figure_waits_for_a_distance(tmp_path):
     paths = draw_distances(tmp_path, pd.DataFrame([row, measured]), title="t")
     assert paths == [tmp_path / "distance.png"]
     assert paths[0].stat().st_size > 1000
+
+
+def test_every_distance_protocol_has_a_figure_of_its_own(tmp_path):
+    rows = [
+        make_row(
+            {
+                "experiment": str(number),
+                "method": "gan",
+                "generator": f"{number}.x",
+                "data_size": 100,
+                "fid": float(number),
+                "fid_protocol": "many" if number < 3 else "few",
+                "accuracy": 0.9,
+                "iou": 0.5 + 0.1 * number,
+            }
+        )
+        for number in range(5)
+    ]
+    paths = draw_distances(tmp_path, pd.DataFrame(rows), title="t")
+    assert [path.name for path in paths] == ["distance.png", "distance-2.png"]
+    assert all(path.stat().st_size > 1000 for path in paths)

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from gseg.reports import summary, summary_table
-from gseg.reports.tables import METHOD_NAMES
+from gseg.reports.tables import METHOD_NAMES, seed_summary
 from gseg.rows import make_row
 
 
@@ -133,3 +133,21 @@ def test_without_a_generator_baselines_are_shown(rows):
     lines = summary(table, "scenes", "melas2022_program")
     assert len(lines) == len(rows) + 1
     assert "ceiling" in _text(lines)
+
+
+def test_distances_of_two_protocols_do_not_share_a_column():
+    rows = [
+        _gan("a", "one.x", 0.7, fid=3.0, fid_protocol="p, 500 samples"),
+        _gan("b", "two.x", 0.8, fid=7.0, fid_protocol="q, 500 samples"),
+        _gan("c", "two.x", 0.6, fid=9.0, fid_protocol="q, 500 samples", train_seed=1),
+    ]
+    lines = _summary(*rows)
+    assert "fid" not in lines
+    first, second = lines["fid (p, 500 samples)"], lines["fid (q, 500 samples)"]
+    assert first.dropna().tolist() == [3.0]
+    assert second.dropna().tolist() == [7.0, 9.0]
+    text = _text(lines)
+    assert "distance (p, 500 samples)" in text
+    assert "distance (q, 500 samples)" in text
+    assert list(seed_summary(lines).columns).count("fid (p, 500 samples)") == 1
+    assert "fid" in _summary(rows[0])
