@@ -157,11 +157,11 @@ def _add_segment(commands: "Commands") -> None:
     parser.add_argument(
         "--model",
         action="append",
-        required=True,
         type=Path,
         metavar="FILE",
         help="a segmenter: its .safetensors file, a folder segmenter/<hash> in a sweep's storage, "
-        "or a .ckpt or .pth of the papers' programs; given several times, their mean",
+        "or a .ckpt or .pth of the papers' programs; given several times, their mean. Default: "
+        "scenes, a small one for trying, which was trained on generated pictures of 32 pixels",
     )
     parser.add_argument(
         "--out",

@@ -11,7 +11,8 @@ from gseg.generators import fetching, list_generators
 from gseg.images import encode_png, read_image, read_mask
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
 from gseg.scores.benchmarks import open_benchmark
-from gseg.segmenters import Ensemble, Segmenter
+from gseg.segmenters import Ensemble, Measurement, Segmenter
+from gseg.segmenters.curves import curve_table
 from gseg.segmenters.segment import segment_picture
 from gseg.segmenters.unet import UNet
 
@@ -72,7 +73,7 @@ def test_bare_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["generators", "generators fetch", "benchmarks", "benchmarks verify", "segment", "scenes"],
+    ["generators", "generators fetch", "benchmarks", "benchmarks verify", "segment", "curves", "scenes"],
 )
 def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
@@ -94,7 +95,7 @@ def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[
         ("generators fetch x --wights d", "gseg generators fetch: unknown option --wights; did"),
         ("generators fetch x y", "unknown argument y"),
         ("segmet", "choose from 'generators', 'benchmarks', "),
-        ("segment a.png", "required: --model, --out"),
+        ("segment a.png", "required: --out"),
         ("scenes out --count many", "invalid int value: 'many'"),
     ],
 )
@@ -197,6 +198,27 @@ def test_segment_with_several_models(photos: Path, models: list[Path], tmp_path:
     mean = Ensemble([load(model) for model in models])
     expected = segment_picture(mean, read_image(photos / "a.png")) > 0.5
     assert torch.equal(read_mask(tmp_path / "out" / "a.png"), expected)
+
+
+def test_segment_without_a_model_takes_the_shipped_one(photos: Path, tmp_path: Path) -> None:
+    words = ["segment", str(photos / "a.png"), "--out"]
+    assert main([*words, str(tmp_path / "default")]) == 0
+    assert main([*words, str(tmp_path / "named"), "--model", "scenes"]) == 0
+    expected = segment_picture(Segmenter.shipped(), read_image(photos / "a.png")) > 0.5
+    for folder in ("default", "named"):
+        assert torch.equal(read_mask(tmp_path / folder / "a.png"), expected)
+
+
+def test_curves_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "storage" / "segmenter" / "abc"
+    folder.mkdir(parents=True)
+    measured = [Measurement(step=4, iou=0.5, loss=0.25)]
+    curve_table(torch.linspace(1, 0.5, 4), measured).to_parquet(folder / "losses.parquet")
+    out = tmp_path / "pictures" / "losses.png"
+    assert main(["curves", str(tmp_path / "storage"), "--out", str(out)]) == 0
+    assert "abc: 4 steps, loss 0.5000, held-out IoU 0.500" in capsys.readouterr().out
+    assert read_image(out).shape[1:] == (570, 1350)
+    assert "holds no loss curves" in mistake(capsys, "curves", str(tmp_path / "pictures"))
 
 
 def test_segment_reports_what_it_cannot_read(

@@ -14,6 +14,8 @@ from gseg.segmenters import Ensemble, Predictor, Segmenter
 from gseg.segmenters.segment import segment_files
 
 _FILE: Final = "segmenter.safetensors"
+_SHIPPED: Final = "scenes"
+"""What the segmenter that comes with the package is called."""
 
 
 def segment(options: argparse.Namespace, console: Console) -> int:
@@ -30,7 +32,7 @@ def segment(options: argparse.Namespace, console: Console) -> int:
         ValueError: The model or the pictures are not there, or an option is out of range.
     """
     pictures = [file for path in options.images for file in _pictures(path, options.out)]
-    segmenter = _load(options.model, options.device)
+    segmenter = _load(options.model or [Path(_SHIPPED)], options.device)
     with progress_bar("segmenting") as progress:
         done = segment_files(
             segmenter,
@@ -74,8 +76,14 @@ def _pictures(path: Path, out: Path) -> Iterator[Path]:
 def _load(paths: Sequence[Path], device: str) -> Predictor:
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("PyTorch finds no GPU on this machine; leave --device out.")
-    segmenters = [Segmenter.load(_file(path), device=device) for path in paths]
+    segmenters = [_load_one(path, device) for path in paths]
     return segmenters[0] if len(segmenters) == 1 else Ensemble(segmenters)
+
+
+def _load_one(path: Path, device: str) -> Segmenter:
+    if str(path) == _SHIPPED and not path.exists():
+        return Segmenter.shipped(device=device)
+    return Segmenter.load(_file(path), device=device)
 
 
 def _file(path: Path) -> Path:

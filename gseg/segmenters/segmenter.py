@@ -1,8 +1,10 @@
 """A trained segmenter: pictures in, probability of the foreground out; one file on disk."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -16,6 +18,8 @@ from gseg.segmenters.public import load_public_unet
 from gseg.segmenters.unet import UNet
 from gseg.segmenters.weights import blank_unet, load_strictly
 
+SHIPPED: Final = "segmenter.safetensors"
+"""File of the segmenter that comes with the package, among the weights of scenes."""
 _KEY: Final = "gseg.segmenter"
 _FACTS: Final = {"width": int, "depth": int, "provenance": dict}
 _PUBLIC_SUFFIXES: Final = (".ckpt", ".pth", ".pt")
@@ -130,18 +134,32 @@ class Segmenter:
         # The softmax of two logits is the logistic function of their difference.
         return torch.sigmoid(logits[:, 1] - logits[:, 0]).to(images.device)
 
-    def save(self, path: str | Path) -> None:
+    def rounded(self) -> "Segmenter":
+        """Give a copy whose weights are those that a file of float16 keeps."""
+        network = copy.deepcopy(self.network)
+        state = {
+            key: tensor.half().float() if tensor.is_floating_point() else tensor
+            for key, tensor in network.state_dict().items()
+        }
+        network.load_state_dict(state)
+        return Segmenter(network, self.provenance)
+
+    def save(self, path: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write one safetensors file that holds weights, shape and provenance.
 
         Args:
             path: The file; an older one is replaced when the new one is complete.
+            dtype: Of the weights in the file; float16 halves it, see `rounded`.
 
         Raises:
             ValueError: The disk is full.
         """
         network = self.network
         facts = {"width": network.width, "depth": network.depth, "provenance": self.provenance}
-        tensors = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
+        tensors = {
+            key: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
+            for key, value in network.state_dict().items()
+        }
         with replacing(Path(path)) as part:
             save_file(tensors, part, metadata={_KEY: json.dumps(facts, sort_keys=True)})
 
@@ -162,6 +180,20 @@ class Segmenter:
         network = blank_unet(width=facts["width"], depth=facts["depth"])
         load_strictly(network, tensors, source=str(path))
         return cls(network, facts["provenance"]).to(device)
+
+
+    @classmethod
+    def shipped(cls, *, device: str | torch.device = "cpu") -> "Segmenter":
+        """Load the segmenter that comes with the package, for pictures of any kind to try.
+
+        It was trained on samples of an embedded generator (`gseg.scenes.train_segmenter`); its
+        provenance says how, and what it scores.
+
+        Args:
+            device: Where to put the weights.
+        """
+        with as_file(files("gseg.scenes") / "weights" / SHIPPED) as path:
+            return cls.load(path, device=device)
 
 
 class Ensemble:
