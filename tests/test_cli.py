@@ -73,7 +73,15 @@ def test_bare_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["generators", "generators fetch", "benchmarks", "benchmarks verify", "segment", "curves", "scenes"],
+    [
+        "generators",
+        "generators fetch",
+        "benchmarks",
+        "benchmarks verify",
+        "segment",
+        "curves",
+        "scenes",
+    ],
 )
 def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
