@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 from gseg.commands.fid_options import add_fid
+from gseg.commands.samples_options import add_samples
 from gseg.parsing import WRONG_USE, Parser
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_generators(commands)
     _add_benchmarks(commands)
+    add_samples(commands)
     _add_segment(commands)
     add_fid(commands)
     _add_curves(commands)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 LUMINANCE_WEIGHTS: Final = (0.2989, 0.5870, 0.1140)
 """ITU-R BT.601 weights of R, G and B, as both papers' programs round them."""
+_TINT: Final = (255, 64, 64)
 
 
 class UnreadableImageError(ValueError):
@@ -154,6 +155,20 @@ def to_pixels(picture: Tensor) -> Tensor:
     if picture.ndim == 2:
         return picture.float().mul(255).round().to(torch.uint8).expand(3, -1, -1)
     return to_uint8(picture)
+
+
+def tinted(pixels: Tensor, mask: Tensor) -> Tensor:
+    """Darken the background by half and mix a tint into the foreground.
+
+    Args:
+        pixels: (3, H, W) uint8.
+        mask: (H, W) bool.
+
+    Returns:
+        (3, H, W) uint8.
+    """
+    tint = torch.tensor(_TINT, dtype=torch.uint8).view(3, 1, 1)
+    return torch.where(mask, pixels // 2 + tint // 2, pixels // 2)
 
 
 def contact_sheet(

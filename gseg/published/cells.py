@@ -114,7 +114,7 @@ def _row_cells(
     note: str,
     suspects: list[dict[str, Any]],
 ) -> Iterator[dict[str, Any]]:
-    own = {
+    own: dict[str, Any] = {
         name: float(value) if name in _SETTINGS and _is_number(value) else value
         for name, value in line.items()
         if "/" not in name and value

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from gseg.artifacts import write_atomically
-from gseg.images import UnreadableImageError, encode_png, from_uint8, read_image
+from gseg.images import UnreadableImageError, encode_png, from_uint8, read_image, tinted
 from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
 
 __all__ = ["Ensemble", "SegmentedFiles", "Segmenter", "segment_files", "segment_picture"]
@@ -24,7 +23,6 @@ _PUBLISHED_SIDE: Final = 128
 """Both papers' shorter side, for a segmenter that does not say what it was trained on."""
 _LONGEST: Final = 16
 """A picture is at most this many times as long as wide for the network; beyond, it is squeezed."""
-_TINT: Final = (255, 64, 64)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +90,7 @@ def segment_files(
             masks[path] = folder / name
             write_atomically(masks[path], encode_png(mask))
             if overlay:
-                write_atomically(folder / "overlays" / name, encode_png(_tinted(pixels, mask)))
+                write_atomically(folder / "overlays" / name, encode_png(tinted(pixels, mask)))
         if progress is not None:
             progress(done, len(pictures))
     return SegmentedFiles(masks=masks, skipped=skipped)
@@ -167,9 +165,3 @@ def _protect(pictures: Sequence[Path], masks: Sequence[Path]) -> None:
                     f"The output {target} would replace one of the pictures; choose another "
                     "output folder."
                 )
-
-
-def _tinted(pixels: Tensor, mask: Tensor) -> Tensor:
-    """Darken the background by half and mix a tint into the foreground."""
-    tint = torch.tensor(_TINT, dtype=torch.uint8).view(3, 1, 1)
-    return torch.where(mask, pixels // 2 + tint // 2, pixels // 2)

@@ -1,0 +1,39 @@
+"""A backend for commands: all work in this process."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gseg.drawing import DrawJob, draw_here
+from gseg.jobs import FitJob, ScoreJob
+from gseg.measuring import InProcess
+from gseg.progress import Report
+from gseg.scores.protocol import Scores
+from gseg.stages import save_fit
+
+
+class LocalBackend(InProcess):
+    """Does jobs here and now; see `gseg.jobs.Backend`.
+
+    Args:
+        device: Kind of device.
+    """
+
+    def call(self, work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Do short work."""
+        return work()
+
+    def draw(self, job: DrawJob, shards: Sequence[int], listen: Callable[[], None]) -> None:
+        """Draw shards, one after the other."""
+        draw_here(job, shards, listen)
+
+    def fit(self, job: FitJob, report: Report) -> Mapping[str, Any]:
+        """Train."""
+        return save_fit(job, job.fit(report))
+
+    def score(self, job: ScoreJob, report: Report) -> Scores:
+        """Score."""
+        return job.score(report)
+
+    def is_apart(self, job: ScoreJob) -> bool:
+        """Nothing is done elsewhere."""
+        return False

@@ -1,0 +1,183 @@
+"""``gseg samples``: draw samples of a generator, and look at samples."""
+
+import argparse
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from gseg.artifacts import Artifact, Store, file_digest
+from gseg.commands.backend import LocalBackend
+from gseg.generators.identity import weights_digest
+from gseg.mirror import describe, fetch, storage_folder
+from gseg.progress import Report
+from gseg.recipes import Axes, all_gans, grids
+from gseg.reports.sample_sheets import sample_sheet
+from gseg.samples import SampleConfig, filter_preset, shard_name
+from gseg.sharing import sample_sets
+from gseg.stages import Wanted, make_direction, make_samples, with_operators
+
+_GIVEN_VERSION: Final = 1
+
+
+def draw(options: argparse.Namespace, console: Console) -> int:
+    """Draw samples into a storage.
+
+    Args:
+        options: See `gseg.commands.samples_options`.
+        console: Hears where the samples are, and what was rejected.
+
+    Returns:
+        Exit status 0.
+
+    Raises:
+        ValueError: An option is out of range, nearly all is rejected, or there is no room.
+    """
+    if options.weights is not None:
+        os.environ["GSEG_WEIGHTS"] = str(options.weights.absolute())
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("PyTorch finds no GPU on this machine; leave --device out.")
+    weights_digest(options.generator)
+    store = Store(storage_folder(options.out).absolute())
+    store.check()
+    search, config = _settings(options)
+    backend = LocalBackend(options.device)
+    torch.set_num_threads(1)  # part of what the samples are: a sweep's trials take one
+    with _bars() as report:
+        if options.direction is None:
+            direction = make_direction(store, options.generator, search, backend, report)
+        else:
+            direction = _given_direction(store, options.direction)
+        direction = with_operators(store, options.generator, direction, config, backend)
+        wanted = Wanted(direction=direction, config=config, count=options.count)
+        made = make_samples(store, options.generator, wanted, backend, report)
+    counts = dict(made.counts)
+    candidates, accepted = counts.pop("candidates"), counts.pop("accepted")
+    reasons = ", ".join(f"{reason} {number:,}" for reason, number in counts.items() if number)
+    folder = made.pairs.shards[0].parent
+    console.print(
+        f"{options.count:,} samples in {describe(folder)}\n{accepted:,} of {candidates:,} "
+        f"candidates accepted{'; rejected: ' + reasons if reasons else ''}\n"
+        f"look at them: gseg samples show {describe(folder)}",
+        markup=False,
+    )
+    return 0
+
+
+def show(options: argparse.Namespace, console: Console) -> int:
+    """Draw a contact sheet of samples.
+
+    Args:
+        options: See `gseg.commands.samples_options`.
+        console: Hears where the sheet is.
+
+    Returns:
+        Exit status 0.
+
+    Raises:
+        ValueError: There are no samples, or an option is out of range.
+    """
+    if min(options.rows, options.tile) < 1 or options.rejected < 0:
+        raise ValueError(
+            "--rows and --tile are at least 1 and --rejected at least 0, got "
+            f"{options.rows}, {options.tile} and {options.rejected}."
+        )
+    about = sample_sheet(
+        options.out,
+        _shards(storage_folder(options.path)),
+        rows=options.rows,
+        rejected=options.rejected,
+        tile=options.tile,
+    )
+    console.print(f"{options.out}: {about}", markup=False)
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> tuple[Any, SampleConfig]:
+    """Give the search and the sampling that a sweep of the embedded grid would make."""
+    axes = Axes(
+        generators=(options.generator,),
+        epsilons=() if options.epsilon is None else (options.epsilon,),
+        data_sizes=(options.count,),
+        seeds=(options.seed,),
+    )
+    experiment = all_gans(grids()["embedded"], axes)[0]
+    config, _ = sample_sets(experiment)[0]
+    config = replace(
+        config,
+        mask_kind=options.mask_kind,
+        filters=filter_preset(options.filters),
+        picture_format=options.picture_format,
+        **({} if options.batch is None else {"batch": options.batch}),
+    )
+    return experiment.search, config
+
+
+def _given_direction(store: Store, folder: Path) -> Artifact:
+    """Take a direction from elsewhere into the storage, under the name of its content."""
+    file = folder / "direction.safetensors"
+    if not file.is_file():
+        raise ValueError(
+            f"{folder} holds no direction.safetensors: give a folder that Direction.save wrote, "
+            "such as direction/<hash> of a storage."
+        )
+
+    def build(target: Path) -> Mapping[str, Any]:
+        target.mkdir(parents=True, exist_ok=True)
+        for each in folder.glob("*"):
+            if each.is_file() and each.name not in ("manifest.json", "lease.json"):
+                shutil.copyfile(each, target / each.name)
+        return {}
+
+    return store.make(
+        "direction",
+        version=_GIVEN_VERSION,
+        config={"given": file_digest(file)},
+        parents=[],
+        build=build,
+    )
+
+
+def _shards(path: Path) -> list[Path]:
+    """Find shards in what a user may mean by samples."""
+    if path.suffix == ".parquet":
+        return [path]
+    sets = sorted(path.glob("samples/*"), key=lambda each: each.stat().st_mtime, reverse=True)
+    for folder in (path, *sets):
+        fetch(folder / shard_name(0))
+        found = sorted(folder.glob("shard-*.parquet"))
+        if found:
+            return found
+    raise ValueError(
+        f"{describe(path)} holds no samples: give a file such as {shard_name(0)}, a folder of "
+        "them, or a storage. gseg samples draw makes some."
+    )
+
+
+@contextmanager
+def _bars() -> Iterator[Report]:
+    """Show how far the stages are, on standard error if that is a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int, detail: str = "") -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total, detail="")
+            progress.update(tasks[stage], completed=done, total=total, detail=detail)
+
+        yield report

@@ -1,0 +1,205 @@
+"""Measured, published, difference; and why a row is not comparable, where it is not."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from gseg.published import published_tables
+from gseg.reports.content import ReportTable
+from gseg.reports.settings import SCORES, over_seeds
+
+_AXES: Final = {
+    "contrast_weight": "contrast_weight",
+    "epsilon": "epsilon_sample",
+    "mask_kind": "mask_kind",
+    "centre_prior": "centre_prior",
+    "latent_source": "latent_source",
+    "alpha": "alpha",
+    "filters": "filters",
+    "data_size": "data_size",
+    "train_resolution": "train_resolution",
+}
+"""Published settings and the rows' columns that hold them."""
+_KINDS: Final = ("mask_kind", "centre_prior", "latent_source")
+"""Settings that a row shares with the table or is no counterpart of it."""
+_TOLD: Final = {"contrast_weight": "λ", "epsilon": "ε", "data_size": "samples"}
+_PROFILES: Final = {
+    "melas2022": ("melas2022_program", "melas2022_text"),
+    "voynov2021": ("voynov2021",),
+}
+_PAPERS: Final = {"melas2022": "Melas 2022", "voynov2021": "Voynov 2021"}
+_EMBEDDED: Final = re.compile(r"^(?P<family>[a-z0-9]+)\.scenes32(?P<large>-large)?$")
+_COUNTERPARTS: Final = ("tinyimagenet64", "imagenet128")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Match:
+    """A measured line that stands for a published row.
+
+    Attributes:
+        line: From `over_seeds`.
+        reasons: Why the two are not comparable; empty if they are.
+    """
+
+    line: pd.Series
+    reasons: tuple[str, ...]
+
+
+def counterpart(generator: str, published: set[str]) -> str | None:
+    """Name the published generator that one of ours stands for.
+
+    Args:
+        generator: Catalogue name.
+        published: Names that the papers' tables have.
+
+    Returns:
+        The same name; for an embedded generator that of its row in Melas 2022's Table 2 (the small
+        ones are the rows of TinyImageNet, the large ones those of ImageNet); or None.
+    """
+    if generator in published:
+        return generator
+    found = _EMBEDDED.match(generator)
+    if found is None:
+        return None
+    order = _COUNTERPARTS[::-1] if found["large"] else _COUNTERPARTS
+    names = (f"{found['family']}.{data}" for data in order)
+    return next((name for name in names if name in published), None)
+
+
+def compare(rows: pd.DataFrame) -> pd.DataFrame:
+    """Put what was measured beside what the papers print.
+
+    Every published row of the papers' own methods is compared with the measured trials that have
+    its generator (or the embedded one in its place) and the settings that its table varies. Of
+    several the one with the fewest deviations is taken, then the one with the most samples. Scores
+    on a benchmark that the table lacks stand beside the mean over the table's benchmarks.
+
+    Args:
+        rows: Result rows.
+
+    Returns:
+        A line for each published row, measured generator, benchmark and score: ``table``, ``row``,
+        ``score``, ``measured``, ``published``, ``difference``, ``comparable``, ``generator``,
+        ``benchmark``, ``sd``, ``seeds``, ``not_comparable_because``, ``suspect``.
+    """
+    cells = published_tables()
+    own = cells[
+        (cells["origin"] == "own")
+        & (cells["statistic"] == "mean")
+        & cells["generator"].notna()
+        & cells["metric"].isin(SCORES)
+        & cells["method"].isin(list(_PAPERS.values()))
+    ]
+    lines = over_seeds(rows[rows["method"] == "gan"])
+    names = set(own["generator"])
+    lines["stands_for"] = lines["generator"].map(lambda name: counterpart(name, names))
+    lines = lines[lines["stands_for"].notna()]
+    found = [
+        each
+        for (paper, table), part in own.groupby(["paper", "table"], sort=False)
+        for each in _compare_table(str(paper), str(table), part, lines)
+    ]
+    columns = ["table", "row", "score", "measured", "published", "difference", "comparable"]
+    columns += ["generator", "benchmark", "sd", "seeds", "not_comparable_because", "suspect"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def comparison_table(rows: pd.DataFrame) -> ReportTable | None:
+    """Tabulate `compare`; None where nothing measured has a published counterpart."""
+    lines = compare(rows)
+    if not len(lines):
+        return None
+    return ReportTable(
+        name="measured_and_published",
+        title="Measured and published",
+        frame=lines,
+        headings={"sd": "± measured", "not_comparable_because": "not comparable because"},
+        note="Difference: measured minus published. Where a line is not comparable, the difference "
+        "says nothing about reproduction. Suspect: another number in the papers contradicts the "
+        "published one.",
+    )
+
+
+def _compare_table(
+    paper: str, table: str, cells: pd.DataFrame, lines: pd.DataFrame
+) -> Iterator[dict[str, object]]:
+    axes = [name for name in _AXES if cells[name].nunique() > 1]
+    axes += [name for name in _KINDS if name not in axes and cells[name].notna().any()]
+    for row, printed in cells.groupby("row", sort=False):
+        alike = lines[lines["stands_for"] == printed["generator"].iloc[0]]
+        for name in axes:
+            wanted = printed[name].iloc[0]
+            column = alike[_AXES[name]]
+            alike = alike[column.isna() if pd.isna(wanted) else (column == wanted).fillna(False)]
+        for _, group in alike.groupby(["generator", "benchmark"], sort=True):
+            match = _nearest(paper, printed.iloc[0], group)
+            label = {"table": f"{_PAPERS[paper]}, {_table_name(table)}", "row": row}
+            yield from ({**label, **each} for each in _scores(printed, match))
+
+
+def _nearest(paper: str, printed: pd.Series, group: pd.DataFrame) -> _Match:
+    """Choose the line that deviates least from what is printed."""
+    matches = [
+        _Match(line=line, reasons=tuple(_reasons(paper, printed, line)))
+        for _, line in group.iterrows()
+    ]
+    return min(matches, key=lambda each: (len(each.reasons), -float(each.line["data_size"] or 0)))
+
+
+def _reasons(paper: str, printed: pd.Series, line: pd.Series) -> Iterator[str]:
+    """Say what keeps a measured line from being comparable with a printed row."""
+    if line["generator"] != printed["generator"]:
+        yield f"embedded generator in place of {printed['generator']}"
+    if not str(line["objective"]).startswith(paper):
+        yield f"objective {line['objective']}"
+    for name, shown in _TOLD.items():
+        wanted, got = printed[name], line[_AXES[name]]
+        if pd.notna(wanted) and pd.notna(got) and wanted != got:
+            yield f"{shown} {got:g} instead of {wanted:g}"
+    steps = printed["train_steps"]
+    if pd.notna(steps) and pd.notna(line["train_steps"]) and steps != line["train_steps"]:
+        yield f"{line['train_steps']:,} training steps instead of {steps:,}"
+    if line["metric_profile"] not in _PROFILES[paper]:
+        yield f"metric profile {line['metric_profile']}"
+    if "label" in str(line["supervision"]) and "search" in str(line["supervision"]):
+        yield "labels used in a search"
+
+
+def _scores(printed: pd.DataFrame, match: _Match) -> Iterator[dict[str, object]]:
+    line = match.line
+    wanted = _plain(str(line["benchmark"]))
+    same = printed[printed["benchmark"].map(lambda name: _plain(str(name)) == wanted)]
+    reasons = list(match.reasons)
+    if not len(same):
+        names = ", ".join(dict.fromkeys(printed["benchmark"]))
+        reasons.append(f"benchmark {line['benchmark']} instead of the mean over {names}")
+    for metric, cells in (same if len(same) else printed).groupby("metric", sort=False):
+        measured = line[metric]
+        if pd.isna(measured):
+            continue
+        published = float(cells["value"].mean())
+        yield {
+            "generator": line["generator"],
+            "benchmark": line["benchmark"],
+            "score": metric,
+            "measured": float(measured),
+            "sd": line[f"{metric}_sd"],
+            "seeds": int(line["seeds"]),
+            "published": published,
+            "difference": float(measured) - published,
+            "comparable": not reasons,
+            "not_comparable_because": "; ".join(reasons),
+            "suspect": " ".join(dict.fromkeys(cells[cells["suspect"]]["note"])),
+        }
+
+
+def _plain(benchmark: str) -> str:
+    """Reduce a benchmark's name to what spellings have in common: DUT-OMRON is dut_omron."""
+    return re.sub(r"[^a-z0-9]", "", benchmark.lower().removeprefix("folder:"))
+
+
+def _table_name(table: str) -> str:
+    return f"Table {table}" if table.isdigit() else table

@@ -1,0 +1,149 @@
+"""What a report is made of, before it becomes HTML, Markdown or CSV."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pandas as pd
+
+Best = Literal["highest", "lowest"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ReportTable:
+    """A table.
+
+    Attributes:
+        name: File name without suffix.
+        title: Above the table.
+        frame: Cells; numbers stay numbers, so that files keep their digits.
+        headings: Column name to what people read; others are shown as they are.
+        digits: Decimal places of number columns; 3 for others.
+        best: Columns whose best value is marked, and which way.
+        competing: A yes-or-no column that says which lines may be best; not shown. None for all.
+        note: Below the table.
+        folded: Whether a page shows it on request only.
+        most: Lines that a page shows; the files have all.
+    """
+
+    name: str
+    title: str
+    frame: pd.DataFrame
+    headings: Mapping[str, str] = field(default_factory=dict)
+    digits: Mapping[str, int] = field(default_factory=dict)
+    best: Mapping[str, Best] = field(default_factory=dict)
+    competing: str | None = None
+    note: str = ""
+    folded: bool = False
+    most: int = 60
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns that are shown."""
+        return [name for name in self.frame.columns if name != self.competing]
+
+    def heading(self, column: str) -> str:
+        """What people read above a column."""
+        return self.headings.get(column, column.replace("_", " "))
+
+    def is_best(self, column: str) -> "pd.Series[bool]":
+        """Say of each line whether its value in a column is the best."""
+        values = self.frame[column].astype("Float64")
+        if self.competing is not None:
+            values = values.where(self.frame[self.competing].astype(bool))
+        way = self.best.get(column)
+        if way is None or values.notna().sum() < 2:
+            return pd.Series(False, index=self.frame.index)
+        extreme = values.max() if way == "highest" else values.min()
+        return (values == extreme).fillna(False).astype(bool)
+
+    def shown(self, column: str, value: object) -> str:
+        """Write a cell as people read it."""
+        if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+            return ""
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, float):
+            return _decimal(value, self.digits.get(column, 3))
+        if isinstance(value, int):
+            return f"{value:,}" if abs(value) >= 10_000 or "size" in column else str(value)
+        return str(value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chart:
+    """A drawing.
+
+    Attributes:
+        svg: One ``<svg>`` element whose colours are classes of the page's style.
+        caption: Below it.
+        fold: What a page calls the group of charts that it shows on request only; empty for a
+            chart that is always there.
+    """
+
+    svg: str
+    caption: str
+    fold: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sheet:
+    """A picture of pictures.
+
+    Attributes:
+        png: Bytes of a PNG file.
+        width: In pixels.
+        height: In pixels.
+        caption: Below it.
+    """
+
+    png: bytes
+    width: int
+    height: int
+    caption: str
+
+
+Part = ReportTable | Chart | Sheet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """A chapter of the report.
+
+    Attributes:
+        anchor: Its address in the page.
+        title: Heading.
+        text: Paragraphs before its parts.
+        parts: Tables, charts and sheets in order.
+    """
+
+    anchor: str
+    title: str
+    text: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """A whole report.
+
+    Attributes:
+        title: Of the page.
+        sections: In order.
+    """
+
+    title: str
+    sections: tuple[Section, ...]
+
+    @property
+    def tables(self) -> tuple[ReportTable, ...]:
+        """All tables, in order."""
+        parts = (part for section in self.sections for part in section.parts)
+        return tuple(part for part in parts if isinstance(part, ReportTable))
+
+
+def _decimal(value: float, digits: int) -> str:
+    """Round; whole numbers of settings are written without a point."""
+    if digits < 0:
+        return f"{value:g}"
+    return f"{value:,.{digits}f}"

@@ -1,0 +1,252 @@
+"""Contact sheets of generators: samples, rejected candidates, and predictions on benchmarks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from gseg.directions import Direction
+from gseg.generators import Generator
+from gseg.images import contact_sheet, from_uint8
+from gseg.jobs import cached_generator
+from gseg.reports.content import Part, Section, Sheet
+from gseg.reports.settings import SEEDS, main_profile, present, setting_text
+from gseg.reports.traces import Trace, find_trace
+from gseg.samples import FilterConfig, Shard, draw
+from gseg.samples.config import SHIFTS
+from gseg.samples.filters import REASONS
+from gseg.samples.latents import candidates
+from gseg.samples.masks import make_masks
+from gseg.samples.verdicts import judge
+from gseg.scores.batches import prepare, resize_probability
+from gseg.scores.benchmarks import Benchmark, open_benchmark
+from gseg.segmenters import Ensemble, Predictor, Segmenter
+
+_SAMPLES: Final = 6
+_OF_EACH_REASON: Final = 2
+_OF_EACH_RANK: Final = 3
+_CANDIDATES: Final = 64
+_SMALL: Final = 48
+"""Side up to which pictures are shown twice as large."""
+_ANY: Final = FilterConfig(histogram=None, component_share=0.0, max_share=1.0, allow_empty=True)
+_RANKS: Final = ("best", "median", "worst")
+_SHOWN: Final = ("mask_kind", "contrast_weight", "epsilon_sample", "data_size")
+_TEXT: Final = (
+    "Of each generator the finished trial with the most samples. Lighter and darker: the picture's "
+    "latent shifted along v_l and v_d. Predictions: the pictures with the highest, the median and "
+    "the lowest IoU."
+)
+
+
+def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str] = ()) -> Section:
+    """Draw contact sheets of every generator whose trials are in the storage.
+
+    Args:
+        rows: Result rows.
+        storage: The sweep's storage.
+        benchmarks: Where benchmarks are, such as ``folder:PATH``; those that a row's own name
+            opens, such as ``scenes``, need not be named.
+
+    Returns:
+        A section with up to three sheets for each generator and benchmark, and what is missing.
+
+    Raises:
+        ValueError: A named benchmark cannot be opened.
+    """
+    opened = {each.identity: each for each in map(open_benchmark, benchmarks)}
+    parts: list[Part] = []
+    missing: list[str] = []
+    for row in _chosen(rows):
+        trace = find_trace(row, storage)
+        if trace is None:
+            missing.append(f"{row['generator']}: not in the storage.")
+            continue
+        try:
+            parts += _sheets(row, trace, opened)
+        except (ValueError, OSError) as error:
+            missing.append(f"{row['generator']}: {str(error).splitlines()[0]}")
+    text = (_TEXT, f"Without pictures: {' '.join(missing)}") if missing else (_TEXT,)
+    return Section(anchor="pictures", title="Pictures", text=text, parts=tuple(parts))
+
+
+def _chosen(rows: pd.DataFrame) -> Iterator["pd.Series"]:
+    """Choose each generator's row with the most samples on its first benchmark."""
+    chosen = rows[(rows["method"] == "gan") & (rows["metric_profile"] == main_profile(rows))]
+    ordered = chosen.sort_values(
+        ["generator", "data_size", "benchmark", *present(chosen, SEEDS), "experiment"],
+        ascending=[True, False, True, *([True] * len(present(chosen, SEEDS))), True],
+    )
+    for _, row in ordered.drop_duplicates("generator").iterrows():
+        yield row
+
+
+@torch.inference_mode()
+def _sheets(row: "pd.Series", trace: Trace, opened: Mapping[str, Benchmark]) -> Iterator[Part]:
+    name = trace.generator
+    setting = setting_text(row, _SHOWN)
+    generator, direction = cached_generator(name, "cpu"), Direction.load(trace.direction)
+    yield sample_sheet(trace, generator, direction, f"{name}: samples ({setting}).")
+    rejected = rejected_sheet(trace, generator, direction, f"{name}: rejected candidates")
+    if rejected is not None:
+        yield rejected
+    benchmark = _benchmark(str(row["benchmark"]), trace, opened)
+    if benchmark is None:
+        return
+    caption = f"{name}: {benchmark.name}, picture, truth and prediction."
+    yield prediction_sheet(trace, benchmark, str(row["metric_profile"]), caption)
+
+
+def sample_sheet(trace: Trace, generator: Generator, direction: Direction, caption: str) -> Sheet:
+    """Show the first samples: picture, shifted lighter and darker, mask.
+
+    Args:
+        trace: Of the trial.
+        generator: Its generator, on the CPU.
+        direction: Its direction.
+        caption: Of the sheet.
+
+    Returns:
+        The sheet.
+    """
+    shard = Shard.load(trace.first_shard)
+    count = min(_SAMPLES, len(shard))
+    code, y = _codes(trace, generator, shard.indices[:count])
+    moved = _moved(trace, generator, direction, code, y, ("lighter", "darker"))
+    rows = [
+        [shard.pictures[i], moved["lighter"][i], moved["darker"][i], shard.masks[i]]
+        for i in range(count)
+    ]
+    return _sheet(rows, ("picture", "lighter", "darker", "mask"), (), caption)
+
+
+def rejected_sheet(
+    trace: Trace, generator: Generator, direction: Direction, caption: str
+) -> Sheet | None:
+    """Show rejected ones of the first candidates with the reasons.
+
+    Args:
+        trace: Of the trial.
+        generator: Its generator, on the CPU.
+        direction: Its direction.
+        caption: Of the sheet; how many were rejected is added.
+
+    Returns:
+        The sheet; None if none of the candidates was rejected.
+    """
+    config = replace(trace.config, filters=_ANY, batch=_CANDIDATES, blocks_per_shard=1)
+    every = draw(generator, direction, config, _CANDIDATES)
+    code, y = _codes(trace, generator, every.indices)
+    moved = _moved(trace, generator, direction, code, y, SHIFTS[config.mask_kind])
+    pictures = from_uint8(every.pictures)
+    singles: list[Tensor] = []
+    if config.mask_kind == "both":
+        both = (pictures, moved["lighter"], moved["darker"])
+        singles = [make_masks(kind, *both, rule=config.mask_rule) for kind in ("lighter", "darker")]
+    verdicts = judge(
+        every.masks,
+        list(moved.values()),
+        trace.config.filters,
+        directions=singles,
+        changes=every.statistics["brightness_change"],
+    )
+    rows, labels = [], []
+    for number, reason in enumerate(REASONS, start=1):
+        for i in (verdicts.reasons == number).nonzero()[0][:_OF_EACH_REASON].tolist():
+            rows.append([every.pictures[i], next(iter(moved.values()))[i], every.masks[i]])
+            labels.append(reason)
+    if not rows:
+        return None
+    count = int((verdicts.reasons > 0).sum())
+    told = f"{caption}: {count} of the first {len(every)}, with the filter that each one failed."
+    return _sheet(rows, ("picture", "shifted", "mask"), labels, told)
+
+
+def prediction_sheet(trace: Trace, benchmark: Benchmark, profile: str, caption: str) -> Sheet:
+    """Show the pictures of a benchmark with the highest, the median and the lowest IoU.
+
+    Args:
+        trace: Of the trial.
+        benchmark: What it was scored on.
+        profile: Metric profile of the IoU.
+        caption: Of the sheet.
+
+    Returns:
+        The sheet.
+    """
+    scores = pd.read_parquet(trace.images)
+    scores = scores[scores["profile"] == profile].reset_index(drop=True)
+    places = {str(name): place for place, name in enumerate(scores["id"])}
+    ranked = scores[scores["iou"].notna()].sort_values("iou", ascending=False, kind="stable")
+    middle = max(0, len(ranked) // 2 - _OF_EACH_RANK // 2)
+    picked = (
+        ranked.head(_OF_EACH_RANK),
+        ranked.iloc[middle : middle + _OF_EACH_RANK],
+        ranked.tail(_OF_EACH_RANK),
+    )
+    members: list[Predictor] = [Segmenter.load(path) for path in trace.segmenters]
+    segmenter = members[0] if len(members) == 1 else Ensemble(members)
+    size = trace.working_size or benchmark.working_size
+    rows, labels = [], []
+    for rank, chosen in zip(_RANKS, picked, strict=True):
+        for line in chosen.itertuples():
+            example = benchmark[places[str(line.id)]]
+            if example.id != str(line.id):
+                raise ValueError(f"{benchmark.name} is not in the order in which it was scored.")
+            seen = prepare(example, 0, "text", size).picture
+            probability = segmenter.probability(from_uint8(seen[None]))
+            rows.append(
+                [
+                    example.picture,
+                    example.mask,
+                    resize_probability(probability, example.mask[None])[0],
+                ]
+            )
+            labels.append(f"{rank} {line.iou:.2f}")
+    return _sheet(rows, ("picture", "truth", "prediction"), labels, caption)
+
+
+def _codes(trace: Trace, generator: Generator, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+    config = trace.config
+    z, y = candidates(generator.card, config.latents, config.seed, indices.numpy())
+    return generator.code(z), y
+
+
+def _moved(
+    trace: Trace,
+    generator: Generator,
+    direction: Direction,
+    code: Tensor,
+    y: Tensor | None,
+    names: Sequence[str],
+) -> dict[str, Tensor]:
+    shifts = {name: trace.config.epsilon * getattr(direction, name) for name in names}
+    return {name: generator(code + shift, y) for name, shift in shifts.items()}
+
+
+def _benchmark(name: str, trace: Trace, opened: Mapping[str, Benchmark]) -> Benchmark | None:
+    """Open what a trial was scored on, if it is at hand and still the same."""
+    if trace.benchmark in opened:
+        return opened[trace.benchmark]
+    if name.startswith("folder:"):
+        return None
+    try:
+        found = open_benchmark(name)
+    except ValueError:
+        return None
+    return found if found.identity == trace.benchmark else None
+
+
+def _sheet(
+    rows: Sequence[Sequence[Tensor]], columns: Sequence[str], labels: Sequence[str], caption: str
+) -> Sheet:
+    side = rows[0][0].shape[-1]
+    tile = 2 * side if side <= _SMALL else min(side, 128)
+    image = contact_sheet(rows, tile=tile, columns=columns, labels=labels)
+    buffer = BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return Sheet(png=buffer.getvalue(), width=image.width, height=image.height, caption=caption)

@@ -1,0 +1,148 @@
+"""What λ, ε and the number of samples do: heat maps and curves."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from gseg.reports.charts import Curve, curve_chart
+from gseg.reports.content import Chart, Part, ReportTable
+from gseg.reports.heat import heat_chart, heat_map
+from gseg.reports.settings import (
+    DIGITS,
+    HEADINGS,
+    SCORING,
+    SETTINGS,
+    main_profile,
+    over_seeds,
+    present,
+    same_in,
+    setting_text,
+    short_name,
+)
+
+_SCORE: Final = "iou"
+_MOST_CURVES: Final = 16
+_AXES: Final = ("contrast_weight", "epsilon_sample")
+
+Key = tuple[str, str, str]
+"""Benchmark, evaluation protocol, generator."""
+
+
+def heat_parts(rows: pd.DataFrame) -> list[Part]:
+    """Show how λ and ε together decide a generator's IoU.
+
+    Args:
+        rows: Result rows.
+
+    Returns:
+        A heat map for each generator and benchmark that has at least two values of both, at the
+        other settings that have most combinations and, of these, most samples; and their numbers
+        as one table.
+    """
+    charts: list[Part] = []
+    frames = []
+    for (benchmark, protocol, generator), group in _generators(rows, ("gan",)):
+        if min(group[name].nunique() for name in _AXES) < 2:
+            continue
+        alike = _most_combinations(group, (*_AXES, "epsilon_search"))
+        values = heat_map(alike, down=_AXES[0], across=_AXES[1], score=_SCORE)
+        if min(values.shape) < 2:
+            continue
+        where = f"{short_name(generator)} on {benchmark} ({protocol})"
+        svg = heat_chart(values, title=f"IoU of {where}", x_label="ε", y_label="λ")
+        charts.append(Chart(svg=svg, caption=f"Mean over seeds. {_constant(alike)}"))
+        frames.append(alike)
+    if not charts:
+        return []
+    columns = ["generator", *SCORING, *_AXES, _SCORE, f"{_SCORE}_sd", "seeds"]
+    table = ReportTable(
+        name="heat_maps",
+        title="Numbers of the heat maps",
+        frame=pd.concat(frames, ignore_index=True)[columns],
+        headings=HEADINGS,
+        digits=DIGITS,
+        folded=True,
+    )
+    return [*charts, table]
+
+
+def size_parts(rows: pd.DataFrame) -> list[Part]:
+    """Show how scores grow with the number of samples (Melas 2022, Table 14 and Figure 11).
+
+    Args:
+        rows: Result rows.
+
+    Returns:
+        For each benchmark and score a chart with a logarithmic axis and a curve for each generator
+        that has several sizes, the sixteen best ones; and the numbers of all as one table.
+    """
+    curves: dict[tuple[str, str], list[pd.DataFrame]] = {}
+    for (benchmark, protocol, _), group in _generators(rows, ("gan", "true_masks")):
+        alike = _most_combinations(group, ("data_size",)).sort_values("data_size")
+        if alike["data_size"].nunique() > 1:
+            curves.setdefault((benchmark, protocol), []).append(alike)
+    parts: list[Part] = []
+    for (benchmark, protocol), found in curves.items():
+        best = sorted(found, key=lambda means: -float(means[_SCORE].iloc[-1]))[:_MOST_CURVES]
+        for score, name in (("accuracy", "accuracy"), (_SCORE, "IoU")):
+            svg = curve_chart(
+                [_curve(means, score) for means in best],
+                title=f"{name} on {benchmark} ({protocol})",
+                x_label="samples",
+                y_label=name,
+            )
+            parts.append(Chart(svg=svg, caption="Means and standard deviations over seeds."))
+    if not parts:
+        return []
+    numbers = pd.concat([means for found in curves.values() for means in found], ignore_index=True)
+    columns = ["method", "generator", *SCORING, "data_size", "seeds"]
+    columns += ["accuracy", "accuracy_sd", "iou", "iou_sd"]
+    table = ReportTable(
+        name="data_size",
+        title="Numbers of the curves",
+        frame=numbers[columns],
+        headings=HEADINGS,
+        folded=True,
+    )
+    return [*parts, table]
+
+
+def _generators(rows: pd.DataFrame, methods: tuple[str, ...]) -> Iterator[tuple[Key, pd.DataFrame]]:
+    """Go through each benchmark's generators (and the network with true masks): seeds' means."""
+    chosen = rows[(rows["metric_profile"] == main_profile(rows)) & rows["method"].isin(methods)]
+    lines = over_seeds(chosen, ("accuracy", _SCORE))
+    names = lines["generator"].where(lines["method"] == "gan", "true masks")
+    for key, group in lines.groupby(["benchmark", "eval_protocol", names.rename("of")], sort=True):
+        benchmark, protocol, generator = map(str, key)
+        yield (benchmark, protocol, generator), group
+
+
+def _most_combinations(lines: pd.DataFrame, free: tuple[str, ...]) -> pd.DataFrame:
+    """Keep the setting that has most combinations of the free columns, then most samples."""
+    names = [name for name in present(lines, SETTINGS) if name not in free]
+    groups = [group for _, group in lines.groupby(same_in(lines, names), sort=False)]
+    sizes = [group["data_size"].astype("Float64").max() for group in groups]
+    ranks = [
+        (len(group), 0.0 if pd.isna(size) else float(size))
+        for group, size in zip(groups, sizes, strict=True)
+    ]
+    return groups[ranks.index(max(ranks))]
+
+
+def _constant(rows: pd.DataFrame) -> str:
+    names = ("objective", "mask_kind", "data_size", "train_preset")
+    return setting_text(rows.iloc[0], present(rows, names)).capitalize() + "."
+
+
+def _curve(means: pd.DataFrame, score: str) -> Curve:
+    first = means.iloc[0]
+    name = short_name(first["generator"]) if first["method"] == "gan" else "true masks"
+    spread = means[f"{score}_sd"].astype("Float64").fillna(0.0)
+    return Curve(
+        name=name,
+        x=means["data_size"].to_numpy(dtype=np.float64).tolist(),
+        y=means[score].to_numpy(dtype=np.float64).tolist(),
+        spread=spread.to_numpy(dtype=np.float64).tolist(),
+    )

@@ -1,0 +1,152 @@
+"""Contact sheets of samples: what was kept, and what was rejected and why."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from torch import Tensor
+
+from gseg.artifacts import Store, replacing
+from gseg.directions import Direction
+from gseg.drawing import sampled_generator
+from gseg.images import contact_sheet, tinted
+from gseg.mirror import fetch
+from gseg.samples import REASONS, FilterConfig, LatentConfig, SampleConfig, Shard
+from gseg.samples.review import Review, review
+
+_STAGES: Final = ("direction", "operators")
+"""Stages whose artifacts are directions."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    label: str
+    cells: Sequence[Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What the samples were drawn from."""
+
+    generator: str
+    direction: Direction
+    config: SampleConfig
+
+
+def sample_sheet(path: Path, shards: Sequence[Path], *, rows: int, rejected: int, tile: int) -> str:
+    """Draw accepted samples, and rejected candidates where they can be drawn again.
+
+    Args:
+        path: PNG file.
+        shards: Files of one set, in order.
+        rows: Accepted samples to show.
+        rejected: Rejected candidates to show of each reason.
+        tile: Side of a cell in pixels.
+
+    Returns:
+        What the sheet shows, in words.
+
+    Raises:
+        ValueError: The shards hold no samples.
+        DamagedShardError: A file is damaged.
+    """
+    first = Shard.load(shards[0])
+    source = _find_source(first, shards[0].parent)
+    blocks = {} if source is None else _reviews(first, source, rows, rejected)
+    lines = [*_accepted_lines(first, blocks, rows), *_rejected_lines(blocks, rejected)]
+    if not lines:
+        raise ValueError(f"{shards[0]} holds no samples, and what it rejected cannot be shown.")
+    shifted = list(next(iter(blocks.values())).shifted) if blocks else []
+    columns = ("picture", "foreground", *shifted, "mask")
+    sheet = contact_sheet(
+        [line.cells for line in lines],
+        tile=tile,
+        columns=columns,
+        labels=[line.label for line in lines],
+    )
+    with replacing(path) as part:
+        sheet.save(part, format="PNG")
+    shown = sum(line.label.isdecimal() for line in lines)
+    missing = "" if source else "; to show rejected ones, the direction must be in the storage"
+    return f"{shown} accepted samples, {len(lines) - shown} rejected candidates{missing}"
+
+
+def _find_source(shard: Shard, folder: Path) -> _Source | None:
+    """Find generator and direction where `gseg.stages` leaves them; None if they are not there."""
+    about = folder / "about.json"
+    fetch(about)
+    try:
+        told: dict[str, Any] = json.loads(about.read_text())
+    except FileNotFoundError:
+        return None
+    config = _read_config(shard.provenance["config"])
+    store = Store(folder.parent.parent, read_only=True)
+    for stage in _STAGES:
+        found = store.find(stage, told["parents"][-1])
+        if found is not None and config is not None:
+            return _Source(told["config"]["generator"], Direction.load(found.folder), config)
+    return None
+
+
+def _read_config(told: Mapping[str, Any]) -> SampleConfig | None:
+    """Make a config of its JSON values; None if it needs embeddings, whose file is not known."""
+    latents: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in told["latents"].items()
+    }
+    if latents["embeddings_digest"]:
+        return None
+    return SampleConfig(
+        **{
+            **told,
+            "filters": FilterConfig(**told["filters"]),
+            "latents": LatentConfig(**latents),
+        }
+    )
+
+
+def _reviews(shard: Shard, source: _Source, rows: int, rejected: int) -> dict[int, Review]:
+    """Draw the blocks again that the first samples come from, and more for rare reasons."""
+    config = source.config
+    generator = sampled_generator(source.generator, "cpu", config.latents)
+    wanted = set((shard.indices[:rows] // config.batch).tolist())
+    maps = source.direction.operators if config.mask_kind.startswith("affine") else None
+    missing = {reason: min(rejected, shard.counts.get(reason, 0)) for reason in REASONS}
+    first = shard.number * config.blocks_per_shard
+    found = {}
+    for block in range(first, first + config.blocks_per_shard):
+        if block in wanted or any(count > 0 for count in missing.values()):
+            found[block] = review(generator, source.direction, config, block, maps=maps)
+            for reason in found[block].reasons:
+                missing[reason] = missing.get(reason, 0) - 1
+    return found
+
+
+def _accepted_lines(shard: Shard, blocks: Mapping[int, Review], rows: int) -> Iterator[_Line]:
+    places = {
+        int(index): (seen, place)
+        for seen in blocks.values()
+        for place, index in enumerate(seen.indices)
+    }
+    for row in range(min(rows, len(shard))):
+        picture, mask = shard.pictures[row], shard.masks[row]
+        index = int(shard.indices[row])
+        seen, place = places.get(index, (None, 0))
+        shifted = [] if seen is None else [each[place] for each in seen.shifted.values()]
+        yield _Line(str(index), [picture, tinted(picture, mask), *shifted, mask])
+
+
+def _rejected_lines(blocks: Mapping[int, Review], rejected: int) -> Iterator[_Line]:
+    for reason in REASONS:
+        places = [
+            (seen, place)
+            for seen in blocks.values()
+            for place, why in enumerate(seen.reasons)
+            if why == reason
+        ]
+        for seen, place in places[:rejected]:
+            picture, mask = seen.pictures[place], seen.masks[place]
+            shifted = [each[place] for each in seen.shifted.values()]
+            yield _Line(f"rejected: {reason}", [picture, tinted(picture, mask), *shifted, mask])

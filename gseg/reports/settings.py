@@ -1,0 +1,138 @@
+"""Which columns say what an experiment was, and means over its seeds."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pandas as pd
+
+from gseg.scores.protocol import DEFAULT_PROFILES
+
+SETTINGS: Final = (
+    "objective",
+    "contrast_weight",
+    "centre_prior",
+    "epsilon_search",
+    "epsilon_sample",
+    "mask_kind",
+    "mask_rule",
+    "filters",
+    "latent_source",
+    "alpha",
+    "truncation",
+    "data_size",
+    "train_resolution",
+    "train_steps",
+    "train_batch",
+    "train_width",
+    "train_preset",
+    "train_replicas",
+    "supervision",
+)
+"""Columns that make experiments of one generator differ, besides the seeds."""
+SEEDS: Final = ("direction_seed", "sample_seed", "train_seed")
+SCORING: Final = ("benchmark", "eval_protocol", "metric_profile")
+"""Columns that make scores of one experiment differ."""
+SCORES: Final = ("accuracy", "iou", "f_beta", "max_f_beta")
+HEADINGS: Final = {
+    "name": "generator",
+    "data_size": "samples",
+    "mask_kind": "masks",
+    "contrast_weight": "λ",
+    "epsilon_sample": "ε",
+    "epsilon_search": "ε of the search",
+    "alpha": "α",
+    "iou": "IoU",
+    "iou_sd": "± IoU",
+    "accuracy_sd": "± accuracy",
+    "f_beta": "Fβ",
+    "max_f_beta": "max Fβ",
+    "fid": "Fréchet distance",
+    "fid_protocol": "distance protocol",
+    "cosine": "v_l · v_d",
+    "train_preset": "training",
+}
+"""Column name to what people read."""
+DIGITS: Final = {"contrast_weight": -1, "epsilon_sample": -1, "epsilon_search": -1, "alpha": -1}
+"""Decimal places of settings; -1 for as many as needed."""
+
+
+def present(rows: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Keep the names of columns that the rows have: older results lack newer ones."""
+    return [name for name in names if name in rows.columns]
+
+
+def varying(rows: pd.DataFrame, names: Sequence[str] = SETTINGS) -> list[str]:
+    """Say in which settings the rows differ.
+
+    Args:
+        rows: Result rows.
+        names: Columns to look at.
+
+    Returns:
+        Those with several values; an empty cell is one, too.
+    """
+    return [name for name in present(rows, names) if rows[name].nunique(dropna=False) > 1]
+
+
+def main_profile(rows: pd.DataFrame) -> str:
+    """Choose the metric profile that charts show: the project's first, if it is there."""
+    there = list(rows["metric_profile"].dropna().unique())
+    return next((name for name in DEFAULT_PROFILES if name in there), str(there[0]))
+
+
+def same_in(rows: pd.DataFrame, names: Sequence[str]) -> "pd.Series[int]":
+    """Number the rows' combinations of values.
+
+    Args:
+        rows: Result rows.
+        names: Columns; empty cells are equal to each other.
+
+    Returns:
+        The same number for rows that agree in all these columns. (Hashes of 64 bits: grouping by
+        twenty columns takes pandas a hundred times as long.)
+    """
+    values = rows[list(names)].astype("string").fillna("")
+    return pd.util.hash_pandas_object(values, index=False).rename("same")
+
+
+def over_seeds(rows: pd.DataFrame, values: Sequence[str] = SCORES) -> pd.DataFrame:
+    """Reduce trials that differ in nothing but their seeds to one line.
+
+    Args:
+        rows: Result rows.
+        values: Number columns to average.
+
+    Returns:
+        Method, generator, settings and scoring columns; each value's mean; for each value
+        ``<value>_sd``, the deviation over seeds (n - 1), empty for one seed; and ``seeds``, n.
+    """
+    keys = present(rows, ("method", "generator", *SETTINGS, *SCORING))
+    chosen = present(rows, values)
+    groups = rows[chosen].astype("Float64").groupby(same_in(rows, keys), sort=False)
+    first = rows[keys].groupby(same_in(rows, keys), sort=False).head(1)
+    means, deviations = groups.mean(), groups.std().add_suffix("_sd")
+    found = pd.concat([means, deviations, groups.size().rename("seeds")], axis=1)
+    return pd.concat([first.reset_index(drop=True), found.reset_index(drop=True)], axis=1)
+
+
+def setting_text(line: "pd.Series[Any]", names: Sequence[str]) -> str:
+    """Write settings in words, such as ``λ 5, samples 4,000``."""
+    parts = []
+    for name in names:
+        value = line[name]
+        if pd.isna(value):
+            continue
+        shown = f"{value:,}" if name == "data_size" else f"{value:g}" if _float(value) else value
+        parts.append(f"{HEADINGS.get(name, name.replace('_', ' '))} {shown}")
+    return ", ".join(parts)
+
+
+def short_name(generator: str) -> str:
+    """Shorten a generator's name for labels in charts: the data set is said once, elsewhere."""
+    family, _, rest = generator.partition(".")
+    size = "-".join(rest.split("-")[1:])
+    return f"{family}-{size}" if size else family
+
+
+def _float(value: object) -> bool:
+    return isinstance(value, float)
