@@ -376,7 +376,7 @@ def test_a_sweep_leaves_rows_scores_and_figures(run, tmp_path, here):
 
     rows = pd.read_parquet(tmp_path / "results" / "tiny")
     assert set(rows.method) == {"gan", "otsu", "centre_disc"}
-    assert len(rows) == 4 * 2  # two trials and two baselines, each in two profiles
+    assert len(rows) == 4 * 4  # two trials and two baselines, each in four profiles
     assert set(rows.benchmark) == {"scenes:30"}
     assert sorted(rows.data_size.dropna().unique()) == [12, 16]
     assert rows[["accuracy", "iou", "scores", "torch_version"]].notna().all(axis=None)
@@ -421,7 +421,7 @@ def test_rows_of_other_sweeps_stay(run, tmp_path, finished, here):
     run(*TINY, name="tiny", recipe=_tiny)
     run("--benchmark", "scenes:20", name="tiny", recipe=_tiny)
     rows = pd.read_parquet(tmp_path / "results" / "tiny")
-    assert rows.groupby("benchmark").size().tolist() == [8, 8]
+    assert rows.groupby("benchmark").size().tolist() == [16, 16]
 
 
 def test_a_failed_trial_is_reported_and_the_others_are_kept(

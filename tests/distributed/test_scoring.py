@@ -1,0 +1,39 @@
+"""Benchmarks of a trial as Ray tasks, side by side."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from gseg.artifacts import Store
+from gseg.distributed.backend import RayBackend
+from gseg.distributed.runtime import Resources
+from gseg.jobs import ScoreJob
+from gseg.stages import make_all_scores
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.mark.slow
+def test_benchmarks_are_scored_alike_in_tasks_and_in_the_process(tmp_path, local_ray):
+    job = ScoreJob(
+        baseline="otsu", benchmark="", skip_bad=False, protocol="text", working_size=None
+    )
+    jobs = [replace(job, benchmark=f"scenes:{count}") for count in (520, 40)]
+    made, heard = {}, {"process": [], "cluster": []}
+    for placement in ("process", "cluster"):
+        backend = RayBackend(Resources(placement=placement))
+        assert backend.is_apart(jobs[0]) == (placement == "cluster")
+        store = Store(tmp_path / placement)
+        listen = heard[placement].append
+        made[placement] = make_all_scores(store, jobs, [], backend, lambda *w, to=listen: to(w))
+    for here, there in zip(*made.values(), strict=True):
+        assert here.digest == there.digest
+        assert here.facts == there.facts
+        for name in ("images", "curves"):
+            frames = (pd.read_parquet(one.folder / f"{name}.parquet") for one in (here, there))
+            pd.testing.assert_frame_equal(*frames)
+    # 500 pictures are one task: the larger benchmark is two.
+    assert {("scoring", 260, 520), ("scoring", 520, 520), ("scoring", 40, 40)} == set(
+        heard["cluster"]
+    )
