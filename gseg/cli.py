@@ -14,6 +14,7 @@ from rich.console import Console
 
 from gseg.commands.fid_options import add_fid
 from gseg.commands.samples_options import add_samples
+from gseg.commands.directions_options import add_directions
 from gseg.parsing import WRONG_USE, Parser
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def _parser() -> Parser:
     _add_generators(commands)
     _add_benchmarks(commands)
     add_samples(commands)
+    add_directions(commands)
     _add_segment(commands)
     add_fid(commands)
     _add_curves(commands)

@@ -12,14 +12,13 @@ from gseg.directions.candidate_config import (
     LearntConfig,
 )
 from gseg.directions.candidates import Candidates, make_candidates
-from gseg.directions.choosing import (
+from gseg.directions.choice_config import (
     CHOICE_RULES,
-    Choice,
     ChoiceConfig,
     ChoiceRule,
     DirectionConfig,
-    choose_direction,
 )
+from gseg.directions.choosing import Choice, choose_direction
 from gseg.directions.config import SearchConfig, preset
 from gseg.directions.direction import Direction
 from gseg.directions.objective import OBJECTIVE_NAMES, ObjectiveName

@@ -14,19 +14,21 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from gseg.directions.affine_batches import (
+    Batches,
+    check_pictures,
+    generated_batches,
+    picture_batches,
+)
 from gseg.directions.affine_config import AffineConfig, affine_preset
-from gseg.directions.codes import shifted_pictures
 from gseg.directions.colour_maps import (
     ColourMaps,
     homogeneous,
     homogeneous_each,
     pixel_targets,
 )
-from gseg.generators.contract import Generator
-from gseg.randomness import derive_seed, training_order, uniforms
+from gseg.randomness import derive_seed, uniforms
 
-Batches = Callable[[int], tuple[Tensor, Tensor]]
-"""Step to originals (B, 3, H, W) and shifted pictures (K, B, 3, H, W)."""
 Progress = Callable[[int, int], None]
 
 __all__ = [
@@ -45,7 +47,7 @@ _SHARED: Final = ("steps", "batch", "test_batches", "seed")
 """Settings that fits to the same pictures have in common."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class AffineFit:
     """Fitted maps of K directions, or of K pictures.
 
@@ -53,11 +55,13 @@ class AffineFit:
         maps: The maps; of each direction the lightening one stands first.
         losses: (K,) restoration losses, Eq. (3), means over pixels of fresh pictures.
         distances: (K,) mean distances D of section 3.2.
+        shares: (K,) shares of the pixels that take the first map, 1 for a single one.
     """
 
     maps: ColourMaps
     losses: Tensor
     distances: Tensor
+    shares: Tensor
 
     def assign(self, originals: Tensor, shifted: Tensor) -> Tensor:
         """Say which map each pixel takes, Eq. (5).
@@ -143,64 +147,6 @@ def fit_each(originals: Tensor, shifted: Tensor, config: AffineConfig) -> Affine
     return _fit(lambda _: whole, [config], None, tests=1)[0]
 
 
-def picture_batches(originals: Tensor, shifted: Tensor, config: AffineConfig) -> Batches:
-    """Serve batches from pictures that exist already.
-
-    Args:
-        originals: (N, 3, H, W) in [-1, 1].
-        shifted: (K, N, 3, H, W).
-        config: Gives batch and seed.
-
-    Returns:
-        A function for `fit_maps`: permutations of the N pictures, one after the other.
-    """
-    check_pictures(originals, shifted)
-    seed = derive_seed(config.seed, "affine", "pictures")
-
-    def batch(step: int) -> tuple[Tensor, Tensor]:
-        order = training_order(seed, step, config.batch, len(originals))
-        rows = torch.from_numpy(order).to(originals.device)
-        return originals[rows], shifted[:, rows]
-
-    return batch
-
-
-def generated_batches(generator: Generator, shifts: Tensor, config: AffineConfig) -> Batches:
-    """Generate fresh pictures for every step, as the paper does; originals are shared.
-
-    Args:
-        generator: A frozen generator.
-        shifts: (K, D), the directions times the length of the shift.
-        config: Gives batch and seed.
-
-    Returns:
-        A function for `fit_maps`.
-    """
-
-    def batch(step: int) -> tuple[Tensor, Tensor]:
-        rows = range(step * config.batch, (step + 1) * config.batch)
-        return shifted_pictures(generator, shifts, rows, seed=config.seed)
-
-    return batch
-
-
-def check_pictures(originals: Tensor, shifted: Tensor) -> None:
-    """Make sure that pictures and their shifted versions belong together.
-
-    Args:
-        originals: (N, 3, H, W).
-        shifted: (K, N, 3, H, W).
-
-    Raises:
-        ValueError: The shapes are others.
-    """
-    if originals.ndim != 4 or shifted.ndim != 5 or shifted.shape[1:] != originals.shape:
-        raise ValueError(
-            "Expected originals (N, 3, H, W) and shifted pictures (K, N, 3, H, W) of the same N, "
-            f"H and W, got {tuple(originals.shape)} and {tuple(shifted.shape)}."
-        )
-
-
 Pixels = Callable[[int], tuple[Tensor, Tensor]]
 """Step to colours (4, P) or (K, 4, P) and targets (K, 3, P)."""
 
@@ -263,8 +209,11 @@ def _measure(maps: ColourMaps, tests: Sequence[tuple[Tensor, Tensor]]) -> Affine
     """Order the maps and average losses and distances over the test batches."""
     mean_colour = torch.stack([colours.mean(-1) for colours, _ in tests]).mean(0)
     maps = maps.lightest_first(mean_colour)
-    losses = [maps.nearest(colours, targets)[0].mean(1) for colours, targets in tests]
-    distances = [maps.mean_distance(colours) for colours, _ in tests]
-    return AffineFit(
-        maps=maps, losses=torch.stack(losses).mean(0), distances=torch.stack(distances).mean(0)
-    )
+    losses, distances, shares = [], [], []
+    for colours, targets in tests:
+        left, number = maps.nearest(colours, targets)
+        losses.append(left.mean(1))
+        distances.append(maps.mean_distance(colours))
+        shares.append((number == 0).float().mean(1))
+    means = (torch.stack(values).mean(0) for values in (losses, distances, shares))
+    return AffineFit(maps, *means)

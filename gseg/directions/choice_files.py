@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gseg.artifacts import replacing
-from gseg.directions.choosing import Choice, ChoiceConfig
+from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.choosing import Choice
 
 TABLE: Final = "candidates.parquet"
 
@@ -21,7 +22,8 @@ def choice_table(choice: Choice, config: ChoiceConfig) -> pa.Table:
 
     Returns:
         One row for each candidate: ``number``, ``restoration_loss``, ``distance`` (D),
-        ``one_map_loss``, ``two_affine_ratio``, ``kept`` (by rule ``voynov2021``) and ``chosen``.
+        ``one_map_loss``, ``two_affine_ratio``, ``share`` of the pixels that take the lightening
+        map, ``eligible`` (for rule ``voynov2021``) and ``chosen``.
     """
     scores = choice.scores
     count = len(scores.two.losses)
@@ -32,7 +34,8 @@ def choice_table(choice: Choice, config: ChoiceConfig) -> pa.Table:
             "distance": scores.two.distances.tolist(),
             "one_map_loss": scores.one.losses.tolist(),
             "two_affine_ratio": scores.ratios.tolist(),
-            "kept": scores.kept(config.keep).tolist(),
+            "share": scores.two.shares.tolist(),
+            "eligible": scores.eligible(config).tolist(),
             "chosen": [number == choice.number for number in range(count)],
         }
     )

@@ -8,17 +8,18 @@ to colours. Two rules choose, both without labels:
 - ``affine_ratio``: the one whose two maps explain most against a single one
   (`gseg.directions.ratio`).
 
-D needs maps that both are used. From a random start, as in the official program, a map may never
-be the nearest one, stay where it started, and win by its distance; the default start splits the
-maps evenly, so that this does not happen.
+D means something only where both maps are used. A map that is never the nearest one stays where it
+started, and its distance from the other is large: from the program's random start, and for shifts
+that change next to nothing from any start. So here candidates of whose maps one takes next to no
+pixels are out; the paper does not say so.
 
 Which sign of the direction lightens the foreground is left to the eye in the paper; here the
 pictures' borders decide (`gseg.directions.polarity`).
 """
 
 import math
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, Literal, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,67 +33,13 @@ from gseg.directions.affine import (
     picture_batches,
 )
 from gseg.directions.affine_config import AffineConfig
-from gseg.directions.candidate_config import CandidateConfig
+from gseg.directions.choice_config import ChoiceConfig
 from gseg.directions.codes import shifted_pictures
 from gseg.directions.config import SearchConfig
 from gseg.directions.direction import Direction
 from gseg.directions.polarity import border_vote
 from gseg.directions.ratio import loss_ratio
 from gseg.generators.contract import Generator
-
-ChoiceRule = Literal["voynov2021", "affine_ratio"]
-CHOICE_RULES: Final[tuple[ChoiceRule, ...]] = get_args(ChoiceRule)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChoiceConfig:
-    """Settings of a choice. The defaults are the paper's, but for the start of the maps.
-
-    Attributes:
-        candidates: Which directions there are to choose from.
-        rule: How to choose; see the module's text.
-        epsilon: Length of the shift.
-        keep: Share of the candidates that rule ``voynov2021`` keeps for their restoration loss.
-        affine: How maps are fitted; `gseg.directions.affine_preset` has the paper's.
-        pictures: Originals that all fits see; 0 for fresh ones in every step, as in the paper,
-            which costs as many forward passes as there are steps.
-    """
-
-    candidates: CandidateConfig = field(default_factory=CandidateConfig)
-    rule: ChoiceRule = "voynov2021"
-    epsilon: float = 5.0
-    keep: float = 0.7
-    affine: AffineConfig = field(default_factory=AffineConfig)
-    pictures: int = 0
-
-    def __post_init__(self) -> None:
-        if self.rule not in CHOICE_RULES:
-            raise ValueError(f"Unknown rule {self.rule!r}; expected one of: {CHOICE_RULES}.")
-        if not (math.isfinite(self.epsilon) and self.epsilon > 0):
-            raise ValueError(f"epsilon must be a positive number, got {self.epsilon}.")
-        if not 0 < self.keep <= 1:
-            raise ValueError(f"keep is a share in (0, 1], got {self.keep}.")
-        if self.affine.maps != 2:
-            raise ValueError(f"A choice fits two maps, got maps={self.affine.maps}.")
-        if self.pictures < 0:
-            raise ValueError(f"pictures must be 0 or more, got {self.pictures}.")
-
-    @property
-    def seed(self) -> int:
-        """Seed of the pictures that maps are fitted to."""
-        return self.affine.seed
-
-    def with_seed(self, seed: int) -> "ChoiceConfig":
-        """Give the same settings with another seed for candidates and pictures."""
-        return replace(
-            self,
-            candidates=replace(self.candidates, seed=seed),
-            affine=replace(self.affine, seed=seed),
-        )
-
-
-DirectionConfig = SearchConfig | ChoiceConfig
-"""How a direction is found: optimised, or chosen among candidates."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -127,19 +74,33 @@ class CandidateScores:
         kept[losses.argsort(stable=True)[:count]] = True
         return kept
 
-    def best(self, rule: ChoiceRule, keep: float) -> int:
+    def eligible(self, config: ChoiceConfig) -> Tensor:
+        """Mark the candidates that rule ``voynov2021`` chooses from, (K,) bool."""
+        lesser = torch.minimum(self.two.shares, 1 - self.two.shares)
+        return self.kept(config.keep) & (lesser >= config.least_share)
+
+    def best(self, config: ChoiceConfig) -> int:
         """Choose.
 
         Args:
-            rule: One of `CHOICE_RULES`.
-            keep: Share that rule ``voynov2021`` keeps.
+            config: Rule and shares.
 
         Returns:
             Number of the chosen candidate.
+
+        Raises:
+            ValueError: No candidate treats two parts of the pictures differently.
         """
-        if rule == "affine_ratio":
+        if config.rule == "affine_ratio":
             return int(self.ratios.argmin())
-        return int(self.two.distances.masked_fill(~self.kept(keep), -math.inf).argmax())
+        eligible = self.eligible(config)
+        if not eligible.any():
+            raise ValueError(
+                f"None of {len(eligible)} candidates acts on two parts of the pictures, of at "
+                f"least {config.least_share:.0%} each: give more candidates, a larger epsilon, or "
+                "a lower least_share."
+            )
+        return int(self.two.distances.masked_fill(~eligible, -math.inf).argmax())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -217,7 +178,7 @@ def choose_direction(
         ValueError: See `score_candidates`.
     """
     scores = score_candidates(generator, vectors, config, progress=progress)
-    number = scores.best(config.rule, config.keep)
+    number = scores.best(config)
     chosen = vectors[number].detach().cpu().float()
     look = SearchConfig(epsilon=config.epsilon, seed=config.seed)
     vote = border_vote(generator, torch.stack([chosen, -chosen]), look)
