@@ -23,6 +23,7 @@ from torch import Tensor
 
 from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
+from gseg.generators.precision import forward_with, sampling_setting
 from gseg.images import to_uint8
 from gseg.samples.config import WITHOUT_ORIGINAL, SampleConfig
 from gseg.samples.histograms import HistogramRule, histogram_counts
@@ -143,6 +144,7 @@ class Cascade:
     ) -> None:
         self._generator, self._requests, self._shifts = generator, requests, shifts
         self._pool, self._depth, self._plain = pool, depth, plain
+        self._call = forward_with(generator, sampling_setting(generator.device))
         self.forwards = 0
 
     @torch.inference_mode()
@@ -182,8 +184,7 @@ class Cascade:
 
     def _forward(self, code: Tensor, labels: Tensor | None) -> Tensor:
         self.forwards += len(code)
-        pictures: Tensor = self._generator(code, labels)
-        return pictures
+        return self._call(code, labels)
 
     def _launch(self, number: int) -> _Block:
         """Make the shifted pictures of a block and count their histograms."""

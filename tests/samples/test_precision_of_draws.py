@@ -1,0 +1,24 @@
+from types import MappingProxyType
+
+import torch
+
+from gseg.generators import load_generator, precision
+from gseg.generators.precision import ForwardSetting
+from gseg.samples import SampleConfig, draw_shard, filter_preset
+
+
+class _Along:
+    lighter = torch.nn.functional.normalize(torch.ones(64), dim=0)
+    darker = -lighter
+
+
+def test_samples_are_drawn_under_the_table_s_setting(monkeypatch):
+    generator = load_generator("ggan.scenes32")
+    config = SampleConfig(filters=filter_preset("none"), batch=8, blocks_per_shard=1)
+    exact = draw_shard(generator, _Along(), config, 0)
+    narrow = MappingProxyType({"cpu": ForwardSetting(precision="bfloat16")})
+    monkeypatch.setattr(precision, "SAMPLING", narrow)
+    rounded = draw_shard(generator, _Along(), config, 0)
+    assert not torch.equal(rounded.pictures, exact.pictures)
+    difference = (rounded.pictures.int() - exact.pictures.int()).abs().float().mean()
+    assert difference < 3
