@@ -30,7 +30,8 @@ def run(folder: Path, options: list[str]) -> tuple[float, str]:
 def stage_seconds(storage: Path) -> float:
     """Add up what the stages say they took, each once."""
     manifests = [json.loads(path.read_text()) for path in storage.glob("*/*/manifest.json")]
-    shards = [float(path.read_text()) for path in storage.glob("samples/*/*.seconds")]
+    costs = [json.loads(path.read_text()) for path in storage.glob("samples/*/*.cost")]
+    shards = [cost["seconds"] for cost in costs]
     return sum(manifest["seconds"] for manifest in manifests) + sum(shards)
 
 

@@ -2,20 +2,26 @@
 
 - Mask, histogram, components and area of a 128 px candidate with a noisy mask (to reach: 0.3 ms,
   and a tenth of the straightforward version in `tests/samples/oracle.py`).
-- Drawing a shard, time over the generator's forward time alone for the same candidates
-  (to reach: 1.25 at the size of the embedded generators); the share that writing it adds; and
-  what it would cost to compute G(z) only for candidates that pass the histogram.
+- Drawing a shard, time over the time of the forward passes that it makes (to reach: 1.25 at the
+  size of the embedded generators, 1.10 at that of a BigGAN for 128 px), also with the masks judged
+  in a thread beside; and the share that writing the shard adds.
+- Pictures that the generator makes for an accepted sample, against the plain order (G(z) and the
+  shifted pictures of every candidate), for one and for eight directions.
+- With --ray: a job on two Ray Data actors over two processes that each draw half of its shards in
+  a plain loop (to reach: 1.15 for a job of two minutes or more).
 
-Everything runs on one thread and is measured in its CPU time, which a busy machine disturbs less
-than wall time.
+Everything but the last runs on one thread and is measured in its CPU time, which a busy machine
+disturbs less than wall time.
 """
 
 import argparse
 import importlib.util
+import multiprocessing
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -24,12 +30,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gseg.directions import Direction, search_direction
+from gseg.directions import preset as search_preset
+from gseg.drawing import DrawJob, DrawOrder, draw_here
 from gseg.generators import load_generator
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.resnet import ResNetConfig, ResNetGenerator
-from gseg.samples import SampleConfig, Shard, draw_shard, filter_preset, make_masks, shard_name
-from gseg.samples.histograms import contrastive, count_maxima, histograms
-from gseg.samples.latents import prior
+from gseg.samples import SampleConfig, draw_shards, filter_preset, make_masks, shard_name
 from gseg.samples.verdicts import judge
 
 ORACLE = Path(__file__).parents[1] / "tests" / "samples" / "oracle.py"
@@ -108,85 +115,154 @@ def random_generator(side: int) -> Generator:
     return Generator(ResNetGenerator(config), card)
 
 
-class Plain:
-    """The generator's forwards for the candidates of a shard and nothing else."""
+class Timed(torch.nn.Module):
+    """Adds up the CPU time of a network's forward passes."""
 
-    def __init__(self, generator: Generator, direction: SimpleNamespace, config: SampleConfig):
-        self.generator, self.config = generator, config
-        self.shift = config.epsilon * direction.lighter
-        size, batch = config.shard_size, config.batch
-        blocks = np.arange(size).reshape(-1, batch)
-        self.inputs = [prior(generator.card, config.seed, block) for block in blocks]
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network, self.seconds = network, 0.0
 
-    @torch.inference_mode()
-    def run(self) -> None:
-        """Both forwards of every candidate."""
-        for z, y in self.inputs:
-            code = self.generator.code(z)
-            self.generator(code, y)
-            self.generator(code + self.shift, y)
+    def forward(self, code: Tensor, y: Tensor | None) -> Tensor:
+        """Run the network under the clock."""
+        began = time.process_time()
+        pictures = self.network(code, y)
+        self.seconds += time.process_time() - began
+        return pictures
 
-    @torch.inference_mode()
-    def cascade(self) -> None:
-        """Forwards alone again, G(z) for those that pass the histogram."""
-        rule = self.config.filters.histogram
-        for z, y in self.inputs:
-            code = self.generator.code(z)
-            shifted = self.generator(code + self.shift, y)
-            passed = torch.from_numpy(
-                contrastive(count_maxima(histograms(shifted, rule), rule), rule)
-            )
-            if passed.any():
-                self.generator(code[passed], None if y is None else y[passed])
+
+def some_directions(generator: Generator, count: int) -> list[SimpleNamespace]:
+    random = torch.Generator().manual_seed(1)
+    vectors = torch.randn(count, generator.card.code_dim, generator=random)
+    vectors = torch.nn.functional.normalize(vectors, dim=1)
+    return [SimpleNamespace(lighter=vector, darker=-vector) for vector in vectors]
 
 
 def drawing(generator: Generator, config: SampleConfig, rounds: int) -> None:
-    random = torch.Generator().manual_seed(1)
-    vector = torch.nn.functional.normalize(
-        torch.randn(generator.card.code_dim, generator=random), dim=0
-    )
-    direction = SimpleNamespace(lighter=vector, darker=-vector)
-    plain = Plain(generator, direction, config)
-    shard = draw_shard(generator, direction, config, 0)
-    ratios, cascades, pure = [], [], []
-    for _ in range(rounds):  # taken in turns, so that a busy machine is busy for all
-        forward = best_seconds(plain.run, 1)
-        ratios.append(
-            best_seconds(lambda: draw_shard(generator, direction, config, 0), 1) / forward
-        )
-        cascades.append(best_seconds(plain.cascade, 1) / forward)
-        pure.append(forward)
+    direction = some_directions(generator, 1)[0]
+    timed = Timed(generator.network)
+    measured = Generator(timed, generator.card)
+    ratios: dict[int, list[float]] = {0: [], 1: []}
+    for _ in range(rounds):
+        for threads, found in ratios.items():  # in turns: a busy machine is busy for both
+            timed.seconds, began = 0.0, time.process_time()
+            drawn = draw_shards(measured, [(direction, config)], 0, threads=threads)
+            found.append((time.process_time() - began) / timed.seconds)
+    shard = drawn.shards[0]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / shard_name(0)
-        write = best_seconds(lambda: shard.save(path), 3) / min(pure)
-        read = best_seconds(lambda: Shard.load(path), 3)
+        write = best_seconds(lambda: shard.save(path), 3) / timed.seconds
     counts = shard.counts
     print(
-        f"{generator.card.name:<24} {config.batch:>5} {1e3 * min(pure) / config.shard_size:>9.2f} "
-        f"{statistics.median(ratios):>6.3f} {write:>6.3f} {statistics.median(cascades):>8.3f} "
-        f"{counts['accepted'] / counts['candidates']:>9.2f} {len(shard) / read:>8.0f}"
+        f"{generator.card.name:<24} {config.shard_size:>6} "
+        f"{1e3 * timed.seconds / drawn.forwards:>9.2f} {statistics.median(ratios[0]):>7.3f} "
+        f"{statistics.median(ratios[1]):>7.3f} {write:>6.3f} "
+        f"{counts['accepted'] / counts['candidates']:>9.2f}"
     )
+
+
+def savings(name: str, shards: int) -> None:
+    """Directions near the one that a search finds, as those of a sweep over λ are."""
+    generator = load_generator(name)
+    found = search_direction(generator, replace(search_preset("gseg"), steps=100))
+    others = some_directions(generator, 8)
+    near = []
+    for turn, other in enumerate(others):
+        pair = [
+            torch.nn.functional.normalize(vector + 0.05 * turn * other.lighter, dim=0)
+            for vector in (found.lighter, found.darker)
+        ]
+        near.append(SimpleNamespace(lighter=pair[0], darker=pair[1]))
+    for kind in ("lighter", "both"):
+        config = SampleConfig(mask_kind=kind)
+        for count in (1, 8):
+            requests = [(direction, config) for direction in near[:count]]
+            drawn = [draw_shards(generator, requests, shard) for shard in range(shards)]
+            accepted = sum(len(shard) for each in drawn for shard in each.shards)
+            candidates = shards * config.shard_size * count
+            plain = (3 if kind == "both" else 2) * candidates / accepted
+            ours = sum(each.forwards for each in drawn) / accepted
+            print(
+                f"{name:<20} {kind:<8} {count:>10} {accepted / candidates:>9.2f} {plain:>7.2f} "
+                f"{ours:>7.2f} {ours / plain:>6.2f}"
+            )
+
+
+def draw_share(job: DrawJob, first: int, shards: int) -> None:
+    """Draw every second shard, as one of two plain loops."""
+    torch.set_num_threads(1)
+    draw_here(job, range(first, shards, 2), lambda: None)
+
+
+def on_ray(seconds: float) -> None:
+    from gseg.distributed.backend import RayBackend
+    from gseg.distributed.runtime import Resources, ray_session
+
+    name = "sngan.scenes32"
+    config = SampleConfig(filters=filter_preset("none"))
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        vector = some_directions(load_generator(name), 1)[0].lighter
+        Direction(lighter=vector, darker=-vector, provenance={}).save(folder / "direction")
+
+        def job(place: str, shards: int) -> DrawJob:
+            order = DrawOrder(
+                direction=folder / "direction", config=config, folder=folder / place,
+                count=shards * config.shard_size,
+            )  # fmt: skip
+            return DrawJob(generator=name, orders=(order,))
+
+        began = time.monotonic()
+        draw_share(job("probe", 1), 0, 1)
+        shards = 2 * max(1, round(seconds / (time.monotonic() - began)))
+        loops = [
+            multiprocessing.get_context("spawn").Process(
+                target=draw_share, args=(job("plain", shards), first, shards)
+            )
+            for first in (0, 1)
+        ]
+        began = time.monotonic()
+        for loop in loops:
+            loop.start()
+        for loop in loops:
+            loop.join()
+        plain = time.monotonic() - began
+        with ray_session(num_cpus=2):
+            backend = RayBackend(Resources(placement="cluster", drawers=2))
+            began = time.monotonic()
+            backend.draw(job("ray", shards), range(shards), lambda: None)
+            ours = time.monotonic() - began
+    print(f"{shards} shards: plain {plain:.0f} s, Ray Data {ours:.0f} s, ratio {ours / plain:.3f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--generators", nargs="*", default=[], help="catalogue names")
-    parser.add_argument("--sizes", nargs="*", type=int, default=[32], choices=sorted(WIDTHS))
-    parser.add_argument("--batches", nargs="*", type=int, default=[64])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--generators", nargs="*", default=["sngan.scenes32"], help="for savings")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--shards", type=int, default=4, help="shards of the savings' table")
+    parser.add_argument("--ray", type=float, metavar="SECONDS", help="length of the job on Ray")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     filters()
-    print("\ndrawing, one thread; ratios to the generator's forwards alone")
+    print("\ndrawing, one thread; ratios to the forward passes alone")
     print(
-        f"{'generator':<24} {'batch':>5} {'ms/cand.':>9} {'draw':>6} {'write':>6} {'cascade':>8} "
-        f"{'accepted':>9} {'read/s':>8}"
+        f"{'generator':<24} {'cand.':>6} {'ms/pict.':>9} {'draw':>7} {'thread':>7} {'write':>6} "
+        f"{'accepted':>9}"
     )
-    generators = [load_generator(name) for name in options.generators]
-    for generator in generators or [random_generator(side) for side in options.sizes]:
-        for batch in options.batches:
-            drawing(generator, SampleConfig(batch=batch), options.rounds)
+    everything = filter_preset("gseg")
+    drawing(random_generator(32), SampleConfig(filters=everything), options.rounds)
+    large = SampleConfig(batch=16, blocks_per_shard=8, filters=everything)
+    drawing(random_generator(128), large, 1)
+    print("\npictures made for an accepted sample")
+    print(
+        f"{'generator':<20} {'masks':<8} {'directions':>10} {'accepted':>9} {'plain':>7} "
+        f"{'ours':>7} {'ratio':>6}"
+    )
+    for name in options.generators:
+        savings(name, options.shards)
+    if options.ray:
+        print("\ntwo actors of Ray Data, two plain loops")
+        on_ray(options.ray)
 
 
 if __name__ == "__main__":
