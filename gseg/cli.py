@@ -80,6 +80,8 @@ def _parser() -> Parser:
     add_fid(commands)
     _add_curves(commands)
     _add_scenes(commands)
+    _add_report(commands)
+    _add_published(commands)
     return parser
 
 
@@ -243,6 +245,57 @@ def _add_scenes(commands: "Commands") -> None:
     )
     parser.add_argument(
         "--resolution", type=int, default=32, metavar="R", help="side in pixels. Default: 32"
+    )
+
+
+def _add_report(commands: "Commands") -> None:
+    parser = commands.add_parser(
+        "report",
+        help="write a report of results",
+        description="Write a page of charts, tables and pictures that needs no network, and the "
+        "tables as CSV and Markdown.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run="report:report")
+    parser.add_argument(
+        "results", type=Path, metavar="RESULTS", help="folder of rows, such as results/all_gans"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the report, made if missing. Default: RESULTS_report",
+    )
+    parser.add_argument(
+        "--storage",
+        type=Path,
+        metavar="DIR",
+        help="the sweep's storage: adds pictures of each generator's samples and predictions",
+    )
+    parser.add_argument(
+        "--benchmark",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="where the sweep's folder benchmarks are (folder:PATH), for pictures of predictions; "
+        "scenes need not be named",
+    )
+
+
+def _add_published(commands: "Commands") -> None:
+    parser = commands.add_parser(
+        "published",
+        help="write the papers' numbers as Parquet",
+        description="Write every number of both papers' results tables as one Parquet file.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run="published:write")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/published"),
+        metavar="DIR",
+        help="folder of tables.parquet, made if missing. Default: results/published",
     )
 
 
