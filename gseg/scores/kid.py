@@ -158,22 +158,26 @@ def squared_discrepancy(first: NDArray[np.float32], second: NDArray[np.float32])
     Returns:
         Mean of k over pairs in each set, less twice its mean over pairs across.
     """
-    x, y = first.astype(np.float64), second.astype(np.float64)
+    x, y = _with_one(first), _with_one(second)
     across = _kernel_sum(x, y) / (len(x) * len(y))
     return _mean_of_pairs(x) + _mean_of_pairs(y) - 2 * across
 
 
+def _with_one(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Divide by √D and append 1, so that a product of two is x · y / D + 1."""
+    scaled = vectors.astype(np.float64) / vectors.shape[1] ** 0.5
+    return np.concatenate([scaled, np.ones((len(vectors), 1))], axis=1)
+
+
 def _mean_of_pairs(x: NDArray[np.float64]) -> float:
     """Average the kernel over pairs of different vectors."""
-    itself = ((x * x).sum(1) / x.shape[1] + 1) ** 3
+    itself = (x * x).sum(1) ** 3
     return (_kernel_sum(x, x) - float(itself.sum())) / (len(x) * (len(x) - 1))
 
 
 def _kernel_sum(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """Sum the kernel over all pairs; the last product and the sum are one dot product."""
     base = x @ y.T
-    base /= x.shape[1]
-    base += 1
     return float(np.vdot(base * base, base))
 
 
