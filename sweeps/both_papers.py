@@ -1,0 +1,71 @@
+"""Both papers in one table: the optimised direction against the chosen one, for every generator.
+
+Runs each trial twice, with the direction that minimises the losses of Melas-Kyriazi et al. 2022 and
+with the one that the rule of Voynov et al. 2021 takes out of a set of candidates (--candidates;
+another rule with --direction affine_ratio). Prints how near the two are, how far their masks agree,
+what either scores, and the seconds that finding it took. The lines go to
+results/both_papers_table, the rows of all trials to results/both_papers.
+"""
+
+import sys
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from gseg.artifacts import replacing
+from gseg.recipes import both_papers
+from gseg.reports.papers import compare_papers
+from gseg.sweep_command import sweep_main
+from gseg.sweep_options import (
+    chosen_axes,
+    chosen_grid,
+    chosen_resources,
+    chosen_setting,
+    sweep_parser,
+)
+
+COLUMNS = {
+    "data_size": ("samples", ",d"),
+    "seed": ("seed", "d"),
+    "cosine": ("cosine", ".2f"),
+    "mask_iou": ("masks: IoU", ".2f"),
+    "mask_accuracy": ("accuracy", ".3f"),
+    "affine_iou": ("Eq. 5: IoU", ".2f"),
+    "each_iou": ("4.6: IoU", ".2f"),
+    "iou_optimised": ("IoU optimised", ".3f"),
+    "iou_chosen": ("chosen", ".3f"),
+    "direction_seconds_optimised": ("seconds optimised", ".0f"),
+    "direction_seconds_chosen": ("chosen", ".0f"),
+}
+
+
+def show(lines: pd.DataFrame) -> Table:
+    """Lay the comparison out."""
+    table = Table(title="optimised (Melas-Kyriazi 2022) and chosen (Voynov 2021) directions")
+    table.add_column("generator", no_wrap=True)
+    for heading, _ in COLUMNS.values():
+        table.add_column(heading, justify="right")
+    for line in lines.to_dict("records"):
+        cells = [format(line[name], form) for name, (_, form) in COLUMNS.items()]
+        table.add_row(line["generator"], *cells)
+    return table
+
+
+def main() -> int:
+    """Run the sweep, then compare."""
+    status = sweep_main("both_papers", both_papers, __doc__)
+    options = sweep_parser(__doc__).parse()
+    if status != 0 or options.dry_run:
+        return status
+    experiments = both_papers(chosen_grid(options), chosen_axes(options))
+    device = chosen_resources(options).device
+    lines = compare_papers(experiments, chosen_setting(options), device)
+    with replacing(options.results / "both_papers_table" / "lines.parquet") as part:
+        lines.to_parquet(part, index=False)
+    Console(width=None if sys.stdout.isatty() else 160).print(show(lines))
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
