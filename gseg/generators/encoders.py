@@ -20,8 +20,8 @@ from gseg.images import from_uint8
 
 ENCODER_SUFFIX: Final = ".encoder.safetensors"
 _BATCH: Final = 256
-_UNSURE: Final = 2.5
-"""Logit of a deviation of 0.92."""
+_UNSURE: Final = -1.7
+"""Logit of the share of a coordinate's variance that the picture decides, at the start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,9 +83,10 @@ class EncoderNetwork(nn.Module):
         x = F.relu(self.entry(pictures))
         for layer, norm in zip(self.down, self.norms, strict=True):
             x = F.relu(norm(layer(x)))
-        position, spread = self.head(x.flatten(1)).float().chunk(2, dim=1)
-        deviation = torch.sigmoid(spread)
-        return self.centre(position) * (1 - deviation.square()).sqrt(), deviation
+        position, known = self.head(x.flatten(1)).float().chunk(2, dim=1)
+        # Roots of a logistic function and its complement; their gradients are finite everywhere.
+        signal, deviation = (F.logsigmoid(sign * known).div(2).exp() for sign in (1, -1))
+        return self.centre(position) * signal, deviation
 
 
 class Encoder:

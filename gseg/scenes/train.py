@@ -5,6 +5,7 @@ is in `gseg.scenes.recipes`; the weights that ship with the package were made by
 """
 
 import argparse
+import math
 import platform
 import sys
 import time
@@ -136,6 +137,11 @@ def _finish(run: _Run, scenes: Scenes) -> None:
         while training.iteration < last:
             judged, fooled = training.step(scenes)
             now = training.iteration
+            if not math.isfinite(judged + fooled):
+                raise ValueError(
+                    f"The losses of {run.name} are not finite at iteration {now}: the checkpoint "
+                    "before is kept; try another --seed."
+                )
             note = f"loss D {judged:.2f}  G {fooled:.2f}"
             progress.update(task, completed=now, note=note)
             run.seconds = time.monotonic() - started

@@ -241,3 +241,11 @@ def test_snapshots_and_encoders_are_written_beside_the_weights(tmp_path, monkeyp
     assert whole["fid"] > 0
     assert "20" in whole["fid_protocol"]
     assert whole["fid"] != card["fid"]
+
+
+def test_a_training_that_diverges_stops_with_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PICTURES", 16)
+    monkeypatch.setattr(Training, "step", lambda self, _: (float("nan"), 0.0))
+    recipe = _small("ggan.scenes32", iterations=2)
+    with pytest.raises(ValueError, match="not finite at iteration 0"):
+        train("x.scenes32", recipe, seed=0, device=CPU, folder=tmp_path)
