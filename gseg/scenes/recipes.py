@@ -138,7 +138,7 @@ RECIPES: Final[dict[str, Recipe]] = {
         paper="Donahue and Simonyan 2019",
         network=_big(_LARGE, classes=0),
         signal="encoder",
-        encoder=EncoderConfig(latent_dim=64, resolution=32, channels=(24, 48, 72, 96)),
+        encoder=EncoderConfig(latent_dim=64, resolution=32, channels=(24, 40, 56, 64)),
         spectral_norm=True,
         iterations=_LARGE_ITERATIONS,
     ),
