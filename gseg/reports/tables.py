@@ -12,6 +12,8 @@ METHOD_NAMES: Final = {
     "otsu": "Otsu threshold",
     "centre_disc": "centre disc",
 }
+BASELINES: Final = ("otsu", "centre_disc")
+_WEAK: Final = "▼"
 _SCORES: Final = ("accuracy", "iou", "max_f_beta")
 _SECONDS: Final = (
     "direction_seconds",
@@ -116,7 +118,10 @@ def seed_summary(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary_table(lines: pd.DataFrame, title: str) -> Table:
-    """Draw a summary for the terminal; the best generator's value of each score is marked.
+    """Draw a summary for the terminal.
+
+    The best generator's value of each score is marked, and so is every generator whose IoU is
+    below that of a baseline that learns nothing.
 
     Args:
         lines: From `summary` or `seed_summary`.
@@ -142,6 +147,10 @@ def summary_table(lines: pd.DataFrame, title: str) -> Table:
         heading = headings.get(name, name.replace("_", " ").replace("fid (", "distance ("))
         table.add_column(heading, justify="left" if name == "name" else "right", no_wrap=True)
     gan = lines[lines.method == "gan"]
+    to_beat = lines.loc[lines.method.isin(BASELINES), "iou"].max()
+    if (gan.iou < to_beat).any():
+        table.caption = f"{_WEAK} IoU below that of a baseline that learns nothing"
+        table.caption_justify = "left"
     best = {name: gan[name].max() for name in _SCORES}
     best |= {name: gan[name].min() for name in _distances(lines)}
     previous = "gan"
@@ -154,7 +163,8 @@ def summary_table(lines: pd.DataFrame, title: str) -> Table:
             marked = previous == "gan" and name in best and line[name] == best[name]
             deviation = line.get(f"{name}_sd")
             spread = "" if pd.isna(deviation) else f" ± {_shown(name, deviation)}"
-            shown = _shown(name, line[name]) + spread
+            weak = name == "name" and previous == "gan" and line["iou"] < to_beat
+            shown = _shown(name, line[name]) + spread + (f" {_WEAK}" if weak else "")
             cells.append(Text(shown, style="bold green" if marked else ""))
         table.add_row(*cells)
     return table

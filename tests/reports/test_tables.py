@@ -151,3 +151,13 @@ def test_distances_of_two_protocols_do_not_share_a_column():
     assert "distance (q, 500 samples)" in text
     assert list(seed_summary(lines).columns).count("fid (p, 500 samples)") == 1
     assert "fid" in _summary(rows[0])
+
+
+def test_generators_below_a_baseline_are_marked():
+    weak, strong = _gan("a", "g.weak", 0.59), _gan("b", "g.strong", 0.7)
+    text = _text(_summary(weak, strong, *BASELINES))
+    assert "g.weak ▼" in text
+    assert "g.strong ▼" not in text
+    assert "true masks (ceiling) ▼" not in text
+    assert "▼ IoU below that of a baseline that learns nothing" in text
+    assert "▼" not in _text(_summary(strong, *BASELINES))
