@@ -47,7 +47,7 @@ def choice_figure(
         _scatter(figure.add_subplot(grid[:, 0]), choice, config, rejected)
         for row, (name, strip) in enumerate(zip(names, strips, strict=True)):
             axes = figure.add_subplot(grid[row, 1])
-            axes.imshow(strip)
+            axes.imshow(strip.numpy())
             axes.set_axis_off()
             axes.set_title(name, fontsize=7, loc="left", pad=1)
         figure.suptitle(f"{generator.card.name}, rule {config.rule}, ε = {config.epsilon:g}")
@@ -107,5 +107,6 @@ def _strips(generator: Generator, vectors: Tensor, config: ChoiceConfig) -> list
             moved = torch.stack([code[row] + k * config.epsilon * vector for k in _STEPS])
             labels = None if y is None else y[row].expand(len(moved))
             tiles += [to_pixels(tile) for tile in generator(moved, labels).clamp(-1, 1).cpu()]
+            tiles.append(torch.full_like(tiles[0][:, :, : max(1, tiles[0].shape[2] // 4)], 255))
         strips.append(torch.cat(tiles, dim=2).permute(1, 2, 0))
     return strips
