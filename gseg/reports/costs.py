@@ -13,6 +13,7 @@ _DIRECTION: Final = (
     "contrast_weight",
     "centre_prior",
     "epsilon_search",
+    "candidate_directions",
     "direction_seed",
 )
 _SAMPLES: Final = (
@@ -24,6 +25,7 @@ _SAMPLES: Final = (
     "latent_source",
     "alpha",
     "truncation",
+    "classes",
     "sample_seed",
 )
 _STAGES: Final = {

@@ -17,7 +17,7 @@ LEFT, RIGHT, TOP, BOTTOM = 62.0, 446.0, 34.0, 270.0
 COLOURS: Final = 8
 _WIDTH: Final = 460
 _LEGEND_LINE: Final = 16
-_LETTER: Final = 5.6
+_LETTER: Final = 6.2
 _SHAPES: Final = ("circle", "square", "diamond", "triangle")
 
 Box = tuple[float, float, float, float]

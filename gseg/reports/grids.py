@@ -37,12 +37,14 @@ def heat_parts(rows: pd.DataFrame) -> list[Part]:
         rows: Result rows.
 
     Returns:
-        A heat map for each generator and benchmark that has at least two values of both, at the
+        A heat map for each generator and benchmark (the first one at sight, others where they are
+        unfolded) that has at least two values of both, at the
         other settings that have most combinations and, of these, most samples; and their numbers
         as one table.
     """
     charts: list[Part] = []
     frames = []
+    shown = ""
     for (benchmark, protocol, generator), group in _generators(rows, ("gan",)):
         if min(group[name].nunique() for name in _AXES) < 2:
             continue
@@ -52,7 +54,10 @@ def heat_parts(rows: pd.DataFrame) -> list[Part]:
             continue
         where = f"{short_name(generator)} on {benchmark} ({protocol})"
         svg = heat_chart(values, title=f"IoU of {where}", x_label="ε", y_label="λ")
-        charts.append(Chart(svg=svg, caption=f"Mean over seeds. {_constant(alike)}"))
+        caption = f"Mean over seeds. {_constant(alike)}"
+        shown = shown or benchmark
+        fold = "" if benchmark == shown else f"On {benchmark}"
+        charts.append(Chart(svg=svg, caption=caption, fold=fold))
         frames.append(alike)
     if not charts:
         return []

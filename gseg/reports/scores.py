@@ -20,6 +20,8 @@ from gseg.reports.tables import METHOD_NAMES
 
 _MORE: Final = ("mae",)
 """Scores of newer versions, of which less is better."""
+_INTERVAL: Final = ("iou_low", "iou_high")
+"""Confidence over pictures, in newer versions; deviations over seeds say more."""
 
 
 def benchmark_tables(rows: pd.DataFrame) -> list[ReportTable]:
@@ -49,7 +51,7 @@ def seed_lines(rows: pd.DataFrame) -> pd.DataFrame:
     Returns:
         What `over_seeds` gives, with ``name`` and ``is_gan``.
     """
-    lines = over_seeds(rows, (*SCORES, *_MORE, "fid"))
+    lines = over_seeds(rows, (*SCORES, *_MORE, *_INTERVAL, "fid"))
     lines["is_gan"] = lines["method"] == "gan"
     named = lines["method"].map(lambda method: METHOD_NAMES.get(method, method))
     lines["name"] = lines["generator"].where(lines["is_gan"], named)
@@ -66,11 +68,12 @@ def _table(
         name for name in varying(rows[rows["method"] == "gan"], SETTINGS) if name != "supervision"
     ]
     several = bool((lines["seeds"] > 1).any())
-    deviations = ["accuracy_sd", "iou_sd"] if several else []
+    doubts = ("accuracy_sd", "iou_sd") if several else ()
+    order = ("accuracy", *doubts[:1], "iou", *doubts[1:], *(() if several else _INTERVAL))
     scores = [
         name
-        for name in ("accuracy", "accuracy_sd", "iou", "iou_sd", "f_beta", "max_f_beta", *_MORE)
-        if name in lines.columns and (name in deviations or not name.endswith("_sd"))
+        for name in (*order, "f_beta", "max_f_beta", *_MORE)
+        if name in lines.columns and lines[name].notna().any()
     ]
     one_protocol = rows["fid_protocol"].nunique() <= 1
     distance = ["fid"] if one_protocol and rows["fid"].notna().any() else []
@@ -95,6 +98,8 @@ def _note(rows: pd.DataFrame, *, several: bool) -> str:
     parts = ["Marked: the best generator."]
     if several:
         parts.append("± is the standard deviation over seeds.")
+    elif present(rows, _INTERVAL):
+        parts.append("Low and high: 95 % interval over the pictures.")
     protocols = rows["fid_protocol"].dropna().unique()
     if len(protocols) == 1:
         parts.append(f"Fréchet distance: {protocols[0]}.")

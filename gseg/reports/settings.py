@@ -19,6 +19,13 @@ SETTINGS: Final = (
     "latent_source",
     "alpha",
     "truncation",
+    "classes",
+    "candidate_directions",
+    "selection",
+    "selected_from",
+    "labelled_set",
+    "labelled_size",
+    "labelled_weight",
     "data_size",
     "train_resolution",
     "train_steps",
@@ -29,7 +36,7 @@ SETTINGS: Final = (
     "supervision",
 )
 """Columns that make experiments of one generator differ, besides the seeds."""
-SEEDS: Final = ("direction_seed", "sample_seed", "train_seed")
+SEEDS: Final = ("direction_seed", "sample_seed", "train_seed", "labelled_seed")
 SCORING: Final = ("benchmark", "eval_protocol", "metric_profile")
 """Columns that make scores of one experiment differ."""
 SCORES: Final = ("accuracy", "iou", "f_beta", "max_f_beta")
@@ -48,6 +55,8 @@ HEADINGS: Final = {
     "max_f_beta": "max Fβ",
     "fid": "Fréchet distance",
     "fid_protocol": "distance protocol",
+    "iou_low": "IoU, low",
+    "iou_high": "IoU, high",
     "cosine": "v_l · v_d",
     "train_preset": "training",
 }
