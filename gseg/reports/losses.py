@@ -75,8 +75,9 @@ def write_events(folder: Path, curve: Curve) -> bool:
     with SummaryWriter(str(part)) as writer:
         for column, tag in _TAGS.items():
             values = _measured(curve, column)
-            for step, value in () if values is None else values.items():
-                writer.add_scalar(tag, value, int(step))
+            if values is not None:
+                for step, value in zip(values.index.to_list(), values.to_list(), strict=True):
+                    writer.add_scalar(tag, value, step)
     os.replace(part, folder)  # noqa: PTH105
     return True
 

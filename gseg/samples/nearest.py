@@ -35,7 +35,8 @@ def similarities(generated: Tensor, real: Tensor) -> Tensor:
         raise ValueError("Similarities need at least one real picture, got none.")
     targets = F.normalize(real.float(), dim=1).T
     parts = [
-        (F.normalize(rows.float(), dim=1) @ targets).amax(dim=1) for rows in torch.split(generated, _ROWS)
+        (F.normalize(rows.float(), dim=1) @ targets).amax(dim=1)
+        for rows in torch.split(generated, _ROWS)
     ]
     return torch.cat(parts) if parts else torch.empty(0)
 

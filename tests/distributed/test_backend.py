@@ -11,8 +11,8 @@ import pytest
 from gseg.artifacts import Store
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.samples import load_samples
 from gseg.progress import silent
+from gseg.samples import load_samples
 from gseg.stages import Wanted, make_samples
 from gseg.trial import Setting, find_parts, run_trial
 

@@ -211,7 +211,9 @@ def test_a_batch_that_does_not_fit_is_halved_under_another_name(
 def test_memory_that_runs_out_later_names_the_option(store, direction, monkeypatch):
     out_of_memory(monkeypatch, lambda _, shard: shard < 1)
     wanted = Wanted(direction=direction, config=CONFIG, count=60)
-    with pytest.raises(BatchTooLargeError, match=r"drawing 8 candidates at once\. Give a smaller --batch"):
+    with pytest.raises(
+        BatchTooLargeError, match=r"drawing 8 candidates at once\. Give a smaller --batch"
+    ):
         make_samples(store, NAME, wanted, Here(), silent)
     assert len(list((store.root / "samples").iterdir())) == 1
 
