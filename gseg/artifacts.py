@@ -31,6 +31,7 @@ __all__ = [
     "NotMadeError",
     "StorageError",
     "Store",
+    "bring_here",
     "canonical",
     "digest",
     "file_digest",
@@ -255,6 +256,23 @@ class Store:
             }
             write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1).encode())
         return Artifact(digest=name, folder=folder, manifest=manifest, reused=False)
+
+
+def bring_here(folder: Path) -> Path:
+    """Make sure that a finished artifact's files are on this machine.
+
+    Args:
+        folder: Of the artifact, as another machine may have named it.
+
+    Returns:
+        The same folder.
+
+    Raises:
+        StorageError: The object store does not answer, or what it gives is damaged.
+    """
+    if place_of(folder) is not None and not (folder / _MANIFEST).exists():
+        fetch_folder(folder, _MANIFEST)
+    return folder
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from gseg.artifacts import write_atomically
+from gseg.artifacts import bring_here, write_atomically
 from gseg.directions import Direction
 from gseg.generators import Generator, list_generators, load_generator
 from gseg.mirror import fetch
@@ -139,7 +139,7 @@ def cached_generator(name: str, device: str, truncation: float | None = None) ->
 
 @lru_cache(maxsize=64)
 def _cached_direction(folder: Path) -> Direction:
-    return Direction.load(folder)
+    return Direction.load(bring_here(folder))
 
 
 def sampled_generator(name: str, device: str, latents: LatentConfig) -> Generator:

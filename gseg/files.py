@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gseg.mirror import StorageError, describe, fetch, is_published, publish
+from gseg.mirror import StorageError, describe, fetch, is_published, names, publish
 
 
 def write_atomically(path: Path, content: bytes, *, shared: bool = True) -> None:
@@ -59,7 +59,7 @@ def replacing(path: Path, *, shared: bool = True) -> Iterator[Path]:
 
 
 def publish_folder(folder: Path, *, leave_out: Collection[str]) -> dict[str, dict[str, Any]]:
-    """List a folder's files, and upload those that were not written atomically.
+    """List a folder's files; fetch those that other machines wrote, upload what is only here.
 
     Args:
         folder: With everything below it; names that begin with a point are left out.
@@ -69,6 +69,9 @@ def publish_folder(folder: Path, *, leave_out: Collection[str]) -> dict[str, dic
         ``bytes`` and ``sha256`` of each file by its path in the folder.
     """
     files = {}
+    for path in (folder / name for name in names(folder)):
+        if path.name not in leave_out and not (path.exists() and is_published(path)):
+            fetch(path, again=True)
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith(".") and path.name not in leave_out:
             if not is_published(path):

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor
 
+from gseg.artifacts import bring_here
 from gseg.drawing import BatchTooLargeError, DrawJob, DrawOrder, cached_generator, draw_here
 from gseg.measuring import MeasureJob
 from gseg.mirror import fetch
@@ -257,6 +258,8 @@ class ScoreJob:
         """Load what predicts."""
         if self.baseline:
             return _BASELINES[self.baseline]
+        for path in self.segmenters:
+            bring_here(path.parent)
         members = [Segmenter.load(path, device=self.device) for path in self.segmenters]
         return members[0].probability if len(members) == 1 else Ensemble(members).probability
 

@@ -182,6 +182,22 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def names(folder: Path) -> list[str]:
+    """List what an object store has below a folder; nothing if the folder mirrors none.
+
+    Returns:
+        Paths in the folder.
+
+    Raises:
+        StorageError: The object store does not answer.
+    """
+    place = place_of(folder)
+    if place is None:
+        return []
+    with answers(place):
+        return _names(place)
+
+
 def is_published(path: Path) -> bool:
     """Say whether a file that is here is in the object store in the same size, if it mirrors one.
 

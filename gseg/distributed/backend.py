@@ -7,7 +7,6 @@ runs, large scorings Ray tasks.
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from gseg.artifacts import write_atomically
 from gseg.distributed.runtime import Resources
 from gseg.jobs import BatchTooLargeError, DrawJob, FitJob, ScoreJob, draw_here
 from gseg.measuring import InProcess, MeasureJob
+from gseg.mirror import describe, discard, fetch
 from gseg.plan import draw_seconds, features_seconds, fit_seconds, score_seconds
 from gseg.progress import Report, silent
 from gseg.scores.benchmarks import open_benchmark
@@ -106,21 +106,22 @@ class RayBackend:
             ),
             run_config=ray.train.RunConfig(
                 name=job.folder.name,
-                storage_path=str((job.folder / _TRAIN_FOLDER).absolute()),
+                storage_path=describe((job.folder / _TRAIN_FOLDER).absolute()),
                 failure_config=ray.train.FailureConfig(max_failures=_WORKER_RESTARTS),
             ),
         )
         fault = job.folder / _FAULT
-        fault.unlink(missing_ok=True)
+        discard(fault)
         try:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
-            if fault.exists():
+            if fetch(fault, again=True):
                 raise ValueError(fault.read_text()) from error
             raise
-        if fault.exists():
+        if fetch(fault, again=True):
             raise ValueError(fault.read_text())
-        shutil.rmtree(job.folder / _TRAIN_FOLDER, ignore_errors=True)
+        discard(job.folder / _TRAIN_FOLDER)
+        fetch(job.folder / _FACTS, again=True)
         return dict(json.loads((job.folder / _FACTS).read_text()))
 
     def score(self, job: ScoreJob, report: Report) -> Scores:

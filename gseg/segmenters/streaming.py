@@ -35,6 +35,7 @@ class StreamedPairs:
         resolution: Side of the pictures in pixels.
         window: Consecutive samples among which one batch after the other is chosen.
         rows: Samples of each shard; None where that shows only when a shard is there.
+        known: Samples of the first shards, where `rows` is None and an earlier run has seen them.
         ahead: Shards to load beforehand.
 
     Raises:
@@ -49,15 +50,15 @@ class StreamedPairs:
         resolution: int,
         window: int,
         rows: Sequence[int] | None = None,
+        known: Sequence[int] = (),
         ahead: int = AHEAD,
     ) -> None:
         self._load, self._count, self._side = load, count, resolution
         self._window, self._ahead = window, ahead
-        self._ends: NDArray[np.int64] = np.cumsum(np.asarray(rows or [], dtype=np.int64))
+        self._ends: NDArray[np.int64] = np.cumsum(np.asarray(rows or known, dtype=np.int64))
         if rows is not None and (not rows or self._ends[-1] < count):
             raise ValueError(f"The shards hold {sum(rows)} samples, asked for {count}: draw more.")
-        if rows is not None:
-            self._ends = self._ends[: int(np.searchsorted(self._ends, count)) + 1]
+        self._ends = self._ends[: int(np.searchsorted(self._ends, count)) + 1]
         self._again = rows is not None
         self._totals: dict[str, int] = {}
         self._held: dict[int, Future[Shard]] = {}
