@@ -1,0 +1,71 @@
+"""Names by content: the same on every machine, another for other content."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+
+def digest(*parts: object) -> str:
+    """Name something by its content.
+
+    Args:
+        *parts: Dataclasses, mappings, sequences, strings, numbers, booleans and None, nested.
+
+    Returns:
+        20 hexadecimal digits, the same on every machine.
+
+    Raises:
+        TypeError: A part is of another type.
+    """
+    text = json.dumps(canonical(list(parts)), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def canonical(value: object) -> object:
+    """Reduce configs to plain JSON values.
+
+    Args:
+        value: See `digest`. Fields of dataclasses that do not take part in comparisons, such as
+            the place of a file whose content has a field of its own, are left out.
+
+    Returns:
+        The same content in dicts, lists, strings, numbers, booleans and None.
+
+    Raises:
+        TypeError: A part is of another type.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [field for field in dataclasses.fields(value) if field.compare]
+        return {field.name: canonical(getattr(value, field.name)) for field in fields}
+    if isinstance(value, Mapping):
+        return {str(key): canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"Cannot name {type(value).__name__} by its content.")
+
+
+def file_digest(path: Path) -> str:
+    """Name a file by its content; it is read again only after it has changed.
+
+    Args:
+        path: The file.
+
+    Returns:
+        20 hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    status = path.stat()
+    return _file_digest(path, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _file_digest(path: Path, _modified: int, _size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:20]
