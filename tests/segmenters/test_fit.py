@@ -346,3 +346,16 @@ def test_writing_checkpoints_takes_little_of_the_time(tmp_path, monkeypatch):
     clock[0] = 264.0
     assert keeper.due
     assert not Keeper(None, 0.0, "").due
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own code
+def test_a_compiled_training_is_the_same_but_for_rounding(pairs):
+    config = replace(SMALL, steps=4)
+    plain = fit(*pairs, config, validation=discs(7, seed=1))
+    compiled = fit(*pairs, replace(config, compiled=True), validation=discs(7, seed=1))
+    assert torch.allclose(plain.losses, compiled.losses, rtol=1e-2)
+    assert list(plain.segmenter.network.state_dict()) == list(
+        compiled.segmenter.network.state_dict()
+    )
+    assert compiled.segmenter.provenance["training"]["compiled"]
