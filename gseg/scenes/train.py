@@ -21,7 +21,7 @@ from gseg.artifacts import digest
 from gseg.scenes.export import measured_distance, sample_sheet, save_encoder, save_weights
 from gseg.scenes.pictures import SCENES_NAME, Scenes, render
 from gseg.scenes.recipes import RECIPES, Recipe
-from gseg.scenes.signals import EncoderTraining, start_training
+from gseg.scenes.signals import ENCODER_STEPS, EncoderTraining, start_training
 from gseg.scenes.training import Training
 from gseg.scores.fid import REFERENCE_PICTURES
 
@@ -75,7 +75,7 @@ class _Run:
     def export(self) -> Path:
         """Write the weights, and those of an encoder."""
         if isinstance(self.training, EncoderTraining) and self.recipe.encoder is not None:
-            encoder = self.training.export_encoder()
+            encoder = self.training.export_encoder(ENCODER_STEPS)
             save_encoder(encoder, self.name, self.recipe.encoder, self.folder)
         return self._write(self.name, {})
 

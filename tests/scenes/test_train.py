@@ -35,6 +35,7 @@ def _one_thread():
 @pytest.fixture(autouse=True)
 def _few_pictures(monkeypatch):
     monkeypatch.setattr(module, "MEASURED", 20)
+    monkeypatch.setattr(module, "ENCODER_STEPS", 2)
 
 
 def _small(name, iterations=6):
@@ -218,9 +219,13 @@ def test_the_encoder_learns_to_make_pairs(scenes):
     after = list(training.encoder.parameters())
     changed = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
     assert all(changed)
-    mean, deviation = training.export_encoder()(torch.zeros(2, 3, 32, 32))
-    assert mean.shape == deviation.shape == (2, 64)
-    assert (deviation > 0).all()
+    encoder = training.export_encoder(steps=40)
+    z = latents(5, range(64), 64)
+    with torch.no_grad():
+        mean, deviation = encoder(training.average.eval()(z))
+        untrained, _ = training.encoder_average.eval()(training.average(z))
+    assert ((deviation > 0) & (deviation < 1)).all()
+    assert (mean * z).mean() > (untrained * z).mean() + 0.002
 
 
 def test_snapshots_and_encoders_are_written_beside_the_weights(tmp_path, monkeypatch):
