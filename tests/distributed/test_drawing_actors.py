@@ -1,0 +1,103 @@
+"""The same samples from any number of actors, and after the driver was killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from gseg.artifacts import Artifact, Store
+from gseg.directions import Direction
+from gseg.distributed.backend import RayBackend
+from gseg.distributed.runtime import Resources, ray_session
+from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.progress import silent
+from gseg.samples import SampleConfig, Shard, draw, load_samples
+from gseg.stages import Wanted, make_samples
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+NAME = "analytic.ellipses32"
+CONFIG = SampleConfig(epsilon=2.0, batch=16, blocks_per_shard=4, seed=7)
+DRIVER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import test_drawing_actors
+test_drawing_actors.drive(Path(sys.argv[1]))
+"""
+
+
+def direction(folder):
+    vector = known_direction(analytic_generator(32))
+    Direction(lighter=vector, darker=-vector, provenance={}).save(folder / "direction")
+    return Artifact(digest="d", folder=folder / "direction", manifest={}, reused=True)
+
+
+def draw_samples(folder, count, drawers, minimum=0):
+    wanted = Wanted(direction=direction(folder), config=CONFIG, count=count)
+    placement = "cluster" if drawers else "process"
+    backend = RayBackend(Resources(placement=placement, drawers=drawers, min_drawers=minimum))
+    found = make_samples(Store(folder / "storage"), NAME, wanted, backend, silent)
+    return found, load_samples(found.pairs.shards, count)
+
+
+def drive(folder):
+    """Run as a driver of its own, which is killed."""
+    with ray_session(num_cpus=2):
+        draw_samples(folder, 6_000, 2)
+
+
+def same(first, second):
+    for name in ("indices", "pictures", "masks"):
+        assert torch.equal(getattr(first, name), getattr(second, name)), name
+
+
+def test_any_number_of_actors_gives_the_same_samples(tmp_path):
+    shifts = Direction.load(direction(tmp_path).folder)
+    expected = draw(analytic_generator(32), shifts, CONFIG, 500)
+    with ray_session(num_cpus=3):
+        for drawers in (1, 2, 3):
+            folder = tmp_path / str(drawers)
+            folder.mkdir()
+            few, samples = draw_samples(folder, 300, drawers, minimum=1)
+            same(samples, load_samples(few.pairs.shards, 300))
+            more, extended = draw_samples(folder, 500, drawers)
+            same(extended, expected)
+            assert more.digest == few.digest
+            assert more.pairs.shards[: len(few.pairs.shards)] == few.pairs.shards
+            # Beyond the last shard at most what the other actors had begun.
+            drawn = len(list(more.pairs.shards[0].parent.glob("*.parquet")))
+            assert drawn <= len(more.pairs.shards) + drawers - 1
+
+
+def test_a_killed_driver_leaves_whole_shards_that_are_taken_up(tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    here = Path(__file__).parent
+    said = tmp_path / "driver.txt"
+    with said.open("w") as output:
+        driver = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, str(tmp_path), str(here)],
+            env=environment,
+            start_new_session=True,
+            stdout=output,
+            stderr=output,
+        )
+    storage = tmp_path / "storage"
+    while len(list(storage.glob("samples/*/shard-*.parquet"))) < 2:
+        assert driver.poll() is None, said.read_text()[-500:]
+        time.sleep(0.02)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    kept = list(storage.glob("samples/*/shard-*.parquet"))
+    modified = {path: path.stat().st_mtime_ns for path in kept}
+    assert all(len(Shard.load(path)) for path in kept)
+    found, samples = draw_samples(tmp_path, 6_000, 0)
+    shifts = Direction.load(direction(tmp_path).folder)
+    same(samples, draw(analytic_generator(32), shifts, CONFIG, 6_000))
+    assert all(path.stat().st_mtime_ns == then for path, then in modified.items())
+    assert len(found.pairs.shards) > len(kept)
