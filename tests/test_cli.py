@@ -128,10 +128,10 @@ def test_catalogue_says_where_weights_are(
     lines = capsys.readouterr().out.splitlines()
     said = {line.split()[0]: " ".join(line.split()[1:]) for line in lines if line.strip()}
     assert said["ggan.scenes32"].endswith("in the package")
-    assert said["sngan.imagenet128"] == "SNGAN ImageNet 128 1000 26.79 [2] present"
-    assert said["acgan.tinyimagenet64"] == "ACGAN TinyImageNet 64 200 78.51 [1] by hand"
+    assert said["sngan.imagenet128"] == "SNGAN ImageNet 128 1000 26.79 [3] present"
+    assert said["acgan.tinyimagenet64"] == "ACGAN TinyImageNet 64 200 78.51 [2] by hand"
     assert said["stylegan2.ffhq1024"].endswith("fetch")
-    assert said["[1]"].startswith("StudioGAN's README, spring 2021: batch statistics")
+    assert said["[2]"].startswith("StudioGAN's README, spring 2021: batch statistics")
     assert lines[-1] == f"folder of published weights: {tmp_path}"
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Final
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -84,22 +86,28 @@ def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:
             for size in sorted(set(rows.data_size.astype(int))):
                 group = rows[rows.data_size == size]
                 axes.scatter(group.fid, group[score], label=f"{size:,} samples", s=30)
-            for line in rows.itertuples():
-                axes.annotate(
-                    str(line.generator).partition(".")[0],
-                    (line.fid, getattr(line, score)),
-                    xytext=(4, 3),
-                    textcoords="offset points",
-                    fontsize=7,
-                )
             axes.invert_xaxis()
             axes.set_xlabel(f"Fréchet distance ({rows.fid_protocol.iloc[0]})")
             axes.set_ylabel({"accuracy": "accuracy", "iou": "IoU"}[score])
             largest = rows[rows.data_size == rows.data_size.max()]
+            _name_generators(axes, largest.groupby("generator")[["fid", score]].mean())
             axes.set_title(_rank_correlation(largest.fid, largest[score]), fontsize=9)
         axes.legend(frameon=False, fontsize=8)
         with replacing(path) as part:
             figure.savefig(part, format="png", dpi=150)
+
+
+def _name_generators(axes: Axes, points: pd.DataFrame) -> None:
+    """Write names beside points (distance, score), higher where one would cover another."""
+    width, height = (max(float(np.ptp(points[name])), 1e-9) for name in points)
+    taken: list[tuple[float, float]] = []
+    for name, x, y in sorted(points.itertuples(name=None), key=lambda point: point[2]):
+        place = y
+        while any(abs(x - u) < 0.3 * width and abs(place - v) < 0.03 * height for u, v in taken):
+            place += 0.01 * height
+        taken.append((x, place))
+        shown = str(name).replace(".scenes32", "")
+        axes.text(x - 0.015 * width, place + 0.008 * height, shown, fontsize=7)
 
 
 def _rank_correlation(distances: "pd.Series[float]", scores: "pd.Series[float]") -> str:
