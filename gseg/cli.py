@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
+from gseg.commands.directions_options import add_directions
 from gseg.commands.fid_options import add_fid
 from gseg.commands.samples_options import add_samples
-from gseg.commands.directions_options import add_directions
 from gseg.parsing import WRONG_USE, Parser
 
 if TYPE_CHECKING:

@@ -27,7 +27,6 @@ from gseg.experiment import (
 from gseg.samples import SampleConfig
 from gseg.segmenters import FitConfig, fit_preset
 
-
 DirectionWay = Literal["optimised", ChoiceRule]
 DIRECTION_WAYS: Final[tuple[DirectionWay, ...]] = ("optimised", *CHOICE_RULES)
 

@@ -201,16 +201,6 @@ class _Trial:
             self._store, experiment.generator, experiment.search, self._backend, self._report
         )
 
-    @cached_property
-    def _direction(self) -> Artifact:
-        return self._find_direction(self._experiment)
-
-    def _find_direction(self, experiment: Experiment) -> Artifact:
-        assert experiment.search is not None
-        return make_direction(
-            self._store, experiment.generator, experiment.search, self._backend, self._report
-        )
-
     def _wanted(
         self, experiment: Experiment, direction: Artifact, config: SampleConfig, count: int
     ) -> Wanted:
