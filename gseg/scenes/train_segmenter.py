@@ -47,7 +47,7 @@ class DefaultSegmenter:
         training: Of the network; float32, so that any machine gives weights like these.
     """
 
-    generator: str = "biggan.scenes32"
+    generator: str = "biggan.scenes32-large"
     search: SearchConfig = field(default_factory=SearchConfig)
     samples: SampleConfig = field(default_factory=SampleConfig)
     count: int = 10_000
