@@ -11,112 +11,27 @@ a device makes the pictures of one block, the CPU looks for components in the ma
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
 from gseg.generators.precision import forward_with, sampling_setting
 from gseg.images import to_uint8
-from gseg.samples.config import WITHOUT_ORIGINAL, SampleConfig
-from gseg.samples.histograms import HistogramRule, histogram_counts
+from gseg.samples.blocks import Block, Part, Request, collect, find_places, rows_at
+from gseg.samples.histograms import histogram_counts
 from gseg.samples.latents import candidates
 from gseg.samples.masks import MaskKind, brightness_difference, make_masks, threshold
 from gseg.samples.originals import Originals
 from gseg.samples.sets import SampleSet
 from gseg.samples.transfers import send, start_copy, start_mask_copy
-from gseg.samples.verdicts import (
-    HISTOGRAM,
-    Verdicts,
-    count_reasons,
-    judge_histograms,
-    judge_masks,
-    mean_changes,
-)
+from gseg.samples.verdicts import judge_histograms, judge_masks, mean_changes
 
-Places = NDArray[np.int64]
-_CountsKey = tuple[int, HistogramRule, int]
 _SINGLE_KINDS: Final[tuple[MaskKind, ...]] = ("lighter", "darker")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One sample set that is drawn.
-
-    Attributes:
-        config: How to draw.
-        shifts: Number of the shift by name of the direction.
-        maps: The direction's colour maps, for masks of kind ``affine``.
-    """
-
-    config: SampleConfig
-    shifts: Mapping[str, int]
-    maps: ColourMaps | None = None
-
-    @property
-    def needs_original(self) -> bool:
-        """Whether masks are made from G(z)."""
-        return self.config.mask_kind not in WITHOUT_ORIGINAL or self.tests_singles
-
-    @property
-    def looks_at_block(self) -> bool:
-        """Whether a mask depends on all candidates of its block."""
-        return self.config.mask_rule == "luminance_std"
-
-    @property
-    def tests_singles(self) -> bool:
-        """Whether the masks of the single directions are tested."""
-        return self.config.mask_kind == "both" and self.config.filters.each_direction
-
-    def counts_keys(self) -> list[_CountsKey]:
-        """Say which histograms are counted: of which shift, by which rule, in how many bins."""
-        filters = self.config.filters
-        if filters.histogram is None:
-            return []
-        return [(k, filters.histogram, filters.histogram_bins) for k in self.shifts.values()]
-
-
-@dataclass(slots=True, eq=False)
-class _Part:
-    """What one request makes of one block; places are positions in the block, ascending."""
-
-    request: Request
-    passed: NDArray[np.bool_]
-    maxima: NDArray[np.int64] | None
-    compared: Places
-    judged: Future[Verdicts] | None = None
-    changes: Callable[[], Tensor] | None = None
-    shown: Places | None = None
-    pictures: Callable[[], Tensor] | None = None
-
-    @property
-    def left(self) -> Places:
-        """What the histogram leaves."""
-        return np.flatnonzero(self.passed)
-
-    def accepted(self) -> Places:
-        """What all filters leave."""
-        assert self.judged is not None
-        return self.left[self.judged.result().accepted]
-
-
-@dataclass(slots=True, eq=False)
-class _Block:
-    indices: Tensor
-    code: Tensor
-    labels: Tensor | None
-    moved: list[Tensor]
-    counts: Mapping[_CountsKey, Callable[[], Tensor]]
-    parts: list[_Part] = field(default_factory=list)
-    wanted: Places = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    finished: bool = False
 
 
 class Cascade:
@@ -158,10 +73,10 @@ class Cascade:
             For each request, the accepted samples of each block, on the CPU.
         """
         originals = Originals(self._forward, self._requests[0].config.batch)
-        launched: deque[_Block] = deque()
-        judged: deque[_Block] = deque()
-        waiting: deque[_Block] = deque()
-        done: list[_Block] = []
+        launched: deque[Block] = deque()
+        judged: deque[Block] = deque()
+        waiting: deque[Block] = deque()
+        done: list[Block] = []
 
         def advance(depth: int) -> None:
             while len(launched) > depth:
@@ -178,7 +93,7 @@ class Cascade:
         originals.flush()
         advance(0)
         return [
-            [_collect(block, block.parts[number]) for block in done]
+            [collect(block, block.parts[number]) for block in done]
             for number in range(len(self._requests))
         ]
 
@@ -186,7 +101,7 @@ class Cascade:
         self.forwards += len(code)
         return self._call(code, labels)
 
-    def _launch(self, number: int) -> _Block:
+    def _launch(self, number: int) -> Block:
         """Make the shifted pictures of a block and count their histograms."""
         config, generator = self._requests[0].config, self._generator
         indices = torch.arange(number * config.batch, (number + 1) * config.batch)
@@ -195,7 +110,7 @@ class Cascade:
         code = generator.code(send(z, generator.device))
         moved = [self._forward(code + shift, labels) for shift in self._shifts]
         keys = dict.fromkeys(key for each in self._requests for key in each.counts_keys())
-        return _Block(
+        return Block(
             indices=indices,
             code=code,
             labels=labels,
@@ -205,7 +120,7 @@ class Cascade:
             },
         )
 
-    def _screen(self, block: _Block) -> _Block:
+    def _screen(self, block: Block) -> Block:
         """Apply the histogram rule, and all others where G(z) is not needed for them."""
         everything = np.arange(len(block.code))
         for request in self._requests:
@@ -215,13 +130,13 @@ class Cascade:
                 passed, maxima = judge_histograms(counts, request.config.filters)
             whole = self._plain or request.looks_at_block
             compared = everything if whole else np.flatnonzero(passed)
-            part = _Part(request, passed, maxima, compared)
+            part = Part(request, passed, maxima, compared)
             if not request.needs_original:
                 self._compare(block, part, None)
             block.parts.append(part)
         return block
 
-    def _want(self, block: _Block, originals: Originals) -> _Block:
+    def _want(self, block: Block, originals: Originals) -> Block:
         """Ask for the G(z) that any of the requests needs."""
         needed = []
         for part in block.parts:
@@ -231,11 +146,11 @@ class Cascade:
         if self._plain:
             block.wanted = np.arange(len(block.code))
         if len(block.wanted):
-            labels = None if block.labels is None else _rows(block.labels, block.wanted)
-            originals.add(_rows(block.code, block.wanted), labels)
+            labels = None if block.labels is None else rows_at(block.labels, block.wanted)
+            originals.add(rows_at(block.code, block.wanted), labels)
         return block
 
-    def _finish(self, block: _Block, originals: Originals) -> bool:
+    def _finish(self, block: Block, originals: Originals) -> bool:
         """Make the masks that need G(z), and begin to copy pictures; False if it is not there."""
         side = self._generator.card.resolution
         made: Tensor | None = block.code.new_empty(0, 3, side, side)
@@ -245,16 +160,18 @@ class Cascade:
             return False
         for part in block.parts:
             if part.request.needs_original:
-                self._compare(block, part, _rows(made, _find(part.compared, block.wanted)))
+                self._compare(block, part, rows_at(made, find_places(part.compared, block.wanted)))
             assert part.shown is not None
-            part.pictures = start_copy(to_uint8(_rows(made, _find(part.shown, block.wanted))))
+            part.pictures = start_copy(
+                to_uint8(rows_at(made, find_places(part.shown, block.wanted)))
+            )
         block.moved.clear()
         return True
 
-    def _compare(self, block: _Block, part: _Part, original: Tensor | None) -> None:
+    def _compare(self, block: Block, part: Part, original: Tensor | None) -> None:
         """Make masks of the compared candidates, and have those that are left judged."""
         request, config = part.request, part.request.config
-        moved = {name: _rows(block.moved[k], part.compared) for name, k in request.shifts.items()}
+        moved = {name: rows_at(block.moved[k], part.compared) for name, k in request.shifts.items()}
         # Kinds that do not need the original do not look at it either.
         first = original if original is not None else next(iter(moved.values()))
         pictures = (first, moved.get("lighter"), moved.get("darker"))
@@ -264,9 +181,9 @@ class Cascade:
         masks = [threshold(difference, rule=config.mask_rule)]
         if request.tests_singles:
             masks += [make_masks(kind, *pictures, rule=config.mask_rule) for kind in _SINGLE_KINDS]
-        left = _find(part.left, part.compared)
-        copies = [start_mask_copy(_rows(each, left)) for each in masks]
-        part.changes = changes = start_copy(mean_changes(_rows(difference, left)))
+        left = find_places(part.left, part.compared)
+        copies = [start_mask_copy(rows_at(each, left)) for each in masks]
+        part.changes = changes = start_copy(mean_changes(rows_at(difference, left)))
         part.judged = self._pool.submit(
             lambda: judge_masks(
                 copies[0](),
@@ -275,41 +192,3 @@ class Cascade:
                 changes=changes().numpy(),
             )
         )
-
-
-def _collect(block: _Block, part: _Part) -> SampleSet:
-    """Put the accepted samples of a block together, once all copies have arrived."""
-    assert part.judged is not None
-    assert part.changes is not None
-    assert part.pictures is not None
-    assert part.shown is not None
-    verdicts, places = part.judged.result(), part.accepted()
-    among_left = np.flatnonzero(verdicts.accepted)
-    reasons = np.full(len(block.indices), HISTOGRAM)
-    reasons[part.left] = verdicts.reasons
-    statistics: dict[str, Tensor] = {}
-    if part.maxima is not None:
-        statistics["histogram_maxima"] = torch.from_numpy(part.maxima[places])
-    for name, values in verdicts.statistics.items():
-        statistics[name] = torch.from_numpy(values[among_left])
-    statistics["brightness_change"] = _rows(part.changes(), among_left)
-    return SampleSet(
-        indices=_rows(block.indices, places),
-        labels=None if block.labels is None else _rows(block.labels, places).cpu(),
-        pictures=_rows(part.pictures(), _find(places, part.shown)),
-        masks=torch.from_numpy(verdicts.masks[among_left]),
-        statistics=statistics,
-        counts=count_reasons(reasons),
-    )
-
-
-def _rows(values: Tensor, places: Places) -> Tensor:
-    """Select rows, without a copy where that is all of them."""
-    if len(places) == len(values):
-        return values
-    return values[send(torch.from_numpy(places), values.device)]
-
-
-def _find(places: Places, among: Places) -> Places:
-    """Say where places stand in an ascending list that holds them all."""
-    return np.searchsorted(among, places)

@@ -18,7 +18,8 @@ from torch import Tensor
 from gseg.artifacts import canonical
 from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
-from gseg.samples.cascade import Cascade, Request
+from gseg.samples.blocks import Request
+from gseg.samples.cascade import Cascade
 from gseg.samples.config import SHIFTS, ColouredVectors, SampleConfig, ShiftVectors
 from gseg.samples.latents import check_truncation
 from gseg.samples.sets import SampleSet, check_acceptance, first_samples, join, sum_counts

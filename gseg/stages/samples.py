@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +11,6 @@ from typing import Any, Final
 from gseg.artifacts import (
     Artifact,
     NotMadeError,
-    StorageError,
     Store,
     canonical,
     digest,
@@ -24,22 +22,15 @@ from gseg.generators.precision import sampling_setting
 from gseg.jobs import Backend, Pairs
 from gseg.leases import lease
 from gseg.mirror import fetch
-from gseg.plan import generator_size
 from gseg.progress import Report
-from gseg.samples import GrowingSet, SampleConfig, check_acceptance
+from gseg.samples import GrowingSet, SampleConfig
+from gseg.stages.growth import draw_until_enough
 
 _log = logging.getLogger(__name__)
 
 _VERSION: Final = 1
-_SHARDS_AT_ONCE: Final = 1024
-"""Most shards that are asked for before looking at the acceptance again."""
-_GUESS: Final = 0.25
-"""Acceptance to plan with before any is known; shards that turn out not to be needed are left."""
 _SMALLER: Final = "smaller_batch.json"
 """Left in the folder of a set whose batch does not fit into memory: which batch to take instead."""
-_RESERVE: Final = 64 * 2**20
-_JPEG_SHARE: Final = 0.4
-_ROW_BYTES: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -243,85 +234,8 @@ class _SampleStage:
         write_atomically(folder / _SMALLER, json.dumps(smaller).encode())
 
     def _draw_until_enough(self, joined: Sequence[_Set]) -> None:
-        """Ask for missing shards, as many as the acceptance so far says are needed."""
         for each in joined:
             about = {"config": each.settings, "parents": each.parents}
             write_atomically(each.order.folder / "about.json", json.dumps(about, indent=1).encode())
-        listener = _Progress([each.order for each in joined], self._report)
-        checked = False
-        while True:
-            open_orders = _unfinished([each.order for each in joined])
-            if not open_orders:
-                return
-            if not checked:
-                self._check_space(open_orders)
-                checked = True
-            job = DrawJob(
-                generator=self._generator, orders=open_orders, device=self._backend.device
-            )
-            ranges = [order.growing().missing(order.count, guess=_GUESS) for order in open_orders]
-            shards = sorted(set().union(*ranges))[:_SHARDS_AT_ONCE]
-            listener()
-            self._backend.draw(job, shards, listener)
-
-    def _check_space(self, orders: Sequence[DrawOrder]) -> None:
-        """Make sure that what is missing fits onto the disk, before anything is drawn."""
-        side = generator_size(self._generator).resolution
-        needed = 0.0
-        for order in orders:
-            share = _JPEG_SHARE if order.config.picture_format != "exact" else 1.0
-            bytes_each = 3 * side**2 * share + side**2 / 8 + _ROW_BYTES
-            needed += (order.count - order.growing().counts["accepted"]) * bytes_each
-        free = self._store.free_bytes()
-        if needed + _RESERVE > free:
-            raise StorageError(
-                f"The samples need about {needed / 2**20:,.0f} MiB, but {self._store.root} has "
-                f"{free / 2**20:,.0f} MiB left. Choose another --storage or a smaller --data-size."
-            )
-
-
-class _Progress:
-    """Tells a report how many samples there are, how fast they come and how many are accepted."""
-
-    def __init__(self, orders: Sequence[DrawOrder], report: Report) -> None:
-        self._sets = [order.growing() for order in orders]
-        self._counts, self._report = [order.count for order in orders], report
-        self._begun, self._first = time.monotonic(), self._done()
-
-    def __call__(self) -> None:
-        """Look at the shards, and report."""
-        for each in self._sets:
-            each.update()
-        done, total = self._done(), sum(self._counts)
-        candidates = sum(each.counts["candidates"] for each in self._sets)
-        accepted = sum(each.counts["accepted"] for each in self._sets)
-        detail = f"{accepted / candidates:.0%} accepted" if candidates else ""
-        new, seconds = done - self._first, time.monotonic() - self._begun
-        if new > 0 and seconds > 0:
-            left = math.ceil((total - done) * seconds / new)
-            detail += f", {new / seconds:,.0f}/s, {left:,} s left"
-        self._report("samples", done, total, detail)
-
-    def _done(self) -> int:
-        return sum(
-            min(each.counts["accepted"], count)
-            for each, count in zip(self._sets, self._counts, strict=True)
-        )
-
-
-def _unfinished(orders: Sequence[DrawOrder]) -> tuple[DrawOrder, ...]:
-    """Leave out what is complete, and hopeless sets: but for the first, they are others' concern.
-
-    Raises:
-        AcceptanceError: The first set is hopeless.
-    """
-    left = []
-    for place, order in enumerate(orders):
-        known = order.growing()
-        if known.counts["accepted"] >= order.count:
-            continue
-        if place == 0:
-            check_acceptance(known.counts)
-        if not known.is_hopeless:
-            left.append(order)
-    return tuple(left)
+        orders = [each.order for each in joined]
+        draw_until_enough(self._store, self._generator, orders, self._backend, self._report)
