@@ -11,7 +11,17 @@ fewer of their pixels agree.
 
 On one core with AMX, of 4,096 candidates of BigGAN, GGAN, SNGAN and UncondGAN each, bfloat16 keeps
 99.8 % of the mask pixels, but 98.7 to 99.1 % of the decisions: of all that differ, three are for an
-empty mask and the rest for the histogram. float32 channels-last keeps all of both.
+empty mask and the rest for the histogram. float32 channels-last keeps all of both. Compiled, a
+forward of 64 pictures takes 1.33 (BigGAN) and 1.12 (GGAN) of the plain one's time.
+
+Pictures a second of processor time at full size (random weights, batches of 2, one core):
+
+    generator                float32   channels-last   bfloat16   bfloat16 channels-last
+    acgan.tinyimagenet64        27.7            30.2       33.1                     44.6
+    biggan.tinyimagenet64       15.0            16.3       21.8                     27.0
+    sagan.imagenet128            5.6             6.5        7.4                     11.5
+    contragan.imagenet128        2.6             2.9        3.8                      4.6
+    uncondgan.imagenet128        4.1             3.8        6.2                      8.4
 """
 
 import argparse

@@ -303,9 +303,7 @@ class Backend(Protocol):
         """Score the whole benchmark."""
         ...
 
-    def measure(
-        self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]
-    ) -> None:
+    def measure(self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
         """Take the features of parts of a set of pictures, in any order.
 
         Args:

@@ -139,9 +139,7 @@ class RayBackend:
             report("scoring", pictures * (parts - len(waiting)) // parts, pictures)
         return merge_scores(ray.get(pending))
 
-    def measure(
-        self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]
-    ) -> None:
+    def measure(self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
         """Take features; see `gseg.jobs.Backend`."""
         pictures = sum(len(job.rows(part)) for part in parts)
         cost = features_seconds(job.pictures.generator, pictures, job.features, self.device)

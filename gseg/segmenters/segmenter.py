@@ -181,7 +181,6 @@ class Segmenter:
         load_strictly(network, tensors, source=str(path))
         return cls(network, facts["provenance"]).to(device)
 
-
     @classmethod
     def shipped(cls, *, device: str | torch.device = "cpu") -> "Segmenter":
         """Load the segmenter that comes with the package, for pictures of any kind to try.
