@@ -42,4 +42,4 @@ def test_the_shipped_segmenter_finds_scenes():
     inside, union = (found & scenes.masks).sum((1, 2)), (found | scenes.masks).sum((1, 2))
     assert (inside / union).mean() > 0.65
     assert segmenter.resolution == 32
-    assert segmenter.provenance["generator"].endswith(".scenes32")
+    assert ".scenes32" in segmenter.provenance["generator"]
