@@ -22,6 +22,7 @@ from gseg.experiment import Experiment
 from gseg.recipes import all_gans
 from gseg.rows import merge_rows, read_rows
 from gseg.samples import SampleConfig, filter_preset
+from gseg.scores.protocol import DEFAULT_PROFILES
 from gseg.segmenters import FitConfig
 from gseg.sweep_command import sweep_main
 from gseg.sweep_options import chosen_axes, chosen_grid, chosen_setting, sweep_parser
@@ -141,7 +142,7 @@ def here(monkeypatch):
         ("--epsilon -1", "epsilon must be a positive number, got -1"),
         ("--epsilon inf", "epsilon must be a positive number, got inf"),
         ("--data-size 0", "data size must be at least 1, got 0"),
-        ("--data-size 100 -4", "data size must be at least 1, got -4"),
+        ("--data-size 100 -4", "data_size must be a whole number of at least 0, got -4"),
         ("--data-size 1.5", "argument --data-size: invalid int value: '1.5'"),
         ("--data-size", "argument --data-size: expected at least one argument"),
         ("--seeds -1", "seed must be 0 or more, got -1"),
@@ -466,7 +467,8 @@ def test_rows_are_written_as_soon_as_a_trial_is_finished(
     status, out, _ = run(*TINY, name="tiny", recipe=_tiny)
     assert status == 130
     assert "goes on from here" in out
-    assert [row["data_size"] for row in seen if row["method"] == "gan"] == [16, 16]
+    sizes = [row["data_size"] for row in seen if row["method"] == "gan"]
+    assert sizes == [16] * len(DEFAULT_PROFILES)
 
 
 def test_merging_keeps_what_has_the_same_scores(run, tmp_path, finished, here):
