@@ -52,7 +52,8 @@ class AffineFit:
     """Fitted maps of K directions, or of K pictures.
 
     Attributes:
-        maps: The maps; of each direction the lightening one stands first.
+        maps: The maps; of each direction the lightening one stands first: that whose pixels get
+            lighter in the mean (section 3.2).
         losses: (K,) restoration losses, Eq. (3), means over pixels of fresh pictures.
         distances: (K,) mean distances D of section 3.2.
         shares: (K,) shares of the pixels that take the first map, 1 for a single one.
@@ -207,8 +208,10 @@ def _start(config: AffineConfig) -> Tensor:
 
 def _measure(maps: ColourMaps, tests: Sequence[tuple[Tensor, Tensor]]) -> AffineFit:
     """Order the maps and average losses and distances over the test batches."""
-    mean_colour = torch.stack([colours.mean(-1) for colours, _ in tests]).mean(0)
-    maps = maps.lightest_first(mean_colour)
+    parts = [maps.brightness_changes(colours, targets) for colours, targets in tests]
+    sums, counts = (torch.stack(values).sum(0) for values in zip(*parts, strict=True))
+    changes = sums / counts.clamp(min=1)
+    maps = maps.ordered(changes.argsort(dim=1, descending=True, stable=True))
     losses, distances, shares = [], [], []
     for colours, targets in tests:
         left, number = maps.nearest(colours, targets)

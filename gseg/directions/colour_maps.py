@@ -105,18 +105,28 @@ class ColourMaps:
             means.append((mapped[:, 0] - mapped[:, 1]).norm(dim=1).mean(1))
         return torch.cat(means)
 
-    def lightest_first(self, colour: Tensor) -> "ColourMaps":
-        """Order each direction's maps by how light they make a colour.
+    def brightness_changes(self, colours: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Add up how much lighter the pixels get that take each map.
 
         Args:
-            colour: (4,) such as the mean colour, or (K, 4).
+            colours: (4, P), or (K, 4, P).
+            targets: (K, 3, P) colours after the shift.
 
         Returns:
-            The same maps, the lightening one first.
+            (K, M) sums of changes of luminance, and (K, M) numbers of pixels.
         """
-        luminance = torch.tensor(LUMINANCE_WEIGHTS, device=colour.device)
-        mapped = (self.weights * colour.view(-1, 1, 1, 4)).sum(3)
-        order = (mapped @ luminance).argsort(dim=1, descending=True)
+        weights = torch.tensor(LUMINANCE_WEIGHTS, device=targets.device)
+        before = torch.einsum("c,...cp->...p", weights, colours[..., :3, :])
+        change = torch.einsum("c,kcp->kp", weights, targets) - before
+        _, number = self.nearest(colours, targets)
+        sums = change.new_zeros(self.weights.shape[:2])
+        counts = torch.zeros_like(sums)
+        sums.scatter_add_(1, number, change)
+        counts.scatter_add_(1, number, torch.ones_like(change))
+        return sums, counts
+
+    def ordered(self, order: Tensor) -> "ColourMaps":
+        """Put each direction's maps into another order, given as (K, M) numbers."""
         ordered = self.weights.gather(1, order[:, :, None, None].expand_as(self.weights))
         return ColourMaps(weights=ordered, clamped=self.clamped)
 
