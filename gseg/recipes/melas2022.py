@@ -1,137 +1,17 @@
-"""Experiments by the name of the table that they reproduce."""
+"""Experiments of Melas-Kyriazi et al. 2022, by the name of the table that they reproduce."""
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from dataclasses import replace
+from typing import Final
 
-from gseg.directions import (
-    CHOICE_RULES,
-    AffineConfig,
-    CandidateConfig,
-    CandidateKind,
-    ChoiceConfig,
-    ChoiceRule,
-    DirectionConfig,
-    LearntConfig,
-    SearchConfig,
-    preset,
-)
-from gseg.experiment import (
-    DistanceConfig,
-    Experiment,
-    LabelledPairs,
-    SelectionConfig,
-    TrialMaskKind,
-)
-from gseg.samples import SampleConfig
-from gseg.segmenters import FitConfig, fit_preset
+from gseg.directions import ChoiceConfig, DirectionConfig
+from gseg.experiment import Experiment, LabelledPairs, SelectionConfig, TrialMaskKind
+from gseg.recipes.grids import Axes, Grid
 
-DirectionWay = Literal["optimised", ChoiceRule]
-DIRECTION_WAYS: Final[tuple[DirectionWay, ...]] = ("optimised", *CHOICE_RULES)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Grid:
-    """Settings that a sweep keeps constant, and its default data sizes.
-
-    Attributes:
-        search: Of optimised directions.
-        choice: Of chosen directions; samples then take its length of shift.
-        learnt: Of learnt candidates, where they are asked for.
-        direction: Which of the two: ``optimised``, or the rule of the choice.
-        samples: Of samples.
-        training: Of segmenters.
-        train_preset: Name of those.
-        data_sizes: Numbers of samples.
-        validation_size: Held-out samples.
-        distance: Of generators.
-    """
-
-    search: SearchConfig
-    choice: ChoiceConfig
-    samples: SampleConfig
-    training: FitConfig
-    train_preset: str
-    data_sizes: tuple[int, ...]
-    learnt: LearntConfig = field(default_factory=LearntConfig)
-    direction: DirectionWay = "optimised"
-    validation_size: int = 128
-    distance: DistanceConfig | None = None
-
-    def with_candidates(self, kind: CandidateKind) -> "Grid":
-        """Give the same grid with other candidates to choose from."""
-        learnt = self.learnt if kind == "learnt" else None
-        candidates = replace(self.choice.candidates, kind=kind, learnt=learnt)
-        return replace(self, choice=replace(self.choice, candidates=candidates))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Axes:
-    """What a sweep varies; an empty axis keeps the grid's value.
-
-    Attributes:
-        generators: Catalogue names.
-        contrast_weights: λ.
-        epsilons: ε, for search and samples alike.
-        data_sizes: Numbers of samples.
-        mask_kinds: Kinds of masks.
-        seeds: Trial seeds.
-    """
-
-    generators: tuple[str, ...]
-    contrast_weights: tuple[float, ...] = ()
-    epsilons: tuple[float, ...] = ()
-    data_sizes: tuple[int, ...] = ()
-    mask_kinds: tuple[TrialMaskKind, ...] = ("lighter",)
-    seeds: tuple[int, ...] = (0,)
-
-
-def grids() -> dict[str, Grid]:
-    """Give the named grids.
-
-    Returns:
-        ``embedded``: minutes on a laptop; ``smoke``: seconds, to see whether everything works;
-        ``paper``: the published settings (Melas-Kyriazi et al. 2022, section 4 and appendix B).
-    """
-    embedded = Grid(
-        search=preset("gseg"),
-        choice=_EMBEDDED_CHOICE,
-        learnt=LearntConfig(steps=1_500, learning_rate=1e-3, shift_scale=3.0),
-        samples=SampleConfig(),
-        training=fit_preset("embedded"),
-        train_preset="embedded",
-        data_sizes=(250, 4_000),
-        distance=DistanceConfig(),
-    )
-    return {
-        "embedded": embedded,
-        "smoke": replace(
-            embedded,
-            search=replace(embedded.search, steps=20),
-            choice=replace(
-                _EMBEDDED_CHOICE,
-                candidates=replace(_EMBEDDED_CHOICE.candidates, count=8),
-                affine=AffineConfig(steps=50),
-                pictures=16,
-            ),
-            learnt=replace(embedded.learnt, steps=20),
-            training=replace(embedded.training, steps=30, decay_at=20),
-            train_preset="smoke",
-            data_sizes=(100,),
-            validation_size=32,
-            distance=DistanceConfig(count=500),
-        ),
-        "paper": Grid(
-            search=preset("melas2022_text"),
-            choice=ChoiceConfig(),
-            samples=SampleConfig(),
-            training=fit_preset("paper"),
-            train_preset="paper",
-            data_sizes=(1_000_000,),
-            validation_size=1_000,
-        ),
-    }
+_RECIPE: Final = "all_gans"
+_NEAREST_PART: Final = 20
+"""One sample in so many is selected for Table 13: 50,000 of 1,000,000."""
 
 
 def all_gans(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -159,23 +39,6 @@ def all_gans(grid: Grid, axes: Axes) -> list[Experiment]:
     for size, seed in itertools.product(sizes, axes.seeds):
         found.append(_ceiling(grid, size, seed))
     return list(dict.fromkeys(found))
-
-
-def both_papers(grid: Grid, axes: Axes) -> list[Experiment]:
-    """The optimised direction (Melas-Kyriazi et al. 2022) beside the chosen one (Voynov 2021).
-
-    Args:
-        grid: Settings; without a rule for the choice, it is the paper's.
-        axes: What varies.
-
-    Returns:
-        The experiments of `all_gans` with optimised directions, then those with chosen ones.
-    """
-    rule = "voynov2021" if grid.direction == "optimised" else grid.direction
-    found = [
-        each for way in ("optimised", rule) for each in all_gans(replace(grid, direction=way), axes)
-    ]
-    return [replace(each, recipe="both_papers") for each in dict.fromkeys(found)]
 
 
 def table_13(
@@ -236,18 +99,6 @@ def baselines(recipe: str) -> list[Experiment]:
         Experiment(method="otsu", recipe=recipe),
         Experiment(method="centre_disc", recipe=recipe),
     ]
-
-
-_RECIPE: Final = "all_gans"
-_NEAREST_PART: Final = 20
-"""One sample in so many is selected for Table 13: 50,000 of 1,000,000."""
-_EMBEDDED_CHOICE: Final = ChoiceConfig(
-    candidates=CandidateConfig(kind="random", count=64),
-    epsilon=1.0,
-    affine=AffineConfig(),
-    pictures=32,
-)
-"""A choice in seconds: the same pictures in every step, the shift that suits small generators."""
 
 
 def _trial(

@@ -1,0 +1,134 @@
+"""Settings that recipes keep constant, and the axes along which they vary."""
+
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+from gseg.directions import (
+    CHOICE_RULES,
+    AffineConfig,
+    CandidateConfig,
+    CandidateKind,
+    ChoiceConfig,
+    ChoiceRule,
+    LearntConfig,
+    SearchConfig,
+    preset,
+)
+from gseg.experiment import DistanceConfig, TrialMaskKind
+from gseg.samples import SampleConfig
+from gseg.segmenters import FitConfig, fit_preset
+
+DirectionWay = Literal["optimised", ChoiceRule]
+DIRECTION_WAYS: Final[tuple[DirectionWay, ...]] = ("optimised", *CHOICE_RULES)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """Settings that a sweep keeps constant, and its default data sizes.
+
+    Attributes:
+        search: Of optimised directions.
+        choice: Of chosen directions; samples then take its length of shift.
+        learnt: Of learnt candidates, where they are asked for.
+        direction: Which of the two: ``optimised``, or the rule of the choice.
+        samples: Of samples.
+        training: Of segmenters.
+        train_preset: Name of those.
+        data_sizes: Numbers of samples.
+        validation_size: Held-out samples.
+        distance: Of generators.
+    """
+
+    search: SearchConfig
+    choice: ChoiceConfig
+    samples: SampleConfig
+    training: FitConfig
+    train_preset: str
+    data_sizes: tuple[int, ...]
+    learnt: LearntConfig = field(default_factory=LearntConfig)
+    direction: DirectionWay = "optimised"
+    validation_size: int = 128
+    distance: DistanceConfig | None = None
+
+    def with_candidates(self, kind: CandidateKind) -> "Grid":
+        """Give the same grid with other candidates to choose from."""
+        learnt = self.learnt if kind == "learnt" else None
+        candidates = replace(self.choice.candidates, kind=kind, learnt=learnt)
+        return replace(self, choice=replace(self.choice, candidates=candidates))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Axes:
+    """What a sweep varies; an empty axis keeps the grid's value.
+
+    Attributes:
+        generators: Catalogue names.
+        contrast_weights: λ.
+        epsilons: ε, for search and samples alike.
+        data_sizes: Numbers of samples.
+        mask_kinds: Kinds of masks.
+        seeds: Trial seeds.
+    """
+
+    generators: tuple[str, ...]
+    contrast_weights: tuple[float, ...] = ()
+    epsilons: tuple[float, ...] = ()
+    data_sizes: tuple[int, ...] = ()
+    mask_kinds: tuple[TrialMaskKind, ...] = ("lighter",)
+    seeds: tuple[int, ...] = (0,)
+
+
+def grids() -> dict[str, Grid]:
+    """Give the named grids.
+
+    Returns:
+        ``embedded``: minutes on a laptop; ``smoke``: seconds, to see whether everything works;
+        ``paper``: the published settings (Melas-Kyriazi et al. 2022, section 4 and appendix B).
+    """
+    embedded = Grid(
+        search=preset("gseg"),
+        choice=_EMBEDDED_CHOICE,
+        learnt=LearntConfig(steps=1_500, learning_rate=1e-3, shift_scale=3.0),
+        samples=SampleConfig(),
+        training=fit_preset("embedded"),
+        train_preset="embedded",
+        data_sizes=(250, 4_000),
+        distance=DistanceConfig(),
+    )
+    return {
+        "embedded": embedded,
+        "smoke": replace(
+            embedded,
+            search=replace(embedded.search, steps=20),
+            choice=replace(
+                _EMBEDDED_CHOICE,
+                candidates=replace(_EMBEDDED_CHOICE.candidates, count=8),
+                affine=AffineConfig(steps=50),
+                pictures=16,
+            ),
+            learnt=replace(embedded.learnt, steps=20),
+            training=replace(embedded.training, steps=30, decay_at=20),
+            train_preset="smoke",
+            data_sizes=(100,),
+            validation_size=32,
+            distance=DistanceConfig(count=500),
+        ),
+        "paper": Grid(
+            search=preset("melas2022_text"),
+            choice=ChoiceConfig(),
+            samples=SampleConfig(),
+            training=fit_preset("paper"),
+            train_preset="paper",
+            data_sizes=(1_000_000,),
+            validation_size=1_000,
+        ),
+    }
+
+
+_EMBEDDED_CHOICE: Final = ChoiceConfig(
+    candidates=CandidateConfig(kind="random", count=64),
+    epsilon=1.0,
+    affine=AffineConfig(),
+    pictures=32,
+)
+"""A choice in seconds: the same pictures in every step, the shift that suits small generators."""
