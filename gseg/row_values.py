@@ -183,7 +183,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 def score_values(means: Mapping[str, Any]) -> dict[str, Any]:
     """Columns of scores from the means of one metric profile and their intervals."""
     limits = [f"{name}_{side}" for name in INTERVALS for side in ("low", "high")]
-    names = (*SCORES, *limits, "images", "degenerate_masks", "empty_masks")
+    names = (*SCORES, "mean_f_beta", *limits, "images", "degenerate_masks", "empty_masks")
     return {name: means[name] for name in names}
 
 

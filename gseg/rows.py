@@ -91,6 +91,7 @@ COLUMNS: Final[dict[str, tuple[pa.DataType, str]]] = {
     "iou": (_NUMBER, "Intersection over union of the foreground, mean over pictures."),
     "f_beta": (_NUMBER, "Fβ at threshold 0.5, β² = 0.3."),
     "max_f_beta": (_NUMBER, "Largest Fβ over all thresholds, β² = 0.3."),
+    "mean_f_beta": (_NUMBER, "Mean of the same curve of Fβ over all thresholds."),
     "mae": (_NUMBER, "Mean absolute error of the probabilities, mean over pictures."),
     "accuracy_low": (_NUMBER, "Lower limit of the 95 % interval of accuracy, see below."),
     "accuracy_high": (_NUMBER, "Upper limit."),

@@ -1,11 +1,15 @@
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
+from gseg.metrics import MetricSums, metric_profile, pixel_histogram
+from gseg.row_values import score_values
 from gseg.rows import (
     COLUMNS,
     KEY,
@@ -72,6 +76,23 @@ def test_a_row_has_all_columns_in_order():
     assert row["fid"] is None
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row["finished"])
     assert make_row(row) == row
+
+
+def test_every_score_of_a_profile_has_its_column():
+    means = asdict(_aggregate()) | {"empty_masks": 0}
+    limits = {name: 0.5 for name in COLUMNS if name.endswith(("_low", "_high"))}
+    row = make_row(score_values({**means, **limits}))
+    left = set(means) - {"profile", "undefined_iou"}
+    assert {name: row[name] for name in left} == {name: means[name] for name in left}
+    assert 0 < row["mean_f_beta"] < row["max_f_beta"]
+
+
+def _aggregate():
+    sums = MetricSums(profile=metric_profile("sod"))
+    rng = torch.Generator().manual_seed(0)
+    probability = torch.rand(3, 8, 8, generator=rng)
+    sums.update(pixel_histogram(probability, probability > 0.6))
+    return sums.compute()
 
 
 def test_an_unknown_column_is_refused():

@@ -104,19 +104,23 @@ def same_in(rows: pd.DataFrame, names: Sequence[str]) -> "pd.Series[int]":
     return pd.util.hash_pandas_object(values, index=False).rename("same")
 
 
-def over_seeds(rows: pd.DataFrame, values: Sequence[str] = SCORES) -> pd.DataFrame:
+def over_seeds(
+    rows: pd.DataFrame,
+    values: Sequence[str] = SCORES,
+    keys: Sequence[str] = ("method", "generator", *SETTINGS, *SCORING),
+) -> pd.DataFrame:
     """Reduce trials that differ in nothing but their seeds to one line.
 
     Args:
         rows: Result rows.
         values: Number columns to average.
+        keys: Columns in which trials may differ besides.
 
     Returns:
-        Method, generator, settings and scoring columns; each value's mean; for each value
-        ``<value>_sd``, the deviation over seeds (n - 1), empty for one seed; and ``seeds``, n.
+        The key columns; each value's mean; for each value ``<value>_sd``, the deviation over seeds
+        (n - 1), empty for one seed; and ``seeds``, n.
     """
-    keys = present(rows, ("method", "generator", *SETTINGS, *SCORING))
-    chosen = present(rows, values)
+    keys, chosen = present(rows, keys), present(rows, values)
     groups = rows[chosen].astype("Float64").groupby(same_in(rows, keys), sort=False)
     first = rows[keys].groupby(same_in(rows, keys), sort=False).head(1)
     means, deviations = groups.mean(), groups.std().add_suffix("_sd")

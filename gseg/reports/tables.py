@@ -6,6 +6,8 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from gseg.reports.settings import SETTINGS, over_seeds, present, same_in
+
 METHOD_NAMES: Final = {
     "gan": "",
     "true_masks": "true masks (ceiling)",
@@ -51,6 +53,7 @@ def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataF
     chosen["name"] = chosen.generator.where(is_gan, chosen.method.map(METHOD_NAMES))
     chosen["seed"] = chosen.train_seed
     varying = [name for name in _VARYING if chosen.loc[is_gan, name].nunique() > 1]
+    varying += _telling_apart(chosen[is_gan], varying)
     if _agree(chosen.loc[is_gan, list(_SEEDS)]):
         varying = ["seed" if name == _SEEDS[0] else name for name in varying]
         varying = [name for name in varying if name not in _SEEDS]
@@ -59,6 +62,17 @@ def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataF
     chosen = chosen.sort_values(["group", "iou"], ascending=[True, False])
     columns = ["method", "name", *varying, *_split_distances(chosen), *_SCORES, "seconds"]
     return chosen[columns].reset_index(drop=True)
+
+
+def _telling_apart(rows: pd.DataFrame, shown: list[str]) -> list[str]:
+    """Find settings without which trials that differ in more than their seeds would look alike."""
+    known = ["generator", *(name for name in shown if name not in _SEEDS)]
+    found: list[str] = []
+    for name in present(rows, SETTINGS):
+        before = same_in(rows, [*known, *found]).nunique()
+        if same_in(rows, [*known, *found, name]).nunique() > before:
+            found.append(name)
+    return found
 
 
 def _split_distances(rows: pd.DataFrame) -> list[str]:
@@ -108,10 +122,9 @@ def seed_summary(lines: pd.DataFrame) -> pd.DataFrame:
     """
     numbers = [*_distances(lines), *_SCORES, "seconds"]
     keys = [name for name in lines.columns if name not in (*numbers, *_SEEDS, "seed")]
-    groups = lines.groupby(keys, dropna=False, sort=False)
-    found = groups[numbers].mean()
-    found.insert(0, "seeds", groups.size())
-    found = found.join(groups[list(_SCORES)].std().add_suffix("_sd")).reset_index()
+    deviations = [f"{name}_sd" for name in _SCORES]
+    found = over_seeds(lines, numbers, keys)[[*keys, "seeds", *numbers, *deviations]]
+    found = found.astype(dict.fromkeys([*numbers, *deviations], "float64"))
     found["group"] = found.method != "gan"
     ordered = found.sort_values(["group", "iou"], ascending=[True, False], ignore_index=True)
     return ordered.drop(columns="group")

@@ -59,6 +59,30 @@ def test_lines_that_differ_in_seeds_become_one(lines):
     assert found["iou_sd"].isna().tolist() == [True, False, True, True]
 
 
+def test_trials_that_differ_in_a_rarer_setting_are_not_taken_for_seeds():
+    rows = [
+        row("a", "one.x", 0, 0.50, filters="gseg"),
+        row("b", "one.x", 0, 0.60, filters="none"),
+        row("c", "one.x", 1, 0.62, filters="none"),
+    ]
+    lines = summary(pd.DataFrame(rows), "cub", "sod")
+    assert lines["filters"].tolist() == ["none", "none", "gseg"]
+    found = seed_summary(lines)
+    assert found["filters"].tolist() == ["none", "gseg"]
+    assert found["seeds"].tolist() == [2, 1]
+    assert found["iou"].tolist() == pytest.approx([0.61, 0.50])
+
+
+def test_a_setting_that_follows_from_another_is_not_shown_twice():
+    rows = [
+        row("a", "one.x", 0, 0.50, train_preset="paper", train_steps=12_000),
+        row("b", "one.x", 0, 0.60, train_preset="official", train_steps=18_000),
+    ]
+    lines = summary(pd.DataFrame(rows), "cub", "sod")
+    assert "train_preset" in lines
+    assert "train_steps" not in lines
+
+
 def test_the_table_shows_mean_and_deviation(lines):
     console = Console(file=io.StringIO(), width=120)
     console.print(summary_table(seed_summary(lines), "cub: over seeds"))

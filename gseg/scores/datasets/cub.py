@@ -105,5 +105,4 @@ CUB: Final = DataSet(
     address="https://data.caltech.edu/records/65de6-vp158 (images), "
     "https://data.caltech.edu/records/w9d68-gec53 (segmentations), "
     f"{SPLIT_ADDRESS} (into the folder of images.txt)",
-    licence="none stated; the photographs belong to their authors",
 )

@@ -75,5 +75,4 @@ FLOWERS: Final = DataSet(
     ),
     address="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ (102flowers.tgz, "
     "102segmentations.tgz, setid.mat)",
-    licence="none stated",
 )

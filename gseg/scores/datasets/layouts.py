@@ -83,7 +83,7 @@ class DataSet:
         folders: Names that its folder has below a root of benchmarks.
         layouts: In the order in which they are looked for.
         address: Where to get it.
-        licence: As stated by its authors.
+        licence: As stated by its authors, where that is known; otherwise see the address.
         mask_scale: Side of a mask over that of its picture.
     """
 
@@ -95,7 +95,7 @@ class DataSet:
     folders: tuple[str, ...]
     layouts: tuple[Layout, ...]
     address: str
-    licence: str
+    licence: str = "see there"
     mask_scale: float = 1.0
 
 

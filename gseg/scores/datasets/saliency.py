@@ -9,8 +9,6 @@ from typing import Final
 
 from gseg.scores.datasets.layouts import DISTRIBUTED, DataSet, Layout, two_folders
 
-_NO_LICENCE: Final = "none stated"
-
 DUT_OMRON: Final = DataSet(
     name="dut_omron",
     title="DUT-OMRON",
@@ -34,7 +32,6 @@ DUT_OMRON: Final = DataSet(
     ),
     address="http://saliencydetection.net/dut-omron/ (DUT-OMRON-image.zip, "
     "DUT-OMRON-gt-pixelwise.zip.zip)",
-    licence=_NO_LICENCE,
 )
 
 DUTS: Final = DataSet(
@@ -52,7 +49,6 @@ DUTS: Final = DataSet(
         ),
     ),
     address="http://saliencydetection.net/duts/ (DUTS-TE.zip)",
-    licence=_NO_LICENCE,
 )
 
 ECSSD: Final = DataSet(
@@ -74,5 +70,4 @@ ECSSD: Final = DataSet(
     ),
     address="https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html (images.zip, "
     "ground_truth_mask.zip)",
-    licence=_NO_LICENCE,
 )
