@@ -2,9 +2,11 @@
 
 A lease is a file that is created exclusively, says who holds it, and is kept fresh by a heartbeat.
 It ends when its holder releases it, when its holder's process is gone (seen at once on the same
-machine) or when the heartbeat has been silent for long (on another machine). Should a lease be
-lost all the same, nothing breaks: files are replaced atomically by equal files. In a folder that
-mirrors an object store the lease is an object, see `gseg.object_leases`.
+machine) or when whoever waits has seen no heartbeat for long (on another machine). The waiting
+process counts that time itself, from when it first saw the lease as it is: what clocks of other
+machines say, and what times they leave on files, does not matter. Should a lease be lost all the
+same, nothing breaks: files are replaced atomically by equal files. In a folder that mirrors an
+object store the lease is an object, see `gseg.object_leases`.
 """
 
 import json
@@ -62,11 +64,12 @@ def lease(
 @contextmanager
 def _file_lease(path: Path, unless: Callable[[], bool] | None, poll: float) -> Iterator[bool]:
     token = json.dumps({"id": uuid.uuid4().hex, "process": process_identity()})
+    watch = _Watch(path)
     while not _create(path, token):
         if unless is not None and unless():
             yield False
             return
-        if _is_abandoned(path):
+        if watch.finds_it_abandoned():
             _evict(path)
         else:
             time.sleep(poll)
@@ -102,16 +105,32 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _is_abandoned(path: Path) -> bool:
-    token = _read(path)
-    if token is None:
-        return False
-    try:
-        process = json.loads(token)["process"]
-        silent = time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return False
-    return silent > EXPIRY_SECONDS or is_gone(process)
+class _Watch:
+    """Looks again and again at a lease that somebody else holds.
+
+    Args:
+        path: The lease.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[str, int] | None = None
+        self._since = 0.0
+
+    def finds_it_abandoned(self) -> bool:
+        """Say whether the holder is gone, or has been silent since the first look for too long."""
+        token = _read(self._path)  # reading makes a network file system ask for the newest times
+        if token is None:
+            return False
+        try:
+            seen = token, self._path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return False
+        now = time.monotonic()
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        silent = now - self._since
+        return silent > EXPIRY_SECONDS or is_gone(json.loads(token)["process"])
 
 
 def _evict(path: Path) -> None:

@@ -1,9 +1,12 @@
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from gseg import leases
 from gseg.leases import lease
@@ -52,6 +55,25 @@ def test_lease_of_a_silent_foreign_host_expires(tmp_path, monkeypatch):
     started = time.monotonic()
     with lease(tmp_path, poll=0.01):
         assert 0.2 < time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_clocks_of_other_machines_do_not_matter(tmp_path, monkeypatch, hours):
+    """A holder whose heartbeats bear times of a clock that is hours off keeps its lease."""
+    path = tmp_path / "lease.json"
+    process = {"host": "elsewhere", "pid": 1, "started": "1"}
+    path.write_text(json.dumps({"id": "x", "process": process}))
+    monkeypatch.setattr(leases, "EXPIRY_SECONDS", 0.3)
+    begun = time.time()
+
+    def beat() -> bool:
+        now = time.time()
+        os.utime(path, (now + hours * 3600, now + hours * 3600))
+        return now - begun > 1.0
+
+    with lease(tmp_path, unless=beat, poll=0.05) as held:
+        assert not held
+    assert json.loads(path.read_text())["id"] == "x"
 
 
 def test_waiting_ends_when_the_result_is_there(tmp_path):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,6 +70,16 @@ def test_a_silent_foreign_lease_expires(folder, monkeypatch):
         assert not foreign.beat()
         foreign.release()  # which is not his any more
         assert objects(folder) == 1
+
+
+def test_only_the_store_s_clock_counts(folder, monkeypatch):
+    """This machine's is not looked at: without one, leases are held and judged as ever."""
+    monkeypatch.setattr(object_leases, "time", SimpleNamespace(sleep=time.sleep))
+    foreign = ObjectLease(place_of(folder / "lease.json"), token("x", host="elsewhere"))
+    assert foreign.create()
+    assert 0 <= foreign.read().silent < 30
+    assert not foreign.read().is_abandoned
+    assert foreign.beat()
 
 
 def test_of_several_that_take_over_one_succeeds(folder):
