@@ -3,11 +3,14 @@
 import errno
 import hashlib
 import json
+import shutil
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from gseg.mirror import StorageError, describe, fetch, is_published, names, publish
 
@@ -50,12 +53,29 @@ def replacing(path: Path, *, shared: bool = True) -> Iterator[Path]:
         if shared:
             publish(part, path)
         part.replace(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"The disk is full: cannot write {path}.") from error
+    except (OSError, SafetensorError) as error:
+        if _is_full(error):
+            raise StorageError(_full(path, part)) from error
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def _is_full(error: OSError | SafetensorError) -> bool:
+    """Whether an error says that there is no space; safetensors says so in words alone."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"os error {errno.ENOSPC}" in str(error)
+
+
+def _full(path: Path, part: Path) -> str:
+    """Say what does not fit, and how much there is."""
+    written = part.stat().st_size if part.exists() else 0
+    free = shutil.disk_usage(path.parent).free + written
+    return (
+        f"The disk is full: {path} needs more than the {free / 2**20:,.1f} MiB that are left. Make "
+        "room, or choose another --storage; the same command goes on from here."
+    )
 
 
 def publish_folder(folder: Path, *, leave_out: Collection[str]) -> dict[str, dict[str, Any]]:

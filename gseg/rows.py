@@ -5,7 +5,8 @@ The columns, their types and their meaning are written down here and nowhere els
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gseg.artifacts import replacing
+from gseg.leases import lease
 
 Row = dict[str, Any]
 Key = tuple[str, ...]
@@ -22,6 +24,7 @@ Key = tuple[str, ...]
 KEY: Final = ("experiment", "benchmark", "eval_protocol", "metric_profile")
 """Columns that together tell a row from all others."""
 _FILE: Final = "rows.parquet"
+_POLL_SECONDS: Final = 0.02
 
 _ORDER: Final = ("benchmark", "metric_profile", "method", "generator", "data_size", *KEY)
 _NULLABLE: Final = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
@@ -259,7 +262,8 @@ def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
     """Add rows to a results folder; a row with the same key replaces the older one.
 
     The folder holds one Parquet file, replaced in one step: a reader sees the rows before or
-    after, and the file never contains a row twice.
+    after, and the file never contains a row twice. Of several processes that add rows one at a
+    time does so, so that none overwrites what another has added.
 
     Args:
         folder: Such as ``results/all_gans``; made if missing.
@@ -272,13 +276,28 @@ def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
         ValueError: The file that is there is damaged; the message names it.
     """
     fresh = pa.Table.from_pylist(list({key_of(row): row for row in rows}.values()), schema=SCHEMA)
-    old = _read(folder, list(COLUMNS))
-    replaced = pc.is_in(_joined_key(old), value_set=_joined_key(fresh))
-    merged = pa.concat_tables([old.filter(pc.invert(replaced)), fresh])
-    with replacing(folder / _FILE) as part:
-        ordered = merged.sort_by([(name, "ascending") for name in KEY])
-        pq.write_table(ordered, part, compression="zstd")
+    with writing_to(folder):
+        old = _read(folder, list(COLUMNS))
+        replaced = pc.is_in(_joined_key(old), value_set=_joined_key(fresh))
+        merged = pa.concat_tables([old.filter(pc.invert(replaced)), fresh])
+        with replacing(folder / _FILE) as part:
+            ordered = merged.sort_by([(name, "ascending") for name in KEY])
+            pq.write_table(ordered, part, compression="zstd")
     return int(merged.num_rows)
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Be the only process that writes to a results folder; the lease is kept beside it.
+
+    Args:
+        folder: Such as ``results/all_gans``.
+
+    Yields:
+        Nothing.
+    """
+    with lease(folder.with_name(f".{folder.name}.lock"), poll=_POLL_SECONDS):
+        yield
 
 
 def _read(folder: Path, names: list[str]) -> pa.Table:

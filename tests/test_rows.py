@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -142,6 +144,29 @@ def test_the_folder_holds_one_file_that_pandas_reads(tmp_path):
     table = pd.read_parquet(tmp_path)
     assert list(table.columns) == list(COLUMNS)
     assert len(table) == 2
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from gseg.rows import make_row, merge_rows
+
+for number in range(8):
+    name = f"{sys.argv[2]}{number}"
+    row = {"experiment": name, "benchmark": "b", "metric_profile": "p", "eval_protocol": "text"}
+    merge_rows(Path(sys.argv[1]), [make_row({**row, "scores": name})])
+"""
+
+
+def test_of_two_processes_that_add_rows_none_loses_the_other_s(tmp_path):
+    folder = tmp_path / "all"
+    both = [
+        subprocess.Popen([sys.executable, "-c", _WRITER, str(folder), name]) for name in ("a", "b")
+    ]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    found = [row["experiment"] for row in read_rows(folder)]
+    assert sorted(found) == [f"{name}{number}" for name in "ab" for number in range(8)]
+    assert [path.name for path in folder.iterdir()] == ["rows.parquet"]
 
 
 def test_known_scores(tmp_path):
