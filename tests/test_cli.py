@@ -217,6 +217,38 @@ def test_segment_without_a_model_takes_the_shipped_one(photos: Path, tmp_path: P
         assert torch.equal(read_mask(tmp_path / folder / "a.png"), expected)
 
 
+def test_a_folder_of_the_default_s_name_is_no_segmenter(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scenes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main(["segment", str(photos / "a.png"), "--out", "out"]) == 0
+
+
+def test_a_strip_shows_good_and_bad(
+    photos: Path, models: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, strip = tmp_path / "out", tmp_path / "strip.png"
+    words = ["segment", str(photos), "--model", str(models[0]), "--out", str(out)]
+    assert main([*words, "--strip", str(strip)]) == 0
+    two_rows = read_image(strip).shape[1]
+    # The masks that were found are the truth of the second run: all are perfect.
+    words[words.index(str(out))] = str(tmp_path / "again")
+    capsys.readouterr()
+    assert main([*words, "--strip", str(strip), "--truth", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "best 1.00, median 1.00, worst 1.00" in shown
+    assert shown.endswith(f"strip: {strip}\n")
+    assert read_image(strip).shape[1] > two_rows
+
+    assert "add --strip" in mistake(capsys, *words, "--truth", str(out))
+    taken = str(photos / "a.png")
+    assert "would replace one" in mistake(capsys, *words, "--strip", taken)
+    none = [*words, "--strip", str(strip), "--truth", str(tmp_path / "nowhere")]
+    assert "is no folder of masks" in mistake(capsys, *none)
+    assert "--columns is at least 1" in mistake(capsys, *words, "--columns", "0")
+
+
 def test_curves_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "storage" / "segmenter" / "abc"
     folder.mkdir(parents=True)
@@ -255,17 +287,6 @@ def test_segment_with_wrong_paths(
     assert f"2 segmenters, such as {models[0]}" in said(photos, storage)
     assert "give a segmenter's file" in said(photos, tmp_path / "empty")
     assert not (tmp_path / "out").exists()
-
-
-def test_segment_asks_for_a_gpu(
-    photos: Path,
-    models: list[Path],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    words = [str(photos), "--model", str(models[0]), "--out", "out", "--device", "cuda"]
-    assert "no GPU" in mistake(capsys, "segment", *words)
 
 
 def test_scenes_are_a_benchmark(tmp_path: Path) -> None:

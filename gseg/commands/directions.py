@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gseg.commands.bars import progress_bar
+from gseg.commands.devices import require_device
 from gseg.directions import (
     CandidateConfig,
     Choice,
@@ -45,6 +46,7 @@ def choose(options: argparse.Namespace, console: Console) -> int:
     """
     if options.weights is not None:
         os.environ["GSEG_WEIGHTS"] = str(options.weights)
+    require_device(options.device)
     generator = load_generator(options.generator, device=options.device)
     config = _config(options, generator)
     folder: Path = options.out

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from gseg.artifacts import Store, write_atomically
 from gseg.commands.bars import progress_bar
+from gseg.commands.devices import require_device
 from gseg.features import features_name
 from gseg.generators import GeneratorCard
 from gseg.measuring import InProcess, Measurer, PictureSet
@@ -38,8 +38,8 @@ def measure(options: argparse.Namespace, console: Console) -> int:
     Raises:
         ValueError: Pictures, reference or features are not there, or do not go together.
     """
-    if options.device == "cuda" and not torch.cuda.is_available() and not options.address:
-        raise ValueError("PyTorch finds no GPU on this machine; leave --device out.")
+    if not options.address:
+        require_device(options.device)
     generator = None if _is_path(options.pictures) else find_card(options.pictures)
     with _measurer(options) as measurer, progress_bar("features") as progress:
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gseg.artifacts import Artifact, Store, file_digest
 from gseg.commands.backend import LocalBackend
+from gseg.commands.devices import require_device
 from gseg.generators.identity import weights_digest
 from gseg.mirror import describe, fetch, storage_folder
 from gseg.progress import Report
@@ -42,8 +43,7 @@ def draw(options: argparse.Namespace, console: Console) -> int:
     """
     if options.weights is not None:
         os.environ["GSEG_WEIGHTS"] = str(options.weights.absolute())
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("PyTorch finds no GPU on this machine; leave --device out.")
+    require_device(options.device)
     weights_digest(options.generator)
     store = Store(storage_folder(options.out).absolute())
     store.check()

@@ -1,14 +1,15 @@
 """``gseg segment``: masks for a user's own pictures."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import torch
 from rich.console import Console
 
 from gseg.commands.bars import progress_bar
+from gseg.commands.devices import require_device
+from gseg.reports.strips import Found, compare_masks, draw_strip, find_truths, spread_text
 from gseg.scores.folders import SUFFIXES
 from gseg.segmenters import Ensemble, Predictor, Segmenter
 from gseg.segmenters.segment import segment_files
@@ -22,8 +23,8 @@ def segment(options: argparse.Namespace, console: Console) -> int:
     """Segment pictures.
 
     Args:
-        options: ``images``, ``model``, ``out``, ``overlay``, ``threshold``, ``size``, ``device``.
-        console: Hears what was skipped, and how many masks there are.
+        options: See `gseg.commands.segment_options`.
+        console: Hears what was skipped, how many masks there are, and where the strip is.
 
     Returns:
         Exit status: 0, or 1 if a file could not be read.
@@ -32,7 +33,8 @@ def segment(options: argparse.Namespace, console: Console) -> int:
         ValueError: The model or the pictures are not there, or an option is out of range.
     """
     pictures = [file for path in options.images for file in _pictures(path, options.out)]
-    segmenter = _load(options.model or [Path(_SHIPPED)], options.device)
+    truths = _truths(options, pictures)
+    segmenter = _load(options.model, options.device)
     with progress_bar("segmenting") as progress:
         done = segment_files(
             segmenter,
@@ -50,7 +52,36 @@ def segment(options: argparse.Namespace, console: Console) -> int:
     console.print(
         f"{len(done.masks):,} masks for {total:,} pictures in {options.out}{failed}", markup=False
     )
+    if options.strip is not None and done.masks:
+        _draw_strip(options, done.masks, truths, console)
     return 1 if done.skipped else 0
+
+
+def _truths(options: argparse.Namespace, pictures: Sequence[Path]) -> Mapping[str, Path]:
+    """Look for true masks, and see that what is asked for beside masks makes sense."""
+    if options.truth is not None and options.strip is None:
+        raise ValueError("--truth orders the pictures of a strip: add --strip FILE.")
+    if options.columns < 1:
+        raise ValueError(f"--columns is at least 1, got {options.columns}.")
+    if options.strip is not None and options.strip.resolve() in {
+        each.resolve() for each in pictures
+    }:
+        raise ValueError(f"--strip {options.strip} would replace one of the pictures.")
+    return {} if options.truth is None else find_truths(options.truth)
+
+
+def _draw_strip(
+    options: argparse.Namespace,
+    masks: Mapping[Path, Path],
+    truths: Mapping[str, Path],
+    console: Console,
+) -> None:
+    found = [Found(picture=picture, mask=mask) for picture, mask in masks.items()]
+    if truths:
+        found = compare_masks(masks, truths)
+        console.print(spread_text(found), markup=False)
+    draw_strip(options.strip, found, columns=options.columns)
+    console.print(f"strip: {options.strip}", markup=False)
 
 
 def _pictures(path: Path, out: Path) -> Iterator[Path]:
@@ -73,9 +104,10 @@ def _pictures(path: Path, out: Path) -> Iterator[Path]:
     yield from found
 
 
-def _load(paths: Sequence[Path], device: str) -> Predictor:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("PyTorch finds no GPU on this machine; leave --device out.")
+def _load(paths: Sequence[Path] | None, device: str) -> Predictor:
+    require_device(device)
+    if not paths:
+        return Segmenter.shipped(device=device)
     segmenters = [_load_one(path, device) for path in paths]
     return segmenters[0] if len(segmenters) == 1 else Ensemble(segmenters)
 

@@ -49,6 +49,22 @@ def add_segment(commands: "Commands") -> None:
         help="also write the pictures with the foreground tinted, to DIR/overlays",
     )
     parser.add_argument(
+        "--strip",
+        type=Path,
+        metavar="FILE",
+        help="also draw some of the pictures with their masks side by side, as a PNG file",
+    )
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        metavar="DIR",
+        help="folder of true masks, named as the pictures: the strip goes from the best to the "
+        "worst by IoU",
+    )
+    parser.add_argument(
+        "--columns", type=int, default=8, metavar="N", help="pictures in the strip. Default: 8"
+    )
+    parser.add_argument(
         "--threshold",
         type=float,
         default=0.5,

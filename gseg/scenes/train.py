@@ -18,6 +18,7 @@ import torch
 from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from gseg.artifacts import digest
+from gseg.commands.devices import require_device
 from gseg.scenes.export import measured_distance, sample_sheet, save_encoder, save_weights
 from gseg.scenes.pictures import SCENES_NAME, Scenes, render
 from gseg.scenes.recipes import RECIPES, Recipe
@@ -188,6 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
         recipe = replace(recipe, iterations=options.iterations)
     device, folder = torch.device(options.device), options.out / options.name
     try:
+        require_device(options.device)
         path = train(options.name, recipe, seed=options.seed, device=device, folder=folder)
     except ValueError as error:
         parser.error(str(error))
