@@ -4,7 +4,7 @@ import difflib
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
-from gseg.artifacts import digest
+from gseg.artifacts import canonical, digest
 from gseg.directions import DirectionConfig
 from gseg.features import parse_features
 from gseg.samples import MaskKind, SampleConfig
@@ -119,6 +119,8 @@ class Experiment:
         data_size: Samples that the network is trained on; 0 for labelled pictures alone.
         validation_size: Held-out samples for the score without labels; labelled pictures that are
             not trained on where there are no samples. 0 to measure nothing.
+        train_resolution: Side to which samples are shrunk for the training, masks with them (table
+            15 of Melas-Kyriazi et al. 2022); None for the generator's own.
         training: How the network is trained; None for the methods without training.
         train_preset: Name of those settings, for the rows.
         labelled: Pictures with true masks to train on as well; alone with method ``true_masks``.
@@ -134,6 +136,7 @@ class Experiment:
     selection: SelectionConfig | None = None
     data_size: int = 0
     validation_size: int = 128
+    train_resolution: int | None = None
     training: FitConfig | None = None
     train_preset: str = ""
     labelled: LabelledPairs | None = None
@@ -156,11 +159,26 @@ class Experiment:
                 f"A selection of {self.data_size} samples needs as many candidates or more, got "
                 f"{self.selection.candidates}."
             )
+        if self.train_resolution is not None:
+            self._check_shrinking(self.train_resolution)
         if self.method in ("gan", "true_masks"):
             self._check_training()
         elif self.labelled is not None:
             raise ValueError(
                 f"Method {self.method!r} trains nothing: leave out the labelled pairs."
+            )
+
+    def _check_shrinking(self, side: int) -> None:
+        _require("train_resolution", side, at_least=1)
+        if self.method != "gan":
+            raise ValueError(
+                f"train_resolution ({side}) shrinks generated pictures: leave it out with method "
+                f"{self.method!r}."
+            )
+        if self.labelled is not None and self.labelled.side != side:
+            raise ValueError(
+                f"Labelled pictures of {self.labelled.side} px cannot be trained on beside samples "
+                f"of {side} px: give both the same side."
             )
 
     def _check_training(self) -> None:
@@ -180,7 +198,10 @@ class Experiment:
     @property
     def digest(self) -> str:
         """Name by content; recipe, preset name and the distance do not count."""
-        content = replace(self, recipe="", train_preset="", distance=None)
+        content = canonical(replace(self, recipe="", train_preset="", distance=None))
+        assert isinstance(content, dict)
+        if self.train_resolution is None:  # younger than results that are to be found again
+            del content["train_resolution"]
         return digest("experiment", 1, content)
 
     @property

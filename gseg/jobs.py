@@ -37,6 +37,7 @@ from gseg.segmenters import (
     Segmenter,
     fit_source,
 )
+from gseg.segmenters.shrunk import ShrunkPairs, shrink
 from gseg.segmenters.stored import open_pairs
 
 __all__ = [
@@ -69,6 +70,7 @@ class Pairs:
         side: Of labelled pictures, after cropping their middle and resizing.
         seed: Of the order in which labelled pictures are chosen.
         first: Index of the first scene, or place of the first labelled picture in that order.
+        shrunk: Side to which samples are shrunk; None to leave them.
         redraw: Draws a shard again whose file turns out to be damaged; None to give up then.
     """
 
@@ -78,12 +80,13 @@ class Pairs:
     side: int = SCENES_SIDE
     seed: int = 0
     first: int = 0
+    shrunk: int | None = None
     redraw: DrawJob | None = None
 
     def resolution(self) -> int:
         """Side of the pictures in pixels."""
         if self.shards:
-            return ShardFacts.read(self.shards[0]).resolution
+            return self.shrunk or ShardFacts.read(self.shards[0]).resolution
         return self.side if self.benchmark else SCENES_SIDE
 
     def source(self, window: int) -> BatchSource:
@@ -93,7 +96,8 @@ class Pairs:
             window: `FitConfig.shuffle_window`.
         """
         if self.shards:
-            return open_pairs(self.shards, self.count, window=window, load=self._load_shard)
+            found = open_pairs(self.shards, self.count, window=window, load=self._load_shard)
+            return found if self.shrunk is None else ShrunkPairs(found, self.shrunk)
         return InMemoryPairs(*self.load())
 
     def load(self) -> tuple[Tensor, Tensor]:
@@ -103,7 +107,8 @@ class Pairs:
             Pictures (N, 3, R, R) uint8 and masks (N, R, R) bool.
         """
         if self.shards:
-            return read_pairs(map(self._load_shard, range(len(self.shards))), self.count)
+            found = read_pairs(map(self._load_shard, range(len(self.shards))), self.count)
+            return found if self.shrunk is None else shrink(*found, self.shrunk)
         if self.benchmark:
             benchmark = open_benchmark(self.benchmark)
             numbers = chosen_pictures(benchmark, self.seed, self.first, self.count)

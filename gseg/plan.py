@@ -247,4 +247,10 @@ def _generated_stages(experiment: Experiment, device: str) -> tuple[list[_Stage]
         distance = experiment.distance
         cost = features_seconds(name, distance.count, distance.features, device)
         stages.append(_Stage("distance", digest(name, experiment.distance), cost))
-    return stages, side
+    wanted = experiment.train_resolution or side
+    if wanted > side:
+        raise ValueError(
+            f"Samples of {name} have {side} px and can be shrunk, not enlarged: choose a "
+            f"train_resolution of at most {side}, got {wanted}."
+        )
+    return stages, wanted

@@ -50,7 +50,8 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
             "train_preset": experiment.train_preset,
             "train_replicas": training.replicas,
             "train_seed": training.seed,
-            "train_resolution": values.get("resolution", SCENES_SIDE),
+            "train_resolution": experiment.train_resolution
+            or values.get("resolution", SCENES_SIDE),
             "device": device,
         }
     if experiment.labelled is not None:

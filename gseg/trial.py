@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -170,13 +170,16 @@ class _Trial:
             )
             training = self._select(training)
             material = Material(
-                training=(training.pairs,),
-                validation=held_out[0].pairs if held_out else None,
+                training=(self._shrunk(training.pairs),),
+                validation=self._shrunk(held_out[0].pairs) if held_out else None,
                 parents=(training.digest, *(samples.digest for samples in held_out)),
             )
             segmenter = self._fit(with_labelled(material, experiment.labelled))
             members.append(Member(segmenter=segmenter, samples=training, config=training.config))
         return TrialParts(direction=self._direction, members=tuple(members))
+
+    def _shrunk(self, pairs: Pairs) -> Pairs:
+        return replace(pairs, shrunk=self._experiment.train_resolution)
 
     def _select(self, samples: SampledSet) -> SampledSet:
         experiment = self._experiment

@@ -1,17 +1,42 @@
 """Experiments by the name of the table that they reproduce."""
 
 from gseg.recipes.both_papers import both_papers
-from gseg.recipes.grids import DIRECTION_WAYS, Axes, DirectionWay, Grid, grids
-from gseg.recipes.melas2022 import all_gans, baselines, table_13
+from gseg.recipes.grids import DIRECTION_WAYS, Axes, DirectionWay, Grid, GridName, grids
+from gseg.recipes.melas2022 import (
+    all_gans,
+    table_1,
+    table_2,
+    table_6,
+    table_7,
+    table_8,
+    table_10,
+    table_11,
+    table_12,
+    table_13,
+    table_14,
+    table_15,
+)
+from gseg.recipes.trials import baselines
 
 __all__ = [
     "DIRECTION_WAYS",
     "Axes",
     "DirectionWay",
     "Grid",
+    "GridName",
     "all_gans",
     "baselines",
     "both_papers",
     "grids",
+    "table_1",
+    "table_2",
+    "table_6",
+    "table_7",
+    "table_8",
+    "table_10",
+    "table_11",
+    "table_12",
     "table_13",
+    "table_14",
+    "table_15",
 ]

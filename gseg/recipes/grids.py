@@ -14,10 +14,11 @@ from gseg.directions import (
     SearchConfig,
     preset,
 )
-from gseg.experiment import DistanceConfig, TrialMaskKind
+from gseg.experiment import DistanceConfig, SelectionConfig, TrialMaskKind
 from gseg.samples import SampleConfig
 from gseg.segmenters import FitConfig, fit_preset
 
+GridName = Literal["embedded", "smoke", "paper", "own"]
 DirectionWay = Literal["optimised", ChoiceRule]
 DIRECTION_WAYS: Final[tuple[DirectionWay, ...]] = ("optimised", *CHOICE_RULES)
 
@@ -27,6 +28,7 @@ class Grid:
     """Settings that a sweep keeps constant, and its default data sizes.
 
     Attributes:
+        name: Which of the named grids it comes from; recipes choose their generators by it.
         search: Of optimised directions.
         choice: Of chosen directions; samples then take its length of shift.
         learnt: Of learnt candidates, where they are asked for.
@@ -35,16 +37,30 @@ class Grid:
         training: Of segmenters.
         train_preset: Name of those.
         data_sizes: Numbers of samples.
+        table_size: Number of samples of tables that do not vary it; None for the largest.
+        curve_sizes: Numbers of samples of the table that varies it, none for `data_sizes`; as
+            many as the paper has rows (Melas-Kyriazi et al. 2022, Table 14).
+        curve_training: Training of that table; None for `training`.
+        curve_preset: Name of those settings.
+        selection: Which of more samples are trained on; None for the first ones.
+        sample_epsilon: ε of the masks; None for that of the search.
         validation_size: Held-out samples.
         distance: Of generators.
     """
 
+    name: GridName = "own"
     search: SearchConfig
     choice: ChoiceConfig
     samples: SampleConfig
     training: FitConfig
     train_preset: str
     data_sizes: tuple[int, ...]
+    table_size: int | None = None
+    curve_sizes: tuple[int, ...] = ()
+    curve_training: FitConfig | None = None
+    curve_preset: str = ""
+    selection: SelectionConfig | None = None
+    sample_epsilon: float | None = None
     learnt: LearntConfig = field(default_factory=LearntConfig)
     direction: DirectionWay = "optimised"
     validation_size: int = 128
@@ -59,22 +75,22 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Axes:
-    """What a sweep varies; an empty axis keeps the grid's value.
+    """What a sweep varies; an empty axis keeps the grid's value, or takes the recipe's values.
 
     Attributes:
-        generators: Catalogue names.
+        generators: Catalogue names; empty for those that a table is about.
         contrast_weights: λ.
         epsilons: ε, for search and samples alike.
         data_sizes: Numbers of samples.
-        mask_kinds: Kinds of masks.
+        mask_kinds: Kinds of masks; empty for ``lighter``, or for those of a table.
         seeds: Trial seeds.
     """
 
-    generators: tuple[str, ...]
+    generators: tuple[str, ...] = ()
     contrast_weights: tuple[float, ...] = ()
     epsilons: tuple[float, ...] = ()
     data_sizes: tuple[int, ...] = ()
-    mask_kinds: tuple[TrialMaskKind, ...] = ("lighter",)
+    mask_kinds: tuple[TrialMaskKind, ...] = ()
     seeds: tuple[int, ...] = (0,)
 
 
@@ -86,6 +102,7 @@ def grids() -> dict[str, Grid]:
         ``paper``: the published settings (Melas-Kyriazi et al. 2022, section 4 and appendix B).
     """
     embedded = Grid(
+        name="embedded",
         search=preset("gseg"),
         choice=_EMBEDDED_CHOICE,
         learnt=LearntConfig(steps=1_500, learning_rate=1e-3, shift_scale=3.0),
@@ -93,12 +110,17 @@ def grids() -> dict[str, Grid]:
         training=fit_preset("embedded"),
         train_preset="embedded",
         data_sizes=(250, 4_000),
+        table_size=1_000,
+        curve_sizes=(20, 80, 250, 1_000, 2_000, 3_000, 6_000),
+        curve_training=replace(fit_preset("embedded"), steps=500),
+        curve_preset="embedded_long",
         distance=DistanceConfig(),
     )
     return {
         "embedded": embedded,
         "smoke": replace(
             embedded,
+            name="smoke",
             search=replace(embedded.search, steps=20),
             choice=replace(
                 _EMBEDDED_CHOICE,
@@ -110,16 +132,24 @@ def grids() -> dict[str, Grid]:
             training=replace(embedded.training, steps=30, decay_at=20),
             train_preset="smoke",
             data_sizes=(100,),
+            table_size=100,
+            curve_sizes=(20, 30, 40, 50, 60, 80, 100),
+            curve_training=replace(embedded.training, steps=50, decay_at=20),
+            curve_preset="smoke_long",
             validation_size=32,
             distance=DistanceConfig(count=500),
         ),
         "paper": Grid(
+            name="paper",
             search=preset("melas2022_text"),
             choice=ChoiceConfig(),
-            samples=SampleConfig(),
+            samples=SampleConfig(epsilon=preset("melas2022_text").epsilon),
             training=fit_preset("paper"),
             train_preset="paper",
             data_sizes=(1_000_000,),
+            curve_sizes=(100, 1_000, 10_000, 100_000, 200_000, 300_000, 1_000_000),
+            curve_training=fit_preset("paper_long"),
+            curve_preset="paper_long",
             validation_size=1_000,
         ),
     }

@@ -1,50 +1,144 @@
-"""Experiments of Melas-Kyriazi et al. 2022, by the name of the table that they reproduce."""
+"""Experiments of Melas-Kyriazi et al. 2022 that train segmenters, by the name of their table.
 
-import itertools
-from collections.abc import Sequence
+Every recipe takes a grid (the size: ``embedded``, minutes on a laptop, or ``paper``, the published
+settings) and axes. What the axes leave empty is the table's: generators, λ, ε, masks and numbers
+of samples; any of them may be given instead. λ and ε are multiples of the grid's own, which are
+the paper's 5 and 2 in the paper's grid; small generators take half of the shift (5 and 1), so ε of
+1, 2, 4 and 6 becomes 0.5, 1, 2 and 3.
+
+What the paper leaves open, and is assumed here:
+
+- Latents in a step of the search: `SearchConfig.batch`, 32, the official program's.
+- Masks of Tables 10 to 12, 14 and 15: v_l and v_d together (`ASSUMED_MASKS`), as in Table 1.
+- Table 8: "ε in the optimisation" is the length of the masks' shift as well, as everywhere else in
+  the paper, unless `Grid.sample_epsilon` fixes that.
+- Table 10's loss: see `gseg.directions.objective`.
+- Table 14's learning rate: decays at step 8,000, as in the shorter trainings.
+- Table 15: how pictures are shrunk: `gseg.segmenters.shrunk`.
+"""
+
 from dataclasses import replace
 from typing import Final
 
-from gseg.directions import ChoiceConfig, DirectionConfig
 from gseg.experiment import Experiment, LabelledPairs, SelectionConfig, TrialMaskKind
+from gseg.recipes.generators import (
+    main_generators,
+    resolution,
+    style_generators,
+    table_2_generators,
+)
 from gseg.recipes.grids import Axes, Grid
+from gseg.recipes.trials import ceiling, combinations, trial
 
-_RECIPE: Final = "all_gans"
+ASSUMED_MASKS: Final[tuple[TrialMaskKind, ...]] = ("both",)
+"""Masks of the tables that do not name theirs."""
+TABLE_6_MASKS: Final[tuple[TrialMaskKind, ...]] = ("lighter", "darker", "both", "ensemble")
+TABLE_7_FACTORS: Final = (2.0, 1.0, 0.5, 0.25)
+"""λ of 10, 5, 2.5 and 1.25 over the λ of the other tables."""
+TABLE_8_FACTORS: Final = (0.5, 1.0, 2.0, 3.0)
+"""ε of 1, 2, 4 and 6 over the ε of the other tables."""
+STYLEGAN2_EPSILON: Final = 0.2
+"""Length of the shift in StyleGAN2's latent space (sections B.1 and B.2)."""
+_SHRINK: Final = 2
+"""256 px to 128 px in Table 15."""
+_STYLEGAN2_SIDE: Final = 256
+"""Pixels of the StyleGAN2 pictures of sections B.1 and B.2."""
 _NEAREST_PART: Final = 20
 """One sample in so many is selected for Table 13: 50,000 of 1,000,000."""
 
 
 def all_gans(grid: Grid, axes: Axes) -> list[Experiment]:
-    """Table 2 and Figure 4 of Melas-Kyriazi et al. 2022: all generators under one setting.
+    """Table 2 and Figure 4 at all data sizes of the grid, with the ceiling.
 
     Args:
         grid: Settings.
-        axes: What varies; every combination is one experiment, values given twice count once.
+        axes: What varies; every combination is one experiment.
 
     Returns:
-        The experiments, largest data first and generators next to each other varying fastest, so
-        that trials that share a stage do not start at the same time. The ceiling, the same
-        network trained with true masks, comes with each data size and seed.
+        The experiments of `combinations`. The ceiling, the same network trained with true masks,
+        comes with each data size and seed.
 
     Raises:
         ValueError: A value is out of range; the message says which.
     """
     sizes = sorted(axes.data_sizes or grid.data_sizes, reverse=True)
-    weights: Sequence[float | None] = axes.contrast_weights or (None,)
-    epsilons: Sequence[float | None] = axes.epsilons or (None,)
-    found: list[Experiment] = []
-    for size, seed, kind in itertools.product(sizes, axes.seeds, axes.mask_kinds):
-        for weight, epsilon, name in itertools.product(weights, epsilons, axes.generators):
-            found.append(_trial(grid, name, weight, epsilon, size, kind, seed))
-    for size, seed in itertools.product(sizes, axes.seeds):
-        found.append(_ceiling(grid, size, seed))
+    found = combinations(grid, axes, "all_gans")
+    found += [ceiling(grid, size, seed, "all_gans") for size in sizes for seed in axes.seeds]
     return list(dict.fromkeys(found))
+
+
+def table_1(grid: Grid, axes: Axes) -> list[Experiment]:
+    """Table 1: BigBiGAN with both directions (Eq. 2), on every benchmark."""
+    return _table("table_1", grid, axes, Axes(mask_kinds=("both",)))
+
+
+def table_2(grid: Grid, axes: Axes) -> list[Experiment]:
+    """Table 2 and Figure 4: twelve generators, the lighter direction alone, one setting."""
+    generators = axes.generators or table_2_generators(grid.name)
+    filled = _filled(grid, replace(axes, generators=generators), Axes(mask_kinds=("lighter",)))
+    return combinations(grid, filled, "table_2")
+
+
+def table_6(grid: Grid, axes: Axes) -> list[Experiment]:
+    """Table 6: masks from the lighter direction, the darker, both, and two networks together."""
+    return _table("table_6", _plain(grid), axes, Axes(mask_kinds=TABLE_6_MASKS))
+
+
+def table_7(grid: Grid, axes: Axes) -> list[Experiment]:
+    """Table 7: the weight λ of the contrast loss, with both directions."""
+    weights = tuple(factor * grid.search.contrast_weight for factor in TABLE_7_FACTORS)
+    own = Axes(mask_kinds=("both",), contrast_weights=weights)
+    return _table("table_7", _plain(grid), axes, own)
+
+
+def table_8(grid: Grid, axes: Axes) -> list[Experiment]:
+    """Table 8: the length ε of the shift, with the lighter direction."""
+    epsilons = tuple(factor * grid.search.epsilon for factor in TABLE_8_FACTORS)
+    own = Axes(mask_kinds=("lighter",), epsilons=epsilons)
+    return _table("table_8", _plain(grid), axes, own)
+
+
+def table_10(grid: Grid, axes: Axes) -> list[Experiment]:
+    """Table 10: a loss that does not expect the foreground in the centre.
+
+    Returns:
+        The trials without the centre prior, then the same with it, to compare them with.
+    """
+    without = replace(grid, search=replace(grid.search, centre_prior=False))
+    own = Axes(mask_kinds=ASSUMED_MASKS)
+    return [each for one in (without, grid) for each in _table("table_10", _plain(one), axes, own)]
+
+
+def table_11(grid: Grid, axes: Axes) -> list[Experiment]:
+    """Table 11: StyleGAN2 trained on Flowers, r = 0.2, beside BigBiGAN.
+
+    No StyleGAN2 of Flowers is in the catalogue: name one's own in the paper's grid. The embedded
+    form has another embedded generator in its place, and says nothing about StyleGAN2.
+
+    Raises:
+        ValueError: The paper's grid is asked for without a generator.
+    """
+    generators = axes.generators or style_generators(grid.name, "flowers")
+    own = Axes(mask_kinds=ASSUMED_MASKS)
+    reference = _table("table_11", _plain(grid), replace(axes, generators=()), own)
+    return [*_style_trials("table_11", grid, replace(axes, generators=generators)), *reference]
+
+
+def table_12(grid: Grid, axes: Axes) -> list[Experiment]:
+    """Table 12: StyleGAN2 trained on FFHQ, r = 0.2, at 256 px.
+
+    The catalogue's StyleGAN2 of FFHQ makes pictures of 1,024 px; they are shrunk to 256 px.
+    """
+    generators = axes.generators or style_generators(grid.name, "ffhq")
+    side = _STYLEGAN2_SIDE if generators == style_generators("paper", "ffhq") else None
+    found = _style_trials("table_12", grid, replace(axes, generators=generators))
+    return [replace(each, train_resolution=side) for each in found]
 
 
 def table_13(
     grid: Grid, axes: Axes, labelled: LabelledPairs, nearest: SelectionConfig
 ) -> list[Experiment]:
-    """Table 13 of Melas-Kyriazi et al. 2022: labelled pictures and generated ones together.
+    """Table 13: labelled pictures and generated ones together.
 
     The paper takes 1,000 pictures of CUB, 1,000,000 samples of BigBiGAN, and of these the 50,000
     nearest to the pictures; here the selection keeps a twentieth of the data size too. How often a
@@ -68,9 +162,11 @@ def table_13(
     Raises:
         ValueError: A value is out of range; the message says which.
     """
-    size = max(axes.data_sizes or grid.data_sizes)
+    sizes = (grid.table_size,) if grid.table_size else grid.data_sizes
+    size = max(axes.data_sizes or sizes)
     near = max(1, size // _NEAREST_PART)
     chosen = replace(nearest, candidates=size)
+    generators = axes.generators or main_generators(grid.name)[:1]
     found: list[Experiment] = []
     for seed in axes.seeds:
         pictures = replace(labelled, seed=seed)
@@ -84,70 +180,72 @@ def table_13(
                 recipe="table_13",
             )
         )
-        for kind, name in itertools.product(axes.mask_kinds, axes.generators):
-            trial = _trial(grid, name, grid.search.contrast_weight, None, size, kind, seed)
-            plain = replace(trial, recipe="table_13")
-            selected = replace(plain, data_size=near, selection=chosen)
-            found += [plain, selected]
-            found += [replace(each, labelled=pictures) for each in (plain, selected)]
+        for kind in axes.mask_kinds or ("lighter",):
+            for name in generators:
+                made = trial(grid, name, grid.search.contrast_weight, None, size, kind, seed)
+                plain = replace(made, recipe="table_13")
+                selected = replace(plain, data_size=near, selection=chosen)
+                found += [plain, selected]
+                found += [replace(each, labelled=pictures) for each in (plain, selected)]
     return list(dict.fromkeys(found))
 
 
-def baselines(recipe: str) -> list[Experiment]:
-    """The two methods that learn nothing: Otsu's threshold and a disc in the centre."""
-    return [
-        Experiment(method="otsu", recipe=recipe),
-        Experiment(method="centre_disc", recipe=recipe),
-    ]
+def table_14(grid: Grid, axes: Axes) -> list[Experiment]:
+    """Table 14 and Figure 11: numbers of samples from 100 to 1,000,000, at 20,000 steps.
+
+    Returns:
+        The trials. Each size is the beginning of the next one's samples.
+    """
+    longer = replace(
+        _plain(grid),
+        training=grid.curve_training or grid.training,
+        train_preset=grid.curve_preset or grid.train_preset,
+    )
+    own = Axes(mask_kinds=ASSUMED_MASKS, data_sizes=grid.curve_sizes or grid.data_sizes)
+    return _table("table_14", longer, axes, own)
 
 
-def _trial(
-    grid: Grid,
-    name: str,
-    weight: float | None,
-    epsilon: float | None,
-    size: int,
-    kind: TrialMaskKind,
-    seed: int,
-) -> Experiment:
-    search = _direction(grid, weight, seed)
-    samples = replace(grid.samples, seed=seed)
-    if epsilon is not None:
-        search = replace(search, epsilon=epsilon)
-    if epsilon is not None or isinstance(search, ChoiceConfig):
-        samples = replace(samples, epsilon=search.epsilon)
-    return Experiment(
-        generator=name,
-        search=search,
-        samples=samples,
-        mask_kind=kind,
-        data_size=size,
-        validation_size=grid.validation_size,
-        training=replace(grid.training, seed=seed),
-        train_preset=grid.train_preset,
-        distance=grid.distance,
-        recipe=_RECIPE,
+def table_15(grid: Grid, axes: Axes) -> list[Experiment]:
+    """Table 15: pictures of StyleGAN2, and the same shrunk to half with their masks.
+
+    Returns:
+        The trials at half the side (128 px in the paper, 16 px for embedded generators), then at
+        the whole one, of the same samples. No embedded generator makes larger pictures;
+        ``analytic.ellipses64`` does, of another domain than the scenes.
+    """
+    generators = axes.generators or style_generators(grid.name, "flowers")
+    found = _style_trials("table_15", grid, replace(axes, generators=generators))
+    sides = {name: resolution(name) // _SHRINK for name in generators}
+    shrunk = [replace(each, train_resolution=sides[each.generator]) for each in found]
+    return [*shrunk, *found]
+
+
+def _table(name: str, grid: Grid, axes: Axes, own: Axes) -> list[Experiment]:
+    """Make a table's trials of the paper's main generator, or of those asked for."""
+    generators = axes.generators or main_generators(grid.name)
+    return combinations(grid, _filled(grid, replace(axes, generators=generators), own), name)
+
+
+def _style_trials(name: str, grid: Grid, axes: Axes) -> list[Experiment]:
+    """Make trials of StyleGAN2, whose latent space asks for a shorter shift."""
+    filled = _filled(grid, axes, Axes(mask_kinds=ASSUMED_MASKS))
+    if grid.name == "paper" and not axes.epsilons:
+        filled = replace(filled, epsilons=(STYLEGAN2_EPSILON,))
+    return combinations(_plain(grid), filled, name)
+
+
+def _filled(grid: Grid, axes: Axes, own: Axes) -> Axes:
+    """Give empty axes a table's own values, and one number of samples."""
+    size = () if grid.table_size is None else (grid.table_size,)
+    return replace(
+        axes,
+        contrast_weights=axes.contrast_weights or own.contrast_weights,
+        epsilons=axes.epsilons or own.epsilons,
+        data_sizes=axes.data_sizes or own.data_sizes or size or (max(grid.data_sizes),),
+        mask_kinds=axes.mask_kinds or own.mask_kinds,
     )
 
 
-def _direction(grid: Grid, weight: float | None, seed: int) -> DirectionConfig:
-    if grid.direction == "optimised":
-        search = replace(grid.search, seed=seed)
-        return search if weight is None else replace(search, contrast_weight=weight)
-    if weight is not None:
-        raise ValueError(
-            f"λ ({weight}) weighs the losses of an optimised direction, but directions are to be "
-            f"chosen ({grid.direction}): leave one of the two out."
-        )
-    return replace(grid.choice, rule=grid.direction).with_seed(seed)
-
-
-def _ceiling(grid: Grid, size: int, seed: int) -> Experiment:
-    return Experiment(
-        method="true_masks",
-        data_size=size,
-        validation_size=grid.validation_size,
-        training=replace(grid.training, seed=seed),
-        train_preset=grid.train_preset,
-        recipe=_RECIPE,
-    )
+def _plain(grid: Grid) -> Grid:
+    """Leave the generators' distances out, which ablations do not look at."""
+    return replace(grid, distance=None)

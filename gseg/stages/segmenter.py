@@ -44,6 +44,7 @@ def make_segmenter(
         discard(job.checkpoint)
         return facts
 
+    sides = [pairs.shrunk for pairs in material.training if pairs.shrunk is not None]
     return store.make(
         "segmenter",
         version=_VERSION,
@@ -53,6 +54,7 @@ def make_segmenter(
             "weights": canonical(material.weights),
             "validation": material.validation.count if material.validation else 0,
             "device": backend.device,
+            **({"shrunk": sides} if sides else {}),
         },
         parents=material.parents,
         build=build,

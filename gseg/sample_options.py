@@ -1,0 +1,206 @@
+"""The options of sweeps about samples: where latents and labels come from, and which are kept."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, get_args
+
+from gseg.experiment import Experiment, SelectionConfig
+from gseg.features import features_name, parse_features
+from gseg.generators import GeneratorCard
+from gseg.recipes import Grid
+from gseg.row_values import find_card
+from gseg.samples import (
+    FilterPreset,
+    LatentConfig,
+    filter_preset,
+    near_embeddings,
+)
+from gseg.samples.latents import candidates
+from gseg.scores.picture_sources import FolderPictures
+
+_UNIFORM: Final = "uniform"
+_CANDIDATES_OF_EACH: Final = 20
+"""Melas-Kyriazi et al. 2022, B.4: 50,000 of 1,000,000."""
+
+
+def add_sampling(group: argparse._ArgumentGroup) -> None:
+    """Add the options to a parser.
+
+    Args:
+        group: Where they go.
+    """
+    add = group.add_argument
+    add(
+        "--sample-epsilon",
+        type=float,
+        metavar="ε",
+        help="length ε > 0 of the shift that masks are made with. Default: that of the search",
+    )
+    add(
+        "--filters",
+        choices=get_args(FilterPreset),
+        help="rules that decide which candidates are kept. Default: the grid's",
+    )
+    _add_latents(group)
+    _add_nearest(group)
+
+
+def _add_latents(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--embeddings",
+        type=Path,
+        metavar="FILE",
+        help="draw latents near a data set's embeddings (.npy, one row for each picture) instead "
+        "of from the prior (Voynov et al. 2021, Eq. 6); their width must be the generators'",
+    )
+    add(
+        "--alpha",
+        type=float,
+        metavar="α",
+        help="scale α >= 0 of the noise around --embeddings; the paper's are 0 for large sets and "
+        "0.2 for small ones. Default: 0",
+    )
+    add(
+        "--truncation",
+        type=float,
+        metavar="T",
+        help="largest absolute value of a latent's coordinate, or what the architecture calls "
+        "truncation (StyleGAN2, BigGAN-deep). Default: none",
+    )
+    add(
+        "--classes",
+        nargs="+",
+        metavar="CLASS",
+        help="labels that are drawn: uniform, all of a generator's alike, or numbers from 0. "
+        "Default: uniform",
+    )
+    add(
+        "--class-weights",
+        nargs="+",
+        type=float,
+        default=[],
+        metavar="W",
+        help="how often, relative to each other, each of --classes is drawn. Default: alike",
+    )
+
+
+def _add_nearest(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--nearest",
+        type=Path,
+        metavar="FOLDER",
+        help="train on the samples nearest to the pictures in FOLDER (Melas-Kyriazi et al. 2022, "
+        "B.4), as many as the data size",
+    )
+    add(
+        "--nearest-candidates",
+        type=int,
+        metavar="N",
+        help="samples that the nearest are chosen from. Default: 20 for each that is kept of the "
+        "largest data size",
+    )
+    add(
+        "--nearest-features",
+        metavar="NAME",
+        help="network whose features are compared: scenes, or resnet50:FILE. Default: scenes",
+    )
+
+
+def with_sampling(grid: Grid, options: argparse.Namespace) -> Grid:
+    """Apply the options to a grid.
+
+    Args:
+        grid: Settings.
+        options: What `add_sampling` made.
+
+    Returns:
+        The grid with the options' samples, selection and ε of the masks.
+
+    Raises:
+        ValueError: Options exclude each other, or a value is out of range.
+    """
+    samples = replace(grid.samples, latents=_latents(options))
+    if options.filters is not None:
+        samples = replace(samples, filters=filter_preset(options.filters))
+    largest = max(options.data_size or [grid.table_size or 0, *grid.data_sizes])
+    return replace(
+        grid,
+        samples=samples,
+        selection=_selection(options, largest),
+        sample_epsilon=options.sample_epsilon,
+    )
+
+
+def check_samples(experiment: Experiment) -> None:
+    """Find out before any work whether a trial's latents, labels and selection can be had.
+
+    Args:
+        experiment: The trial.
+
+    Raises:
+        ValueError: Embeddings have another width, a class is not the generator's, or a folder of
+            pictures cannot be read.
+    """
+    if experiment.samples is None:
+        return
+    card = find_card(experiment.generator)
+    _check_classes(card, experiment.samples.latents)
+    candidates(card, experiment.samples.latents, 0, [0])
+    if experiment.selection is not None:
+        features_name(experiment.selection.features)
+        FolderPictures(experiment.selection.folder, resolution=card.resolution)
+
+
+def _latents(options: argparse.Namespace) -> LatentConfig:
+    if options.alpha is not None and options.embeddings is None:
+        raise ValueError(
+            f"--alpha {options.alpha:g} is the noise around embeddings: name their file "
+            "(--embeddings FILE.npy)."
+        )
+    found = LatentConfig()
+    if options.embeddings is not None:
+        found = near_embeddings(options.embeddings, alpha=options.alpha or 0.0)
+    return replace(
+        found,
+        truncation=options.truncation,
+        classes=_classes(options.classes),
+        class_weights=tuple(options.class_weights),
+    )
+
+
+def _classes(words: list[str] | None) -> tuple[int, ...]:
+    if words is None or words == [_UNIFORM]:
+        return ()
+    if not all(word.isdecimal() for word in words):
+        raise ValueError(
+            f"--classes takes {_UNIFORM!r} alone, or numbers from 0, got {' '.join(words)}."
+        )
+    return tuple(int(word) for word in words)
+
+
+def _check_classes(card: GeneratorCard, latents: LatentConfig) -> None:
+    if latents.classes and not card.num_classes:
+        raise ValueError(
+            f"{card.name} knows no classes: leave --classes out, or leave this generator out."
+        )
+
+
+def _selection(options: argparse.Namespace, largest: int) -> SelectionConfig | None:
+    if options.nearest is None:
+        for name in ("nearest_candidates", "nearest_features"):
+            if getattr(options, name) is not None:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} goes with --nearest FOLDER, which is missing."
+                )
+        return None
+    kind, file = parse_features(options.nearest_features or "scenes")
+    features = kind if file is None else f"{kind}:{file.absolute()}"
+    count = options.nearest_candidates
+    return SelectionConfig(
+        folder=str(options.nearest.expanduser().absolute()),
+        candidates=_CANDIDATES_OF_EACH * largest if count is None else count,
+        features=features,
+    )
