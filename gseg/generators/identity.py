@@ -5,10 +5,11 @@ from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from gseg.generators.catalogue import find_weights
-from gseg.generators.own import own_file
+import torch
 
-_CHUNK = 2**22
+from gseg.digests import digest, file_digest
+from gseg.generators.catalogue import find_weights
+from gseg.generators.own import load_own, own_file
 
 
 def weights_digest(name: str, checkpoint: Path | None = None) -> str:
@@ -20,33 +21,48 @@ def weights_digest(name: str, checkpoint: Path | None = None) -> str:
 
     Returns:
         20 hexadecimal digits; ``none`` for a generator in closed form. Of the user's own, the
-        Python file is hashed, not what it may read.
+        Python file is hashed together with all parameters and buffers of the network.
 
     Raises:
-        ValueError: The weights are not there.
+        ValueError: The weights are not there, or a network of the user's own has other ones each
+            time that it is made.
     """
     if name.startswith("analytic."):
         return "none"
     embedded = files("gseg.scenes") / "weights" / f"{name}.safetensors"
     if embedded.is_file():
         with as_file(embedded) as shipped:
-            return _digest(shipped, shipped.stat().st_mtime_ns)
+            return file_digest(shipped)
     own = own_file(name)
-    if own is not None and not own.is_file():
-        raise ValueError(f"{own}: there is no such file; check the path before the colon.")
-    path = checkpoint or own or find_weights(name)
+    if own is not None:
+        if not own.is_file():
+            raise ValueError(f"{own}: there is no such file; check the path before the colon.")
+        return _own_digest(name, file_digest(own))
+    path = checkpoint or find_weights(name)
     if path is None:
         raise ValueError(
             f"The weights of {name} are not here: put the file into the folder that GSEG_WEIGHTS "
             f"names, as {name}.pth or with its own suffix."
         )
-    return _digest(path, path.stat().st_mtime_ns)
+    return file_digest(path)
 
 
 @cache
-def _digest(path: Path, _modified: int) -> str:
+def _own_digest(name: str, code: str) -> str:
+    weights, again = _tensors_digest(name), _tensors_digest(name)
+    if weights != again:
+        raise ValueError(
+            f"{name} makes a network with other weights each time, expected the same ones: read "
+            "them from a file, or seed their start."
+        )
+    return digest(code, weights)
+
+
+def _tensors_digest(name: str) -> str:
+    network = load_own(name)
+    assert network is not None
     hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            hashed.update(chunk)
+    for key, tensor in sorted(network.state_dict().items()):
+        hashed.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hashed.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
     return hashed.hexdigest()[:20]

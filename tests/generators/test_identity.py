@@ -3,8 +3,9 @@ import os
 from importlib.resources import files
 
 import pytest
+import torch
 
-from gseg.generators.identity import weights_digest
+from gseg.generators.identity import _own_digest, weights_digest
 
 
 def _sha(content: bytes) -> str:
@@ -31,9 +32,48 @@ def test_published_weights_are_those_of_the_folder(tmp_path, monkeypatch):
         assert weights_digest("sagan.imagenet128") == _sha(content)
 
 
-def test_a_generator_of_the_user_s_own_is_its_file(tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text("def make(): ...\n")
-    assert weights_digest(f"{path}:make") == _sha(path.read_bytes())
+OWN = """
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from gseg.generators import Generator, GeneratorCard
+
+CARD = GeneratorCard(name="flat.colours8", family="Flat", architecture="flat", dataset="colours",
+                     resolution=8, num_classes=0, latent_dim=5, code_dim=5)
+
+
+def make():
+    network = nn.Linear(5, 3)
+    network.load_state_dict(torch.load(Path(__file__).with_suffix(".pt"), weights_only=True))
+    return Generator(network, CARD)
+
+
+def unseeded():
+    return Generator(nn.Linear(5, 3), CARD)
+"""
+
+
+def test_a_generator_of_the_user_s_own_is_its_file_and_its_weights(tmp_path):
+    path, weights = tmp_path / "mine.py", tmp_path / "mine.pt"
+    path.write_text(OWN)
+    found = set()
+    for number in range(2):
+        torch.manual_seed(number)
+        torch.save(torch.nn.Linear(5, 3).state_dict(), weights)
+        _own_digest.cache_clear()  # as in a new process
+        found.add(weights_digest(f"{path}:make"))
+        assert weights_digest(f"{path}:make") in found
+    path.write_text(f"{OWN}# changed\n")
+    found.add(weights_digest(f"{path}:make"))
+    assert len(found) == 3
     with pytest.raises(ValueError, match=r"absent\.py: there is no such file"):
         weights_digest(f"{tmp_path}/absent.py:make")
+
+
+def test_a_generator_with_other_weights_each_time_is_refused(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    with pytest.raises(ValueError, match="other weights each time"):
+        weights_digest(f"{path}:unseeded")
