@@ -13,6 +13,7 @@ from rich.console import Console
 
 from gseg.commands.benchmarks_options import add_benchmarks
 from gseg.commands.directions_options import add_directions
+from gseg.commands.embed_options import add_embed
 from gseg.commands.fid_options import add_fid
 from gseg.commands.generators_options import add_generators
 from gseg.commands.results_options import add_curves, add_published, add_report
@@ -76,6 +77,7 @@ def _parser() -> Parser:
     add_generators(commands)
     add_benchmarks(commands)
     add_samples(commands)
+    add_embed(commands)
     add_directions(commands)
     add_segment(commands)
     add_fid(commands)

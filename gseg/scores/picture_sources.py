@@ -108,7 +108,7 @@ class FolderPictures:
         ]
         if not self._files:
             raise ValueError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
-        self._resolution = resolution
+        self._folder, self._resolution = folder, resolution
         listing = "\n".join(f"{f.relative_to(folder)} {f.stat().st_size}" for f in self._files)
         digest = hashlib.blake2b(listing.encode(), digest_size=4).hexdigest()
         size = "own size" if resolution is None else f"{resolution} px"
@@ -122,7 +122,7 @@ class FolderPictures:
         """Read them; pictures of equal size that follow each other come together."""
         held: list[Tensor] = []
         for row in rows:
-            picture = self._read(self._files[row])
+            picture = self.read(row)
             if held and (len(held) == _BATCH or held[0].shape != picture.shape):
                 yield torch.stack(held)
                 held = []
@@ -130,8 +130,23 @@ class FolderPictures:
         if held:
             yield torch.stack(held)
 
-    def _read(self, file: Path) -> Tensor:
-        picture = read_image(file)
+    def relative_name(self, row: int) -> str:
+        """Give a picture's path below the folder."""
+        return self._files[row].relative_to(self._folder).as_posix()
+
+    def read(self, row: int) -> Tensor:
+        """Read one picture.
+
+        Args:
+            row: Its number.
+
+        Returns:
+            (3, H, W) uint8.
+
+        Raises:
+            UnreadableImageError: The file is broken.
+        """
+        picture = read_image(self._files[row])
         if self._resolution is None:
             return picture
         side = min(picture.shape[1:])

@@ -1,0 +1,74 @@
+"""The options of ``gseg embed``."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gseg.parsing import Parser
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[Parser]
+
+
+def add_embed(commands: "Commands") -> None:
+    """Add the command ``embed``."""
+    parser = commands.add_parser(
+        "embed",
+        help="find the latents of pictures, for samples that resemble them",
+        description="Find the latents of a folder of pictures with an encoder, for samples that "
+        "resemble these pictures (Voynov et al. 2021, section 3.3). Each picture's middle square "
+        "is resized to the encoder's size. What was interrupted goes on.",
+        epilog="A function of your own takes pictures (N, 3, R, R), float32 in [-1, 1], and gives "
+        "latents (N, latent_dim) of its generator.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run="embed:embed")
+    add = parser.add_argument
+    add(
+        "pictures",
+        metavar="PICTURES",
+        help="folder of pictures, with everything below it, or scenes:COUNT for the first pictures "
+        "that embedded generators are trained on",
+    )
+    add(
+        "--encoder",
+        required=True,
+        metavar="NAME",
+        help="generator whose encoder ships with gseg (bigbigan.scenes32-large), or a function: "
+        "FILE.py:FUNCTION or MODULE:FUNCTION",
+    )
+    add(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="FILE.npy",
+        help="array of latents as the official program's files have it; FILE.parquet beside it "
+        "names each latent's picture",
+    )
+    add(
+        "--for",
+        dest="generator",
+        metavar="GENERATOR",
+        help="generator whose latents these shall be; what does not fit it is an error",
+    )
+    add(
+        "--size",
+        type=int,
+        metavar="R",
+        help="side of the pictures that a function takes. Default: that of --for",
+    )
+    add(
+        "--skip-bad",
+        action="store_true",
+        help="leave out files that cannot be read, and list them, instead of stopping",
+    )
+    add(
+        "--actors",
+        type=int,
+        default=0,
+        metavar="N",
+        help="Ray actors that read and encode. Default: none for some ten thousand pictures, one "
+        "for each CPU (or GPU) for more",
+    )
+    add("--address", metavar="HOST:PORT", help="Ray cluster to use, instead of this machine")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute. Default: cpu")
