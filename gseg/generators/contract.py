@@ -4,6 +4,7 @@ A direction lives in the space of `code(z)`, so a shifted picture is
 ``generator(generator.code(z) + epsilon * v, y)`` whatever the family.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -89,8 +90,9 @@ class Generator(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.network.parameters()).device
+        """Where the weights are; the CPU for a network without any."""
+        tensors = itertools.chain(self.network.parameters(), self.network.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     def code(self, z: Tensor) -> Tensor:
         """Bring latents to the space in which directions live.

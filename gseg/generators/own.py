@@ -78,7 +78,23 @@ def load_own(name: str, device: torch.device | str = "cpu") -> Generator | None:
             f"{name} gave a {type(made).__name__}, expected a gseg.generators.Generator: wrap the "
             "network as Generator(network, card)."
         )
+    _try_out(made, name)
     return made.to(device)
+
+
+def _try_out(generator: Generator, name: str) -> None:
+    """Make one picture, since a wrong one would be told of much later."""
+    card = generator.card
+    label = torch.zeros(1, dtype=torch.int64, device=generator.device)
+    with torch.no_grad():
+        code = generator.code(torch.zeros(1, card.latent_dim, device=generator.device))
+        shape = tuple(generator(code, label).shape)
+    expected = (1, 3, card.resolution, card.resolution)
+    if shape != expected:
+        raise ValueError(
+            f"{name} made a picture of shape {shape}, but its card says a resolution of "
+            f"{card.resolution}: expected {expected}."
+        )
 
 
 def _function(path: Path, function: str) -> Callable[[], object]:

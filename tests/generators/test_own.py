@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gseg.generators import GeneratorCard, list_generators, load_generator, own, register_generator
+from gseg.generators import (
+    Generator,
+    GeneratorCard,
+    list_generators,
+    load_generator,
+    own,
+    register_generator,
+)
 from gseg.generators.own import own_file
 
 
@@ -50,6 +57,11 @@ def make():
 
 def bare():
     return Flat()
+
+def larger():
+    return Generator(Flat(), GeneratorCard(
+        name="flat.colours16", family="Flat", architecture="flat", dataset="colours",
+        resolution=16, num_classes=0, latent_dim=5, code_dim=5))
 """
 
 
@@ -84,6 +96,8 @@ def test_mistakes_say_what_to_do(tmp_path: Path) -> None:
         load_generator(f"{tmp_path / 'mine.py'}:build")
     with pytest.raises(ValueError, match=r"gave a Flat.*Generator\(network, card\)"):
         load_generator(f"{tmp_path / 'mine.py'}:bare")
+    with pytest.raises(ValueError, match=r"shape \(1, 3, 8, 8\).*resolution of 16"):
+        load_generator(f"{tmp_path / 'mine.py'}:larger")
     with pytest.raises(ValueError, match="must not be empty"):
         register_generator(
             GeneratorCard(
@@ -91,3 +105,13 @@ def test_mistakes_say_what_to_do(tmp_path: Path) -> None:
             ),
             Flat,
         )
+
+
+def test_a_network_without_parameters_is_where_its_buffers_are() -> None:
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("colour", torch.zeros(3, device="meta"))
+
+    assert Generator(Constant(), CARD).device.type == "meta"
+    assert Generator(nn.Identity(), CARD).device.type == "cpu"
