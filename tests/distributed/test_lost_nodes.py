@@ -1,0 +1,144 @@
+"""Jobs of which a whole machine is lost: what comes out is what an undisturbed run gives."""
+
+import threading
+import time
+
+import psutil
+import pytest
+import ray
+import torch
+from ray.cluster_utils import Cluster
+
+from gseg.artifacts import Artifact, Store
+from gseg.directions import Direction
+from gseg.distributed.backend import RayBackend
+from gseg.distributed.runtime import Resources, ray_session
+from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.jobs import FitJob, Material, Pairs, ScoreJob
+from gseg.progress import silent
+from gseg.samples import SampleConfig, draw, load_samples
+from gseg.scenes.pictures import VALIDATION_FIRST
+from gseg.segmenters import FitConfig, Segmenter
+from gseg.segmenters.checkpoint import read_curve
+from gseg.stages import Wanted, make_samples
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+TRAINING = FitConfig(steps=300, batch=8, width=2, depth=2, decay_at=200, validate_every=120)
+MATERIAL = Material(training=(Pairs(count=60),), validation=Pairs(count=10, first=VALIDATION_FIRST))
+SAMPLES = SampleConfig(epsilon=2.0, batch=16, blocks_per_shard=4, seed=7)
+COUNT = 3_000
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head that only drives."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        with ray_session(cluster.address):
+            yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def two_nodes(cluster):
+    """Two nodes that work; a test loses one of them."""
+    while len(cluster.worker_nodes) < 2:
+        cluster.add_node(num_cpus=1)
+
+
+class LosesNode(threading.Thread):
+    """Takes the node away on which some kind of worker runs, once `ready`."""
+
+    def __init__(self, cluster, worker, ready):
+        super().__init__(daemon=True)
+        self._cluster, self._worker, self._ready = cluster, worker, ready
+        self.lost = False
+
+    def run(self):
+        while not self.lost:
+            time.sleep(0.01)
+            node = self._node() if self._ready() else None
+            if node is not None:
+                self._cluster.remove_node(node, allow_graceful=False)
+                self.lost = True
+
+    def _node(self):
+        working = set()
+        for process in psutil.Process().children(recursive=True):
+            try:
+                if self._worker in " ".join([process.name(), *process.cmdline()]):
+                    working.add(process.ppid())
+            except psutil.NoSuchProcess:
+                continue
+        for node in self._cluster.worker_nodes:
+            if node.all_processes["raylet"][0].process.pid in working:
+                return node
+        return None
+
+
+def test_a_training_goes_on_elsewhere_to_the_same_bits(tmp_path, cluster):
+    expected = FitJob(material=MATERIAL, config=TRAINING, folder=tmp_path / "here")
+    RayBackend(Resources(placement="process")).fit(expected, silent)
+    job = FitJob(
+        material=MATERIAL, config=TRAINING, folder=tmp_path / "there", checkpoint_seconds=0.0
+    )
+    reached = []
+
+    def is_on_its_way():
+        if job.checkpoint.exists():
+            reached.append(len(read_curve(job.checkpoint)[0]))
+        return bool(reached) and reached[-1] >= 20
+
+    loses = LosesNode(cluster, "TrainWorker", is_on_its_way)
+    loses.start()
+    RayBackend(Resources(placement="cluster")).fit(job, silent)
+    loses.join()
+    assert loses.lost
+    assert reached[-1] < TRAINING.steps
+    digests = {
+        Segmenter.load(each.folder / "segmenter.safetensors").digest for each in (job, expected)
+    }
+    assert len(digests) == 1
+
+
+def test_samples_are_those_of_one_process(tmp_path, cluster):
+    vector = known_direction(analytic_generator(32))
+    direction = Direction(lighter=vector, darker=-vector, provenance={})
+    direction.save(tmp_path / "direction")
+    made = Artifact(digest="d", folder=tmp_path / "direction", manifest={}, reused=True)
+    wanted = Wanted(direction=made, config=SAMPLES, count=COUNT)
+    storage = tmp_path / "storage"
+    loses = LosesNode(
+        cluster, "_Drawer", lambda: len(list(storage.glob("samples/*/shard-*.parquet"))) >= 2
+    )
+    loses.start()
+    backend = RayBackend(Resources(placement="cluster", drawers=2))
+    found = make_samples(Store(storage), "analytic.ellipses32", wanted, backend, silent)
+    loses.join()
+    assert loses.lost
+    samples = load_samples(found.pairs.shards, COUNT)
+    expected = draw(analytic_generator(32), direction, SAMPLES, COUNT)
+    for name in ("indices", "pictures", "masks"):
+        assert torch.equal(getattr(samples, name), getattr(expected, name)), name
+
+
+def test_scores_are_those_of_one_process(tmp_path, cluster):
+    job = ScoreJob(
+        baseline="otsu",
+        benchmark="scenes:5000",
+        skip_bad=False,
+        protocol="text",
+        working_size=None,
+    )
+    heard = []
+    loses = LosesNode(cluster, "_score_part", lambda: len(heard) >= 2)
+    loses.start()
+    there = RayBackend(Resources(placement="cluster")).score(job, lambda *what: heard.append(what))
+    loses.join()
+    assert loses.lost
+    here = RayBackend(Resources(placement="process")).score(job, silent)
+    assert there.aggregates == here.aggregates
+    assert there.table.equals(here.table)
