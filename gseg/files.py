@@ -15,6 +15,10 @@ from safetensors import SafetensorError
 from gseg.mirror import StorageError, describe, fetch, is_published, names, publish
 
 
+class DiskFullError(StorageError):
+    """There is no room for a file."""
+
+
 def write_atomically(path: Path, content: bytes, *, shared: bool = True) -> None:
     """Write a file so that it is either whole or absent, whatever happens.
 
@@ -24,7 +28,8 @@ def write_atomically(path: Path, content: bytes, *, shared: bool = True) -> None
         shared: See `replacing`.
 
     Raises:
-        StorageError: The disk is full, or the object store does not answer.
+        DiskFullError: The disk is full.
+        StorageError: The object store does not answer.
         OSError: It cannot be written for another reason.
     """
     with replacing(path, shared=shared) as part:
@@ -44,7 +49,8 @@ def replacing(path: Path, *, shared: bool = True) -> Iterator[Path]:
         The name to write to.
 
     Raises:
-        StorageError: The disk is full, or the object store does not answer.
+        DiskFullError: The disk is full.
+        StorageError: The object store does not answer.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
@@ -55,7 +61,7 @@ def replacing(path: Path, *, shared: bool = True) -> Iterator[Path]:
         part.replace(path)
     except (OSError, SafetensorError) as error:
         if _is_full(error):
-            raise StorageError(_full(path, part)) from error
+            raise DiskFullError(_full(path, part)) from error
         raise
     finally:
         part.unlink(missing_ok=True)

@@ -3,12 +3,27 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NoReturn
 
 WRONG_USE: Final = 2
 """Exit status after a user's mistake."""
 _CUTOFF: Final = 0.4
+
+
+def at_least(low: int) -> Callable[[str], int]:
+    """Make an option's type: whole numbers from `low`."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise argparse.ArgumentTypeError(f"expected a whole number >= {low}, got {text!r}")
+        return value
+
+    return number
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,7 +1,6 @@
 """The options that all sweeps share, group by group."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -9,6 +8,7 @@ from gseg.directions import CANDIDATE_KINDS
 from gseg.distributed.runtime import Placement
 from gseg.experiment import MASK_KINDS
 from gseg.mirror import storage_folder
+from gseg.parsing import at_least
 from gseg.recipes import DIRECTION_WAYS, grids
 from gseg.scores.sizes import EvalProtocol
 
@@ -161,7 +161,7 @@ def add_running(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--cpus",
-        type=_at_least(1),
+        type=at_least(1),
         metavar="N",
         help="CPUs of the Ray that starts here. Default: all",
     )
@@ -174,28 +174,28 @@ def add_running(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--workers",
-        type=_at_least(1),
+        type=at_least(1),
         default=1,
         metavar="N",
         help="replicas of one training. Default: 1",
     )
     group.add_argument(
         "--drawers",
-        type=_at_least(0),
+        type=at_least(0),
         default=0,
         metavar="N",
         help="actors that draw for one trial. Default: 0, as many as there are CPUs or GPUs",
     )
     group.add_argument(
         "--min-drawers",
-        type=_at_least(0),
+        type=at_least(0),
         default=0,
         metavar="N",
         help="actors that it begins with; more come while there is room. Default: 0, all at once",
     )
     group.add_argument(
         "--batch",
-        type=_at_least(1),
+        type=at_least(1),
         metavar="N",
         help="candidates that a generator draws at once. Another number gives other samples. "
         "Default: the grid's, or less where the first block does not fit into memory",
@@ -208,8 +208,8 @@ def add_running(group: argparse._ArgumentGroup) -> None:
         help="GPUs of a trial, a drawing actor or a replica; fractions share one. Default: 0",
     )
     group.add_argument(
-        "--max-trials",
-        type=_at_least(0),
+        "--concurrency",
+        type=at_least(0),
         default=0,
         metavar="N",
         help="trials at the same time. Default: 0, as many as fit",
@@ -224,18 +224,3 @@ def _storage(text: str) -> Path:
         return storage_folder(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _at_least(low: int) -> Callable[[str], int]:
-    """Make an option's type: whole numbers from `low`."""
-
-    def number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if value < low:
-            raise argparse.ArgumentTypeError(f"expected a whole number >= {low}, got {text!r}")
-        return value
-
-    return number

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,11 +14,13 @@ import pandas as pd
 from rich.console import Console
 
 from gseg.artifacts import StorageError, Store
+from gseg.control_options import Control
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import ray_session
 from gseg.distributed.sweep import Failure, Listener, run_sweep
 from gseg.distributed.view import SweepView, format_seconds
 from gseg.experiment import Experiment
+from gseg.failures import known_failure
 from gseg.generators.identity import weights_digest
 from gseg.parsing import WRONG_USE
 from gseg.plan import SweepPlan, make_plan
@@ -28,6 +31,13 @@ from gseg.reports.tables import sweep_tables
 from gseg.rows import Key, Row, key_of, known_scores, merge_rows
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.sweep_messages import (
+    earlier_failure,
+    failure_line,
+    left_line,
+    plan_lines,
+    slots_here,
+)
 from gseg.sweep_options import (
     chosen_axes,
     chosen_grid,
@@ -43,6 +53,7 @@ Recipe = Callable[[Grid, Axes], list[Experiment]]
 
 _SUCCESS: Final = 0
 _SOME_FAILED: Final = 1
+_SOME_LEFT: Final = 3
 _INTERRUPTED: Final = 130
 
 
@@ -58,7 +69,8 @@ def sweep_main(
         arguments: Command line; that of the process by default.
 
     Returns:
-        Exit status: 0 if all trials succeeded, 1 if some failed, 2 for wrong use.
+        Exit status: 0 if all trials succeeded, 1 if some failed, 2 for wrong use, 3 if some are
+        left at the end of --max-hours or --max-trials.
     """
     options = sweep_parser(description).parse(arguments)
     width = None if sys.stdout.isatty() else _FILE_WIDTH
@@ -86,29 +98,44 @@ class _Sweep:
         self._setting = chosen_setting(options)
         self._experiments = recipe(chosen_grid(options), chosen_axes(options))
         self._results: Path = options.results / name
+        self._control, self._begun = Control.chosen(options), time.monotonic()
         self._rows: dict[Key, Row] = {}
 
     def run(self) -> int:
         """Plan, run what is missing, print the table, draw the figures."""
         benchmarks = self._check()
         pending = [each for each in self._experiments if not self._find(each)]
+        failures = [] if self._control.retry_failed else self._failed_before(pending)
+        failed = {failure.experiment for failure in failures}
+        chosen = [each for each in pending if each not in failed][: self._control.max_trials]
         pictures = sum(len(benchmark) for benchmark in benchmarks)
-        plan = make_plan(pending, pictures, None, self._resources.device)
-        self._print_plan(pending, plan)
+        plan = make_plan(chosen, pictures, None, self._resources.device)
+        self._print_plan(len(pending), chosen, plan)
         if self._options.dry_run:
             return _SUCCESS
-        failures = self._run(pending, plan)
+        failures += self._run(chosen, plan)
         self._keep([])
         self._report(benchmarks)
         for failure in failures:
-            details = f" (details: {failure.details})" if failure.details else ""
-            self._console.print(
-                f"failed: {failure.experiment.label}: {failure.reason}{details}",
-                style="red",
-                markup=False,
-                soft_wrap=True,
-            )
-        return _SOME_FAILED if failures else _SUCCESS
+            self._console.print(failure_line(failure), style="red", markup=False, soft_wrap=True)
+        left = self._left(pending, failures)
+        if left:
+            estimates = make_plan(left, pictures, None, self._resources.device).estimates
+            self._console.print(left_line(left, estimates, self._control), soft_wrap=True)
+        if failures:
+            return _SOME_FAILED
+        return _SOME_LEFT if left else _SUCCESS
+
+    def _failed_before(self, pending: list[Experiment]) -> list[Failure]:
+        """Find the trials that would fail again by their own fault."""
+        known = [(each, known_failure(each, self._setting)) for each in pending]
+        return [earlier_failure(each, failed) for each, failed in known if failed is not None]
+
+    def _left(self, pending: list[Experiment], failures: list[Failure]) -> list[Experiment]:
+        """Say which trials have neither finished nor failed."""
+        done = {row["experiment"] for row in self._rows.values()}
+        done |= {failure.experiment.digest for failure in failures}
+        return [each for each in pending if each.digest not in done]
 
     def _check(self) -> list[Benchmark]:
         """Find out what would go wrong before any work starts; open the benchmarks."""
@@ -150,25 +177,22 @@ class _Sweep:
             device = self._resources.device
             write_trial_events(self._options.tensorboard, experiment, self._setting, device)
 
-    def _print_plan(self, pending: list[Experiment], plan: SweepPlan) -> None:
+    def _print_plan(self, pending: int, chosen: list[Experiment], plan: SweepPlan) -> None:
         say = self._console.print
         total = len(self._experiments)
-        done = total - len(pending)
+        done = total - pending
         say(f"{self._name}: {total} trials, {done} of them finished in {self._setting.storage}")
-        if not pending:
+        if not chosen:
             return
-        stages = ", ".join(
-            f"{count} {kind}s" if count != 1 else f"1 {kind}" for kind, count in plan.stages.items()
-        )
-        distinct = sum(plan.stages.values())
-        say(f"to do: {stages}: {distinct} stages, {plan.naive_stages} if nothing were shared")
-        unit = "GPU" if self._resources.gpus_per_trial else "one-thread"
-        say(
-            f"estimate: {format_seconds(plan.seconds)} of {unit} time, "
-            f"{plan.disk_bytes / 2**20:,.0f} MiB of samples"
-        )
+        if len(chosen) < pending:
+            say(f"now: {len(chosen)} of the {pending} others (see --max-trials, --retry-failed)")
+        cpus = self._options.cpus or os.cpu_count() or 1
+        here = self._options.address is None
+        slots = slots_here(self._resources, cpus, len(chosen)) if here else None
+        for line in plan_lines(plan, self._resources.device, slots):
+            say(line)
         if self._options.dry_run:
-            for experiment, seconds in zip(pending, plan.estimates, strict=True):
+            for experiment, seconds in zip(chosen, plan.estimates, strict=True):
                 say(f"  {experiment.label}: {format_seconds(seconds)}", markup=False)
         if plan.disk_bytes > Store(self._setting.storage).free_bytes():
             raise StorageError(
@@ -202,7 +226,13 @@ class _Sweep:
                 self._resources,
                 listener=_Keeper(view, lambda number, rows: self._take_in(pending[number], rows)),
                 large=large,
+                seconds=self._seconds_left(),
             )
+
+    def _seconds_left(self) -> float | None:
+        """Say how long trials may run."""
+        limit = self._control.seconds
+        return None if limit is None else max(limit - (time.monotonic() - self._begun), 0.0)
 
     def _report(self, benchmarks: list[Benchmark]) -> None:
         """Print the tables, copy every picture's scores, draw the figures."""
@@ -242,6 +272,9 @@ class _Keeper(Listener):
 
     def failed(self, failure: Failure, number: int) -> None:
         self._view.failed(failure, number)
+
+    def retried(self, number: int, attempt: int, reason: str) -> None:
+        self._view.retried(number, attempt, reason)
 
 
 def _open_benchmarks(setting: Setting) -> list[Benchmark]:

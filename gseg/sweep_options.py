@@ -8,6 +8,7 @@ from typing import Final
 
 import torch
 
+from gseg.control_options import add_control
 from gseg.distributed.runtime import Resources
 from gseg.generators import list_generators
 from gseg.generators.catalogue import Kind
@@ -37,6 +38,7 @@ def sweep_parser(description: str) -> Parser:
     add_scoring(parser.add_argument_group("what to score on"))
     add_places(parser.add_argument_group("where things are"))
     add_running(parser.add_argument_group("how to run"))
+    add_control(parser.add_argument_group("when to stop, what to repeat"))
     return parser
 
 
@@ -121,7 +123,7 @@ def chosen_resources(options: argparse.Namespace) -> Resources:
         drawers=options.drawers,
         min_drawers=options.min_drawers,
         gpus_per_trial=options.gpus_per_trial,
-        max_trials=options.max_trials,
+        concurrency=options.concurrency,
     )
 
 

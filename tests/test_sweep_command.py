@@ -101,7 +101,7 @@ def here(monkeypatch):
     """Run trials in this process instead of on Ray; gives the labels of those that ran."""
     ran = []
 
-    def sweep(experiments, setting, resources, *, listener, large):
+    def sweep(experiments, setting, resources, *, listener, large, seconds=None):
         assert not large
         for number, experiment in enumerate(experiments):
             listener.started(number)
@@ -157,7 +157,7 @@ def here(monkeypatch):
         ("--workers 33 --cpus 64", "33 replicas cannot share a batch of 32"),
         ("--workers 3 --cpus 2", "this machine's Ray has 2 CPUs"),
         ("--cpus none", "argument --cpus: expected a whole number >= 1, got 'none'"),
-        ("--max-trials -1", "argument --max-trials: expected a whole number >= 0, got '-1'"),
+        ("--concurrency -1", "argument --concurrency: expected a whole number >= 0, got '-1'"),
         ("--drawers -1", "argument --drawers: expected a whole number >= 0, got '-1'"),
         ("--gpus-per-trial -1", "must not be negative"),
         ("--gpus-per-trial 0.5", "PyTorch sees no GPU on this machine"),
@@ -428,7 +428,7 @@ def test_rows_of_other_sweeps_stay(run, tmp_path, finished, here):
 def test_a_failed_trial_is_reported_and_the_others_are_kept(
     run, tmp_path, monkeypatch, unscored, here
 ):
-    def sweep(experiments, setting, resources, *, listener, large):
+    def sweep(experiments, setting, resources, *, listener, large, seconds=None):
         listener.finished(0, run_trial(experiments[0], setting, RayBackend(resources)))
         failure = Failure(experiment=experiments[1], reason="[no] luck", details=tmp_path / "e.txt")
         listener.failed(failure, 1)
@@ -458,7 +458,7 @@ def test_rows_are_written_as_soon_as_a_trial_is_finished(
 ):
     seen = []
 
-    def sweep(experiments, setting, resources, *, listener, large):
+    def sweep(experiments, setting, resources, *, listener, large, seconds=None):
         listener.finished(0, run_trial(experiments[0], setting, RayBackend(resources)))
         seen.extend(read_rows(tmp_path / "results" / "tiny"))
         raise KeyboardInterrupt

@@ -49,7 +49,7 @@ class Resources:
         cpus_per_trial: CPUs that a trial holds while its stages run in its process.
         gpus_per_trial: GPUs that a trial, a drawing actor or a training replica holds; fractions
             share a GPU.
-        max_trials: Trials at the same time; 0 for as many as fit.
+        concurrency: Trials at the same time; 0 for as many as fit.
     """
 
     placement: Placement = "auto"
@@ -58,12 +58,12 @@ class Resources:
     min_drawers: int = 0
     cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
-    max_trials: int = 0
+    concurrency: int = 0
 
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"A training needs at least 1 worker, got {self.workers}.")
-        counts = (self.drawers, self.min_drawers, self.gpus_per_trial, self.max_trials)
+        counts = (self.drawers, self.min_drawers, self.gpus_per_trial, self.concurrency)
         if min(counts) < 0 or self.cpus_per_trial <= 0:
             raise ValueError("Resources must not be negative, and a trial needs some CPU.")
 

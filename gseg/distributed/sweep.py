@@ -2,37 +2,37 @@
 
 The storage, not Tune, remembers what is finished: a sweep that was killed is simply started again
 and finds its pieces. Tune schedules the trials, keeps their processes for the next one
-(`reuse_actors`), and starts a trial again whose process died.
+(`reuse_actors`), and starts a trial again whose process died or that met a fault of the machines
+(see `gseg.failures`). When its time is up a sweep is stopped where it is, which costs no more than
+being killed.
 """
 
 import contextlib
 import io
 import json
 import tempfile
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import ray
-import torch
 from ray import tune
 from ray.tune.experiment import Trial
 
-from gseg.artifacts import write_atomically
-from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
+from gseg.distributed.trial_actor import TrialActor
+from gseg.distributed.tuning import (
+    RESTARTS,
+    TimeIsUp,
+    held_by_a_trial,
+    reason_of,
+    trials_at_once,
+)
 from gseg.experiment import Experiment
-from gseg.progress import FileReport
+from gseg.failures import details_file
 from gseg.rows import Row
 from gseg.sharing import sharing_groups
-from gseg.trial import Setting, run_trial
-
-_RESTARTS: Final = 3
-"""How often a trial is started again after its process or node died."""
-_DISTRIBUTED_TRIAL_CPUS: Final = 0.01
-"""A trial whose stages are jobs of their own only waits; 0 is not accepted by Tune."""
+from gseg.trial import Setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,10 +62,8 @@ class Listener:
     def failed(self, failure: Failure, number: int) -> None:
         """A trial has failed."""
 
-
-def progress_file(storage: Path, experiment: Experiment) -> Path:
-    """Say where a trial writes how far it is."""
-    return storage / "progress" / f"{experiment.digest}.json"
+    def retried(self, number: int, attempt: int, reason: str) -> None:
+        """A trial is started again, for the `attempt`-th time, for this reason."""
 
 
 def run_sweep(
@@ -75,6 +73,7 @@ def run_sweep(
     *,
     listener: Listener,
     large: bool,
+    seconds: float | None = None,
 ) -> list[Failure]:
     """Run experiments on the connected Ray; one that fails does not stop the others.
 
@@ -85,22 +84,22 @@ def run_sweep(
         listener: Hears of every trial, in this process.
         large: Whether stages of these trials run as distributed jobs (`Resources.is_large` of
             the largest one): the trials then hold almost no CPU themselves.
+        seconds: When to stop: no trial starts any more, and those that run are left as they are,
+            to be taken up by the next sweep. None for when all are done.
 
     Returns:
         The trials that failed, in the order of the experiments.
     """
-    tracker = _Tracker(experiments, listener)
-    concurrency = _concurrency(resources, large=large)
+    tracker = _Tracker(experiments, setting, listener)
+    concurrency = trials_at_once(resources, large=large)
     trainable = tune.with_parameters(
-        _TrialActor,
+        TrialActor,
         experiments=list(experiments),
         groups=sharing_groups(experiments, concurrency),
         setting=setting,
         resources=resources,
     )
-    cpus = _DISTRIBUTED_TRIAL_CPUS if large else resources.cpus_per_trial
-    gpus = 0.0 if large else resources.gpus_per_trial
-    trainable = tune.with_resources(trainable, {"cpu": cpus, "gpu": gpus})
+    trainable = tune.with_resources(trainable, held_by_a_trial(resources, large=large))
     with tempfile.TemporaryDirectory(prefix="gseg-tune-") as folder:
         tuner = tune.Tuner(
             trainable,
@@ -111,7 +110,8 @@ def run_sweep(
                 storage_path=folder,
                 verbose=0,
                 callbacks=[tracker],
-                failure_config=tune.FailureConfig(max_failures=_RESTARTS),
+                stop=None if seconds is None else TimeIsUp(seconds),
+                failure_config=tune.FailureConfig(max_failures=RESTARTS),
             ),
         )
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -119,68 +119,13 @@ def run_sweep(
     return [tracker.failures[number] for number in sorted(tracker.failures)]
 
 
-def _concurrency(resources: Resources, *, large: bool) -> int:
-    """Say how many trials run at a time."""
-    if resources.max_trials:
-        return resources.max_trials
-    cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    if large:
-        processes = max(resources.workers, resources.drawers, 1)
-        if resources.gpus_per_trial:
-            return max(1, int(cluster.get("GPU", 0.0) / (processes * resources.gpus_per_trial)))
-        return max(1, int(cluster.get("CPU", 1.0) / processes))
-    fits = cluster.get("CPU", 1.0) / resources.cpus_per_trial
-    if resources.gpus_per_trial:
-        fits = min(fits, cluster.get("GPU", 0.0) / resources.gpus_per_trial)
-    return max(1, int(fits))
-
-
-class _TrialActor(tune.Trainable):
-    """A process that runs one trial after the other."""
-
-    def setup(  # type: ignore[override]
-        self,
-        config: dict[str, Any],
-        experiments: list[Experiment],
-        groups: list[tuple[int, ...]],
-        setting: Setting,
-        resources: Resources,
-    ) -> None:
-        torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
-        self._number: int = config["number"]
-        self._experiments, self._groups, self._setting = experiments, groups, setting
-        self._backend = RayBackend(resources)
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._number = new_config["number"]
-        return True
-
-    def step(self) -> dict[str, Any]:
-        experiment = self._experiments[self._number]
-        report = FileReport(progress_file(self._setting.storage, experiment))
-        result: dict[str, Any] = {"number": self._number, "done": True}
-        try:
-            siblings = [self._experiments[number] for number in self._groups[self._number]]
-            rows = run_trial(experiment, self._setting, self._backend, report, siblings=siblings)
-        except Exception as error:  # a trial's own fault is a result, not a reason to try again
-            details = self._setting.storage / "errors" / f"{experiment.digest}.txt"
-            write_atomically(details, traceback.format_exc().encode())
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            return {**result, "failure": reason, "details": str(details)}
-        return {**result, "rows": json.dumps(rows)}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Keep nothing here: finished stages are in the storage."""
-
-    def load_checkpoint(self, checkpoint: object) -> None:
-        """Nothing to restore."""
-
-
 class _Tracker(tune.Callback):
     """Turns Tune's events into calls of a listener."""
 
-    def __init__(self, experiments: Sequence[Experiment], listener: Listener) -> None:
-        self._experiments, self._listener = experiments, listener
+    def __init__(
+        self, experiments: Sequence[Experiment], setting: Setting, listener: Listener
+    ) -> None:
+        self._experiments, self._setting, self._listener = experiments, setting, listener
         self.failures: dict[int, Failure] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -203,15 +148,24 @@ class _Tracker(tune.Callback):
     ) -> None:
         number = result["number"]
         if "failure" in result:
-            self._fail(number, result["failure"], Path(result["details"]))
+            details = result["details"]
+            self._fail(number, result["failure"], Path(details) if details else None)
         else:
             self._listener.finished(number, json.loads(result["rows"]))
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
-        reason = f"its process ended {_RESTARTS + 1} times (killed, or out of memory)"
-        self._fail(trial.config["number"], reason, None)
+        reason = f"{RESTARTS + 1} attempts, the last: {reason_of(trial)}"
+        number = trial.config["number"]
+        details = details_file(self._experiments[number], self._setting)
+        self._fail(number, reason, details if details.exists() else None)
+
+    def on_trial_recover(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
+    ) -> None:
+        attempt = trial.run_metadata.num_failures
+        self._listener.retried(trial.config["number"], attempt, reason_of(trial))
 
     def _fail(self, number: int, reason: str, details: Path | None) -> None:
         failure = Failure(experiment=self._experiments[number], reason=reason, details=details)

@@ -1,11 +1,11 @@
-"""What a person sees while a sweep runs: one line for each running trial, and the time left."""
+"""What a person sees while trials run: how many, what each is doing, and the time left."""
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,23 +13,169 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gseg.distributed.sweep import Failure, Listener, progress_file
+from gseg.distributed.remaining import Remaining
+from gseg.distributed.sweep import Failure, Listener
+from gseg.distributed.trial_actor import progress_file
 from gseg.experiment import Experiment
 from gseg.progress import read_progress
 from gseg.rows import Row
 
 _REFRESH_SECONDS: Final = 0.5
+_LINE_SECONDS: Final = 60.0
+"""Between two lines that say how far everything is, where there is no live view."""
 _MOST_SHOWN: Final = 8
 
 
-class SweepView(Listener):
-    """Follows a sweep on the console: live where it is a terminal, line by line elsewhere.
+class Watched(NamedTuple):
+    """A trial as people see it: its name, and the file in which it says how far it is."""
+
+    label: str
+    progress: Path
+
+
+class TrialsView:
+    """Follows trials on the console: live where it is a terminal, line by line elsewhere.
+
+    Args:
+        console: Where to write.
+        total: Trials in all.
+        describe: Gives a trial that has started, by its number.
+        estimates: Estimated seconds of each trial, for the time left; None where nothing is known.
+        plain: Write lines even on a terminal.
+        line_seconds: Between two lines that say how far everything is.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        total: int,
+        describe: Callable[[int], Watched],
+        estimates: Sequence[float] | None = None,
+        *,
+        plain: bool,
+        line_seconds: float = _LINE_SECONDS,
+    ) -> None:
+        self._console, self._total, self._describe = console, total, describe
+        self._is_live = console.is_terminal and not plain
+        self._pause = _REFRESH_SECONDS if self._is_live else line_seconds
+        self._lock = threading.Lock()
+        self._remaining = Remaining(total, estimates)
+        self._running: list[int] = []
+        self._done = self._failed = 0
+        self._begun: float | None = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._refresh, daemon=True)
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if self._is_live:
+            self._live = Live(self._draw(), console=self._console, auto_refresh=False)
+            self._live.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._live is not None:
+            self._live.update(self._draw(), refresh=True)
+            self._live.stop()
+
+    def start(self, number: int) -> None:
+        """Note a trial's start; of one that is started again, too."""
+        with self._lock:
+            if number not in self._running:
+                self._running.append(number)
+            self._remaining.start(number)
+            begun, self._begun = self._begun, None
+        if begun is not None:
+            waited = format_seconds(time.monotonic() - begun)
+            self._console.print(f"Ray and Tune started in {waited}")
+
+    def end(self, number: int, text: str, *, failed: bool = False) -> None:
+        """Note a trial's end.
+
+        Args:
+            number: Which.
+            text: What came out, in a few words.
+            failed: Whether it failed.
+        """
+        with self._lock:
+            if number in self._running:
+                self._running.remove(number)
+            seconds = self._remaining.end(number)
+            self._done += not failed
+            self._failed += failed
+        self._line(f"{self._describe(number).label}: {text}, {seconds:.0f} s")
+
+    def say(self, number: int, text: str) -> None:
+        """Write a line about a trial that goes on."""
+        self._line(f"{self._describe(number).label}: {text}", always=True)
+
+    def _line(self, text: str, *, always: bool = False) -> None:
+        if self._live is not None and not always:
+            return
+        with self._lock:
+            head = f"[{self._done + self._failed}/{self._total}{self._left()}]"
+        self._console.print(f"{head} {text}", markup=False, highlight=False, soft_wrap=True)
+
+    def _refresh(self) -> None:
+        while not self._stop.wait(self._pause):
+            if self._live is not None:
+                self._live.update(self._draw(), refresh=True)
+            else:
+                self._console.print(self._state(), markup=False, soft_wrap=True)
+
+    def _state(self) -> str:
+        """Say in one line how far everything is."""
+        with self._lock:
+            head, running = self._head(), list(self._running)
+        doing = []
+        for number in running[:_MOST_SHOWN]:
+            label, file = self._describe(number)
+            state = read_progress(file)
+            step = f"{state.stage} {state.done:,}/{state.total:,}" if state else "starting"
+            doing.append(f"{label}: {step}")
+        return "; ".join([head, *doing])
+
+    def _head(self) -> str:
+        failed = f", {self._failed} failed" if self._failed else ""
+        running = f"{len(self._running)} running{failed}"
+        return f"{self._done} of {self._total} trials done, {running}{self._left()}"
+
+    def _draw(self) -> Group:
+        with self._lock:
+            head, running = self._head(), list(self._running)
+        lines = Table.grid(padding=(0, 2))
+        for number in running[:_MOST_SHOWN]:
+            label, file = self._describe(number)
+            state = read_progress(file)
+            stage, now, end, detail = state or ("starting", 0, 1, "")
+            bar = ProgressBar(total=max(end, 1), completed=now, width=24)
+            count = f"{now:,}/{end:,}" if state else ""
+            lines.add_row(f"  {label}", stage, bar, count, detail)
+        if len(running) > _MOST_SHOWN:
+            lines.add_row(f"  and {len(running) - _MOST_SHOWN} more")
+        return Group(Text(head), lines)
+
+    def _left(self) -> str:
+        seconds = self._remaining.seconds()
+        return "" if seconds is None else f", {format_seconds(seconds)} left"
+
+
+class SweepView(TrialsView, Listener):
+    """Follows the trials of a sweep.
 
     Args:
         console: Where to write.
         experiments: What the sweep runs.
         storage: Where trials write how far they are.
-        estimates: Estimated seconds of each experiment; weights for the time left.
+        estimates: Estimated seconds of each experiment.
         plain: Write lines even on a terminal.
     """
 
@@ -42,113 +188,28 @@ class SweepView(Listener):
         *,
         plain: bool,
     ) -> None:
-        self._console, self._experiments, self._storage = console, experiments, storage
-        self._estimates = estimates
-        self._live_wanted = console.is_terminal and not plain
-        self._lock = threading.Lock()
-        self._running: dict[int, float] = {}
-        self._ended: set[int] = set()
-        self._failed = 0
-        self._begun = time.monotonic()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._live: Live | None = None
+        def describe(number: int) -> Watched:
+            experiment = experiments[number]
+            return Watched(experiment.label, progress_file(storage, experiment))
 
-    def __enter__(self) -> Self:
-        if self._live_wanted:
-            self._live = Live(self._draw(), console=self._console, auto_refresh=False)
-            self._live.start()
-            self._thread = threading.Thread(target=self._refresh, daemon=True)
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-        if self._live is not None:
-            self._live.update(self._draw(), refresh=True)
-            self._live.stop()
+        super().__init__(console, len(experiments), describe, estimates, plain=plain)
 
     def started(self, number: int) -> None:
         """Note a trial's start."""
-        now = time.monotonic()
-        with self._lock:
-            first = not self._running and not self._ended
-            self._running[number] = now
-        if first:
-            waited = format_seconds(now - self._begun)
-            self._begun = now
-            self._console.print(f"Ray and Tune started in {waited}")
+        self.start(number)
 
     def finished(self, number: int, rows: list[Row]) -> None:
         """Note a trial's success."""
-        seconds = self._end(number)
         iou = max((row["iou"] or 0.0 for row in rows), default=0.0)
-        self._line(number, f"IoU {iou:.3f}, {seconds:.0f} s")
+        self.end(number, f"IoU {iou:.3f}")
 
     def failed(self, failure: Failure, number: int) -> None:
         """Note a trial's failure."""
-        self._failed += 1
-        self._end(number)
-        self._line(number, f"failed: {failure.reason}")
+        self.end(number, f"failed: {failure.reason}", failed=True)
 
-    def _end(self, number: int) -> float:
-        with self._lock:
-            self._ended.add(number)
-            begun = self._running.pop(number, time.monotonic())
-        return time.monotonic() - begun
-
-    def _line(self, number: int, text: str) -> None:
-        if self._live is not None:
-            return
-        left = self._time_left()
-        rest = f", {left} left" if left else ""
-        self._console.print(
-            f"[{len(self._ended)}/{len(self._experiments)}{rest}] "
-            f"{self._experiments[number].label}: {text}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-
-    def _refresh(self) -> None:
-        while not self._stop.wait(_REFRESH_SECONDS):
-            assert self._live is not None
-            self._live.update(self._draw(), refresh=True)
-
-    def _draw(self) -> Group:
-        with self._lock:
-            running = dict(self._running)
-        done, total = len(self._ended), len(self._experiments)
-        head = Text(f"{done} of {total} trials done, {len(running)} running")
-        if self._failed:
-            head.append(f", {self._failed} failed", style="red")
-        left = self._time_left()
-        head.append(f", {left} left" if left else "")
-        lines = Table.grid(padding=(0, 2))
-        for number in list(running)[:_MOST_SHOWN]:
-            experiment = self._experiments[number]
-            state = read_progress(progress_file(self._storage, experiment))
-            stage, now, end, detail = state or ("starting", 0, 1, "")
-            bar = ProgressBar(total=max(end, 1), completed=now, width=24)
-            count = f"{now:,}/{end:,}" if state else ""
-            lines.add_row(f"  {experiment.label}", stage, bar, count, detail)
-        return Group(head, lines)
-
-    def _time_left(self) -> str:
-        """Scale the estimates of what is left by how right those of the finished trials were."""
-        ended = sum(self._estimates[number] for number in self._ended)
-        if not ended:
-            return ""
-        spent = time.monotonic() - self._begun
-        rest = sum(self._estimates) - ended
-        return format_seconds(rest * spent / ended)
+    def retried(self, number: int, attempt: int, reason: str) -> None:
+        """Note that a trial is started again."""
+        self.say(number, f"attempt {attempt} failed, tried again: {reason}")
 
 
 def format_seconds(seconds: float) -> str:

@@ -5,8 +5,9 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from gseg.artifacts import StorageError, Store
+from gseg.artifacts import Store
 from gseg.drawing import DrawJob, DrawOrder
+from gseg.files import DiskFullError
 from gseg.jobs import Backend
 from gseg.plan import generator_size
 from gseg.progress import Report
@@ -36,7 +37,7 @@ def draw_until_enough(
     Raises:
         AcceptanceError: The filters of the first set reject nearly everything.
         BatchTooLargeError: There is not enough memory.
-        StorageError: There is not enough space.
+        DiskFullError: There is not enough space.
     """
     progress = _Progress(orders, report)
     left = _unfinished(orders)
@@ -60,7 +61,7 @@ def _check_space(store: Store, generator: str, orders: Sequence[DrawOrder]) -> N
         needed += (order.count - order.growing().counts["accepted"]) * bytes_each
     free = store.free_bytes()
     if needed + _RESERVE > free:
-        raise StorageError(
+        raise DiskFullError(
             f"The samples need about {needed / 2**20:,.0f} MiB, but {store.root} has "
             f"{free / 2**20:,.0f} MiB left. Choose another --storage or a smaller --data-size."
         )

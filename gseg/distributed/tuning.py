@@ -1,0 +1,69 @@
+"""What runs on Ray Tune have in common: what a trial holds, how often it is tried, when to stop."""
+
+import time
+from typing import Any, Final
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+
+from gseg.distributed.runtime import Resources
+
+RESTARTS: Final = 3
+"""How often a trial is started again after its process or node died, or after a fault of the
+machines."""
+_WAITING_CPUS: Final = 0.01
+"""A trial whose stages are jobs of their own only waits; 0 is not accepted by Tune."""
+
+
+def held_by_a_trial(resources: Resources, *, large: bool) -> dict[str, float]:
+    """Say what a trial holds in Ray while it runs."""
+    if large:
+        return {"cpu": _WAITING_CPUS, "gpu": 0.0}
+    return {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+
+
+def trials_at_once(resources: Resources, *, large: bool) -> int:
+    """Say how many trials run at a time."""
+    if resources.concurrency:
+        return resources.concurrency
+    cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    if large:
+        processes = max(resources.workers, resources.drawers, 1)
+        if resources.gpus_per_trial:
+            return max(1, int(cluster.get("GPU", 0.0) / (processes * resources.gpus_per_trial)))
+        return max(1, int(cluster.get("CPU", 1.0) / processes))
+    fits = cluster.get("CPU", 1.0) / resources.cpus_per_trial
+    if resources.gpus_per_trial:
+        fits = min(fits, cluster.get("GPU", 0.0) / resources.gpus_per_trial)
+    return max(1, int(fits))
+
+
+class TimeIsUp(tune.Stopper):
+    """Stops all trials of a sweep when its time is up.
+
+    Args:
+        seconds: From now.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no trial for its results."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Say whether the time is up."""
+        return time.monotonic() >= self._end
+
+
+def reason_of(trial: Trial) -> str:
+    """Say in one line why a trial's last attempt ended."""
+    error = trial.get_pickled_error()
+    if isinstance(error, ray.exceptions.RayTaskError):
+        cause = error.cause
+        return (str(cause) or type(cause).__name__).splitlines()[0]
+    if isinstance(error, ray.exceptions.RayActorError):
+        return "its process or node ended (killed, or out of memory)"
+    return (str(error) or type(error).__name__).splitlines()[0]

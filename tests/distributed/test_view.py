@@ -1,0 +1,97 @@
+"""What is seen while trials run; time is set by hand."""
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from gseg.distributed.remaining import Remaining
+from gseg.distributed.view import TrialsView, Watched
+from gseg.progress import FileReport
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("gseg.distributed.remaining.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_time_left_follows_what_finished_trials_took(clock):
+    left = Remaining(4, [10.0, 10.0, 20.0, 20.0])
+    left.start(0)
+    left.start(1)
+    assert left.seconds() == pytest.approx(60 / 2)  # two at a time, estimates as they are
+    clock[0] += 20
+    assert left.end(0) == pytest.approx(20)  # twice the estimate: so is what is left
+    assert left.seconds() == pytest.approx((0 + 40 + 40) / 2)
+    left.start(2)
+    clock[0] += 10
+    assert left.seconds() == pytest.approx((30 + 40) / 2)
+    left.end(1)
+    left.end(2)
+    left.start(3)
+    assert left.seconds() >= 20  # the longest trial that runs
+    left.end(3)
+    assert left.seconds() == 0
+
+
+def test_nothing_is_known_before_the_first_end_without_estimates(clock):
+    left = Remaining(3, None)
+    left.start(0)
+    assert left.seconds() is None
+    clock[0] += 6
+    left.end(0)
+    assert left.seconds() == pytest.approx(12)
+
+
+def _view(folder: Path, out: io.StringIO, **options) -> TrialsView:
+    def describe(number: int) -> Watched:
+        return Watched(f"trial {'abc'[number]}", folder / f"{number}.json")
+
+    console = Console(file=out, width=200, force_terminal=options.pop("terminal", False))
+    return TrialsView(console, 3, describe, [5.0, 5.0, 5.0], **options)
+
+
+def _wait(out: io.StringIO, text: str) -> str:
+    deadline = time.monotonic() + 5
+    while text not in out.getvalue():
+        assert time.monotonic() < deadline, out.getvalue()
+        time.sleep(0.01)
+    return out.getvalue()
+
+
+def test_plain_lines_say_done_running_failed_stage_and_time_left(tmp_path):
+    out = io.StringIO()
+    with _view(tmp_path, out, plain=True, line_seconds=0.05) as view:
+        view.start(0)
+        view.start(1)
+        FileReport(tmp_path / "1.json")("training", 120, 300)
+        view.end(0, "it broke", failed=True)
+        shown = _wait(out, "0 of 3 trials done, 1 running, 1 failed")
+    assert "[1/3, " in shown
+    assert "trial a: it broke, 0 s" in shown
+    assert " left; trial b: training 120/300" in shown
+
+
+def test_a_trial_that_is_started_again_runs_once(tmp_path):
+    out = io.StringIO()
+    with _view(tmp_path, out, plain=True, line_seconds=0.05) as view:
+        view.start(0)
+        view.say(0, "attempt 1 failed, tried again: killed")
+        view.start(0)
+        shown = _wait(out, "0 of 3 trials done, 1 running")
+    assert "trial a: attempt 1 failed, tried again: killed" in shown
+
+
+def test_the_live_view_shows_every_running_trial(tmp_path):
+    out = io.StringIO()
+    with _view(tmp_path, out, plain=False, terminal=True) as view:
+        view.start(2)
+        FileReport(tmp_path / "2.json")("samples", 10, 40, "80% accepted")
+        shown = _wait(out, "80% accepted")
+    assert "0 of 3 trials done" in shown
+    assert "trial c" in shown
+    assert "10/40" in shown
