@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from gseg.builds import note_build
 from gseg.digests import canonical, digest, file_digest
 from gseg.files import fetch_folder, publish_folder, replacing, write_atomically
 from gseg.leases import lease
@@ -191,6 +192,7 @@ class Store:
                 "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             }
             write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1).encode())
+            note_build(self.root, stage, name)
         return Artifact(digest=name, folder=folder, manifest=manifest, reused=False)
 
 

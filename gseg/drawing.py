@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from gseg.artifacts import bring_here, write_atomically
+from gseg.builds import SHARD, note_build
 from gseg.directions import Direction
 from gseg.generators import Generator, list_generators, load_generator
 from gseg.mirror import fetch
@@ -105,6 +106,7 @@ class DrawJob:
             path = order.folder / shard_name(shard)
             write_atomically(cost_file(path), json.dumps(cost).encode())
             each.save(path)
+            note_build(order.folder.parents[1], SHARD, f"{order.folder.name}/{shard}")
         return len(orders)
 
 
