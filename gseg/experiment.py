@@ -8,6 +8,7 @@ from gseg.artifacts import canonical, digest
 from gseg.directions import DirectionConfig
 from gseg.features import parse_features
 from gseg.samples import MaskKind, SampleConfig
+from gseg.samples.labeller import LabellerConfig
 from gseg.segmenters import FitConfig
 
 Method = Literal["gan", "true_masks", "otsu", "centre_disc"]
@@ -116,6 +117,8 @@ class Experiment:
             overruled by `mask_kind`.
         mask_kind: Which masks; ``ensemble`` trains one network on lighter and one on darker masks.
         selection: Which of more samples are trained on; None for the first ones.
+        labeller: Who gives the samples other masks than those they were drawn with; None for
+            nobody (Voynov et al. 2021, Table 5).
         data_size: Samples that the network is trained on; 0 for labelled pictures alone.
         validation_size: Held-out samples for the score without labels; labelled pictures that are
             not trained on where there are no samples. 0 to measure nothing.
@@ -134,6 +137,7 @@ class Experiment:
     samples: SampleConfig | None = None
     mask_kind: TrialMaskKind = "lighter"
     selection: SelectionConfig | None = None
+    labeller: LabellerConfig | None = None
     data_size: int = 0
     validation_size: int = 128
     train_resolution: int | None = None
@@ -158,6 +162,11 @@ class Experiment:
             raise ValueError(
                 f"A selection of {self.data_size} samples needs as many candidates or more, got "
                 f"{self.selection.candidates}."
+            )
+        if self.labeller is not None and self.method != "gan":
+            raise ValueError(
+                f"A labeller gives generated pictures their masks: leave it out with method "
+                f"{self.method!r}."
             )
         if self.train_resolution is not None:
             self._check_shrinking(self.train_resolution)
@@ -217,6 +226,8 @@ class Experiment:
             parts.append(f"N={self.data_size}")
         if self.labelled is not None:
             parts.append(f"{self.labelled.count} labelled")
+        if self.labeller is not None:
+            parts.append(f"masks of {self.labeller.name}")
         if self.mask_kind != "lighter":
             parts.append(self.mask_kind)
         return " ".join(parts)

@@ -45,6 +45,8 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
         values |= {
             "data_size": experiment.data_size,
             "train_steps": training.steps,
+            "train_learning_rate": training.learning_rate,
+            "train_decay_at": training.decay_at,
             "train_batch": training.batch,
             "train_width": training.width,
             "train_preset": experiment.train_preset,
@@ -92,6 +94,7 @@ def _generator_values(experiment: Experiment) -> dict[str, Any]:
         "filters": filter_preset_name(samples.filters),
         **_latent_values(samples.latents),
         **_selection_values(experiment.selection, card.resolution),
+        "labeller": experiment.labeller.name if experiment.labeller else None,
         "direction_seed": search.seed,
         "sample_seed": samples.seed,
     }
@@ -159,6 +162,8 @@ def member_values(members: Sequence[Member]) -> dict[str, Any]:
         "training_seconds": sum(member.segmenter.seconds for member in members),
         "training_reused": all(member.segmenter.reused for member in members),
     }
+    for name in {name for member in members for name in member.agreement}:
+        values[name] = _mean(member.agreement.get(name) for member in members)
     sets = [member.samples for member in members if member.samples is not None]
     if sets:
         counts = [samples.counts for samples in sets]

@@ -38,6 +38,7 @@ from gseg.stages import (
 )
 from gseg.stages.labelled import labelled_alone, with_labelled
 from gseg.stages.parts import Member, TrialParts
+from gseg.stages.relabelled import make_relabelled
 
 _log = logging.getLogger(__name__)
 
@@ -168,14 +169,22 @@ class _Trial:
             training, *held_out = (
                 samples for config, samples in made.items() if config.mask_kind == kind
             )
-            training = self._select(training)
+            training, agreement = self._relabel(self._select(training))
+            held_out = [self._relabel(samples)[0] for samples in held_out]
             material = Material(
                 training=(self._shrunk(training.pairs),),
                 validation=self._shrunk(held_out[0].pairs) if held_out else None,
                 parents=(training.digest, *(samples.digest for samples in held_out)),
             )
             segmenter = self._fit(with_labelled(material, experiment.labelled))
-            members.append(Member(segmenter=segmenter, samples=training, config=training.config))
+            members.append(
+                Member(
+                    segmenter=segmenter,
+                    samples=training,
+                    config=training.config,
+                    agreement=agreement,
+                )
+            )
         return TrialParts(direction=self._direction, members=tuple(members))
 
     def _shrunk(self, pairs: Pairs) -> Pairs:
@@ -193,6 +202,12 @@ class _Trial:
             self._backend,
             self._report,
         )
+
+    def _relabel(self, samples: SampledSet) -> tuple[SampledSet, Mapping[str, float]]:
+        labeller = self._experiment.labeller
+        if labeller is None:
+            return samples, {}
+        return make_relabelled(self._store, samples, labeller, self._backend, self._report)
 
     @cached_property
     def _direction(self) -> Artifact:

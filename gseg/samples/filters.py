@@ -6,7 +6,7 @@ under the same names; `preset` gives each source's own. `gseg.samples.verdicts` 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Literal, get_args
 
@@ -137,17 +137,38 @@ def preset(name: FilterPreset) -> FilterConfig:
     return _PRESETS[name]
 
 
-def preset_name(config: FilterConfig) -> FilterPreset | Literal["custom"]:
-    """Say which preset a config is.
+def ablation(whole: FilterConfig) -> tuple[FilterConfig, ...]:
+    """Take the rules one by one, as Table 4 of Voynov et al. 2021 does.
+
+    That masks must not be empty belongs to the rule about their size.
+
+    Args:
+        whole: All rules, such as those of ``voynov2021_text``.
+
+    Returns:
+        No rules; those about the size; about the histogram too; and all.
+    """
+    size = replace(whole, histogram=None, component_share=0.0)
+    return _PRESETS["none"], size, replace(size, histogram=whole.histogram), whole
+
+
+def preset_name(config: FilterConfig) -> str:
+    """Say which rules these are.
 
     Args:
         config: The rules.
 
     Returns:
-        The preset's name, or ``custom``.
+        The preset's name; ``size`` or ``size and histogram`` for a step of its `ablation` (with
+        the preset's name if that is not ``voynov2021_text``), or ``custom``.
     """
-    for name in get_args(FilterPreset):
-        if _PRESETS[name] == config:
-            found: FilterPreset = name
-            return found
+    for name, whole in _PRESETS.items():
+        if whole == config:
+            return name
+    for name in ("voynov2021_text", *(get_args(FilterPreset))):
+        _, size, histogram, _ = ablation(_PRESETS[name])
+        steps = {"size": size, "size and histogram": histogram}
+        for step, found in steps.items():
+            if found == config:
+                return step if name == "voynov2021_text" else f"{step} ({name})"
     return "custom"

@@ -22,6 +22,7 @@ from torch import Tensor
 from gseg.artifacts import file_digest
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.randomness import derive_seed, labels, latents, uniforms
+from gseg.samples.embedding_files import told_of
 
 LatentSource = Literal["prior", "embeddings"]
 
@@ -187,6 +188,12 @@ def _latents(card: GeneratorCard, config: LatentConfig, seed: int, indices: Arra
                 f"{config.embeddings} holds embeddings of width {table.shape[1]}, {card.name} "
                 f"takes latents of {width}: were they made by another generator's encoder?"
             )
+        made_for = _generator_of(config.embeddings, config.embeddings_digest)
+        if made_for and made_for != card.name:
+            raise ValueError(
+                f"{config.embeddings} holds latents of {made_for}, which mean nothing to "
+                f"{card.name}: embed the pictures with an encoder of {card.name}."
+            )
         places = uniforms(derive_seed(seed, "embedding"), indices, 1)[:, 0] * len(table)
         z = torch.from_numpy(table[places.astype(np.int64)].astype(np.float32))
         return z.add_(latents(seed, indices, width), alpha=config.alpha) if config.alpha else z
@@ -227,6 +234,12 @@ def _open_embeddings(path: str, digest: str) -> NDArray[np.floating]:
     if _digest(Path(path)) != digest:
         raise ValueError(f"{path} has changed since the samples were planned: start again.")
     return _map_embeddings(path, digest)
+
+
+@lru_cache(maxsize=4)
+def _generator_of(path: str, _digest: str) -> str:
+    """Say whose latents a file holds; empty where nobody wrote it down."""
+    return str(told_of(Path(path)).get("generator", ""))
 
 
 @lru_cache(maxsize=4)

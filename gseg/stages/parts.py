@@ -1,6 +1,7 @@
 """What a trial leaves in the storage."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gseg.artifacts import Artifact
@@ -16,11 +17,13 @@ class Member:
         segmenter: Its artifact.
         samples: What it was trained on; None for true masks.
         config: How those samples were drawn; None for true masks.
+        agreement: How far a labeller's masks agree with the samples' own; empty without one.
     """
 
     segmenter: Artifact
     samples: SampledSet | None = None
     config: SampleConfig | None = None
+    agreement: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def file(self) -> Path:

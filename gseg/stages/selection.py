@@ -55,7 +55,7 @@ def make_selection(
         extract = open_features(config.features, device=backend.device)
         real = torch.cat([extract(batch) for batch in pictures.batches(range(len(pictures)))])
         found = []
-        for shard in _first(samples.pairs):
+        for shard in first_shards(samples.pairs):
             found.append(similarities(extract(shard.pictures), real))
             done = sum(len(each) for each in found)
             report("selection", done, samples.pairs.count)
@@ -88,8 +88,8 @@ def make_selection(
     )
 
 
-def _first(pairs: Pairs) -> Iterator[Shard]:
-    """Read the shards, the last one as far as it is asked for."""
+def first_shards(pairs: Pairs) -> Iterator[Shard]:
+    """Read the shards of samples, the last one as far as it is asked for."""
     left = pairs.count
     for path in pairs.shards:
         shard = Shard.load(path)
@@ -100,7 +100,7 @@ def _first(pairs: Pairs) -> Iterator[Shard]:
 def _write(folder: Path, pairs: Pairs, places: Tensor, similarity: Tensor) -> None:
     """Write what is kept of each shard, with its similarity among the statistics."""
     start = 0
-    for shard in _first(pairs):
+    for shard in first_shards(pairs):
         here = places[(places >= start) & (places < start + len(shard))]
         kept = _rows(shard, here - start)
         statistics = {**kept.statistics, "similarity": similarity[here]}

@@ -1,0 +1,113 @@
+"""Masks of generated pictures by any other model (Voynov et al. 2021, Table 5 and section 4.5).
+
+A labeller takes the pictures of a sample set as they are and gives other masks for them:
+
+- ``segmenter:FILE``: a trained segmenter (`gseg.segmenters.Segmenter.load` says which files);
+- ``path/to/file.py:function`` or ``package.module:function``: pictures (N, 3, R, R), float32 in
+  [-1, 1], to masks (N, R, R), bool or probabilities in [0, 1], of which at least 0.5 is foreground;
+- ``folder:PATH``: mask files that any program has made of the pictures that ``gseg samples export``
+  wrote, under the same names.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from gseg.artifacts import digest, file_digest
+from gseg.callables import absolute_callable, callable_digest
+
+LabellerKind = Literal["segmenter", "function", "folder"]
+MASK_SUFFIXES: Final = (".png", ".bmp", ".tif", ".tiff")
+"""Of mask files; others change them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabellerConfig:
+    """Who gives the masks; make it with `labeller`.
+
+    Attributes:
+        kind: What it is.
+        place: File, folder or name of the function; not part of what samples are.
+        digest: Of the content: of the segmenter's file, of the file that the function stands in
+            and its name, or of all mask files.
+    """
+
+    kind: LabellerKind
+    place: str = field(compare=False)
+    digest: str
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(LabellerKind):
+            raise ValueError(
+                f"Unknown labeller {self.kind!r}; there are {', '.join(get_args(LabellerKind))}."
+            )
+        if not self.place or not self.digest:
+            raise ValueError("A labeller needs its place and its digest: use labeller(NAME).")
+
+    @property
+    def name(self) -> str:
+        """A short name for people."""
+        return f"{Path(self.place).name} [{self.digest[:8]}]"
+
+
+def labeller(name: str) -> LabellerConfig:
+    """Choose who gives the masks.
+
+    Args:
+        name: ``segmenter:FILE``, ``folder:PATH``, or a function's name.
+
+    Returns:
+        The config.
+
+    Raises:
+        ValueError: It is not there.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "segmenter":
+        file = Path(rest).expanduser().absolute()
+        if not file.is_file():
+            raise ValueError(f"{file}: there is no such file of a segmenter.")
+        return LabellerConfig(kind="segmenter", place=str(file), digest=file_digest(file))
+    if kind == "folder":
+        folder = Path(rest).expanduser().absolute()
+        return LabellerConfig(kind="folder", place=str(folder), digest=_folder_digest(folder))
+    place = absolute_callable(name)
+    content = digest(place.rpartition(":")[2], callable_digest(place))
+    return LabellerConfig(kind="function", place=place, digest=content)
+
+
+def sample_name(seed: int, index: int) -> str:
+    """Name the file of a sample's picture or mask, without its suffix.
+
+    Args:
+        seed: Of the sample set; training and held-out samples have different ones.
+        index: Of the candidate.
+    """
+    return f"{seed}-{index:08d}"
+
+
+def mask_files(folder: Path) -> dict[str, Path]:
+    """List a folder's mask files by their names without suffix.
+
+    Args:
+        folder: Its own files count, not those of folders below it.
+
+    Raises:
+        ValueError: There is no such folder or no mask in it.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: there is no such folder of masks.")
+    found = {
+        file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in MASK_SUFFIXES
+    }
+    if not found:
+        raise ValueError(f"{folder} holds no masks ({', '.join(MASK_SUFFIXES)}).")
+    return found
+
+
+def _folder_digest(folder: Path) -> str:
+    content = hashlib.sha256()
+    for name, file in mask_files(folder).items():
+        content.update(f"{name} {file_digest(file)}\n".encode())
+    return content.hexdigest()[:20]
