@@ -36,7 +36,7 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
         "recipe": experiment.recipe,
         "generator": experiment.generator,
         "supervision": "true masks" if experiment.method == "true_masks" else "none",
-        **_provenance(),
+        **provenance(),
     }
     if experiment.method == "gan":
         values |= _generator_values(experiment)
@@ -203,7 +203,8 @@ def find_card(name: str) -> GeneratorCard:
 
 
 @cache
-def _provenance() -> dict[str, Any]:
+def provenance() -> dict[str, Any]:
+    """Name the versions and the commit that rows are made with."""
     found = versions()
     return {
         "gseg_version": found.get("gseg"),

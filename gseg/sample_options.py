@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
 
-from gseg.experiment import Experiment, SelectionConfig
+from gseg.experiment import Experiment, LabelledPairs, SelectionConfig
 from gseg.features import features_name, parse_features
 from gseg.generators import GeneratorCard
 from gseg.recipes import Grid
@@ -17,11 +17,16 @@ from gseg.samples import (
     near_embeddings,
 )
 from gseg.samples.latents import candidates
+from gseg.scores.benchmarks import open_benchmark
+from gseg.scores.labelled import chosen_pictures
 from gseg.scores.picture_sources import FolderPictures
+from gseg.scores.specs import absolute_spec
 
 _UNIFORM: Final = "uniform"
 _CANDIDATES_OF_EACH: Final = 20
 """Melas-Kyriazi et al. 2022, B.4: 50,000 of 1,000,000."""
+_LABELLED: Final = 1_000
+"""The same section's pictures of CUB."""
 
 
 def add_sampling(group: argparse._ArgumentGroup) -> None:
@@ -44,6 +49,7 @@ def add_sampling(group: argparse._ArgumentGroup) -> None:
     )
     _add_latents(group)
     _add_nearest(group)
+    _add_labelled(group)
 
 
 def _add_latents(group: argparse._ArgumentGroup) -> None:
@@ -109,6 +115,29 @@ def _add_nearest(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_labelled(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--labelled",
+        metavar="NAME",
+        help="pictures with true masks to train on as well, such as folder:PATH (Melas-Kyriazi et "
+        "al. 2022, B.4). Default: none",
+    )
+    add(
+        "--labelled-count",
+        type=int,
+        metavar="N",
+        help="how many of them, chosen by the seed. Default: 1000",
+    )
+    add(
+        "--labelled-weight",
+        type=float,
+        metavar="SHARE",
+        help="their share, between 0 and 1, in what is trained on. Default: every pair, labelled "
+        "or generated, counts the same",
+    )
+
+
 def with_sampling(grid: Grid, options: argparse.Namespace) -> Grid:
     """Apply the options to a grid.
 
@@ -117,7 +146,7 @@ def with_sampling(grid: Grid, options: argparse.Namespace) -> Grid:
         options: What `add_sampling` made.
 
     Returns:
-        The grid with the options' samples, selection and ε of the masks.
+        The grid with the options' samples, selection, labelled pictures and ε of the masks.
 
     Raises:
         ValueError: Options exclude each other, or a value is out of range.
@@ -130,6 +159,7 @@ def with_sampling(grid: Grid, options: argparse.Namespace) -> Grid:
         grid,
         samples=samples,
         selection=_selection(options, largest),
+        labelled=_labelled(options),
         sample_epsilon=options.sample_epsilon,
     )
 
@@ -144,6 +174,9 @@ def check_samples(experiment: Experiment) -> None:
         ValueError: Embeddings have another width, a class is not the generator's, or a folder of
             pictures cannot be read.
     """
+    if experiment.labelled is not None:
+        labelled = experiment.labelled
+        chosen_pictures(open_benchmark(labelled.benchmark), labelled.seed, 0, labelled.count)
     if experiment.samples is None:
         return
     card = find_card(experiment.generator)
@@ -188,13 +221,27 @@ def _check_classes(card: GeneratorCard, latents: LatentConfig) -> None:
         )
 
 
+def _labelled(options: argparse.Namespace) -> LabelledPairs | None:
+    if options.labelled is None:
+        _needs(options, "labelled", "labelled_count", "labelled_weight")
+        return None
+    return LabelledPairs(
+        benchmark=absolute_spec(options.labelled, options.benchmarks_root),
+        count=_LABELLED if options.labelled_count is None else options.labelled_count,
+        side=1,  # every generator's own, when its trials are made
+        weight=options.labelled_weight,
+    )
+
+
+def _needs(options: argparse.Namespace, missing: str, *names: str) -> None:
+    for name in names:
+        if getattr(options, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} goes with --{missing}, which is missing.")
+
+
 def _selection(options: argparse.Namespace, largest: int) -> SelectionConfig | None:
     if options.nearest is None:
-        for name in ("nearest_candidates", "nearest_features"):
-            if getattr(options, name) is not None:
-                raise ValueError(
-                    f"--{name.replace('_', '-')} goes with --nearest FOLDER, which is missing."
-                )
+        _needs(options, "nearest", "nearest_candidates", "nearest_features")
         return None
     kind, file = parse_features(options.nearest_features or "scenes")
     features = kind if file is None else f"{kind}:{file.absolute()}"

@@ -13,8 +13,8 @@ from gseg.recipes import DIRECTION_WAYS, grids
 from gseg.scores.sizes import EvalProtocol
 
 
-def add_what(group: argparse._ArgumentGroup) -> None:
-    """Add the options that say which trials to run."""
+def add_axes(group: argparse._ArgumentGroup) -> None:
+    """Add the options that say what directions are searched of, and how."""
     group.add_argument(
         "--generators",
         nargs="+",
@@ -31,19 +31,6 @@ def add_what(group: argparse._ArgumentGroup) -> None:
         default="embedded",
         help="settings of all stages: embedded (minutes on a laptop), paper (the published "
         "settings), smoke (seconds, to see that everything works). Default: embedded",
-    )
-    group.add_argument(
-        "--direction",
-        choices=DIRECTION_WAYS,
-        default="optimised",
-        help="how directions are found: optimised (Melas-Kyriazi et al. 2022), or chosen among "
-        "candidates by the rule of the paper (voynov2021) or by how much better two colour maps "
-        "explain them than one (affine_ratio). Default: optimised",
-    )
-    group.add_argument(
-        "--candidates",
-        choices=CANDIDATE_KINDS,
-        help="candidates to choose from. Default: the grid's",
     )
     group.add_argument(
         "--contrast-weight",
@@ -64,20 +51,38 @@ def add_what(group: argparse._ArgumentGroup) -> None:
         "Default: the grid's",
     )
     group.add_argument(
-        "--data-size",
-        nargs="+",
-        type=int,
-        default=[],
-        metavar="N",
-        help="numbers of accepted samples to train segmenters on. Default: the grid's",
-    )
-    group.add_argument(
         "--seeds",
         nargs="+",
         type=int,
         default=[0],
         metavar="SEED",
         help="trial seeds, 0 or more. Default: 0",
+    )
+
+
+def add_what(group: argparse._ArgumentGroup) -> None:
+    """Add the options that say which trials to run."""
+    add_axes(group)
+    group.add_argument(
+        "--direction",
+        choices=DIRECTION_WAYS,
+        default="optimised",
+        help="how directions are found: optimised (Melas-Kyriazi et al. 2022), or chosen among "
+        "candidates by the rule of the paper (voynov2021) or by how much better two colour maps "
+        "explain them than one (affine_ratio). Default: optimised",
+    )
+    group.add_argument(
+        "--candidates",
+        choices=CANDIDATE_KINDS,
+        help="candidates to choose from. Default: the grid's",
+    )
+    group.add_argument(
+        "--data-size",
+        nargs="+",
+        type=int,
+        default=[],
+        metavar="N",
+        help="numbers of accepted samples to train segmenters on. Default: the grid's",
     )
     group.add_argument(
         "--mask-kind",
@@ -123,7 +128,7 @@ def add_scoring(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_places(group: argparse._ArgumentGroup) -> None:
+def add_storage(group: argparse._ArgumentGroup) -> None:
     """Add the options that say where things are."""
     group.add_argument(
         "--weights",
@@ -146,6 +151,11 @@ def add_places(group: argparse._ArgumentGroup) -> None:
         metavar="DIR",
         help="folder of the Parquet rows and figures. Default: ./results",
     )
+
+
+def add_places(group: argparse._ArgumentGroup) -> None:
+    """Add the options that say where things are, and where curves go."""
+    add_storage(group)
     group.add_argument(
         "--tensorboard",
         type=Path,

@@ -25,10 +25,13 @@ from gseg.generators.identity import weights_digest
 from gseg.parsing import WRONG_USE
 from gseg.plan import SweepPlan, make_plan
 from gseg.recipes import Axes, Grid, baselines
+from gseg.recipes.paper_tables import PaperTable
 from gseg.reports.losses import write_trial_events
+from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
 from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
 from gseg.reports.tables import sweep_tables
 from gseg.rows import Key, Row, key_of, known_scores, merge_rows
+from gseg.sample_options import check_samples
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.scores.protocol import DEFAULT_PROFILES
 from gseg.sweep_messages import (
@@ -58,7 +61,12 @@ _INTERRUPTED: Final = 130
 
 
 def sweep_main(
-    name: str, recipe: Recipe, description: str, arguments: list[str] | None = None
+    name: str,
+    recipe: Recipe,
+    description: str,
+    arguments: list[str] | None = None,
+    *,
+    table: PaperTable | None = None,
 ) -> int:
     """Run a sweep from the command line.
 
@@ -67,6 +75,8 @@ def sweep_main(
         recipe: Makes the experiments.
         description: What ``--help`` says first.
         arguments: Command line; that of the process by default.
+        table: The published table that the recipe is about: it chooses the generators, and with
+            the paper's grid the benchmarks, unless the command line does.
 
     Returns:
         Exit status: 0 if all trials succeeded, 1 if some failed, 2 for wrong use, 3 if some are
@@ -76,7 +86,7 @@ def sweep_main(
     width = None if sys.stdout.isatty() else _FILE_WIDTH
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True, width=width)
     try:
-        return _Sweep(name, recipe, options, console).run()
+        return _Sweep(name, recipe, options, console, table).run()
     except (ValueError, StorageError) as error:
         Console(stderr=True, highlight=False).print(str(error), markup=False, soft_wrap=True)
         return WRONG_USE
@@ -89,14 +99,26 @@ class _Sweep:
     """One run of a sweep command."""
 
     def __init__(
-        self, name: str, recipe: Recipe, options: argparse.Namespace, console: Console
+        self,
+        name: str,
+        recipe: Recipe,
+        options: argparse.Namespace,
+        console: Console,
+        table: PaperTable | None = None,
     ) -> None:
-        self._name, self._options, self._console = name, options, console
+        self._name, self._options, self._console, self._table = name, options, console, table
         if options.weights is not None:
             os.environ["GSEG_WEIGHTS"] = str(options.weights.absolute())
         self._resources = chosen_resources(options)
-        self._setting = chosen_setting(options)
-        self._experiments = recipe(chosen_grid(options), chosen_axes(options))
+        self._grid = chosen_grid(options)
+        if table is None:
+            self._setting, axes = chosen_setting(options), chosen_axes(options)
+        else:
+            published = self._grid.name == "paper"
+            benchmarks = paper_benchmarks(table) if published else ("scenes",)
+            self._setting = chosen_setting(options, default=benchmarks)
+            axes = chosen_axes(options, default=())
+        self._experiments = recipe(self._grid, axes)
         self._results: Path = options.results / name
         self._control, self._begun = Control.chosen(options), time.monotonic()
         self._rows: dict[Key, Row] = {}
@@ -142,6 +164,8 @@ class _Sweep:
         opened = _open_benchmarks(self._setting)
         for name in dict.fromkeys(each.generator for each in self._experiments if each.generator):
             weights_digest(name)
+        for experiment in self._experiments:
+            check_samples(experiment)
         Store(self._setting.storage).check()
         _check_results(self._results)
         for benchmark in opened:
@@ -241,6 +265,9 @@ class _Sweep:
         for benchmark in benchmarks:
             for table in sweep_tables(rows, benchmark.name, len(benchmark), profile):
                 self._console.print(table)
+        if self._table is not None:
+            lines = paper_lines(rows[rows.metric_profile == profile], self._table, self._grid)
+            self._console.print(paper_table(lines, self._table))
         images = self._results.with_name(f"{self._name}_images")
         write_image_scores(images, self._rows.values(), self._setting.storage)
         folder, first = self._results.with_name(f"{self._name}_figures"), benchmarks[0]

@@ -9,6 +9,7 @@ from rich.console import Console
 from gseg.artifacts import write_atomically
 from gseg.commands.bars import progress_bar
 from gseg.images import encode_png
+from gseg.jobs import SCENES_SIDE
 from gseg.scenes.pictures import render
 
 _PIXELS_AT_ONCE: Final = 2**18
@@ -35,7 +36,26 @@ def write(options: argparse.Namespace, console: Console) -> int:
             f"--count is at least 1, --first at least 0 and --resolution at least {_SMALLEST}, "
             f"got {options.count}, {options.first} and {side}."
         )
-    indices = range(options.first, options.first + options.count)
+    write_scenes(out, range(options.first, options.first + options.count), side)
+    console.print(
+        f"{options.count:,} pictures with masks in {out}; sweeps score on them with "
+        f"--benchmark folder:{out}",
+        markup=False,
+    )
+    return 0
+
+
+def write_scenes(out: Path, indices: range, side: int = SCENES_SIDE) -> None:
+    """Write pictures and masks as a benchmark folder.
+
+    Args:
+        out: Receives ``images/`` and ``masks/``.
+        indices: Of the scenes.
+        side: Of the pictures in pixels.
+
+    Raises:
+        ValueError: The folder holds other pictures.
+    """
     names = [f"{index:07d}.png" for index in indices]
     _check_folder(out, set(names))
     at_once = max(1, _PIXELS_AT_ONCE // side**2)
@@ -48,12 +68,6 @@ def write(options: argparse.Namespace, console: Console) -> int:
                 write_atomically(out / "images" / name, encode_png(picture))
                 write_atomically(out / "masks" / name, encode_png(mask))
             progress(min(start + at_once, len(names)), len(names))
-    console.print(
-        f"{len(names):,} pictures with masks in {out}; sweeps score on them with "
-        f"--benchmark folder:{out}",
-        markup=False,
-    )
-    return 0
 
 
 def _check_folder(out: Path, names: set[str]) -> None:

@@ -1,6 +1,7 @@
 """Experiments by the name of the table that they reproduce."""
 
 from gseg.recipes.both_papers import both_papers
+from gseg.recipes.directions import initialisations, strips, table_9
 from gseg.recipes.grids import DIRECTION_WAYS, Axes, DirectionWay, Grid, GridName, grids
 from gseg.recipes.melas2022 import (
     all_gans,
@@ -28,11 +29,14 @@ __all__ = [
     "baselines",
     "both_papers",
     "grids",
+    "initialisations",
+    "strips",
     "table_1",
     "table_2",
     "table_6",
     "table_7",
     "table_8",
+    "table_9",
     "table_10",
     "table_11",
     "table_12",

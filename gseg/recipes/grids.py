@@ -14,7 +14,7 @@ from gseg.directions import (
     SearchConfig,
     preset,
 )
-from gseg.experiment import DistanceConfig, SelectionConfig, TrialMaskKind
+from gseg.experiment import DistanceConfig, LabelledPairs, SelectionConfig, TrialMaskKind
 from gseg.samples import SampleConfig
 from gseg.segmenters import FitConfig, fit_preset
 
@@ -43,6 +43,8 @@ class Grid:
         curve_training: Training of that table; None for `training`.
         curve_preset: Name of those settings.
         selection: Which of more samples are trained on; None for the first ones.
+        labelled: Pictures with true masks that are trained on as well; their side is the samples',
+            their seed the trial's. None for none.
         sample_epsilon: ε of the masks; None for that of the search.
         validation_size: Held-out samples.
         distance: Of generators.
@@ -60,6 +62,7 @@ class Grid:
     curve_training: FitConfig | None = None
     curve_preset: str = ""
     selection: SelectionConfig | None = None
+    labelled: LabelledPairs | None = None
     sample_epsilon: float | None = None
     learnt: LearntConfig = field(default_factory=LearntConfig)
     direction: DirectionWay = "optimised"

@@ -28,7 +28,7 @@ from gseg.recipes.generators import (
     table_2_generators,
 )
 from gseg.recipes.grids import Axes, Grid
-from gseg.recipes.trials import ceiling, combinations, trial
+from gseg.recipes.trials import ceiling, combinations, labelled_pairs, trial
 
 ASSUMED_MASKS: Final[tuple[TrialMaskKind, ...]] = ("both",)
 """Masks of the tables that do not name theirs."""
@@ -120,7 +120,8 @@ def table_11(grid: Grid, axes: Axes) -> list[Experiment]:
     """
     generators = axes.generators or style_generators(grid.name, "flowers")
     own = Axes(mask_kinds=ASSUMED_MASKS)
-    reference = _table("table_11", _plain(grid), replace(axes, generators=()), own)
+    bigbigan = replace(axes, generators=main_generators(grid.name)[:1], epsilons=())
+    reference = _table("table_11", _plain(grid), bigbigan, own)
     return [*_style_trials("table_11", grid, replace(axes, generators=generators)), *reference]
 
 
@@ -136,7 +137,10 @@ def table_12(grid: Grid, axes: Axes) -> list[Experiment]:
 
 
 def table_13(
-    grid: Grid, axes: Axes, labelled: LabelledPairs, nearest: SelectionConfig
+    grid: Grid,
+    axes: Axes,
+    labelled: LabelledPairs | None = None,
+    nearest: SelectionConfig | None = None,
 ) -> list[Experiment]:
     """Table 13: labelled pictures and generated ones together.
 
@@ -150,9 +154,9 @@ def table_13(
     Args:
         grid: Settings; the largest data size counts.
         axes: Generators, mask kinds and seeds; what else varies is left out.
-        labelled: The labelled pictures; their choice varies with the seed.
+        labelled: The labelled pictures; their choice varies with the seed. The grid's by default.
         nearest: What the selected samples are near to, and by which features; its number of
-            candidates is the data size's.
+            candidates is the data size's. The grid's by default.
 
     Returns:
         The table's five rows for each generator, mask kind and seed: labelled alone, all samples,
@@ -160,8 +164,19 @@ def table_13(
         generators. It is trained without held-out pairs, which would be further labels.
 
     Raises:
-        ValueError: A value is out of range; the message says which.
+        ValueError: A value is out of range; or neither of labelled pictures and selection is there.
     """
+    if labelled is None and grid.labelled is not None:
+        name = (axes.generators or main_generators(grid.name))[0]
+        labelled = labelled_pairs(grid.labelled, name, 0)
+    nearest = nearest or grid.selection
+    if labelled is None or nearest is None:
+        raise ValueError(
+            "Table 13 trains on labelled pictures and on the samples nearest to them, and does not "
+            "know which: name both, --labelled folder:PATH --nearest PATH/images (with the paper's "
+            "grid 1,000 of CUB's training pictures and --nearest-features resnet50:FILE)."
+        )
+    grid = replace(_plain(grid), labelled=None, selection=None)
     sizes = (grid.table_size,) if grid.table_size else grid.data_sizes
     size = max(axes.data_sizes or sizes)
     near = max(1, size // _NEAREST_PART)

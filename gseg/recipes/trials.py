@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gseg.directions import ChoiceConfig, DirectionConfig
-from gseg.experiment import Experiment, TrialMaskKind
+from gseg.experiment import Experiment, LabelledPairs, TrialMaskKind
+from gseg.recipes.generators import resolution
 from gseg.recipes.grids import Axes, Grid
 
 
@@ -80,8 +81,18 @@ def trial(
         validation_size=grid.validation_size,
         training=replace(grid.training, seed=seed),
         train_preset=grid.train_preset,
+        labelled=labelled_pairs(grid.labelled, name, seed),
         distance=grid.distance,
     )
+
+
+def labelled_pairs(
+    labelled: LabelledPairs | None, generator: str, seed: int
+) -> LabelledPairs | None:
+    """Bring labelled pictures to the size of a generator's, and choose them by a trial's seed."""
+    if labelled is None:
+        return None
+    return replace(labelled, side=resolution(generator), seed=seed)
 
 
 def ceiling(grid: Grid, size: int, seed: int, recipe: str) -> Experiment:

@@ -123,6 +123,21 @@ def comparison_table(rows: pd.DataFrame) -> ReportTable | None:
     )
 
 
+def beside(paper: str, printed: pd.DataFrame, line: pd.Series) -> Iterator[dict[str, object]]:
+    """Put one measured line beside one printed row.
+
+    Args:
+        paper: ``melas2022`` or ``voynov2021``.
+        printed: The row's cells, from `published_tables`.
+        line: From `over_seeds`.
+
+    Yields:
+        For each score that both have what `compare` tells, without ``table`` and ``row``.
+    """
+    match = _Match(line=line, reasons=tuple(_reasons(paper, printed.iloc[0], line)))
+    yield from _scores(printed, match)
+
+
 def _compare_table(
     paper: str, table: str, cells: pd.DataFrame, lines: pd.DataFrame
 ) -> Iterator[dict[str, object]]:

@@ -1,0 +1,139 @@
+"""A recipe's results in the rows of the paper's table, beside the published numbers."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import pandas as pd
+from rich.table import Table
+
+from gseg.published import published_tables
+from gseg.recipes import Grid
+from gseg.recipes.paper_tables import PaperTable
+from gseg.reports.comparison import beside, counterpart
+from gseg.reports.settings import HEADINGS, SCORES, over_seeds
+
+_SHOWN: Final = ("accuracy", "iou", "max_f_beta")
+
+
+def paper_benchmarks(table: PaperTable) -> tuple[str, ...]:
+    """Name the benchmarks of a published table, in its order."""
+    cells = published_tables()
+    cells = cells[(cells["paper"] == table.paper) & (cells["table"] == table.number)]
+    return tuple(str(name) for name in cells["benchmark"].dropna().unique())
+
+
+def paper_lines(rows: pd.DataFrame, table: PaperTable, grid: Grid) -> pd.DataFrame:
+    """Put results into the rows of a published table.
+
+    Args:
+        rows: Result rows of the recipe, of one metric profile.
+        table: The published table.
+        grid: Settings that the recipe was run with.
+
+    Returns:
+        A line for each generator, setting and benchmark: ``row`` (the paper's label; empty where
+        the paper has none), ``generator``, the table's columns, ``benchmark``, and for each score
+        ``<score>``, ``<score>_sd`` and ``<score>_published``; ``comparable`` and
+        ``not_comparable_because``. In the paper's order; lines without a row come last.
+    """
+    cells = published_tables()
+    cells = cells[(cells["paper"] == table.paper) & (cells["table"] == table.number)]
+    order = {label: place for place, label in enumerate(cells["row"].unique())}
+    trained = rows[rows["data_size"].notna()]
+    sides = trained.groupby("generator")["resolution"].first()
+    lines = over_seeds(trained, SCORES)
+    lines["resolution"] = lines["generator"].map(sides)
+    found = pd.DataFrame([_line(line, table, grid, cells) for _, line in lines.iterrows()])
+    if not len(found):
+        return found
+    places = found["row"].map(lambda label: order.get(label, len(order)))
+    return found.iloc[places.argsort(kind="stable")].reset_index(drop=True)
+
+
+def paper_table(lines: pd.DataFrame, table: PaperTable) -> Table:
+    """Draw a published table with measured numbers beside it.
+
+    Args:
+        lines: From `paper_lines`.
+        table: The published table.
+
+    Returns:
+        A table for a rich console.
+    """
+    shown = Table(title=f"Table {table.number}: measured and published", title_justify="left")
+    names = ["row", "generator", *table.columns]
+    if lines["benchmark"].nunique() > 1:
+        names.append("benchmark")
+    for name in names:
+        shown.add_column(HEADINGS.get(name, name.replace("_", " ")), no_wrap=name == "generator")
+    scores = [name for name in _SHOWN if lines[name].notna().any()]
+    printed = [name for name in scores if lines[f"{name}_published"].notna().any()]
+    for name in scores:
+        shown.add_column(HEADINGS.get(name, name), justify="right", no_wrap=True)
+        if name in printed:
+            shown.add_column("published", justify="right", style="dim")
+    for line in lines.to_dict("records"):
+        cells = [_text(line[name]) for name in names]
+        for name in scores:
+            cells.append(_score(line[name], line[f"{name}_sd"]))
+            if name in printed:
+                cells.append(_score(line[f"{name}_published"]))
+        shown.add_row(*cells)
+    shown.caption, shown.caption_justify = "\n".join(_notes(lines, table)), "left"
+    return shown
+
+
+def _line(
+    line: "pd.Series", table: PaperTable, grid: Grid, cells: pd.DataFrame
+) -> dict[str, object]:
+    printed = _printed(line, table, grid, cells)
+    found: dict[str, object] = {
+        "row": "" if printed.empty else printed["row"].iloc[0],
+        "generator": line["generator"] or line["method"].replace("_", " "),
+        **{name: line[name] for name in table.columns},
+        "benchmark": line["benchmark"],
+        "comparable": False,
+        "not_comparable_because": "",
+    }
+    for score in SCORES:
+        found |= {score: line[score], f"{score}_sd": line[f"{score}_sd"]}
+        found[f"{score}_published"] = None
+    for each in beside(table.paper, printed, line) if len(printed) else ():
+        found[f"{each['score']}_published"] = each["published"]
+        found["comparable"] = each["comparable"]
+        found["not_comparable_because"] = each["not_comparable_because"]
+    return found
+
+
+def _printed(line: "pd.Series", table: PaperTable, grid: Grid, cells: pd.DataFrame) -> pd.DataFrame:
+    """Find the cells of the row that a line stands beside; none if there is no such row."""
+    names = set(cells["generator"].dropna())
+    name = counterpart(str(line["generator"]), names)
+    if table.label is None:
+        return cells[cells["generator"] == name] if name else cells.iloc[:0]
+    found = cells[cells["row"] == table.label(grid, line)]
+    other = found["generator"].notna() & (found["generator"] != name)
+    return found[~other]
+
+
+def _notes(lines: pd.DataFrame, table: PaperTable) -> Iterator[str]:
+    reasons = lines.loc[lines["row"] != "", "not_comparable_because"]
+    parts = dict.fromkeys(part for text in reasons for part in text.split("; ") if part)
+    if parts:
+        yield f"not comparable: {'; '.join(parts)}"
+    if parts and table.note:
+        yield table.note
+
+
+def _score(value: object, deviation: object = None) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:.3f}" + ("" if pd.isna(deviation) else f" ± {deviation:.3f}")
+
+
+def _text(value: object) -> str:
+    if pd.isna(value):
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:g}"

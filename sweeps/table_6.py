@@ -1,0 +1,14 @@
+"""Table 6 of Melas-Kyriazi et al. 2022: which directions make the masks.
+
+Lighter, darker, both (Eq. 2), and two networks together. Without arguments: two embedded
+generators. The paper's form, BigBiGAN on five benchmarks: --grid paper.
+"""
+
+import sys
+
+from gseg.recipes import table_6
+from gseg.recipes.paper_tables import PAPER_TABLES
+from gseg.sweep_command import sweep_main
+
+if __name__ == "__main__":
+    sys.exit(sweep_main("table_6", table_6, __doc__, table=PAPER_TABLES["table_6"]))
