@@ -18,6 +18,7 @@ from gseg.distributed.view import format_seconds
 from gseg.generators.identity import weights_digest
 from gseg.parsing import WRONG_USE, Parser
 from gseg.plan import direction_seconds
+from gseg.progress import Report
 from gseg.recipes import Axes, Grid, grids
 from gseg.sweep_arguments import add_axes, add_storage
 from gseg.sweep_options import chosen_axes
@@ -93,13 +94,20 @@ def _run(
             trials,
             options.storage.absolute(),
             LocalBackend(options.device),
-            lambda _, done, total: progress(done, total),
+            _report_to(progress),
         )
     rows = show(found, options, console)
     place: Path = options.results / name / "rows.parquet"
     with replacing(place) as part:
         rows.to_parquet(part, index=False)
     console.print(f"rows: {place.parent}  (pandas.read_parquet reads the folder)", markup=False)
+
+
+def _report_to(progress: Callable[[int, int | None], None]) -> Report:
+    def report(stage: str, done: int, total: int, detail: str = "") -> None:
+        progress(done, total)
+
+    return report
 
 
 def _print_plan(

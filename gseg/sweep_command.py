@@ -95,6 +95,30 @@ def sweep_main(
         return _INTERRUPTED
 
 
+def chosen_trials(
+    recipe: Recipe, options: argparse.Namespace, table: PaperTable | None = None
+) -> tuple[list[Experiment], Setting]:
+    """Make the experiments that a command line asks for, and what they have in common.
+
+    Args:
+        recipe: Makes the experiments.
+        options: Of the command line.
+        table: See `sweep_main`.
+
+    Returns:
+        Experiments and setting.
+
+    Raises:
+        ValueError: A value is out of range.
+    """
+    grid = chosen_grid(options)
+    if table is None:
+        return recipe(grid, chosen_axes(options)), chosen_setting(options)
+    benchmarks = paper_benchmarks(table) if grid.name == "paper" else ("scenes",)
+    experiments = recipe(grid, chosen_axes(options, default=()))
+    return experiments, chosen_setting(options, default=benchmarks)
+
+
 class _Sweep:
     """One run of a sweep command."""
 
@@ -111,14 +135,7 @@ class _Sweep:
             os.environ["GSEG_WEIGHTS"] = str(options.weights.absolute())
         self._resources = chosen_resources(options)
         self._grid = chosen_grid(options)
-        if table is None:
-            self._setting, axes = chosen_setting(options), chosen_axes(options)
-        else:
-            published = self._grid.name == "paper"
-            benchmarks = paper_benchmarks(table) if published else ("scenes",)
-            self._setting = chosen_setting(options, default=benchmarks)
-            axes = chosen_axes(options, default=())
-        self._experiments = recipe(self._grid, axes)
+        self._experiments, self._setting = chosen_trials(recipe, options, table)
         self._results: Path = options.results / name
         self._control, self._begun = Control.chosen(options), time.monotonic()
         self._rows: dict[Key, Row] = {}

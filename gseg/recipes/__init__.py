@@ -5,6 +5,7 @@ from gseg.recipes.directions import initialisations, strips, table_9
 from gseg.recipes.grids import DIRECTION_WAYS, Axes, DirectionWay, Grid, GridName, grids
 from gseg.recipes.melas2022 import (
     all_gans,
+    failure_cases,
     table_1,
     table_2,
     table_6,
@@ -28,6 +29,7 @@ __all__ = [
     "all_gans",
     "baselines",
     "both_papers",
+    "failure_cases",
     "grids",
     "initialisations",
     "strips",

@@ -72,6 +72,11 @@ def table_1(grid: Grid, axes: Axes) -> list[Experiment]:
     return _table("table_1", grid, axes, Axes(mask_kinds=("both",)))
 
 
+def failure_cases(grid: Grid, axes: Axes) -> list[Experiment]:
+    """Figures 12 to 14: Table 1's trials, whose worst pictures are to be shown."""
+    return [replace(each, recipe="failure_cases") for each in table_1(grid, axes)]
+
+
 def table_2(grid: Grid, axes: Axes) -> list[Experiment]:
     """Table 2 and Figure 4: twelve generators, the lighter direction alone, one setting."""
     generators = axes.generators or table_2_generators(grid.name)

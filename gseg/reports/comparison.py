@@ -134,8 +134,16 @@ def beside(paper: str, printed: pd.DataFrame, line: pd.Series) -> Iterator[dict[
     Yields:
         For each score that both have what `compare` tells, without ``table`` and ``row``.
     """
-    match = _Match(line=line, reasons=tuple(_reasons(paper, printed.iloc[0], line)))
-    yield from _scores(printed, match)
+    row, line = printed.iloc[0].copy(), line.copy()
+    nameless = pd.isna(row["generator"])
+    if nameless:
+        row["generator"] = line["generator"]
+    if line["method"] != "gan":
+        line["objective"] = paper
+    reasons = [*_reasons(paper, row, line)]
+    if nameless and line["generator"]:
+        reasons.insert(0, "generator not known to be the published one")
+    yield from _scores(printed, _Match(line=line, reasons=tuple(reasons)))
 
 
 def _compare_table(
@@ -176,7 +184,7 @@ def _reasons(paper: str, printed: pd.Series, line: pd.Series) -> Iterator[str]:
             yield f"{shown} {got:g} instead of {wanted:g}"
     steps = printed["train_steps"]
     if pd.notna(steps) and pd.notna(line["train_steps"]) and steps != line["train_steps"]:
-        yield f"{line['train_steps']:,} training steps instead of {steps:,}"
+        yield f"{line['train_steps']:,.0f} training steps instead of {steps:,}"
     if line["metric_profile"] not in _PROFILES[paper]:
         yield f"metric profile {line['metric_profile']}"
     if "label" in str(line["supervision"]) and "search" in str(line["supervision"]):

@@ -1,9 +1,9 @@
 """Tables and pictures of directions alone (Melas-Kyriazi et al. 2022, Table 9, A.3, Figure 5)."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 import torch
@@ -134,11 +134,11 @@ def _varying(lines: pd.DataFrame) -> list[str]:
     return [name for name in _SETTINGS if lines[name].nunique() > 1]
 
 
-def _names(line: dict[str, object], lines: pd.DataFrame) -> list[str]:
+def _names(line: Mapping[Hashable, Any], lines: pd.DataFrame) -> list[str]:
     return [str(line["generator"]), *(f"{line[name]:g}" for name in _varying(lines))]
 
 
-def _number(value: object, deviation: object = None) -> str:
+def _number(value: float | None, deviation: float | None = None) -> str:
     if pd.isna(value):
         return ""
     return f"{value:.4f}" + ("" if pd.isna(deviation) else f" ± {deviation:.4f}")

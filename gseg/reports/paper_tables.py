@@ -111,9 +111,10 @@ def _printed(line: "pd.Series", table: PaperTable, grid: Grid, cells: pd.DataFra
     name = counterpart(str(line["generator"]), names)
     if table.label is None:
         return cells[cells["generator"] == name] if name else cells.iloc[:0]
-    found = cells[cells["row"] == table.label(grid, line)]
-    other = found["generator"].notna() & (found["generator"] != name)
-    return found[~other]
+    label = table.label(grid, {str(name): value for name, value in line.items()})
+    found: pd.DataFrame = cells[cells["row"] == label]
+    own: pd.DataFrame = found[found["generator"].isna() | (found["generator"] == name)]
+    return own
 
 
 def _notes(lines: pd.DataFrame, table: PaperTable) -> Iterator[str]:
@@ -125,13 +126,13 @@ def _notes(lines: pd.DataFrame, table: PaperTable) -> Iterator[str]:
         yield table.note
 
 
-def _score(value: object, deviation: object = None) -> str:
+def _score(value: float | None, deviation: float | None = None) -> str:
     if pd.isna(value):
         return ""
     return f"{value:.3f}" + ("" if pd.isna(deviation) else f" ± {deviation:.3f}")
 
 
-def _text(value: object) -> str:
+def _text(value: str | float | None) -> str:
     if pd.isna(value):
         return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
