@@ -41,18 +41,21 @@ def add_report(commands: "Commands") -> None:
         "report",
         help="write a report of results",
         description="Write a page of charts, tables and pictures that needs no network, and the "
-        "tables as CSV and Markdown.",
+        "tables as CSV and Markdown; of a folder of several results, one for each and index.html.",
         allow_abbrev=False,
     )
     parser.set_defaults(run="report:report")
     parser.add_argument(
-        "results", type=Path, metavar="RESULTS", help="folder of rows, such as results/all_gans"
+        "results",
+        type=Path,
+        metavar="RESULTS",
+        help="folder of rows, such as results/all_gans, or a folder of such folders",
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder of the report, made if missing. Default: RESULTS_report",
+        help="folder of the report, made if missing. Default: RESULTS_report; of several, RESULTS",
     )
     parser.add_argument(
         "--storage",

@@ -18,6 +18,7 @@ class Axis:
         start: Place in the drawing.
         stop: Place in the drawing; smaller than `start` for an axis that runs the other way.
         logarithmic: Equal distances are equal ratios.
+        marks: Values that are marked; none for round ones.
     """
 
     label: str
@@ -26,6 +27,7 @@ class Axis:
     start: float
     stop: float
     logarithmic: bool = False
+    marks: tuple[float, ...] = ()
 
     def at(self, value: float) -> float:
         """Give a value's place."""
@@ -33,7 +35,9 @@ class Axis:
         return self.start + (value - low) / (high - low) * (self.stop - self.start)
 
     def ticks(self) -> list[float]:
-        """Give round values inside the axis."""
+        """Give the marks, or round values inside the axis."""
+        if self.marks:
+            return list(self.marks)
         if self.logarithmic:
             exponents = range(
                 math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1

@@ -1,7 +1,9 @@
 """Charts as SVG: points with a line and its confidence band, and curves."""
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from gseg.reports.axes import Axis, draw_axes, spanning, tick_text
 from gseg.reports.drawing import (
@@ -16,6 +18,9 @@ from gseg.reports.drawing import (
     draw_point,
 )
 from gseg.reports.statistics import Band
+
+_ROOM: Final = 42.0
+"""Distance between two marks of an axis whose numbers do not touch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +98,7 @@ def curve_chart(
         for value, spread in zip(curve.y, curve.spread, strict=True)
         for sign in (-1, 1)
     ]
-    x = spanning(x_label, places, LEFT, RIGHT, logarithmic=logarithmic)
+    x = _marked(spanning(x_label, places, LEFT, RIGHT, logarithmic=logarithmic), places)
     y = spanning(y_label, edges, BOTTOM, TOP)
     body = [draw_axes(x, y)]
     for number, curve in enumerate(curves):
@@ -108,6 +113,14 @@ def curve_chart(
             for a, b, c in pairs
         ]
     return chart(title, body, [curve.name for curve in curves])
+
+
+def _marked(axis: Axis, values: Sequence[float]) -> Axis:
+    """Mark the very values, if their numbers have room beside each other."""
+    marks = sorted(set(values))
+    places = [axis.at(value) for value in marks]
+    apart = min((b - a for a, b in itertools.pairwise(places)), default=_ROOM)
+    return replace(axis, marks=tuple(marks)) if apart >= _ROOM else axis
 
 
 def _draw_band(band: Band, x: Axis, y: Axis) -> str:

@@ -82,8 +82,8 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A line for each published row, measured generator, benchmark and score: ``table``, ``row``,
-        ``score``, ``measured``, ``published``, ``difference``, ``comparable``, ``generator``,
-        ``benchmark``, ``sd``, ``seeds``, ``not_comparable_because``, ``suspect``.
+        ``generator``, ``benchmark``, ``score``, ``measured``, ``sd``, ``published``,
+        ``difference``, ``comparable``, ``not_comparable_because``, ``suspect``, ``seeds``.
     """
     cells = published_tables()
     own = cells[
@@ -102,8 +102,9 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
         for (paper, table), part in own.groupby(["paper", "table"], sort=False)
         for each in _compare_table(str(paper), str(table), part, lines)
     ]
-    columns = ["table", "row", "score", "measured", "published", "difference", "comparable"]
-    columns += ["generator", "benchmark", "sd", "seeds", "not_comparable_because", "suspect"]
+    columns = ["table", "row", "generator", "benchmark", "score", "measured", "sd"]
+    columns += ["published", "difference", "comparable", "not_comparable_because", "suspect"]
+    columns += ["seeds"]
     return pd.DataFrame(found, columns=columns)
 
 
@@ -114,12 +115,14 @@ def comparison_table(rows: pd.DataFrame) -> ReportTable | None:
         return None
     return ReportTable(
         name="measured_and_published",
-        title="Measured and published",
-        frame=lines,
-        headings={"sd": "± measured", "not_comparable_because": "not comparable because"},
+        title="",
+        frame=lines.drop(columns=[] if lines["suspect"].any() else ["suspect"]),
+        headings={"sd": "±", "not_comparable_because": "why not"},
+        words={"accuracy": "accuracy", "iou": "IoU", "f_beta": "Fβ", "max_f_beta": "max Fβ"},
+        footnotes=("not_comparable_because", "suspect"),
         note="Difference: measured minus published. Where a line is not comparable, the difference "
-        "says nothing about reproduction. Suspect: another number in the papers contradicts the "
-        "published one.",
+        "says nothing about reproduction; the numbers are the reasons below. Suspect: another "
+        "number in the papers contradicts the published one.",
     )
 
 
@@ -175,13 +178,13 @@ def _nearest(paper: str, printed: pd.Series, group: pd.DataFrame) -> _Match:
 def _reasons(paper: str, printed: pd.Series, line: pd.Series) -> Iterator[str]:
     """Say what keeps a measured line from being comparable with a printed row."""
     if line["generator"] != printed["generator"]:
-        yield f"embedded generator in place of {printed['generator']}"
+        yield "embedded generator in place of the published one"
     if not str(line["objective"]).startswith(paper):
         yield f"objective {line['objective']}"
     for name, shown in _TOLD.items():
         wanted, got = printed[name], line[_AXES[name]]
         if pd.notna(wanted) and pd.notna(got) and wanted != got:
-            yield f"{shown} {got:g} instead of {wanted:g}"
+            yield f"{shown} {got:,.10g} instead of {wanted:,.10g}"
     steps = printed["train_steps"]
     if pd.notna(steps) and pd.notna(line["train_steps"]) and steps != line["train_steps"]:
         yield f"{line['train_steps']:,.0f} training steps instead of {steps:,}"

@@ -9,6 +9,21 @@ import pandas as pd
 Best = Literal["highest", "lowest"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """A cell as people read it.
+
+    Attributes:
+        text: What stands there.
+        best: Whether it is marked.
+        link: Where it leads; empty for nowhere.
+    """
+
+    text: str
+    best: bool = False
+    link: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ReportTable:
     """A table.
@@ -21,6 +36,10 @@ class ReportTable:
         digits: Decimal places of number columns; 3 for others.
         best: Columns whose best value is marked, and which way.
         competing: A yes-or-no column that says which lines may be best; not shown. None for all.
+        words: Texts of cells to what people read instead.
+        footnotes: Columns of long texts, such as reasons apart by "; ": the table shows their
+            numbers, and below it what they are.
+        link: A column of addresses that the cells of the first column lead to; not shown.
         note: Below the table.
         folded: Whether a page shows it on request only.
         most: Lines that a page shows; the files have all.
@@ -33,6 +52,9 @@ class ReportTable:
     digits: Mapping[str, int] = field(default_factory=dict)
     best: Mapping[str, Best] = field(default_factory=dict)
     competing: str | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
+    footnotes: tuple[str, ...] = ()
+    link: str | None = None
     note: str = ""
     folded: bool = False
     most: int = 60
@@ -40,7 +62,14 @@ class ReportTable:
     @property
     def columns(self) -> list[str]:
         """Columns that are shown."""
-        return [name for name in self.frame.columns if name != self.competing]
+        return [name for name in self.frame.columns if name not in (self.competing, self.link)]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The texts that the footnotes' numbers stand for, from 1."""
+        columns = [name for name in self.footnotes if name in self.frame]
+        texts = [str(text) for name in columns for text in self.frame[name].dropna()]
+        return tuple(dict.fromkeys(part for text in texts for part in _parts(text)))
 
     def heading(self, column: str) -> str:
         """What people read above a column."""
@@ -57,6 +86,23 @@ class ReportTable:
         extreme = values.max() if way == "highest" else values.min()
         return (values == extreme).fillna(False).astype(bool)
 
+    def cells(self, most: int) -> list[list[Cell]]:
+        """Write the cells of the first lines, each with the columns of `columns`."""
+        frame = self.frame.head(most)
+        numbers = {text: str(number) for number, text in enumerate(self.notes, start=1)}
+        columns: list[list[Cell]] = []
+        for name in self.columns:
+            texts = [self.shown(name, value) for value in frame[name].tolist()]
+            if name in self.footnotes:
+                texts = [", ".join(numbers[part] for part in _parts(text)) for text in texts]
+            best = self.is_best(name).tolist() if name in self.best else [False] * len(frame)
+            links = [""] * len(frame)
+            if self.link is not None and not columns:
+                links = frame[self.link].fillna("").tolist()
+            cells = zip(texts, best, links, strict=False)
+            columns.append([Cell(text=a, best=bool(b), link=c) for a, b, c in cells])
+        return [list(line) for line in zip(*columns, strict=True)]
+
     def shown(self, column: str, value: object) -> str:
         """Write a cell as people read it."""
         if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
@@ -67,7 +113,7 @@ class ReportTable:
             return _decimal(value, self.digits.get(column, 3))
         if isinstance(value, int):
             return f"{value:,}" if abs(value) >= 10_000 or "size" in column else str(value)
-        return str(value)
+        return self.words.get(str(value), str(value))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,16 +137,18 @@ class Sheet:
     """A picture of pictures.
 
     Attributes:
-        png: Bytes of a PNG file.
+        webp: Bytes of a WebP file.
         width: In pixels.
         height: In pixels.
         caption: Below it.
+        of: What it shows, in words: a heading that neighbours share.
     """
 
-    png: bytes
+    webp: bytes
     width: int
     height: int
     caption: str
+    of: str = ""
 
 
 Part = ReportTable | Chart | Sheet
@@ -140,6 +188,10 @@ class Report:
         """All tables, in order."""
         parts = (part for section in self.sections for part in section.parts)
         return tuple(part for part in parts if isinstance(part, ReportTable))
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in text.split("; ") if part]
 
 
 def _decimal(value: float, digits: int) -> str:

@@ -161,4 +161,4 @@ def provenance_table(rows: pd.DataFrame) -> ReportTable:
         if pd.notna(time):
             shown = time.strftime("%Y-%m-%d %H:%M UTC")
             lines.append({"fact": name, "value": shown, "rows": 1})
-    return ReportTable(name="provenance", title="Provenance", frame=pd.DataFrame(lines))
+    return ReportTable(name="provenance", title="", frame=pd.DataFrame(lines))

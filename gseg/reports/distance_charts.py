@@ -38,8 +38,11 @@ def distance_parts(rows: pd.DataFrame) -> list[Part]:
     Returns:
         Charts of the setting with the most generators and, of these, the most samples, for each
         protocol and benchmark; of the same by training set, and over snapshots of one generator;
-        a table of correlations over all settings; Figure 4 as printed.
+        a table of correlations over all settings; Figure 4 as printed. Nothing where there is but
+        one generator.
     """
+    if rows.loc[rows["method"] == "gan", "generator"].nunique() < _FEWEST:
+        return []
     points = distance_points(rows[rows["metric_profile"] == main_profile(rows)])
     charts: list[Part] = []
     for key, group in protocol_groups(points):
@@ -123,6 +126,7 @@ def _charts(points: pd.DataFrame, key: Key, fold: str, what: str = "") -> list[P
     families = list(dict.fromkeys(points["family"]))
     datasets = " and ".join(points["dataset"].unique())
     setting = points["setting"].iloc[0]
+    kind = "measured" if key.measured else "published"
     x = points["distance"].to_numpy(dtype=np.float64)
     charts: list[Part] = []
     for score, name in SCORE_NAMES.items():
@@ -140,8 +144,8 @@ def _charts(points: pd.DataFrame, key: Key, fold: str, what: str = "") -> list[P
         ]
         svg = scatter_chart(
             drawn,
-            title=f"{name} on {key.benchmark}",
-            x_label="Fréchet distance (smaller is better)",
+            title=f"{name} on {key.benchmark}, {kind} distance",
+            x_label=f"Fréchet distance, {kind} (smaller is better)",
             y_label=name,
             band=fit_band(x, y),
         )

@@ -12,12 +12,19 @@ import numpy as np
 import pandas as pd
 
 from gseg.reports.content import ReportTable
-from gseg.reports.settings import SETTINGS, over_seeds, present, setting_text
+from gseg.reports.settings import over_seeds, setting_text, varying
 from gseg.reports.statistics import correlate
 
 SCORE_NAMES: Final = {"accuracy": "accuracy", "iou": "IoU"}
 _OF_GENERATOR: Final = ("supervision", "train_resolution")
 """Settings that follow from the generator."""
+_HEADINGS: Final = {
+    "generators": "n",
+    "pearson": "Pearson r",
+    "spearman": "Spearman ρ",
+    "protocol": "distance",
+    **{f"{name}_{side}": side for name in ("pearson", "spearman") for side in ("low", "high")},
+}
 _SNAPSHOT: Final = re.compile(r"-\d+$")
 
 
@@ -68,8 +75,7 @@ def distance_points(rows: pd.DataFrame) -> pd.DataFrame:
     if not parts:
         return pd.DataFrame(columns=["generator", "distance", "protocol"])
     points = pd.concat(parts, ignore_index=True)
-    names = [name for name in present(points, SETTINGS) if name not in _OF_GENERATOR]
-    shown = [name for name in names if points[name].nunique(dropna=False) > 1]
+    shown = [name for name in varying(points) if name not in _OF_GENERATOR]
     points["setting"] = [setting_text(line, shown) for _, line in points.iterrows()]
     points["base"] = points["generator"].map(lambda name: _SNAPSHOT.sub("", name))
     return points
@@ -163,10 +169,15 @@ def correlation_table(points: pd.DataFrame) -> ReportTable | None:
     lines = [line for key, group in protocol_groups(points) for line in _correlations(key, group)]
     if not lines:
         return None
+    frame = pd.DataFrame(lines).sort_values("generators", ascending=False, kind="stable")
+    intervals = [name for name in lines[0] if name.endswith(("_low", "_high"))]
+    empty = [name for name in intervals if frame[name].isna().all()]
     return ReportTable(
         name="correlations",
         title="Correlation of the negative distance with the scores",
-        frame=pd.DataFrame(lines).sort_values("generators", ascending=False, kind="stable"),
+        frame=frame.drop(columns=empty),
+        headings=_HEADINGS,
+        words=SCORE_NAMES,
         digits={name: 2 for name in lines[0] if name.startswith(("pearson", "spearman"))},
         most=24,
         note="1 means that the closer generator always segments better. Low and high: 95 % "

@@ -17,7 +17,8 @@ LEFT, RIGHT, TOP, BOTTOM = 62.0, 446.0, 34.0, 270.0
 COLOURS: Final = 8
 _WIDTH: Final = 460
 _LEGEND_LINE: Final = 16
-_LETTER: Final = 6.2
+_LETTER, _CAPITAL = 6.6, 8.2
+"""Widths of letters of labels."""
 _SHAPES: Final = ("circle", "square", "diamond", "triangle")
 
 Box = tuple[float, float, float, float]
@@ -68,7 +69,7 @@ def _legend(names: Sequence[str], top: float) -> tuple[str, int]:
     parts = []
     x, line = LEFT, 0
     for number, name in enumerate(names):
-        width = 24 + _LETTER * 1.1 * len(name)
+        width = 28 + _width(name)
         if x > LEFT and x + width > RIGHT:
             x, line = LEFT, line + 1
         y = top + line * _LEGEND_LINE
@@ -120,18 +121,30 @@ def marker(x: float, y: float, group: int) -> str:
 
 def draw_labels(points: Sequence[Point], x: Axis, y: Axis) -> str:
     """Write labels beside the points, each where it covers least of what is there already."""
-    taken = [(x.at(p.x) - 5, y.at(p.y) - 5, x.at(p.x) + 5, y.at(p.y) + 5) for p in points]
+    taken = [box for point in points for box in _boxes(point, x, y)]
     parts = []
     for point in points:
-        a, b, width = x.at(point.x), y.at(point.y), _LETTER * len(point.label)
+        a, b, width = x.at(point.x), y.at(point.y), _width(point.label)
         places = [(a + 7, b + 4), (a - 7 - width, b + 4), (a - width / 2, b - 8)]
         places += [(a - width / 2, b + 16), (a + 6, b - 6), (a + 6, b + 14)]
+        places += [(a - 6 - width, b - 6), (a - 6 - width, b + 14)]
         left, base = min(places, key=lambda place: _cost(place, width, taken))
         taken.append((left, base - 9, left + width, base + 2))
         parts.append(
             f'<text class="label" x="{left:.1f}" y="{base:.1f}">{escape(point.label)}</text>'
         )
     return "".join(parts)
+
+
+def _width(text: str) -> float:
+    return sum(_CAPITAL if letter.isupper() else _LETTER for letter in text)
+
+
+def _boxes(point: Point, x: Axis, y: Axis) -> list[Box]:
+    """Say what a point and the bar of its deviation cover."""
+    a, b = x.at(point.x), y.at(point.y)
+    top, bottom = y.at(point.y + point.spread), y.at(point.y - point.spread)
+    return [(a - 5, b - 5, a + 5, b + 5), (a - 2, top, a + 2, bottom)]
 
 
 def _cost(place: tuple[float, float], width: float, taken: Sequence[Box]) -> float:

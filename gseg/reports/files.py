@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from gseg.artifacts import write_atomically
-from gseg.reports.content import Report, ReportTable
+from gseg.reports.content import Cell, Report, ReportTable
 from gseg.reports.page import to_html
 
 _LONGEST: Final = 200
@@ -35,16 +35,18 @@ def write_files(report: Report, folder: Path) -> Path:
     return page
 
 
-def to_markdown(report: Report) -> str:
+def to_markdown(report: Report, *, charts: str = "report.html") -> str:
     """Write a report's text and tables as Markdown.
 
     Args:
-        report: Its content; charts and pictures are left to the page.
+        report: Its content.
+        charts: Page with the charts and pictures; empty if there are none.
 
     Returns:
         The text.
     """
-    lines = [f"# {report.title}", "", "Charts and pictures: [report.html](report.html).", ""]
+    lines = [f"# {report.title}", ""]
+    lines += [f"Charts and pictures: [{charts}]({charts}).", ""] if charts else []
     for section in report.sections:
         tables = [part for part in section.parts if isinstance(part, ReportTable)]
         if not tables and not section.text:
@@ -52,29 +54,29 @@ def to_markdown(report: Report) -> str:
         lines += [f"## {section.title}", ""]
         lines += [item for paragraph in section.text for item in (paragraph, "")]
         for table in tables:
-            lines += [f"### {table.title}", "", *_table_lines(table), ""]
+            lines += [f"### {table.title}", ""] if table.title else []
+            lines += [*_table_lines(table), ""]
             if table.note:
                 lines += [table.note, ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _table_lines(table: ReportTable) -> list[str]:
-    best = {name: table.is_best(name) for name in table.best}
     lines = [
         _line([table.heading(name) for name in table.columns]),
         _line(["---"] * len(table.columns)),
+        *(_line([_cell_text(cell) for cell in cells]) for cells in table.cells(_LONGEST)),
     ]
-    for number, (_, cells) in enumerate(table.frame.head(_LONGEST).iterrows()):
-        shown = []
-        for name in table.columns:
-            text = table.shown(name, cells[name])
-            marked = name in best and best[name].iloc[number]
-            shown.append(f"**{text}**" if marked else text)
-        lines.append(_line(shown))
     hidden = len(table.frame) - _LONGEST
     if hidden > 0:
         lines += ["", f"{hidden:,} more lines are in tables/{table.name}.csv."]
-    return lines
+    notes = [f"{number}. {text}" for number, text in enumerate(table.notes, start=1)]
+    return [*lines, "", *notes] if notes else lines
+
+
+def _cell_text(cell: Cell) -> str:
+    text = f"[{cell.text}]({cell.link})" if cell.link else cell.text
+    return f"**{text}**" if cell.best else text
 
 
 def _line(cells: list[str]) -> str:

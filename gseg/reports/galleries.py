@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +14,9 @@ from gseg.generators import Generator
 from gseg.images import contact_sheet, from_uint8
 from gseg.jobs import cached_generator
 from gseg.reports.content import Part, Section, Sheet
-from gseg.reports.settings import SEEDS, main_profile, present, setting_text
-from gseg.reports.traces import Trace, find_trace
+from gseg.reports.pictures import make_sheet
+from gseg.reports.settings import setting_text
+from gseg.reports.traces import Trace, find_trace, telling_rows
 from gseg.samples import FilterConfig, Shard, draw
 from gseg.samples.config import SHIFTS
 from gseg.samples.filters import REASONS
@@ -28,7 +28,7 @@ from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.segmenters import Ensemble, Predictor, Segmenter
 
 _SAMPLES: Final = 6
-_OF_EACH_REASON: Final = 2
+_REJECTED: Final = 6
 _OF_EACH_RANK: Final = 3
 _CANDIDATES: Final = 64
 _SMALL: Final = 48
@@ -37,7 +37,7 @@ _ANY: Final = FilterConfig(histogram=None, component_share=0.0, max_share=1.0, a
 _RANKS: Final = ("best", "median", "worst")
 _SHOWN: Final = ("mask_kind", "contrast_weight", "epsilon_sample", "data_size")
 _TEXT: Final = (
-    "Of each generator the finished trial with the most samples. Lighter and darker: the picture's "
+    "Of each generator a finished trial with the most samples. Lighter and darker: the picture's "
     "latent shifted along v_l and v_d. Predictions: the pictures with the highest, the median and "
     "the lowest IoU."
 )
@@ -61,7 +61,7 @@ def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str]
     opened = {each.identity: each for each in map(open_benchmark, benchmarks)}
     parts: list[Part] = []
     missing: list[str] = []
-    for row in _chosen(rows):
+    for row in telling_rows(rows):
         trace = find_trace(row, storage)
         if trace is None:
             missing.append(f"{row['generator']}: not in the storage.")
@@ -74,41 +74,28 @@ def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str]
     return Section(anchor="pictures", title="Pictures", text=text, parts=tuple(parts))
 
 
-def _chosen(rows: pd.DataFrame) -> Iterator["pd.Series"]:
-    """Choose each generator's row with the most samples on its first benchmark."""
-    chosen = rows[(rows["method"] == "gan") & (rows["metric_profile"] == main_profile(rows))]
-    ordered = chosen.sort_values(
-        ["generator", "data_size", "benchmark", *present(chosen, SEEDS), "experiment"],
-        ascending=[True, False, True, *([True] * len(present(chosen, SEEDS))), True],
-    )
-    for _, row in ordered.drop_duplicates("generator").iterrows():
-        yield row
-
-
 @torch.inference_mode()
 def _sheets(row: "pd.Series", trace: Trace, opened: Mapping[str, Benchmark]) -> Iterator[Part]:
-    name = trace.generator
-    setting = setting_text(row, _SHOWN)
-    generator, direction = cached_generator(name, "cpu"), Direction.load(trace.direction)
-    yield sample_sheet(trace, generator, direction, f"{name}: samples ({setting}).")
-    rejected = rejected_sheet(trace, generator, direction, f"{name}: rejected candidates")
+    name = f"{trace.generator}: {setting_text(row, _SHOWN)}"
+    generator = cached_generator(trace.generator, "cpu")
+    direction = Direction.load(trace.direction)
+    yield sample_sheet(trace, generator, direction, name)
+    rejected = rejected_sheet(trace, generator, direction, name)
     if rejected is not None:
         yield rejected
     benchmark = _benchmark(str(row["benchmark"]), trace, opened)
-    if benchmark is None:
-        return
-    caption = f"{name}: {benchmark.name}, picture, truth and prediction."
-    yield prediction_sheet(trace, benchmark, str(row["metric_profile"]), caption)
+    if benchmark is not None:
+        yield prediction_sheet(trace, benchmark, str(row["metric_profile"]), name)
 
 
-def sample_sheet(trace: Trace, generator: Generator, direction: Direction, caption: str) -> Sheet:
+def sample_sheet(trace: Trace, generator: Generator, direction: Direction, of: str) -> Sheet:
     """Show the first samples: picture, shifted lighter and darker, mask.
 
     Args:
         trace: Of the trial.
         generator: Its generator, on the CPU.
         direction: Its direction.
-        caption: Of the sheet.
+        of: Whose samples these are, in words.
 
     Returns:
         The sheet.
@@ -121,11 +108,11 @@ def sample_sheet(trace: Trace, generator: Generator, direction: Direction, capti
         [shard.pictures[i], moved["lighter"][i], moved["darker"][i], shard.masks[i]]
         for i in range(count)
     ]
-    return _sheet(rows, ("picture", "lighter", "darker", "mask"), (), caption)
+    return _sheet(rows, ("picture", "lighter", "darker", "mask"), (), of, "Accepted samples.")
 
 
 def rejected_sheet(
-    trace: Trace, generator: Generator, direction: Direction, caption: str
+    trace: Trace, generator: Generator, direction: Direction, of: str
 ) -> Sheet | None:
     """Show rejected ones of the first candidates with the reasons.
 
@@ -133,7 +120,7 @@ def rejected_sheet(
         trace: Of the trial.
         generator: Its generator, on the CPU.
         direction: Its direction.
-        caption: Of the sheet; how many were rejected is added.
+        of: Whose candidates these are, in words.
 
     Returns:
         The sheet; None if none of the candidates was rejected.
@@ -155,25 +142,26 @@ def rejected_sheet(
         changes=every.statistics["brightness_change"],
     )
     rows, labels = [], []
+    there = len(set(verdicts.reasons[verdicts.reasons > 0].tolist()))
     for number, reason in enumerate(REASONS, start=1):
-        for i in (verdicts.reasons == number).nonzero()[0][:_OF_EACH_REASON].tolist():
+        for i in (verdicts.reasons == number).nonzero()[0][: _REJECTED // max(there, 1)].tolist():
             rows.append([every.pictures[i], next(iter(moved.values()))[i], every.masks[i]])
             labels.append(reason)
     if not rows:
         return None
     count = int((verdicts.reasons > 0).sum())
-    told = f"{caption}: {count} of the first {len(every)}, with the filter that each one failed."
-    return _sheet(rows, ("picture", "shifted", "mask"), labels, told)
+    told = f"Rejected: {count} of the first {len(every)}, with the filter that each one failed."
+    return _sheet(rows, ("picture", "shifted", "mask"), labels, of, told)
 
 
-def prediction_sheet(trace: Trace, benchmark: Benchmark, profile: str, caption: str) -> Sheet:
+def prediction_sheet(trace: Trace, benchmark: Benchmark, profile: str, of: str) -> Sheet:
     """Show the pictures of a benchmark with the highest, the median and the lowest IoU.
 
     Args:
         trace: Of the trial.
         benchmark: What it was scored on.
         profile: Metric profile of the IoU.
-        caption: Of the sheet.
+        of: Whose predictions these are, in words.
 
     Returns:
         The sheet.
@@ -206,8 +194,9 @@ def prediction_sheet(trace: Trace, benchmark: Benchmark, profile: str, caption: 
                     resize_probability(probability, example.mask[None])[0],
                 ]
             )
-            labels.append(f"{rank} {line.iou:.2f}")
-    return _sheet(rows, ("picture", "truth", "prediction"), labels, caption)
+            labels.append(f"{rank}: {line.iou:.2f}")
+    told = f"Predictions on {benchmark.name}, with their IoU."
+    return _sheet(rows, ("picture", "truth", "prediction"), labels, of, told)
 
 
 def _codes(trace: Trace, generator: Generator, indices: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -242,11 +231,13 @@ def _benchmark(name: str, trace: Trace, opened: Mapping[str, Benchmark]) -> Benc
 
 
 def _sheet(
-    rows: Sequence[Sequence[Tensor]], columns: Sequence[str], labels: Sequence[str], caption: str
+    rows: Sequence[Sequence[Tensor]],
+    columns: Sequence[str],
+    labels: Sequence[str],
+    of: str,
+    caption: str,
 ) -> Sheet:
     side = rows[0][0].shape[-1]
     tile = 2 * side if side <= _SMALL else min(side, 128)
     image = contact_sheet(rows, tile=tile, columns=columns, labels=labels)
-    buffer = BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return Sheet(png=buffer.getvalue(), width=image.width, height=image.height, caption=caption)
+    return make_sheet(image, caption=caption, of=of)

@@ -20,11 +20,15 @@ from gseg.reports.settings import (
     same_in,
     setting_text,
     short_name,
+    varying,
 )
 
 _SCORE: Final = "iou"
 _MOST_CURVES: Final = 16
 _AXES: Final = ("contrast_weight", "epsilon_sample")
+_TOLD: Final = ("objective", "contrast_weight", "epsilon_sample", "mask_kind", "train_preset")
+_SIZE_FOLLOWERS: Final = ("data_size", "supervision", "selected_from")
+"""Settings that the curves do not keep, or that follow from generator and size."""
 
 Key = tuple[str, str, str]
 """Benchmark, evaluation protocol, generator."""
@@ -88,6 +92,11 @@ def size_parts(rows: pd.DataFrame) -> list[Part]:
         alike = _most_combinations(group, ("data_size",)).sort_values("data_size")
         if alike["data_size"].nunique() > 1:
             curves.setdefault((benchmark, protocol), []).append(alike)
+    if not curves:
+        return []
+    numbers = pd.concat([means for found in curves.values() for means in found], ignore_index=True)
+    gan = numbers[numbers["method"] == "gan"]
+    differing = [name for name in varying(gan) if name not in _SIZE_FOLLOWERS]
     parts: list[Part] = []
     for (benchmark, protocol), found in curves.items():
         best = sorted(found, key=lambda means: -float(means[_SCORE].iloc[-1]))[:_MOST_CURVES]
@@ -98,20 +107,31 @@ def size_parts(rows: pd.DataFrame) -> list[Part]:
                 x_label="samples",
                 y_label=name,
             )
-            parts.append(Chart(svg=svg, caption="Means and standard deviations over seeds."))
-    if not parts:
-        return []
-    numbers = pd.concat([means for found in curves.values() for means in found], ignore_index=True)
-    columns = ["method", "generator", *SCORING, "data_size", "seeds"]
+            parts.append(Chart(svg=svg, caption=_curves_caption(best, differing)))
+    columns = ["method", "generator", *SCORING, *differing, "data_size", "seeds"]
     columns += ["accuracy", "accuracy_sd", "iou", "iou_sd"]
     table = ReportTable(
         name="data_size",
         title="Numbers of the curves",
         frame=numbers[columns],
         headings=HEADINGS,
+        digits=DIGITS,
         folded=True,
     )
     return [*parts, table]
+
+
+def _curves_caption(curves: list[pd.DataFrame], differing: list[str]) -> str:
+    """Say which settings the curves have; those in which they differ stand in the table."""
+    caption = "Means and standard deviations over seeds."
+    gan = [means for means in curves if means["method"].iloc[0] == "gan"]
+    if gan:
+        same = [name for name in _TOLD if name not in differing]
+        caption += f" {setting_text(gan[0].iloc[0], present(gan[0], same)).capitalize()}."
+    if differing:
+        names = ", ".join(HEADINGS.get(name, name.replace("_", " ")) for name in differing)
+        caption += f" The curves differ in {names}; see the numbers."
+    return caption
 
 
 def _generators(rows: pd.DataFrame, methods: tuple[str, ...]) -> Iterator[tuple[Key, pd.DataFrame]]:
@@ -125,7 +145,11 @@ def _generators(rows: pd.DataFrame, methods: tuple[str, ...]) -> Iterator[tuple[
 
 
 def _most_combinations(lines: pd.DataFrame, free: tuple[str, ...]) -> pd.DataFrame:
-    """Keep the setting that has most combinations of the free columns, then most samples."""
+    """Keep the setting that has most combinations of the free columns, then most samples.
+
+    Of several the first in order of the axes, so that generators of one grid are shown alike.
+    """
+    lines = lines.sort_values([name for name in (*_AXES, "data_size") if name in lines])
     names = [name for name in present(lines, SETTINGS) if name not in free]
     groups = [group for _, group in lines.groupby(same_in(lines, names), sort=False)]
     sizes = [group["data_size"].astype("Float64").max() for group in groups]

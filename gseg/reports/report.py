@@ -12,6 +12,8 @@ from gseg.reports.distance_charts import distance_parts
 from gseg.reports.files import write_files
 from gseg.reports.grids import heat_parts, size_parts
 from gseg.reports.overview import overview_table, overview_text
+from gseg.reports.pictures import NO_PICTURES, left_pictures
+from gseg.reports.plain import is_plain, plain_report
 from gseg.reports.scores import benchmark_tables
 from gseg.rows import results as read_results
 
@@ -19,9 +21,6 @@ _DISTANCES = (
     "Does a better generator give a better segmenter? Distances of different protocols are "
     "different quantities; no chart and no correlation mixes them, except the paper's own Figure 4 "
     "at the end. Bands and intervals hold 95 % of 2,000 bootstrap resamples of the generators."
-)
-_NO_PICTURES = (
-    "No pictures: the sweep's storage was not given or does not hold these trials (--storage DIR)."
 )
 
 
@@ -38,13 +37,13 @@ def build_report(rows: pd.DataFrame, *, title: str, gallery: Section | None = No
     """
     sections = [
         _section("overview", "Overview", [overview_table(rows)], overview_text(rows)),
-        _section("distance", "Fréchet distance and segmentation", distance_parts(rows), _DISTANCES),
+        _distance_section(distance_parts(rows)),
         _section("grid", "Contrast weight λ and shift ε", heat_parts(rows)),
         _section("size", "Number of samples", size_parts(rows)),
         _section("benchmarks", "Scores on each benchmark", benchmark_tables(rows)),
         _section("published", "Measured and published", _given(comparison_table(rows))),
         _section("directions", "Directions", _given(cosine_table(rows))),
-        gallery or Section(anchor="pictures", title="Pictures", text=(_NO_PICTURES,)),
+        gallery or Section(anchor="pictures", title="Pictures", text=(NO_PICTURES,)),
         _section(
             "costs",
             "Costs",
@@ -65,6 +64,11 @@ def _section(anchor: str, title: str, parts: list[Part] | list[ReportTable], *te
     return Section(anchor=anchor, title=title, text=text, parts=tuple(parts))
 
 
+def _distance_section(parts: list[Part]) -> Section:
+    text = (_DISTANCES,) if parts else ()
+    return _section("distance", "Fréchet distance and segmentation", parts, *text)
+
+
 def _given(*tables: ReportTable | None) -> list[ReportTable]:
     return [table for table in tables if table is not None]
 
@@ -75,9 +79,10 @@ def write_report(
     """Write the report of a results folder.
 
     Args:
-        results: Such as ``results/all_gans``.
+        results: Such as ``results/all_gans``; or a folder of tables that are no rows.
         out: Gets ``report.html``, ``report.md`` and ``tables/``; ``<results>_report`` if None.
-        gallery: The section of pictures, see `gseg.reports.galleries`.
+        gallery: The section of pictures, see `gseg.reports.galleries`; if None, the contact sheets
+            in ``<results>_figures``, where a sweep has left them.
 
     Returns:
         The page.
@@ -86,6 +91,10 @@ def write_report(
         ValueError: There are no rows, or their file is damaged.
     """
     folder = Path(results)
+    target = default_folder(folder) if out is None else Path(out)
+    if is_plain(folder):
+        return write_files(plain_report(folder), target)
     rows = read_results(folder)
-    report = build_report(rows, title=f"gseg: {folder.resolve().name}", gallery=gallery)
-    return write_files(report, default_folder(folder) if out is None else Path(out))
+    pictures = gallery or left_pictures(folder.with_name(f"{folder.name}_figures"))
+    report = build_report(rows, title=f"gseg: {folder.resolve().name}", gallery=pictures)
+    return write_files(report, target)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from gseg.scores.protocol import DEFAULT_PROFILES
@@ -81,9 +82,19 @@ def varying(rows: pd.DataFrame, names: Sequence[str] = SETTINGS) -> list[str]:
         names: Columns to look at.
 
     Returns:
-        Those with several values; an empty cell is one, too.
+        Those with several values; an empty cell is one, too. The ε of the search is left out where
+        it is always that of the samples.
     """
-    return [name for name in present(rows, names) if rows[name].nunique(dropna=False) > 1]
+    found = [name for name in present(rows, names) if rows[name].nunique(dropna=False) > 1]
+    if "epsilon_sample" in found and "epsilon_search" in found and _one_epsilon(rows):
+        found.remove("epsilon_search")
+    return found
+
+
+def _one_epsilon(rows: pd.DataFrame) -> bool:
+    """Say whether the direction was searched with the length of shift that made the masks."""
+    searched = rows["epsilon_search"]
+    return bool((searched.isna() | (searched == rows["epsilon_sample"])).all())
 
 
 def main_profile(rows: pd.DataFrame) -> str:
@@ -100,11 +111,15 @@ def same_in(rows: pd.DataFrame, names: Sequence[str]) -> "pd.Series[int]":
         names: Columns; empty cells are equal to each other.
 
     Returns:
-        The same number for rows that agree in all these columns. (Hashes of 64 bits: grouping by
-        twenty columns takes pandas a hundred times as long.)
+        The same number for rows that agree in all these columns, counted from 0 in the rows' order.
+        (Grouping by twenty columns takes pandas a hundred times as long.)
     """
-    values = rows[list(names)].astype("string").fillna("")
-    return pd.util.hash_pandas_object(values, index=False).rename("same")
+    same = np.zeros(len(rows), dtype=np.int64)
+    for name in names:
+        codes, values = pd.factorize(rows[name], use_na_sentinel=False)
+        if len(values) > 1:
+            same = pd.factorize(same * len(values) + codes)[0]
+    return pd.Series(same, index=rows.index, name="same")
 
 
 def over_seeds(

@@ -5,16 +5,19 @@ samples, and these to the direction.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
 from gseg.artifacts import Store
+from gseg.reports.settings import SEEDS, main_profile, present
 from gseg.samples import FilterConfig, SampleConfig, shard_name
 from gseg.samples.latents import LatentConfig
+
+_SETTINGS: Final = ("mask_kind", "contrast_weight", "epsilon_sample")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +45,25 @@ class Trace:
     protocol: str
     working_size: int | None
     images: Path
+
+
+def telling_rows(rows: pd.DataFrame) -> Iterator["pd.Series[Any]"]:
+    """Choose of each generator a row with the most samples, on its first benchmark.
+
+    Args:
+        rows: Result rows.
+
+    Yields:
+        One row for each generator; of several the one whose settings come first in order, alike
+        for all generators of a grid.
+    """
+    chosen = rows[(rows["method"] == "gan") & (rows["metric_profile"] == main_profile(rows))]
+    keys = ["benchmark", *present(chosen, (*_SETTINGS, *SEEDS)), "experiment"]
+    ordered = chosen.sort_values(
+        ["generator", "data_size", *keys], ascending=[True, False, *([True] * len(keys))]
+    )
+    for _, row in ordered.drop_duplicates("generator").iterrows():
+        yield row
 
 
 def find_trace(row: "pd.Series[Any]", storage: Path) -> Trace | None:

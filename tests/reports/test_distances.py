@@ -105,8 +105,9 @@ def test_training_sets_of_one_protocol_are_shown_apart(frame):
 
 
 def test_without_distances_the_printed_figure_is_left(frame):
-    parts = distance_parts(frame({"generator": "a.x"}, {"method": "otsu", "generator": None}))
-    assert len(parts) == 1
+    others = {"method": "otsu", "generator": None}
+    assert len(distance_parts(frame({"generator": "a.x"}, {"generator": "b.x"}, others))) == 1
+    assert distance_parts(frame({"generator": "a.x"}, others)) == []
 
 
 def test_figure_4_is_marked_as_mixing_two_protocols():

@@ -80,8 +80,13 @@ def test_without_the_storage_there_is_no_trace(rows, setting, tmp_path):
 
 def test_three_sheets_of_a_generator(rows, setting, sheets):
     section = gallery_section(rows, setting.storage)
-    assert [part.caption.split(":")[0] for part in section.parts] == [GENERATOR] * 3
-    assert all(part.png.startswith(b"\x89PNG") for part in section.parts)
+    assert [part.of.split(":")[0] for part in section.parts] == [GENERATOR] * 3
+    assert [part.caption.split()[0] for part in section.parts] == [
+        "Accepted",
+        "Rejected:",
+        "Predictions",
+    ]
+    assert all(part.webp[8:12] == b"WEBP" for part in section.parts)
     (samples, _), (rejected, about), (predictions, ranks) = sheets
 
     trace = find_trace(rows.iloc[0], setting.storage)
@@ -98,7 +103,7 @@ def test_three_sheets_of_a_generator(rows, setting, sheets):
 
     scores = pd.read_parquet(trace.images)
     scores = scores[scores.profile == "melas2022_program"].iou
-    labels = [label.split() for label in ranks["labels"]]
+    labels = [label.split(": ") for label in ranks["labels"]]
     assert [rank for rank, _ in labels] == ["best"] * 3 + ["median"] * 3 + ["worst"] * 3
     assert float(labels[0][1]) == pytest.approx(scores.max(), abs=0.005)
     assert float(labels[-1][1]) == pytest.approx(scores.min(), abs=0.005)

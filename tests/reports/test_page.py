@@ -52,7 +52,7 @@ def _read(page):
 @pytest.fixture
 def report():
     buffer = io.BytesIO()
-    Image.new("RGB", (3, 2), "red").save(buffer, format="PNG")
+    Image.new("RGB", (3, 2), "red").save(buffer, format="WEBP")
     frame = pd.DataFrame(
         {"name": ["<a|b>", "c", "otsu"], "iou": [0.5, 0.75, 0.9], "gan": [True, True, False]}
     )
@@ -68,7 +68,7 @@ def report():
         Chart(svg='<svg viewBox="0 0 1 1"></svg>', caption=caption, fold=fold)
         for caption, fold in (("first", ""), ("hidden", "Each benchmark"))
     ]
-    sheet = Sheet(png=buffer.getvalue(), width=3, height=2, caption="red")
+    sheet = Sheet(webp=buffer.getvalue(), width=3, height=2, caption="red")
     sections = (
         Section(anchor="one", title="One", text=("text <i>",), parts=(table, *charts)),
         Section(anchor="two", title="Two", parts=(sheet,)),
@@ -93,7 +93,7 @@ def test_links_lead_to_sections(report):
 
 
 def test_pictures_are_inside(report):
-    (content,) = re.findall(r'src="data:image/png;base64,([^"]+)"', to_html(report))
+    (content,) = re.findall(r'src="data:image/webp;base64,([^"]+)"', to_html(report))
     with Image.open(io.BytesIO(base64.b64decode(content))) as image:
         assert image.size == (3, 2)
 

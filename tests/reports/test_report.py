@@ -56,9 +56,8 @@ def test_distances_of_two_protocols_do_not_share_a_column(frame, seeds):
 
 
 def test_the_same_rows_give_the_same_files(tmp_path, frame, seeds):
-    rows = [make_row(row) for row in frame(*_rows(seeds)).astype(object).to_dict("records")[:0]]
-    assert rows == []
-    folder = next(path for path in tmp_path.iterdir() if path.is_dir())
+    frame(*_rows(seeds))
+    (folder,) = tmp_path.glob("rows*")
     first = write_report(folder, tmp_path / "one").read_bytes()
     second = write_report(folder, tmp_path / "two").read_bytes()
     assert first == second
