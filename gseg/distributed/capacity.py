@@ -6,11 +6,14 @@ so that enough trials wait at once for the autoscaler to see them.
 """
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import ray
 import yaml
+
+from gseg.distributed.runtime import Resources
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +27,24 @@ def cluster_capacity() -> dict[str, float]:
     now: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     later = _autoscaled() if _is_on_head() else {}
     return {kind: max(now.get(kind, 0.0), later.get(kind, 0.0)) for kind in _KINDS}
+
+
+def with_later_drawers(resources: Resources) -> Resources:
+    """Say how many actors draw, where more may come than there are.
+
+    Args:
+        resources: Of a sweep.
+
+    Returns:
+        The same with `drawers` filled in, if it was 0 and an autoscaler may add something: trials
+        run on other nodes, and see only what is there already.
+    """
+    kind, share = ("GPU", resources.gpus_per_trial) if resources.gpus_per_trial else ("CPU", 1.0)
+    now: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    most = cluster_capacity()[kind]
+    if resources.drawers or most <= now.get(kind, 0.0):
+        return resources
+    return replace(resources, drawers=max(1, int(most / share)))
 
 
 def most_resources(config: dict[str, Any]) -> dict[str, float]:
@@ -76,7 +97,7 @@ def _autoscaled() -> dict[str, float]:
 def _is_on_head() -> bool:
     """Say whether this process is on the head of a cluster that an autoscaler watches."""
     here = ray.get_runtime_context().get_node_id()
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return any(
-        node["NodeID"] == here and "node:__internal_head__" in node["Resources"]
-        for node in ray.nodes()
+        node["NodeID"] == here and "node:__internal_head__" in node["Resources"] for node in nodes
     )

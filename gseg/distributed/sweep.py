@@ -19,6 +19,7 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial
 
+from gseg.distributed.capacity import with_later_drawers
 from gseg.distributed.runtime import Resources
 from gseg.distributed.trial_actor import TrialActor
 from gseg.distributed.tuning import (
@@ -97,7 +98,7 @@ def run_sweep(
         experiments=list(experiments),
         groups=sharing_groups(experiments, concurrency),
         setting=setting,
-        resources=resources,
+        resources=with_later_drawers(resources),
     )
     trainable = tune.with_resources(trainable, held_by_a_trial(resources, large=large))
     with tempfile.TemporaryDirectory(prefix="gseg-tune-") as folder:

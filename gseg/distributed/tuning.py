@@ -7,6 +7,7 @@ import ray
 from ray import tune
 from ray.tune.experiment import Trial
 
+from gseg.distributed.capacity import cluster_capacity
 from gseg.distributed.runtime import Resources
 
 RESTARTS: Final = 3
@@ -24,18 +25,18 @@ def held_by_a_trial(resources: Resources, *, large: bool) -> dict[str, float]:
 
 
 def trials_at_once(resources: Resources, *, large: bool) -> int:
-    """Say how many trials run at a time."""
+    """Say how many trials run at a time, once the autoscaler, if any, has added its most."""
     if resources.concurrency:
         return resources.concurrency
-    cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cluster = cluster_capacity()
     if large:
         processes = max(resources.workers, resources.drawers, 1)
         if resources.gpus_per_trial:
-            return max(1, int(cluster.get("GPU", 0.0) / (processes * resources.gpus_per_trial)))
-        return max(1, int(cluster.get("CPU", 1.0) / processes))
-    fits = cluster.get("CPU", 1.0) / resources.cpus_per_trial
+            return max(1, int(cluster["GPU"] / (processes * resources.gpus_per_trial)))
+        return max(1, int(cluster["CPU"] / processes))
+    fits = cluster["CPU"] / resources.cpus_per_trial
     if resources.gpus_per_trial:
-        fits = min(fits, cluster.get("GPU", 0.0) / resources.gpus_per_trial)
+        fits = min(fits, cluster["GPU"] / resources.gpus_per_trial)
     return max(1, int(fits))
 
 

@@ -8,7 +8,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config
 
 from gseg.distributed import capacity, tuning
-from gseg.distributed.capacity import cluster_capacity, most_resources
+from gseg.distributed.capacity import cluster_capacity, most_resources, with_later_drawers
 from gseg.distributed.runtime import Resources
 
 _ROOT = Path(__file__).parents[2]
@@ -54,6 +54,16 @@ def test_trials_wait_for_workers_that_come_from_zero(empty_cluster):
     assert tuning.trials_at_once(Resources(gpus_per_trial=1, workers=4), large=True) == 2
     assert tuning.trials_at_once(Resources(), large=False) == 32
     assert tuning.trials_at_once(Resources(concurrency=3), large=False) == 3
+
+
+def test_as_many_actors_draw_as_may_come(empty_cluster, monkeypatch):
+    half = Resources(gpus_per_trial=0.5)
+    assert with_later_drawers(half) == half
+    empty_cluster.write_text(yaml.safe_dump(_completed("ray_cluster.yaml")))
+    assert with_later_drawers(half).drawers == 16
+    assert with_later_drawers(Resources(gpus_per_trial=0.5, drawers=2)).drawers == 2
+    monkeypatch.setattr(capacity.ray, "cluster_resources", lambda: {"GPU": 8.0})
+    assert with_later_drawers(half) == half
 
 
 def test_a_broken_cluster_file_is_as_none(empty_cluster, caplog):
