@@ -3,7 +3,8 @@
 - Metrics of a picture in one pass, every profile with its curves, against a loop of 255 tensor
   passes (to reach: 50 times faster).
 - Fréchet and kernel distance of many pictures: pictures a second and the largest memory of a
-  process of its own, for a tenth of them and for all (to reach: memory that does not grow).
+  process of its own, for as many as the kernel distance keeps vectors of and for all (to reach:
+  memory that does not grow).
 - Moments merged from parts against those of the whole (to reach: 1e-6 relative), and the distance
   against torch-fidelity's formula on the same features (1e-6).
 - The Inception network with random weights: pictures a second on one thread.
@@ -27,6 +28,7 @@ from gseg.measuring import InProcess, PictureSet
 from gseg.metrics import PROFILES, MetricSums, metric_profile, pixel_histogram
 from gseg.progress import silent
 from gseg.scores.fid import compare, frechet_distance
+from gseg.scores.kid import KEPT
 from gseg.scores.moments import Moments
 from gseg.stages.distance import make_statistics, read_statistics
 
@@ -142,7 +144,7 @@ def main() -> None:
     precision()
     inception(options.device)
     own = multiprocessing.get_context("spawn")
-    for pictures in (options.pictures // 10, options.pictures):
+    for pictures in (min(KEPT, options.pictures), options.pictures):
         process = own.Process(target=distance, args=(pictures, options.generator))
         process.start()
         process.join()

@@ -2,9 +2,11 @@
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from PIL import Image
 from rich.console import Console
 
 from gseg.commands.bars import progress_bar
@@ -17,6 +19,8 @@ from gseg.segmenters.segment import segment_files
 _FILE: Final = "segmenter.safetensors"
 _SHIPPED: Final = "scenes"
 """What the segmenter that comes with the package is called."""
+_USUAL_PIXELS: Final = 2**28
+"""Larger pictures cost a warning, twice as large ones are skipped; a pixel takes about 25 bytes."""
 
 
 def segment(options: argparse.Namespace, console: Console) -> int:
@@ -35,7 +39,7 @@ def segment(options: argparse.Namespace, console: Console) -> int:
     pictures = [file for path in options.images for file in _pictures(path, options.out)]
     truths = _truths(options, pictures)
     segmenter = _load(options.model, options.device)
-    with progress_bar("segmenting") as progress:
+    with _huge_pictures(), progress_bar("segmenting") as progress:
         done = segment_files(
             segmenter,
             pictures,
@@ -55,6 +59,17 @@ def segment(options: argparse.Namespace, console: Console) -> int:
     if options.strip is not None and done.masks:
         _draw_strip(options, done.masks, truths, console)
     return 1 if done.skipped else 0
+
+
+@contextmanager
+def _huge_pictures() -> Iterator[None]:
+    """Let Pillow open pictures that it would take for an attack: these are the user's own."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = _USUAL_PIXELS
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _truths(options: argparse.Namespace, pictures: Sequence[Path]) -> Mapping[str, Path]:
