@@ -113,7 +113,7 @@ def strip_sheet(path: Path, found: Sequence[Found], epsilons: Sequence[float], c
         rows += [[column[i] for column in columns] for i in range(count)]
         labels += [each.trial.generator] + [""] * (count - 1)
     image = contact_sheet(
-        rows, tile=_TILE, columns=[f"ε = {epsilon:g}" for epsilon in epsilons], labels=labels
+        rows, tile=_TILE, columns=[f"shift {epsilon:g}" for epsilon in epsilons], labels=labels
     )
     buffer = BytesIO()
     image.save(buffer, format="PNG", optimize=True)

@@ -1,0 +1,150 @@
+from dataclasses import replace
+from io import StringIO
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from gseg.published import published_tables
+from gseg.recipes import grids
+from gseg.recipes.paper_tables import PAPER_TABLES
+from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
+
+PAPER, EMBEDDED = grids()["paper"], grids()["embedded"]
+COMMON = {
+    "method": "gan",
+    "generator": "bigbigan.imagenet128",
+    "benchmark": "cub",
+    "metric_profile": "melas2022_text",
+    "eval_protocol": "text",
+    "objective": "melas2022_text",
+    "contrast_weight": 5.0,
+    "centre_prior": True,
+    "epsilon_search": 2.0,
+    "epsilon_sample": 2.0,
+    "mask_kind": "both",
+    "data_size": 1_000_000,
+    "train_steps": 12_000,
+    "train_resolution": 128,
+    "resolution": 128,
+    "supervision": "none",
+    "labelled_size": None,
+    "selected_from": None,
+    "direction_seed": 0,
+    "train_seed": 0,
+    "accuracy": 0.9,
+    "iou": 0.6,
+    "f_beta": 0.7,
+    "max_f_beta": 0.8,
+}
+
+
+def _rows(*changes):
+    return pd.DataFrame([COMMON | change for change in changes])
+
+
+def _lines(name, grid, *changes):
+    return paper_lines(_rows(*changes), PAPER_TABLES[name], grid)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "label"),
+    [
+        ("table_1", {}, "Ours (BigBiGAN - ImageNet)"),
+        ("table_2", {"mask_kind": "lighter"}, "BigBiGAN IN 128px"),
+        ("table_2", {"generator": "sngan.tinyimagenet64"}, "SNGAN TinyIN 64px"),
+        ("table_6", {"mask_kind": "darker"}, "v_d only"),
+        ("table_6", {"mask_kind": "ensemble"}, "Ensemble"),
+        ("table_7", {"contrast_weight": 1.25}, "λ = 1.25"),
+        ("table_7", {"contrast_weight": 10.0}, "λ = 10"),
+        ("table_7", {"contrast_weight": 3.0}, ""),
+        ("table_8", {"epsilon_search": 6.0}, "ε = 6"),
+        ("table_10", {"centre_prior": False}, "Spatially agnostic loss"),
+        ("table_10", {"centre_prior": True}, ""),
+        ("table_11", {"generator": "own.py:make"}, "Ours (StyleGAN2 of Flowers)"),
+        ("table_11", {}, "Ours (BigBiGAN)"),
+        ("table_12", {"generator": "stylegan2.ffhq1024"}, "Ours (StyleGAN2 of FFHQ - UNet)"),
+        ("table_13", {"data_size": 50_000, "selected_from": 10}, "kNN generated images only"),
+        ("table_13", {"labelled_size": 1_000}, "Real images and all generated images"),
+        ("table_14", {"data_size": 300_000}, "300000"),
+        ("table_14", {"data_size": 299_999}, ""),
+        ("table_15", {"generator": "own.py:make"}, "256"),
+        ("table_15", {"generator": "own.py:make", "train_resolution": 64}, "128"),
+    ],
+)
+def test_lines_find_the_paper_s_row(name, changes, label):
+    (line,) = _lines(name, PAPER, changes).to_dict("records")
+    assert line["row"] == label
+
+
+def test_labelled_pictures_alone_are_a_row_of_table_13():
+    alone = {"method": "true_masks", "generator": "", "data_size": 0, "labelled_size": 1_000}
+    alone |= {"objective": None, "contrast_weight": None, "mask_kind": None, "resolution": None}
+    (line,) = _lines("table_13", PAPER, alone).to_dict("records")
+    assert (line["row"], line["generator"]) == ("Real images only", "true masks")
+    assert line["iou_published"] == 0.586
+    assert "objective" not in line["not_comparable_because"]
+
+
+def test_published_numbers_stand_beside_measured_ones():
+    first, second = _lines(
+        "table_7", PAPER, {"contrast_weight": 1.25}, {"contrast_weight": 10.0}
+    ).to_dict("records")
+    assert (first["row"], second["row"]) == ("λ = 10", "λ = 1.25")
+    assert (second["iou"], second["iou_published"]) == (0.6, 0.385)
+    assert second["accuracy_published"] == 0.791
+    assert pd.isna(second["max_f_beta_published"])
+    assert second["comparable"]
+
+
+def test_embedded_values_are_the_same_multiples_and_never_comparable():
+    name = "bigbigan.scenes32-large"
+    embedded = {"generator": name, "objective": "gseg", "mask_kind": "lighter", "data_size": 1_000}
+    embedded |= {"benchmark": "scenes", "epsilon_sample": 3.0, "epsilon_search": 3.0}
+    (line,) = _lines("table_8", EMBEDDED, embedded).to_dict("records")
+    assert line["row"] == "ε = 6"
+    cells = published_tables().query("table == '8' and row == 'ε = 6' and metric == 'accuracy'")
+    assert line["accuracy_published"] == pytest.approx(cells["value"].mean())
+    assert not line["comparable"]
+    assert "embedded generator" in line["not_comparable_because"]
+    (line,) = _lines("table_14", EMBEDDED, embedded | {"data_size": 20}).to_dict("records")
+    assert line["row"] == "100"
+    other = embedded | {"generator": "biggan.scenes32-large"}
+    (line,) = _lines("table_8", EMBEDDED, other).to_dict("records")
+    assert line["row"] == ""
+    assert pd.isna(line["accuracy_published"])
+
+
+def test_seeds_become_mean_and_deviation():
+    (line,) = _lines("table_1", PAPER, {}, {"train_seed": 1, "iou": 0.7}).to_dict("records")
+    assert line["iou"] == pytest.approx(0.65)
+    assert line["iou_sd"] == pytest.approx(0.5**0.5 / 10)
+
+
+def test_the_table_as_it_is_printed():
+    table = PAPER_TABLES["table_15"]
+    lines = _lines("table_15", PAPER, {"generator": "own.py:make", "benchmark": "flowers"})
+    console = Console(file=StringIO(), width=160)
+    console.print(paper_table(lines, table))
+    shown = console.file.getvalue()
+    for part in ("Table 15: measured and published", "0.600", "0.723", "0.798", table.note):
+        assert part in " ".join(shown.split())
+    assert "generator not known to be the published one" in shown
+
+
+def test_benchmarks_are_those_of_the_table():
+    assert paper_benchmarks(PAPER_TABLES["table_11"]) == ("flowers",)
+    assert paper_benchmarks(PAPER_TABLES["table_12"]) == ("celebamask_hq",)
+    assert set(paper_benchmarks(PAPER_TABLES["table_6"])) == {
+        *("cub", "flowers", "dut_omron", "duts", "ecssd")
+    }
+
+
+def test_every_label_is_one_that_the_paper_prints():
+    for table in PAPER_TABLES.values():
+        cells = published_tables()
+        cells = cells[(cells["paper"] == table.paper) & (cells["table"] == table.number)]
+        assert len(cells)
+    sizes = replace(EMBEDDED, curve_sizes=())
+    (line,) = _lines("table_14", sizes, {}).to_dict("records")
+    assert line["row"] == ""
