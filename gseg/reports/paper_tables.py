@@ -12,6 +12,7 @@ from gseg.recipes.paper_tables import PaperTable
 from gseg.reports.comparison import beside, counterpart
 from gseg.reports.settings import HEADINGS, SCORES, over_seeds
 
+_PAPERS: Final = {"melas2022": "Melas 2022", "voynov2021": "Voynov 2021"}
 _SHOWN: Final = ("accuracy", "iou", "max_f_beta")
 
 
@@ -60,7 +61,8 @@ def paper_table(lines: pd.DataFrame, table: PaperTable) -> Table:
     Returns:
         A table for a rich console.
     """
-    shown = Table(title=f"Table {table.number}: measured and published", title_justify="left")
+    title = f"{_PAPERS[table.paper]}, Table {table.number}: measured and published"
+    shown = Table(title=title, title_justify="left")
     names = ["row", "generator", *table.columns]
     if lines["benchmark"].nunique() > 1:
         names.append("benchmark")

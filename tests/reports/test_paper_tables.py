@@ -127,7 +127,7 @@ def test_the_table_as_it_is_printed():
     console = Console(file=StringIO(), width=160)
     console.print(paper_table(lines, table))
     shown = console.file.getvalue()
-    for part in ("Table 15: measured and published", "0.600", "0.723", "0.798", table.note):
+    for part in ("Melas 2022, Table 15: measured and published", "0.600", "0.723", "0.798", table.note):
         assert part in " ".join(shown.split())
     assert "generator not known to be the published one" in shown
 
