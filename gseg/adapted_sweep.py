@@ -122,7 +122,7 @@ def with_embeddings(grid: Grid, options: argparse.Namespace, pictures: int) -> G
     """
     if grid.samples.latents.source == "embeddings" or grid.name == "paper":
         return grid
-    encoder = choose_encoder(_ENCODER)
+    encoder = choose_encoder(_ENCODER, sampled=True)
     source = PictureSet(count=pictures, resolution=encoder.resolution)
     made = make_embeddings(Store(options.storage.absolute()), source, encoder, silent)
     latents = near_embeddings(made.folder / EMBEDDINGS)

@@ -85,7 +85,7 @@ class EmbedJob:
             batch = range(first, min(first + _BATCH, rows.stop))
             read = _read(source, batch, skipped, skip_bad=self.skip_bad)
             if read is not None:
-                latents.append(encoder(read.pictures))
+                latents.append(encoder(read.pictures, read.numbers))
                 names += read.names
             listen(len(batch))
         found = torch.cat(latents) if latents else torch.empty(0, self.encoder.latent_dim or 0)
@@ -194,6 +194,7 @@ def save_found(path: Path, found: Embeddings, job: EmbedJob) -> None:
     told = {
         "encoder": job.encoder.name,
         "encoder_digest": job.encoder.digest,
+        "sampled": job.encoder.sampled,
         "generator": job.encoder.generator,
         "resolution": job.encoder.resolution,
         "source": _cached_source(job).name,
@@ -204,6 +205,7 @@ def save_found(path: Path, found: Embeddings, job: EmbedJob) -> None:
 @dataclass(frozen=True, slots=True)
 class _Read:
     pictures: Tensor
+    numbers: Sequence[int]
     names: list[str]
 
 
@@ -212,8 +214,8 @@ def _read(
 ) -> _Read | None:
     """Read pictures; None if none of them can be read."""
     if not isinstance(source, FolderPictures):
-        return _Read(torch.cat(list(source.batches(rows))), [str(row) for row in rows])
-    pictures, names = [], []
+        return _Read(torch.cat(list(source.batches(rows))), rows, [str(row) for row in rows])
+    pictures, numbers, names = [], [], []
     for row in rows:
         try:
             pictures.append(source.read(row))
@@ -225,8 +227,9 @@ def _read(
                 ) from error
             skipped.append(str(error))
             continue
+        numbers.append(row)
         names.append(source.relative_name(row))
-    return _Read(torch.stack(pictures), names) if pictures else None
+    return _Read(torch.stack(pictures), numbers, names) if pictures else None
 
 
 @lru_cache(maxsize=2)

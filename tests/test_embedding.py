@@ -98,6 +98,22 @@ def test_one_broken_file(tmp_path, folder, function):
     assert "2b.jpg" in made.skipped[0]
 
 
+def test_sampled_latents_are_drawn_from_the_encoder_s_distributions(tmp_path):
+    pictures = PictureSet(count=400, resolution=32)
+    encoder = choose_encoder(NAME, sampled=True)
+    drawn = found(embed_job(pictures, encoder, tmp_path)).latents
+    mean, deviation = load_encoder(NAME).distribution(render(range(400)).pictures)
+    noise = (drawn - mean.numpy()) / deviation.numpy()
+    assert abs(noise.mean()) < 0.02
+    assert abs(noise.std() - 1) < 0.02
+    assert abs(np.corrcoef(noise[0], noise[1])[0, 1]) < 0.5
+    assert np.unique(noise.round(5)).size > 0.9 * noise.size
+    fewer = found(embed_job(PictureSet(count=7, resolution=32), encoder, tmp_path)).latents
+    np.testing.assert_allclose(fewer, drawn[:7], atol=1e-5)
+    with pytest.raises(ValueError, match="no distribution to draw them from"):
+        choose_encoder(f"{__file__}:found", resolution=32, sampled=True)
+
+
 def test_files_have_the_official_form_and_samples_read_them(tmp_path, folder, function):
     job = embed_job(
         PictureSet(folder=folder, resolution=32), choose_encoder(NAME), tmp_path / "parts"

@@ -81,7 +81,7 @@ def picture_set(name: str, resolution: int) -> PictureSet:
 
 def _encoder(options: argparse.Namespace) -> EncoderChoice:
     card = find_card(options.generator) if options.generator else None
-    chosen = choose_encoder(options.encoder, card, resolution=options.size)
+    chosen = choose_encoder(options.encoder, card, resolution=options.size, sampled=options.sampled)
     if not is_callable_name(chosen.name):
         return chosen
     return replace(chosen, name=absolute_callable(chosen.name))

@@ -58,6 +58,12 @@ def add_embed(commands: "Commands") -> None:
         help="side of the pictures that a function takes. Default: that of --for",
     )
     add(
+        "--sampled",
+        action="store_true",
+        help="draw each latent from the distribution that a shipped encoder gives, instead of "
+        "taking its mean: what a picture does not decide then varies as in the prior",
+    )
+    add(
         "--skip-bad",
         action="store_true",
         help="leave out files that cannot be read, and list them, instead of stopping",

@@ -107,7 +107,6 @@ class Encoder:
         self._device = torch.device(device)
         self._network = network.to(self._device).eval().requires_grad_(False)
 
-    @torch.no_grad()
     def __call__(self, pictures: Tensor) -> Tensor:
         """Find the most probable latents.
 
@@ -120,18 +119,36 @@ class Encoder:
         Raises:
             ValueError: The pictures have another size or type.
         """
+        return self.distribution(pictures)[0]
+
+    @torch.no_grad()
+    def distribution(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the normal distributions of the latents.
+
+        Args:
+            pictures: (N, 3, R, R) uint8.
+
+        Returns:
+            Means and standard deviations, (N, latent_dim) float32 each, on the CPU.
+
+        Raises:
+            ValueError: The pictures have another size or type.
+        """
         side = self.resolution
         if pictures.dtype != torch.uint8 or pictures.shape[1:] != (3, side, side):
             raise ValueError(
                 f"The encoder of {self.generator} takes pictures (N, 3, {side}, {side}) of uint8, "
                 f"got {tuple(pictures.shape)} of {pictures.dtype}: crop and resize them first."
             )
-        means = [
-            self._network(from_uint8(part.to(self._device)))[0].cpu()
+        parts = [
+            self._network(from_uint8(part.to(self._device)))
             for part in torch.split(pictures, _BATCH)
             if len(part)
         ]
-        return torch.cat(means) if means else torch.empty(0, self.latent_dim)
+        if not parts:
+            return torch.empty(0, self.latent_dim), torch.empty(0, self.latent_dim)
+        means, deviations = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
+        return means, deviations
 
 
 def list_encoders() -> list[str]:

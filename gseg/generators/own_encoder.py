@@ -4,7 +4,7 @@ A function of the user's own takes pictures (N, 3, R, R) float32 in [-1, 1] and 
 (N, latent_dim) of its generator.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from gseg.callables import callable_digest, is_callable_name, load_callable
 from gseg.generators.contract import GeneratorCard
-from gseg.generators.encoders import list_encoders, load_encoder
+from gseg.generators.encoders import Encoder, list_encoders, load_encoder
 from gseg.images import from_uint8
+from gseg.randomness import derive_seed, normals
 
 
 class PictureEncoder(Protocol):
@@ -25,11 +26,12 @@ class PictureEncoder(Protocol):
         """Side of the pictures that it takes."""
         ...
 
-    def __call__(self, pictures: Tensor) -> Tensor:
+    def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
         """Find latents.
 
         Args:
             pictures: (N, 3, R, R) uint8.
+            numbers: N numbers of the pictures in their set, for what is random.
 
         Returns:
             (N, latent_dim) float32 on the CPU.
@@ -47,6 +49,8 @@ class EncoderChoice:
         generator: Generator whose latents these are; empty if it was not said.
         resolution: Side of the pictures.
         latent_dim: Width of the latents; None to take what the function gives.
+        sampled: Draw each latent from the distribution that a shipped encoder gives, instead of
+            taking its mean. Coordinates that a picture does not decide then vary as the prior's.
     """
 
     name: str
@@ -54,6 +58,14 @@ class EncoderChoice:
     generator: str = ""
     resolution: int
     latent_dim: int | None = None
+    sampled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sampled and self.digest:
+            raise ValueError(
+                f"{self.name} gives latents and no distribution to draw them from: let it draw "
+                "them itself, and leave the sampling out."
+            )
 
     def open(self, device: torch.device | str = "cpu") -> PictureEncoder:
         """Load it.
@@ -62,10 +74,36 @@ class EncoderChoice:
             ValueError: The function is not there, or has changed.
         """
         if not self.digest:
-            return load_encoder(self.name, device=device)
+            return ShippedEncoder(load_encoder(self.name, device=device), sampled=self.sampled)
         if callable_digest(self.name) != self.digest:
             raise ValueError(f"{self.name} has changed since it was chosen: start again.")
         return OwnEncoder(load_callable(self.name), self, device=torch.device(device))
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedEncoder:
+    """An encoder that was trained with a generator: means, or draws from its distributions.
+
+    Attributes:
+        encoder: The encoder.
+        sampled: See `EncoderChoice`.
+    """
+
+    encoder: Encoder
+    sampled: bool
+
+    @property
+    def resolution(self) -> int:
+        """Side of the pictures that it takes."""
+        return self.encoder.resolution
+
+    def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
+        """See `PictureEncoder`; the draw of a picture is a function of its number alone."""
+        mean, deviation = self.encoder.distribution(pictures)
+        if not self.sampled:
+            return mean
+        noise = normals(derive_seed(0, "encoder"), numbers, self.encoder.latent_dim)
+        return mean + deviation * torch.from_numpy(noise).float()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +126,7 @@ class OwnEncoder:
         return self.choice.resolution
 
     @torch.no_grad()
-    def __call__(self, pictures: Tensor) -> Tensor:
+    def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
         """See `PictureEncoder`.
 
         Raises:
@@ -114,7 +152,11 @@ class OwnEncoder:
 
 
 def choose_encoder(
-    name: str, card: GeneratorCard | None = None, *, resolution: int | None = None
+    name: str,
+    card: GeneratorCard | None = None,
+    *,
+    resolution: int | None = None,
+    sampled: bool = False,
 ) -> EncoderChoice:
     """Choose an encoder, and make sure that it fits the generator.
 
@@ -123,6 +165,7 @@ def choose_encoder(
             `gseg.callables.load_callable`.
         card: Generator whose latents are wanted; None if it is not said.
         resolution: Side of the pictures that a function takes; by default the generator's.
+        sampled: See `EncoderChoice`.
 
     Returns:
         The choice.
@@ -143,6 +186,7 @@ def choose_encoder(
             generator=card.name if card else "",
             resolution=side,
             latent_dim=card.latent_dim if card else None,
+            sampled=sampled,
         )
     if card is not None and name in list_encoders() and name != card.name:
         raise ValueError(
@@ -160,4 +204,5 @@ def choose_encoder(
         generator=name,
         resolution=encoder.resolution,
         latent_dim=encoder.latent_dim,
+        sampled=sampled,
     )

@@ -191,7 +191,7 @@ def _trials(
 def _trial(
     grid: Grid, axes: Axes, name: str, size: int, kind: TrialMaskKind, seed: int
 ) -> Experiment:
-    search = _choice(grid, axes)
+    search = chosen_search(grid, axes)
     epsilon = search.epsilon if grid.sample_epsilon is None else grid.sample_epsilon
     return Experiment(
         generator=name,
@@ -205,7 +205,16 @@ def _trial(
     )
 
 
-def _choice(grid: Grid, axes: Axes) -> ChoiceConfig:
+def chosen_search(grid: Grid, axes: Axes) -> ChoiceConfig:
+    """Say how the direction of all tables is chosen.
+
+    Args:
+        grid: From `voynov_grid`.
+        axes: May name one length of shift.
+
+    Raises:
+        ValueError: They name several, or a λ.
+    """
     if grid.direction == "optimised" or axes.contrast_weights or len(axes.epsilons) > 1:
         raise ValueError(
             "Directions are chosen here, along one length of shift: leave λ out, and give one ε."

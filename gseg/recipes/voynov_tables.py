@@ -42,25 +42,17 @@ def _by_labeller(_: Grid, line: Line) -> str:
     return "E-BigBiGAN" if pd.isna(line["labeller"]) else "E-BigBiGAN with U²Net"
 
 
-_ADAPTED: Final = ("latent_source", "alpha")
-_TABLE_1: Final = PaperTable(number="1", paper=_PAPER, label=_by_latents, columns=_ADAPTED)
+_TABLE_1: Final = PaperTable(number="1", paper=_PAPER, label=_by_latents)
 VOYNOV_TABLES: Final[Mapping[str, PaperTable]] = {
     "voynov_table_1": _TABLE_1,
     "voynov_table_1_flowers": _TABLE_1,
-    "voynov_table_2": PaperTable(
-        number="2", paper=_PAPER, label=_by_source, columns=("latent_source",)
-    ),
-    "voynov_table_3": PaperTable(
-        number="3", paper=_PAPER, label=_by_generator, columns=("latent_source", "filters")
-    ),
-    "voynov_table_4": PaperTable(
-        number="4", paper=_PAPER, label=_by_component, columns=("latent_source", "filters")
-    ),
+    "voynov_table_2": PaperTable(number="2", paper=_PAPER, label=_by_source),
+    "voynov_table_3": PaperTable(number="3", paper=_PAPER, label=_by_generator),
+    "voynov_table_4": PaperTable(number="4", paper=_PAPER, label=_by_component),
     "voynov_table_5": PaperTable(
         number="5",
         paper=_PAPER,
         label=_by_labeller,
-        columns=("labeller",),
         note="The embedded form's other model is the same network trained with true masks.",
     ),
 }

@@ -1,0 +1,54 @@
+"""Figures 2 and 3 of Voynov et al. 2021: what two colour maps restore, and what the filters do.
+
+The direction is the one of the tables (sweeps/voynov_table_4.py finds it in the same --storage, or
+this script leaves it there). Writes results/voynov_figures/figure_2.png and figure_3.png. Without
+arguments: the embedded BigBiGAN. The paper's form: --grid paper with BigBiGAN's weights.
+"""
+
+import os
+import sys
+
+from rich.console import Console
+
+from gseg.artifacts import Store
+from gseg.commands.backend import LocalBackend
+from gseg.directions import Direction, fit_operators
+from gseg.generators import load_generator
+from gseg.progress import silent
+from gseg.recipes.voynov2021 import chosen_search, main_generator, voynov_grid
+from gseg.reports.voynov_figures import filters_sheet, operators_sheet
+from gseg.stages import make_direction
+from gseg.sweep_options import chosen_axes, chosen_grid, sweep_parser
+
+COUNT, ROWS, TILE = 8, 4, 96
+
+
+def main() -> int:
+    """Find the direction, then draw."""
+    options = sweep_parser(__doc__).parse()
+    if options.weights is not None:
+        os.environ["GSEG_WEIGHTS"] = str(options.weights.absolute())
+    grid = voynov_grid(chosen_grid(options))
+    name = options.generators[0] if options.generators else main_generator(grid)
+    search = chosen_search(grid, chosen_axes(options, default=()))
+    store = Store(options.storage.absolute())
+    found = make_direction(store, name, search, LocalBackend("cpu"), silent)
+    generator = load_generator(name)
+    direction = fit_operators(generator, Direction.load(found.folder), search.epsilon)
+    folder = options.results / "voynov_figures"
+    operators_sheet(
+        folder / "figure_2.png", generator, direction, search.epsilon, count=COUNT, tile=TILE
+    )
+    shown = filters_sheet(
+        folder / "figure_3.png", generator, direction, grid.samples, rows=ROWS, tile=TILE
+    )
+    told = ", ".join(f"{number} of {reason}" for reason, number in shown.items())
+    Console(highlight=False).print(f"figures: {folder} (examples: {told})", markup=False)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except ValueError as error:
+        sys.exit(str(error))
