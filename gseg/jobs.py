@@ -16,7 +16,7 @@ from gseg.artifacts import bring_here
 from gseg.drawing import BatchTooLargeError, DrawJob, DrawOrder, cached_generator, draw_here
 from gseg.measuring import MeasureJob
 from gseg.mirror import fetch
-from gseg.progress import Report
+from gseg.progress import Report, Watch
 from gseg.samples import DamagedShardError, Shard, ShardFacts
 from gseg.samples.headers import put_away
 from gseg.samples.sets import read_pairs
@@ -37,6 +37,7 @@ from gseg.segmenters import (
     Segmenter,
     fit_source,
 )
+from gseg.segmenters.held_out import Measurement
 from gseg.segmenters.shrunk import ShrunkPairs, shrink
 from gseg.segmenters.stored import open_pairs
 
@@ -204,6 +205,7 @@ class FitJob:
             checkpoint=self.checkpoint,
             checkpoint_seconds=self.checkpoint_seconds,
             progress=lambda done, total: report("training", done, total),
+            measured=self._tell(report) if isinstance(report, Watch) else None,
             rank=rank,
             wrap=wrap,
         )
@@ -212,6 +214,13 @@ class FitJob:
         validation = held_out.load() if held_out is not None and rank == 0 else None
         source = self.material.source(self.config.shuffle_window)
         return fit_source(source, self.config, validation=validation, run=run)
+
+
+    def _tell(self, watch: Watch) -> Callable[[Measurement], None]:
+        def tell(measured: Measurement) -> None:
+            watch.measured(measured.step, self.config.steps, measured.iou, measured.loss)
+
+        return tell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from gseg.artifacts import write_atomically
 
@@ -15,6 +15,15 @@ class Report(Protocol):
 
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
         """Hear that a stage has done so many of its steps, and in a few words what else."""
+        ...
+
+
+@runtime_checkable
+class Watch(Report, Protocol):
+    """A report that also hears how well a network in training does on held-out pairs."""
+
+    def measured(self, step: int, total: int, iou: float, loss: float) -> None:
+        """Hear of a measurement after `step` of `total` steps."""
         ...
 
 

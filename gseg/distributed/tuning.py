@@ -1,9 +1,9 @@
 """What runs on Ray Tune have in common: what a trial holds, how often it is tried, when to stop."""
 
 import time
+from pathlib import Path
 from typing import Any, Final
 
-import ray
 from ray import tune
 from ray.tune.experiment import Trial
 
@@ -60,11 +60,12 @@ class TimeIsUp(tune.Stopper):
 
 
 def reason_of(trial: Trial) -> str:
-    """Say in one line why a trial's last attempt ended."""
-    error = trial.get_pickled_error()
-    if isinstance(error, ray.exceptions.RayTaskError):
-        cause = error.cause
-        return (str(cause) or type(cause).__name__).splitlines()[0]
-    if isinstance(error, ray.exceptions.RayActorError):
-        return "its process or node ended (killed, or out of memory)"
-    return (str(error) or type(error).__name__).splitlines()[0]
+    """Say in one line why a trial's last attempt ended, from the file that Tune keeps of it."""
+    path = Path(trial.error_file) if trial.error_file else None
+    if path is None or not path.exists():
+        return "unknown"
+    last = path.read_text().rpartition("Failure # ")[2].strip()
+    if "ray::" in last:  # the last line of the stack trace: the error's kind and words
+        kind, _, words = last.splitlines()[-1].partition(": ")
+        return words or kind
+    return "its process or node ended (killed, or out of memory)"

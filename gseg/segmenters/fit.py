@@ -180,6 +180,8 @@ def _train(
             due = config.validate_every > 0 and state.step % config.validate_every == 0
             if held_out is not None and due and state.step < config.steps:
                 state.validation.append(measure_held_out(state.network, held_out, state.step))
+                if run.measured is not None:
+                    run.measured(state.validation[-1])
             _look_and_keep(state, config, keeper)
             if run.progress is not None:
                 run.progress(state.step, config.steps)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from gseg.segmenters.config import FitConfig
+from gseg.segmenters.held_out import Measurement
 from gseg.segmenters.source import BatchSource
 
 
@@ -22,6 +23,7 @@ class Run:
             keeps the result deletes it.
         checkpoint_seconds: Between two writings of it; 0 for after every step.
         progress: Called after each step with the steps done and the steps in all.
+        measured: Called after each measurement on held-out pairs before the last.
         rank: Which of the config's replicas this process is: it takes every n-th pair of each
             step, from this number on. Rank 0 writes the checkpoint; all ranks read it.
         wrap: Gets the network on its device and returns what is called in training, such as
@@ -33,6 +35,7 @@ class Run:
     checkpoint: Path | None = None
     checkpoint_seconds: float = 60.0
     progress: Callable[[int, int], None] | None = None
+    measured: Callable[[Measurement], None] | None = None
     rank: int = 0
     wrap: Callable[[nn.Module], nn.Module] | None = None
 

@@ -1,0 +1,1 @@
+"""Searching over settings: spaces, objectives without labels, points, and what came out of them."""

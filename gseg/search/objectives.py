@@ -1,0 +1,179 @@
+"""What a search makes small or large; without labels unless they are asked for."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+from gseg.rows import Row
+from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.search.stability import check_seeds
+
+Goal = Literal["min", "max"]
+LABELS_USED: Final = "labels used in a search"
+"""What the column ``supervision`` of every row says that a search over labels produced."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Objective:
+    """One number for a point.
+
+    Attributes:
+        name: Its name.
+        goal: Whether it shall be small or large.
+        meaning: What it is.
+        of_row: Gives it from a result row of one seed's trial; None for what compares seeds.
+        uses_labels: Whether true masks decide it.
+    """
+
+    name: str
+    goal: Goal
+    meaning: str
+    of_row: Callable[[Row], float | None] | None
+    uses_labels: bool = False
+
+
+def _combined(row: Row) -> float | None:
+    """Multiply what is learnt of the masks by how far they are more than a change everywhere."""
+    iou, ratio = row["validation_iou"], row["two_affine_ratio"]
+    return None if iou is None or ratio is None else iou * (1 - min(ratio, 1.0))
+
+
+def _column(name: str) -> Callable[[Row], float | None]:
+    def value(row: Row) -> float | None:
+        found: float | None = row[name]
+        return found
+
+    return value
+
+
+OBJECTIVES: Final[Mapping[str, Objective]] = MappingProxyType(
+    {
+        each.name: each
+        for each in (
+            Objective(
+                name="held_out_loss",
+                goal="min",
+                meaning="cross-entropy of a pixel on held-out generated pairs",
+                of_row=_column("validation_loss"),
+            ),
+            Objective(
+                name="held_out_iou",
+                goal="max",
+                meaning="IoU on held-out generated pairs",
+                of_row=_column("validation_iou"),
+            ),
+            Objective(
+                name="affine_score",
+                goal="min",
+                meaning="restoration loss of two affine colour maps over that of one",
+                of_row=_column("two_affine_ratio"),
+            ),
+            Objective(
+                name="combined",
+                goal="max",
+                meaning="held_out_iou x (1 - affine_score)",
+                of_row=_combined,
+            ),
+            Objective(
+                name="stability",
+                goal="max",
+                meaning="agreement of the seeds' segmenters beyond chance",
+                of_row=None,
+            ),
+            *(
+                Objective(
+                    name=name,
+                    goal="min" if name == "mae" else "max",
+                    meaning=f"{name} on the first benchmark",
+                    of_row=_column(name),
+                    uses_labels=True,
+                )
+                for name in ("iou", "accuracy", "f_beta", "max_f_beta", "mae")
+            ),
+        )
+    }
+)
+"""Objectives by name."""
+
+
+def chosen_objectives(
+    names: Sequence[str], *, use_labels: bool, seeds: Sequence[int], validation_size: int
+) -> tuple[Objective, ...]:
+    """Look objectives up, and make sure that they can be measured and are allowed.
+
+    Args:
+        names: At least one.
+        use_labels: Whether the user has said that labels may decide.
+        seeds: Trial seeds of each point.
+        validation_size: Held-out samples.
+
+    Raises:
+        ValueError: One is unknown or given twice, needs labels without leave, more seeds, or
+            held-out samples.
+    """
+    found = tuple(_look_up(name) for name in names)
+    if len(set(names)) < len(names):
+        raise ValueError(f"An objective is given twice: {', '.join(names)}.")
+    with_labels = [each.name for each in found if each.uses_labels]
+    if with_labels and not use_labels:
+        free = ", ".join(name for name, each in OBJECTIVES.items() if not each.uses_labels)
+        raise ValueError(
+            f"{', '.join(with_labels)} is measured with true masks, and a search that chooses by "
+            f"labels is no longer unsupervised: search by one of {free}, or say --use-labels, "
+            f"which marks every row '{LABELS_USED}'."
+        )
+    if any(each.of_row is None for each in found):
+        check_seeds(seeds)
+    if validation_size == 0 and {"held_out_loss", "held_out_iou", "combined"} & set(names):
+        raise ValueError("There are no held-out samples to measure: take another grid.")
+    return found
+
+
+def _look_up(name: str) -> Objective:
+    if name not in OBJECTIVES:
+        near = difflib.get_close_matches(name, OBJECTIVES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"Unknown objective {name!r}{hint} There are {', '.join(OBJECTIVES)}.")
+    return OBJECTIVES[name]
+
+
+def row_values(rows_of_seeds: Sequence[Sequence[Row]], *, labels: bool) -> dict[str, float]:
+    """Measure a point by its rows.
+
+    Args:
+        rows_of_seeds: The rows of each seed's trial.
+        labels: Whether to give the objectives that use labels, too.
+
+    Returns:
+        The mean over seeds of every objective that rows give and that was measured for all of
+        them. Those that use labels are those of the first benchmark under the first of the
+        default metric profiles.
+    """
+    first = [_first(rows) for rows in rows_of_seeds]
+    values = {}
+    for name, objective in OBJECTIVES.items():
+        if objective.of_row is None or (objective.uses_labels and not labels):
+            continue
+        found = [objective.of_row(row) for row in first]
+        known = [value for value in found if value is not None]
+        if known and len(known) == len(found):
+            values[name] = sum(known) / len(known)
+    return values
+
+
+def _first(rows: Sequence[Row]) -> Row:
+    for row in rows:
+        if row["metric_profile"] == DEFAULT_PROFILES[0]:
+            return row
+    raise ValueError(f"A trial has no row of the metric profile {DEFAULT_PROFILES[0]}.")
+
+
+def with_mark(row: Row) -> Row:
+    """Mark a row as one that a search over labels produced; class labels stay mentioned."""
+    known = row["supervision"]
+    if known.startswith(LABELS_USED):
+        return row
+    mark = LABELS_USED if known == "none" else f"{LABELS_USED}, {known}"
+    return {**row, "supervision": mark}

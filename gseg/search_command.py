@@ -1,0 +1,299 @@
+"""The command line of searches: plan, points, table, picture."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from rich.console import Console
+
+from gseg.artifacts import StorageError, Store
+from gseg.control_options import Control
+from gseg.distributed.point_actor import point_file
+from gseg.distributed.runtime import ray_session
+from gseg.distributed.search import PointListener, run_search
+from gseg.distributed.tuning import trials_at_once
+from gseg.distributed.view import TrialsView, Watched
+from gseg.generators.identity import weights_digest
+from gseg.parsing import WRONG_USE
+from gseg.plan import SweepPlan, make_plan
+from gseg.reports.search import draw_search, search_table
+from gseg.rows import Row, known_scores, merge_rows
+from gseg.scores.benchmarks import Benchmark, open_benchmark
+from gseg.search.best import best_points
+from gseg.search.records import Record, keep_records, read_records
+from gseg.search.source import Point, PointSource, Search
+from gseg.search_options import chosen_asha, chosen_search, search_parser
+from gseg.sweep_messages import plan_lines, slots_here
+from gseg.sweep_options import chosen_resources, chosen_setting
+
+_FILE_WIDTH: Final = 140
+"""Columns of tables that go to a file or a pipe."""
+_PLANNED: Final = 64
+"""Points that the plan's estimates are taken from, where there are more."""
+_SUCCESS, _SOME_FAILED, _SOME_LEFT, _INTERRUPTED = 0, 1, 3, 130
+
+
+def search_main(description: str, arguments: list[str] | None = None) -> int:
+    """Run a search from the command line.
+
+    Args:
+        description: What ``--help`` says first.
+        arguments: Command line; that of the process by default.
+
+    Returns:
+        Exit status: 0 if all points were tried, 1 if some failed, 2 for wrong use, 3 if some are
+        left at the end of --max-hours or --max-trials.
+    """
+    options = search_parser(description).parse(arguments)
+    width = None if sys.stdout.isatty() else _FILE_WIDTH
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True, width=width)
+    try:
+        return _SearchRun(options, console).run()
+    except (ValueError, StorageError) as error:
+        Console(stderr=True, highlight=False).print(str(error), markup=False, soft_wrap=True)
+        return WRONG_USE
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command goes on from here.")
+        return _INTERRUPTED
+
+
+class _SearchRun:
+    """One run of a search command."""
+
+    def __init__(self, options: argparse.Namespace, console: Console) -> None:
+        self._options, self._console, self._begun = options, console, time.monotonic()
+        if options.weights is not None:
+            os.environ["GSEG_WEIGHTS"] = str(options.weights.absolute())
+        self._control, self._asha = Control.chosen(options), chosen_asha(options)
+        self._resources, self._setting = chosen_resources(options), chosen_setting(options)
+        self._search: Search = chosen_search(options)
+        self._results: Path = options.results / self._search.recipe
+        self._trials = self._results.with_name(f"{self._search.recipe}_trials")
+
+    def run(self) -> int:
+        """Plan, try points, print the table, draw the picture."""
+        pictures = sum(len(benchmark) for benchmark in self._check())
+        earlier = self._earlier()
+        source = self._source(earlier, at_once=1)
+        self._print_plan(source, pictures)
+        if self._options.dry_run:
+            return _SUCCESS
+        keeper = _Keeper(self._results, self._trials)
+        if source.left:
+            source = self._run(source, keeper, earlier, pictures)
+        return self._report(source, keeper)
+
+    def _source(self, earlier: list[Record], *, at_once: int) -> PointSource:
+        return PointSource(
+            self._search,
+            earlier,
+            at_once=at_once,
+            most=self._control.max_trials,
+            retry_failed=self._control.retry_failed,
+        )
+
+    def _check(self) -> list[Benchmark]:
+        """Find out what would go wrong before any work starts; open the benchmarks."""
+        skip = self._setting.skip_bad
+        opened = [open_benchmark(spec, skip_bad=skip) for spec in self._setting.benchmarks]
+        self._search.check()
+        for name in self._generators():
+            weights_digest(name)
+        Store(self._setting.storage).check()
+        for folder in (self._results, self._trials):
+            Store(folder).check()
+        known_scores(self._results)
+        return opened
+
+    def _generators(self) -> list[str]:
+        for parameter in self._search.space.parameters:
+            if parameter.name == "generator":
+                return [str(name) for name in parameter.choices]
+        return [self._search.base.generator]
+
+    def _earlier(self) -> list[Record]:
+        """Read the points of earlier runs.
+
+        Raises:
+            ValueError: They are of a search that chose by labels, or this one does.
+        """
+        records = read_records(self._trials)
+        mixed = [each for each in records if each.labels_used != self._search.uses_labels]
+        if mixed:
+            kind = "with" if mixed[0].labels_used else "without"
+            raise ValueError(
+                f"{self._trials} holds a search {kind} labels, and this one is the other kind: the "
+                "two are kept apart. Choose another --name."
+            )
+        return records
+
+    def _print_plan(self, source: PointSource, pictures: int) -> None:
+        say, search = self._console.print, self._search
+        goals = ", ".join(f"{each.name} ({each.goal})" for each in search.objectives)
+        labels = "chosen by labels" if search.uses_labels else "no labels used"
+        names = ", ".join(search.space.names)
+        say(f"{search.recipe}: {search.sampler} over {names}; {goals}; {labels}")
+        states = [record.state for record in source.known]
+        counts = ", ".join(
+            f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed")
+        )
+        say(f"{source.wanted} points, {len(states)} known ({counts}), {source.left} to try")
+        if not source.left:
+            return
+        plan, share = self._plan(source.left, pictures)
+        cpus = self._options.cpus or os.cpu_count() or 1
+        here = self._options.address is None
+        slots = slots_here(self._resources, cpus, source.left) if here else None
+        if share > 1:
+            say(f"as much as {share:g} times these {_PLANNED} points drawn at random:")
+        for line in plan_lines(plan, self._resources.device, slots):
+            say(line)
+
+    def _plan(self, left: int, pictures: int) -> tuple[SweepPlan, float]:
+        """Plan the points, or some drawn at random; also give what share of all they are."""
+        search, random = self._search, np.random.default_rng(self._search.seed)
+        if search.sampler == "grid":
+            points = search.space.points()[:left]
+        else:
+            points = [search.space.draw(random) for _ in range(min(left, _PLANNED))]
+        trials = [
+            experiment
+            for point in points
+            for experiment in search.base_of(point).experiments(search.trial_seeds, search.recipe)
+        ]
+        plan = make_plan(trials, pictures, None, self._resources.device)
+        return plan, left / len(points)
+
+    def _run(
+        self, source: PointSource, keeper: "_Keeper", earlier: list[Record], pictures: int
+    ) -> PointSource:
+        largest = self._plan(source.left, pictures)[0].largest
+        large = self._resources.is_large(largest) or self._resources.workers > 1
+        view = _PointView(
+            self._console, source.left, self._search, self._setting.storage, self._options.plain
+        )
+        keeper.view = view
+        with self._console.status("starting Ray"):
+            session = ExitStack()
+            address, cpus = self._options.address, self._options.cpus
+            session.enter_context(ray_session(address, num_cpus=cpus, dashboard=large))
+        with session, view.view:
+            at_once = trials_at_once(self._resources, large=large)
+            source = self._source(earlier, at_once=at_once)
+            run_search(
+                self._search,
+                source,
+                self._setting,
+                self._resources,
+                listener=keeper,
+                at_once=at_once,
+                large=large,
+                asha=self._asha,
+                seconds=self._seconds_left(),
+            )
+        return source
+
+    def _seconds_left(self) -> float | None:
+        limit = self._control.seconds
+        return None if limit is None else max(limit - (time.monotonic() - self._begun), 0.0)
+
+    def _report(self, source: PointSource, keeper: "_Keeper") -> int:
+        say, search = self._console.print, self._search
+        records = source.tried
+        if best_points(records, search.objectives):
+            self._console.print(
+                search_table(records, search.space, search.objectives, f"best of {search.recipe}")
+            )
+        failed = [record for record in records if record.state == "failed"]
+        for record in failed:
+            again = (
+                ""
+                if record.number in keeper.ended_numbers
+                else " (an earlier run; see --retry-failed)"
+            )
+            label = Point(number=record.number, parameters=record.parameters).label
+            say(f"failed: {label}: {record.reason}{again}", style="red", markup=False)
+        picture = self._results.with_name(f"{search.recipe}_figures") / "search.png"
+        if draw_search(picture, records, search.space, search.objectives, title=search.recipe):
+            say(f"figure: {picture}", markup=False)
+        say(f"points: {self._trials}", markup=False)
+        say(f"rows: {self._results}", markup=False)
+        left = source.wanted - len(records)
+        if source.is_exhausted:
+            say(f"The space has no other points: {len(records)} of {source.wanted} asked for")
+        elif left > 0:
+            say(f"{left} points are left; the same command goes on with them")
+            return _SOME_FAILED if failed else _SOME_LEFT
+        return _SOME_FAILED if failed else _SUCCESS
+
+
+class _PointView:
+    """Follows points on the console, in the order in which they start."""
+
+    def __init__(
+        self, console: Console, total: int, search: Search, storage: Path, plain: bool
+    ) -> None:
+        self._points: list[Point] = []
+        self._places: dict[int, int] = {}
+        self._objectives = search.objectives
+
+        def describe(place: int) -> Watched:
+            point = self._points[place]
+            return Watched(point.label, point_file(storage, point.number, search))
+
+        self.view = TrialsView(console, total, describe, plain=plain)
+
+    def started(self, point: Point) -> None:
+        """Note a point's start."""
+        if point.number not in self._places:
+            self._places[point.number] = len(self._points)
+            self._points.append(point)
+        self.view.start(self._places[point.number])
+
+    def ended(self, record: Record) -> None:
+        """Note what came out of a point."""
+        values: Mapping[str, float] = record.values
+        text = ", ".join(
+            f"{each.name} {values[each.name]:.4f}"
+            for each in self._objectives
+            if each.name in values
+        )
+        if record.state != "complete":
+            text = f"{record.state}: {record.reason}"
+        self.view.end(self._places[record.number], text, failed=record.state == "failed")
+
+    def retried(self, point: Point, attempt: int, reason: str) -> None:
+        """Note that a point is started again."""
+        place = self._places[point.number]
+        self.view.say(place, f"attempt {attempt} failed, tried again: {reason}")
+
+
+class _Keeper(PointListener):
+    """Writes every point and its rows as soon as it has ended, and tells the view."""
+
+    def __init__(self, results: Path, trials: Path) -> None:
+        self._results, self._trials = results, trials
+        self.view: _PointView | None = None
+        self.ended_numbers: set[int] = set()
+
+    def started(self, point: Point) -> None:
+        if self.view is not None:
+            self.view.started(point)
+
+    def ended(self, record: Record, rows: list[Row]) -> None:
+        if rows:
+            merge_rows(self._results, rows)
+        keep_records(self._trials, [record])
+        self.ended_numbers.add(record.number)
+        if self.view is not None:
+            self.view.ended(record)
+
+    def retried(self, point: Point, attempt: int, reason: str) -> None:
+        if self.view is not None:
+            self.view.retried(point, attempt, reason)
