@@ -1,6 +1,6 @@
 """Tables, figures and reports of results (floor 7)."""
 
-from gseg.reports.directions import direction_cosines, initialisation_cosines
+from gseg.reports.directions import direction_cosines
 from gseg.reports.figures import distance_figure, generator_sheet
 from gseg.reports.heat import heat_map
 from gseg.reports.report import build_report, write_report
@@ -13,7 +13,6 @@ __all__ = [
     "distance_figure",
     "generator_sheet",
     "heat_map",
-    "initialisation_cosines",
     "summary",
     "summary_table",
     "trial_sheet",

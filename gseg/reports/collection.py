@@ -15,10 +15,25 @@ from gseg.reports.page import to_html
 from gseg.reports.plain import has_rows, is_plain
 from gseg.rows import results as read_results
 
+_NO_SCORES: Final = "no scores: see the report"
 _TEXT: Final = (
     "A line for each sweep, with its best generator by IoU; the names lead to the reports. What a "
     "difference between two sweeps means depends on their settings and seeds, which the reports "
     "tell."
+)
+_COLUMNS: Final = (
+    "name",
+    "address",
+    "experiments",
+    "generators",
+    "best generator",
+    "setting",
+    "samples",
+    "benchmark",
+    "accuracy",
+    "iou",
+    "seeds",
+    "last row",
 )
 
 
@@ -51,11 +66,12 @@ def write_index(folder: Path, pages: Mapping[Path, Path]) -> Path:
     """
     lines = [
         {"name": results.name, "address": Path(os.path.relpath(page, folder)).as_posix()}
-        | (_about(read_results(results)) if has_rows(results) else {})
+        | (_about(read_results(results)) if has_rows(results) else {"setting": _NO_SCORES})
         for results, page in pages.items()
     ]
+    columns = [name for name in _COLUMNS if any(name in line for line in lines)]
     counts = ("experiments", "generators", "samples", "seeds")
-    frame = pd.DataFrame(lines)
+    frame = pd.DataFrame(lines, columns=columns)
     frame = frame.astype({name: "Int64" for name in counts if name in frame})
     table = ReportTable(
         name="index",

@@ -1,26 +1,28 @@
 """How the lighter and the darker direction lie to each other (Melas 2022, Table 9 and A.3)."""
 
-from collections.abc import Iterable
-from pathlib import Path
-
-import numpy as np
 import pandas as pd
 
-from gseg.directions import Direction
 from gseg.published import published_tables
 from gseg.reports.comparison import counterpart
 from gseg.reports.content import ReportTable
+from gseg.reports.found_directions import pair_lines
 from gseg.reports.settings import DIGITS, HEADINGS, present
 
 _SEARCH = ("objective", "contrast_weight", "centre_prior", "epsilon_search")
 """Columns that a direction depends on, besides generator and seed."""
+_COSINES = ("cosine", "cosine_sd", "lighter", "lighter_sd", "darker", "darker_sd")
+_DIGITS = dict.fromkeys((*_COSINES, "published", "published_sd"), 4)
+_EMBEDDED = (
+    "An embedded generator is another network than the one that it stands for: the two values are "
+    "not comparable."
+)
 
 
 def direction_cosines(rows: pd.DataFrame) -> pd.DataFrame:
     """Average v_l · v_d over seeds (Table 9).
 
     Args:
-        rows: Result rows.
+        rows: Result rows, or rows of directions alone.
 
     Returns:
         A line for each generator and setting of the search: ``cosine``, ``cosine_sd`` (n - 1; empty
@@ -28,7 +30,9 @@ def direction_cosines(rows: pd.DataFrame) -> pd.DataFrame:
         the one that it stands for) and ``published_generator``.
     """
     keys = ["generator", *present(rows, _SEARCH)]
-    found = rows[(rows["method"] == "gan") & rows["cosine"].notna()]
+    found = rows[rows["cosine"].notna()]
+    if "method" in found:
+        found = found[found["method"] == "gan"]
     found = found.drop_duplicates([*keys, "direction_seed"])
     groups = found.groupby(keys, dropna=False, sort=True)["cosine"]
     table = groups.agg(cosine="mean", cosine_sd="std", directions="size").reset_index()
@@ -40,40 +44,9 @@ def direction_cosines(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def initialisation_cosines(folders: Iterable[Path]) -> pd.Series:
-    """Compare directions that were found from different initialisations (section A.3).
-
-    Args:
-        folders: At least two folders of directions of one generator, which `Direction.load` reads.
-
-    Returns:
-        ``directions`` (n), and over the n (n - 1) / 2 pairs the mean and the standard deviation
-        (n - 1) of the cosines: ``lighter``, ``lighter_sd``, ``darker``, ``darker_sd``; the
-        deviations are empty for a single pair.
-
-    Raises:
-        ValueError: There are fewer than two, or their codes differ in width.
-    """
-    found = [Direction.load(folder) for folder in folders]
-    widths = sorted({direction.dim for direction in found})
-    if len(found) < 2 or len(widths) > 1:
-        raise ValueError(
-            "Expected at least two directions of one generator, got "
-            f"{len(found)} with codes of {widths}."
-        )
-    values: dict[str, float] = {"directions": len(found)}
-    pairs = np.triu_indices(len(found), k=1)
-    for name in ("lighter", "darker"):
-        vectors = np.stack([getattr(direction, name).numpy() for direction in found])
-        cosines = (vectors @ vectors.T)[pairs].astype(np.float64)
-        values[name] = float(cosines.mean())
-        values[f"{name}_sd"] = float(cosines.std(ddof=1)) if len(cosines) > 1 else np.nan
-    return pd.Series(values)
-
-
 def cosine_table(rows: pd.DataFrame) -> ReportTable | None:
     """Tabulate `direction_cosines`; None without a direction."""
-    lines = direction_cosines(rows)
+    lines = direction_cosines(rows) if "cosine" in rows else rows.iloc[:0]
     if not len(lines):
         return None
     varying = [name for name in _SEARCH if name in lines and lines[name].nunique() > 1]
@@ -83,9 +56,34 @@ def cosine_table(rows: pd.DataFrame) -> ReportTable | None:
     return ReportTable(
         name="cosines",
         title="Inner product of the lighter and the darker direction",
-        frame=lines[columns],
+        frame=lines[columns].dropna(axis="columns", how="all"),
         headings=HEADINGS | {"cosine_sd": "±", "published_generator": "published for"},
-        digits=DIGITS,
-        note="Published: Table 9 of Melas 2022. An embedded generator is another network than the "
-        "one that it stands for: the two values are not comparable.",
+        digits=DIGITS | _DIGITS,
+        note=f"Published: Table 9 of Melas 2022. {_EMBEDDED}",
+    )
+
+
+def initialisation_table(pairs: pd.DataFrame) -> ReportTable | None:
+    """Tabulate cosines between directions of different initialisations (section A.3).
+
+    Args:
+        pairs: Rows of pairs, see `gseg.direction_trials.pair_rows`.
+
+    Returns:
+        Mean and deviation over the pairs of each generator and search; None for other rows.
+    """
+    if not {"seed_a", "seed_b", "lighter", "darker"} <= set(pairs.columns):
+        return None
+    lines = pair_lines(pairs)
+    varying = [name for name in _SEARCH if name in lines and lines[name].nunique() > 1]
+    columns = ["generator", *varying, *_COSINES[2:], "pairs", "published", "published_sd"]
+    return ReportTable(
+        name="initialisations",
+        title="Cosines between directions of different initialisations",
+        frame=lines[columns].dropna(axis="columns", how="all"),
+        headings=HEADINGS
+        | {"lighter_sd": "±", "darker_sd": "±", "published_sd": "±", "lighter": "v_l, v_l"}
+        | {"darker": "v_d, v_d"},
+        digits=DIGITS | _DIGITS,
+        note=f"Published: section A.3 of Melas 2022. {_EMBEDDED}",
     )

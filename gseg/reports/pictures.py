@@ -1,5 +1,6 @@
 """Pictures in a page: small enough to be part of it, and those that a sweep has left."""
 
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -40,11 +41,12 @@ def make_sheet(image: Image.Image, *, caption: str, of: str = "") -> Sheet:
     )
 
 
-def left_pictures(folder: Path) -> Section | None:
-    """Show the contact sheets that a sweep has left beside its rows.
+def left_pictures(folder: Path, generators: Iterable[str]) -> Section | None:
+    """Show the contact sheets of generators that a sweep has left beside its rows.
 
     Args:
         folder: Such as ``results/all_gans_figures``; may be missing.
+        generators: Catalogue names.
 
     Returns:
         A section with a sheet for each generator; None if there is none.
@@ -52,10 +54,49 @@ def left_pictures(folder: Path) -> Section | None:
     Raises:
         ValueError: A file is damaged; the message names it.
     """
-    charts = set(folder.glob(_CHART))
-    paths = sorted(path for path in folder.glob("*.png") if path not in charts)
+    names = {sheet_name(name) for name in generators}
+    paths = [path for path in _files(folder) if path.stem in names]
     if not paths:
         return None
+    return Section(anchor="pictures", title="Pictures", text=(_LEFT,), parts=_read(paths))
+
+
+def left_figures(folder: Path, generators: Iterable[str] = ()) -> Section | None:
+    """Show what else a sweep has drawn, such as strips or failure cases.
+
+    Args:
+        folder: Such as ``results/strips_figures``; may be missing.
+        generators: Catalogue names, whose contact sheets are left out.
+
+    Returns:
+        A section with a sheet for each file; None if there is none.
+
+    Raises:
+        ValueError: A file is damaged; the message names it.
+    """
+    names = {sheet_name(name) for name in generators}
+    charts = set(folder.glob(_CHART))
+    paths = [path for path in _files(folder) if path.stem not in names and path not in charts]
+    if not paths:
+        return None
+    return Section(anchor="figures", title="Figures", parts=_read(paths))
+
+
+def figures_folder(results: Path) -> Path:
+    """Say where a sweep leaves what it draws."""
+    return results.with_name(f"{results.name}_figures")
+
+
+def sheet_name(generator: str) -> str:
+    """Reduce a generator's name to what may be a file's: one of the user's own holds a path."""
+    return Path(generator).name.replace(":", "-")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.png"), key=lambda path: path.stem)
+
+
+def _read(paths: Iterable[Path]) -> tuple[Sheet, ...]:
     sheets = []
     for path in paths:
         try:
@@ -66,4 +107,4 @@ def left_pictures(folder: Path) -> Section | None:
                 f"Cannot read the picture {path}: {error}. Remove it, or write it again by running "
                 "its sweep."
             ) from error
-    return Section(anchor="pictures", title="Pictures", text=(_LEFT,), parts=tuple(sheets))
+    return tuple(sheets)

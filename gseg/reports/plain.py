@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gseg.reports.content import Report, ReportTable, Section
+from gseg.reports.directions import cosine_table, initialisation_table
+from gseg.reports.pictures import figures_folder, left_figures
 from gseg.reports.settings import DIGITS, HEADINGS
 
 _BESIDE: Final = ("_images", "_figures", "_report")
@@ -44,28 +46,55 @@ def is_plain(folder: Path) -> bool:
 
 
 def plain_report(folder: Path) -> Report:
-    """Put the tables of a folder into a report as they are.
+    """Put the tables of a folder into a report, those of directions as the paper does.
 
     Args:
         folder: Holds Parquet files.
 
     Returns:
-        A report with a table for each file.
+        A report with the tables of each file, and what the sweep has drawn.
 
     Raises:
         ValueError: A file is damaged; the message names it.
     """
-    tables = []
+    sections = []
     for path in sorted(folder.glob("*.parquet")):
-        try:
-            frame = pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"Cannot read the results in {path}: {reason}") from error
-        title = path.stem.replace("_", " ").capitalize()
-        table = ReportTable(
-            name=path.stem, title=title, frame=frame, headings=HEADINGS, digits=DIGITS
-        )
-        tables.append(table)
-    section = Section(anchor="tables", title="Results", parts=tuple(tables))
-    return Report(title=f"gseg: {folder.resolve().name}", sections=(section,))
+        title = "Results" if path.name == _ROWS else path.stem.replace("_", " ").capitalize()
+        parts = _tables(_read(path), path.stem)
+        sections.append(Section(anchor=path.stem, title=title, parts=parts))
+    drawn = left_figures(figures_folder(folder))
+    sections += [drawn] if drawn else []
+    return Report(title=f"gseg: {folder.resolve().name}", sections=tuple(sections))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"Cannot read the results in {path}: {reason}") from error
+
+
+def _tables(frame: pd.DataFrame, name: str) -> tuple[ReportTable, ...]:
+    """Give the summary of a table that is known, its lines, and what all lines have in common."""
+    known = [table for table in (cosine_table(frame), initialisation_table(frame)) if table]
+    same = [column for column in frame if len(frame) > 1 and frame[column].nunique() < 2]
+    same = [column for column in same if frame[column].notna().all()]
+    lines = ReportTable(
+        name=name,
+        title="All lines" if known else "",
+        frame=frame.drop(columns=same),
+        headings=HEADINGS,
+        digits=DIGITS,
+        folded=bool(known),
+    )
+    if not same:
+        return *known, lines
+    facts = pd.DataFrame(
+        {
+            "fact": [str(column).replace("_", " ") for column in same],
+            "value": [str(frame[column].iloc[0]) for column in same],
+        }
+    )
+    common = ReportTable(name=f"{name}_common", title="What all lines have in common", frame=facts)
+    return *known, lines, common

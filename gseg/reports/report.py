@@ -12,7 +12,7 @@ from gseg.reports.distance_charts import distance_parts
 from gseg.reports.files import write_files
 from gseg.reports.grids import heat_parts, size_parts
 from gseg.reports.overview import overview_table, overview_text
-from gseg.reports.pictures import NO_PICTURES, left_pictures
+from gseg.reports.pictures import NO_PICTURES, figures_folder, left_figures, left_pictures
 from gseg.reports.plain import is_plain, plain_report
 from gseg.reports.scores import benchmark_tables
 from gseg.rows import results as read_results
@@ -24,13 +24,20 @@ _DISTANCES = (
 )
 
 
-def build_report(rows: pd.DataFrame, *, title: str, gallery: Section | None = None) -> Report:
+def build_report(
+    rows: pd.DataFrame,
+    *,
+    title: str,
+    gallery: Section | None = None,
+    figures: Section | None = None,
+) -> Report:
     """Put a report together.
 
     Args:
         rows: Result rows, see `gseg.results`.
         title: Of the page.
         gallery: The section of pictures, see `gseg.reports.galleries`.
+        figures: A section with what else was drawn.
 
     Returns:
         The report; the same rows give the same report.
@@ -44,6 +51,7 @@ def build_report(rows: pd.DataFrame, *, title: str, gallery: Section | None = No
         _section("published", "Measured and published", _given(comparison_table(rows))),
         _section("directions", "Directions", _given(cosine_table(rows))),
         gallery or Section(anchor="pictures", title="Pictures", text=(NO_PICTURES,)),
+        *([figures] if figures else []),
         _section(
             "costs",
             "Costs",
@@ -95,6 +103,11 @@ def write_report(
     if is_plain(folder):
         return write_files(plain_report(folder), target)
     rows = read_results(folder)
-    pictures = gallery or left_pictures(folder.with_name(f"{folder.name}_figures"))
-    report = build_report(rows, title=f"gseg: {folder.resolve().name}", gallery=pictures)
+    drawn, generators = figures_folder(folder), rows["generator"].dropna().unique().tolist()
+    report = build_report(
+        rows,
+        title=f"gseg: {folder.resolve().name}",
+        gallery=gallery or left_pictures(drawn, generators),
+        figures=left_figures(drawn, generators),
+    )
     return write_files(report, target)

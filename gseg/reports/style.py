@@ -43,7 +43,7 @@ gap:1rem}}
 .sheets{{display:flex;flex-wrap:wrap;gap:1.5rem;align-items:flex-start}}
 figure{{margin:1rem 0}}.charts figure{{margin:0}}
 .sheets figure{{margin:0;max-width:min(34rem,100%)}}
-img{{max-width:100%;height:auto;image-rendering:pixelated;background:#fff}}
+img{{max-width:100%;height:auto;background:#fff}}
 figure>svg{{width:100%;height:auto;max-width:40rem;background:var(--page)}}
 svg text{{fill:var(--ink);font:12px system-ui,"DejaVu Sans",sans-serif}}
 svg .title{{font-weight:700;font-size:13px}}svg .tick{{fill:var(--dim);font-size:11px}}

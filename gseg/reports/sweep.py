@@ -8,6 +8,7 @@ import pandas as pd
 from gseg.artifacts import Store, replacing
 from gseg.experiment import Experiment
 from gseg.reports.figures import distance_figure
+from gseg.reports.pictures import sheet_name
 from gseg.reports.sheets import trial_sheet
 from gseg.rows import Row
 from gseg.scores.benchmarks import Benchmark
@@ -61,7 +62,7 @@ def draw_sheets(
             continue
         parts = find_parts(experiment, setting, device)
         if parts is not None:
-            paths[name] = folder / f"{_file_name(name)}.png"
+            paths[name] = folder / f"{sheet_name(name)}.png"
             trial_sheet(paths[name], experiment, parts, benchmark)
     return list(paths.values())
 
@@ -84,8 +85,3 @@ def draw_distances(folder: Path, rows: pd.DataFrame, *, title: str) -> list[Path
         of_one = measured[measured.fid_protocol == protocol]
         distance_figure(paths[-1], of_one, title=title)
     return paths
-
-
-def _file_name(generator: str) -> str:
-    """Reduce a generator's name to what may be a file's: one of the user's own holds a path."""
-    return Path(generator).name.replace(":", "-")

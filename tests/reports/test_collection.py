@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+from PIL import Image
 
 from gseg.cli import main
 from gseg.reports.collection import result_folders, write_index
@@ -16,7 +17,7 @@ def results(tmp_path, frame):
         frame({"generator": f"best.of_{name}", "iou": iou}, {"generator": "worse.x", "iou": 0.1})
         made = max(tmp_path.glob("rows*"), key=lambda path: path.stat().st_mtime_ns)
         made.rename(folder / name)
-    cosines = pd.DataFrame({"generator": ["sngan.scenes32"], "cosine": [-0.75]})
+    cosines = pd.DataFrame({"about": ["directions"] * 2, "seed": [0, 1], "angle": [-0.75, 0.5]})
     for name in ("table_9", "published", "all_gans_images"):
         (folder / name).mkdir()
         cosines.to_parquet(folder / name / "cosines.parquet")
@@ -59,11 +60,32 @@ def test_links_lead_from_the_index_to_a_report_anywhere(results, tmp_path):
 
 
 def test_tables_that_are_no_rows_are_shown_as_they_are(results):
-    (table,) = plain_report(results / "table_9").tables
-    assert table.name == "cosines"
+    lines, common = plain_report(results / "table_9").tables
+    assert (lines.name, list(lines.frame)) == ("cosines", ["seed", "angle"])
+    assert common.frame.to_dict("records") == [{"fact": "about", "value": "directions"}]
     page = write_report(results / "table_9")
     assert "-0.750" in page.read_text()
-    assert "sngan.scenes32,-0.75" in (page.parent / "tables" / "cosines.csv").read_text()
+    assert "0,-0.75" in (page.parent / "tables" / "cosines.csv").read_text()
+
+
+def test_rows_of_directions_are_no_rows_of_scores(results):
+    folder = results / "angles"
+    folder.mkdir()
+    directions = {"generator": ["sngan.scenes32"], "direction_seed": [0], "cosine": [-0.5]}
+    pd.DataFrame(directions).to_parquet(folder / "rows.parquet")
+    assert folder in result_folders(results)
+    assert main(["report", str(folder)]) == 0
+    assert "Inner product" in (results / "angles_report" / "report.html").read_text()
+
+
+def test_what_else_a_sweep_has_drawn_is_shown(results):
+    figures = results / "table_9_figures"
+    figures.mkdir()
+    Image.new("RGB", (40, 20), "red").save(figures / "strips.png")
+    (section,) = (
+        each for each in plain_report(results / "table_9").sections if each.parts[1:] == ()
+    )
+    assert section.parts[0].caption == "strips"
 
 
 def test_a_damaged_table_is_named(results):

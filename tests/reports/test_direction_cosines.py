@@ -1,9 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
-import torch
 
-from gseg.directions import Direction
-from gseg.reports import direction_cosines, initialisation_cosines
+from gseg.reports import direction_cosines
+from gseg.reports.directions import cosine_table, initialisation_table
 
 
 def test_cosines_are_averaged_over_directions_not_trials(frame, seeds):
@@ -22,31 +22,44 @@ def test_cosines_are_averaged_over_directions_not_trials(frame, seeds):
     assert np.isnan(table.published["a.x"])
 
 
-def _save(folder, lighter, darker):
-    unit = [torch.tensor(v, dtype=torch.float32) for v in (lighter, darker)]
-    lighter, darker = (v / v.norm() for v in unit)
-    Direction(lighter=lighter, darker=darker, losses={"lighter_edges": torch.ones(2)}).save(folder)
-    return folder
+def _pairs(generator, cosines):
+    names = [(a, b) for a in range(3) for b in range(a + 1, 3)]
+    return pd.DataFrame(
+        {
+            "generator": generator,
+            "contrast_weight": 5.0,
+            "epsilon_search": 2.0,
+            "seed_a": [a for a, _ in names],
+            "seed_b": [b for _, b in names],
+            "lighter": cosines,
+            "darker": 1.0,
+        }
+    )
 
 
-def test_initialisations_are_compared_pair_by_pair(tmp_path):
-    angles = (0.0, 0.1, 0.5)
-    folders = [
-        _save(tmp_path / str(i), [np.cos(a), np.sin(a)], [0.0, 1.0]) for i, a in enumerate(angles)
-    ]
-    found = initialisation_cosines(folders)
-    cosines = np.cos([0.1, 0.5, 0.4])
-    assert found.directions == 3
-    assert found.lighter == pytest.approx(cosines.mean())
-    assert found.lighter_sd == pytest.approx(cosines.std(ddof=1), rel=1e-4)
-    assert found.darker == pytest.approx(1)
-    assert np.isnan(initialisation_cosines(folders[:2]).lighter_sd)
+def test_initialisations_are_reduced_to_mean_and_deviation():
+    cosines = [0.9, 0.8, 0.7]
+    pairs = pd.concat([_pairs("bigbigan.imagenet128", cosines), _pairs("a.x", 0.5)])
+    table = initialisation_table(pairs)
+    lines = table.frame.set_index("generator")
+    assert lines.lighter["bigbigan.imagenet128"] == pytest.approx(0.8)
+    assert lines.lighter_sd["bigbigan.imagenet128"] == pytest.approx(np.std(cosines, ddof=1))
+    assert lines.pairs.tolist() == [3, 3]
+    assert lines.published["bigbigan.imagenet128"] == 0.9866
+    assert np.isnan(lines.published["a.x"])
+    assert "contrast_weight" not in lines
 
 
-def test_directions_that_cannot_be_compared_are_refused(tmp_path):
-    one = _save(tmp_path / "a", [1.0, 0.0], [0.0, 1.0])
-    other = _save(tmp_path / "b", [1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
-    with pytest.raises(ValueError, match=r"codes of \[2, 3\]"):
-        initialisation_cosines([one, other])
-    with pytest.raises(ValueError, match="got 1 "):
-        initialisation_cosines([one])
+def test_rows_of_directions_alone_are_averaged_too():
+    rows = pd.DataFrame(
+        {
+            "generator": "sagan.scenes32-large",
+            "epsilon_search": 2.0,
+            "cosine": [-0.5, -0.7],
+            "direction_seed": [0, 1],
+        }
+    )
+    line = cosine_table(rows).frame.iloc[0]
+    assert (line.cosine, line.directions, line.published) == (pytest.approx(-0.6), 2, -0.4648)
+    assert initialisation_table(rows) is None
+    assert cosine_table(_pairs("a.x", 0.5)) is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gseg.reports.pictures import left_pictures, make_sheet
+from gseg.reports.pictures import left_figures, left_pictures, make_sheet
 from gseg.reports.report import write_report
 
 
@@ -31,20 +31,23 @@ def test_a_sweep_s_own_sheets_are_shown_without_its_storage(tmp_path, frame):
     assert "No pictures" in write_report(rows, tmp_path / "without").read_text()
     figures = tmp_path / f"{rows.name}_figures"
     figures.mkdir()
-    for name in ("b.x", "a.x", "distance", "distance-2"):
+    for name in ("b.x", "a.x", "worst", "distance", "distance-2"):
         _picture().save(figures / f"{name}.png")
-    section = left_pictures(figures)
+    section = left_pictures(figures, ["path/b.x", "a.x", "c.x"])
     assert [part.caption for part in section.parts] == ["a.x", "b.x"]
+    others = left_figures(figures, ["path/b.x", "a.x"])
+    assert [part.caption for part in others.parts] == ["worst"]
     page = write_report(rows, tmp_path / "with").read_text()
-    assert page.count("data:image/webp") == 2
+    assert page.count("data:image/webp") == 3
     assert "No pictures" not in page
 
 
 def test_a_damaged_sheet_is_named(tmp_path):
     (tmp_path / "a.x.png").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"a\.x\.png"):
-        left_pictures(tmp_path)
+        left_figures(tmp_path)
 
 
 def test_nothing_left_is_no_section(tmp_path):
-    assert left_pictures(tmp_path / "missing") is None
+    assert left_pictures(tmp_path / "missing", ["a.x"]) is None
+    assert left_figures(tmp_path / "missing") is None
