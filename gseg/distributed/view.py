@@ -19,6 +19,7 @@ from gseg.distributed.trial_actor import progress_file
 from gseg.experiment import Experiment
 from gseg.progress import read_progress
 from gseg.rows import Row
+from gseg.scores.protocol import DEFAULT_PROFILES
 
 _REFRESH_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 60.0
@@ -200,8 +201,10 @@ class SweepView(TrialsView, Listener):
 
     def finished(self, number: int, rows: list[Row]) -> None:
         """Note a trial's success."""
-        iou = max((row["iou"] or 0.0 for row in rows), default=0.0)
-        self.end(number, f"IoU {iou:.3f}")
+        shown = [row for row in rows if row["metric_profile"] == DEFAULT_PROFILES[0]]
+        several = len(shown) > 1
+        parts = [f"{row['benchmark'] if several else ''} {row['iou']:.3f}" for row in shown]
+        self.end(number, f"IoU {', '.join(part.strip() for part in parts)}")
 
     def failed(self, failure: Failure, number: int) -> None:
         """Note a trial's failure."""

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from gseg.distributed.remaining import Remaining
-from gseg.distributed.view import TrialsView, Watched
+from gseg.distributed.view import SweepView, TrialsView, Watched
+from gseg.experiment import Experiment
 from gseg.progress import FileReport
 
 
@@ -95,3 +96,18 @@ def test_the_live_view_shows_every_running_trial(tmp_path):
     assert "0 of 3 trials done" in shown
     assert "trial c" in shown
     assert "10/40" in shown
+
+
+def test_a_finished_trial_shows_the_score_that_the_table_shows(tmp_path):
+    out = io.StringIO()
+    trials = [Experiment(method="otsu"), Experiment(method="centre_disc")]
+    view = SweepView(Console(file=out, width=200), trials, tmp_path, [1.0, 1.0], plain=True)
+    row = {"metric_profile": "melas2022_program", "benchmark": "cub", "iou": 0.5}
+    with view:
+        view.started(0)
+        view.finished(0, [{**row, "metric_profile": "sod", "iou": 0.9}, row])
+        view.started(1)
+        view.finished(1, [row, {**row, "benchmark": "duts", "iou": 0.25}])
+    assert "IoU 0.500" in out.getvalue()
+    assert "0.9" not in out.getvalue()
+    assert "IoU cub 0.500, duts 0.250" in out.getvalue()
