@@ -1,10 +1,10 @@
 """Both papers in one table: the optimised direction against the chosen one, for every generator.
 
-Runs each trial twice, with the direction that minimises the losses of Melas-Kyriazi et al. 2022 and
-with the one that the rule of Voynov et al. 2021 takes out of a set of candidates (--candidates;
-another rule with --direction affine_ratio). Prints how near the two are, how far their masks agree,
-what either scores, and the seconds that finding it took. The lines go to
-results/both_papers_table, the rows of all trials to results/both_papers.
+Runs each trial with the direction that minimises the losses of Melas-Kyriazi et al. 2022, and with
+those that the rules of the choice take out of a set of candidates (--candidates): the rule of
+Voynov et al. 2021, and the two-affine ratio (--direction for one of them alone). Prints how near
+the two are, how far their masks agree, what either scores, and the seconds that finding it took.
+The lines go to results/both_papers_table, the rows of all trials to results/both_papers.
 """
 
 import sys
@@ -26,7 +26,7 @@ from gseg.sweep_options import (
 )
 
 COLUMNS = {
-    "data_size": ("samples", ",d"),
+    "rule": ("rule", ""),
     "seed": ("seed", "d"),
     "cosine": ("cosine", ".2f"),
     "mask_iou": ("masks: IoU", ".2f"),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gseg.directions import ChoiceConfig, SearchConfig
+from gseg.directions import SearchConfig
 from gseg.plan import make_plan
 from gseg.recipes import Axes, all_gans, both_papers, grids
 from gseg.sweep_options import chosen_grid, sweep_parser
@@ -35,19 +35,28 @@ def test_a_weight_has_no_meaning_for_a_chosen_direction():
 
 
 @pytest.mark.parametrize(
-    ("direction", "rule"), [("optimised", "voynov2021"), ("affine_ratio", "affine_ratio")]
+    ("direction", "rules"),
+    [("optimised", ["voynov2021", "affine_ratio"]), ("affine_ratio", ["affine_ratio"])],
 )
-def test_both_papers_has_every_trial_in_both_ways_and_one_ceiling(direction, rule):
+def test_both_papers_has_every_trial_in_all_ways_and_one_ceiling(direction, rules):
     found = both_papers(replace(EMBEDDED, direction=direction), AXES)
     assert {each.recipe for each in found} == {"both_papers"}
     gans = _gans(found)
-    assert [type(each.search) for each in gans] == [SearchConfig] * 2 + [ChoiceConfig] * 2
-    assert {each.search.rule for each in gans[2:]} == {rule}
-    for optimised, chosen in zip(gans[:2], gans[2:], strict=True):
-        assert replace(optimised, search=None, method="otsu", training=None) == replace(
-            chosen, search=None, method="otsu", training=None
+    optimised, chosen = gans[:2], gans[2:]
+    assert [type(each.search) for each in optimised] == [SearchConfig] * 2
+    assert [each.search.rule for each in chosen] == [rule for rule in rules for _ in optimised]
+    for number, each in enumerate(chosen):
+        assert replace(each, search=None, method="otsu", training=None) == replace(
+            optimised[number % 2], search=None, method="otsu", training=None
         )
     assert len(found) - len(gans) == 2  # one ceiling for each seed
+
+
+def test_both_papers_takes_one_number_of_samples_and_no_distances():
+    found = _gans(both_papers(EMBEDDED, Axes(generators=("a.x", "b.x"))))
+    assert len(found) == 6
+    assert {each.data_size for each in found} == {EMBEDDED.table_size}
+    assert {each.distance for each in found} == {None}
 
 
 def test_options_choose_rule_and_candidates():

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from gseg.directions import CHOICE_RULES
 from gseg.experiment import Experiment
-from gseg.recipes.grids import Axes, Grid
+from gseg.recipes.grids import Axes, DirectionWay, Grid
 from gseg.recipes.melas2022 import all_gans
 
 
@@ -11,14 +12,20 @@ def both_papers(grid: Grid, axes: Axes) -> list[Experiment]:
     """The optimised direction (Melas-Kyriazi et al. 2022) beside the chosen one (Voynov 2021).
 
     Args:
-        grid: Settings; without a rule for the choice, it is the paper's.
-        axes: What varies.
+        grid: Settings; without a rule for the choice, all rules, the paper's first. The
+            generators' distances are left out.
+        axes: What varies; one number of samples unless it says more.
 
     Returns:
         The experiments of `all_gans` with optimised directions, then those with chosen ones.
     """
-    rule = "voynov2021" if grid.direction == "optimised" else grid.direction
+    chosen = CHOICE_RULES if grid.direction == "optimised" else (grid.direction,)
+    ways: tuple[DirectionWay, ...] = ("optimised", *chosen)
+    sizes = axes.data_sizes or (grid.table_size or max(grid.data_sizes),)
+    plain = replace(grid, distance=None)
     found = [
-        each for way in ("optimised", rule) for each in all_gans(replace(grid, direction=way), axes)
+        each
+        for way in ways
+        for each in all_gans(replace(plain, direction=way), replace(axes, data_sizes=sizes))
     ]
     return [replace(each, recipe="both_papers") for each in dict.fromkeys(found)]

@@ -6,14 +6,14 @@ masks by brightness agree with masks by colour maps (Eq. (5)), and those with ma
 to each picture (section 4.6 there: IoU .86 and accuracy .96 over 128 samples of BigBiGAN).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from gseg.directions import ChoiceConfig, Direction, fit_operators
+from gseg.directions import ChoiceConfig, Direction, SearchConfig, fit_operators
 from gseg.directions.codes import codes_and_labels
 from gseg.experiment import Experiment
 from gseg.generators import Generator
@@ -39,8 +39,8 @@ def compare_papers(
         device: Kind of device that made them.
 
     Returns:
-        A line for each generator, mask kind, data size and seed. ``cosine`` is that of the two
-        lighter vectors; ``mask_iou`` and ``mask_accuracy`` are the agreement of their masks;
+        A line for each generator, mask kind, data size, seed and ``rule`` of the choice.
+        ``cosine`` is that of the two lighter vectors; ``mask_iou`` and ``mask_accuracy`` are the agreement of their masks;
         ``affine_iou`` and ``affine_accuracy`` that of brightness and Eq. (5), ``each_iou`` and
         ``each_accuracy`` that of Eq. (5) and maps of single pictures. Scores, ratio and seconds
         end in ``_optimised`` and ``_chosen``.
@@ -53,6 +53,7 @@ def compare_papers(
         lines.append(
             {
                 "generator": optimised.generator,
+                "rule": chosen.search.rule if isinstance(chosen.search, ChoiceConfig) else "",
                 "mask_kind": optimised.mask_kind,
                 "data_size": optimised.data_size,
                 "seed": optimised.search.seed if optimised.search else 0,
@@ -64,14 +65,21 @@ def compare_papers(
     return pd.DataFrame(lines)
 
 
-def _pairs(experiments: Sequence[Experiment]) -> list[tuple[Experiment, Experiment]]:
-    """Put each trial with an optimised direction beside the same one with a chosen direction."""
-    sides: tuple[dict[object, Experiment], dict[object, Experiment]] = {}, {}
+def _pairs(experiments: Sequence[Experiment]) -> Iterator[tuple[Experiment, Experiment]]:
+    """Put each trial with an optimised direction beside the same ones with chosen directions."""
+    chosen: dict[object, list[Experiment]] = {}
     for each in experiments:
-        if each.search is not None:
-            key = (each.generator, each.mask_kind, each.data_size, each.search.seed)
-            sides[isinstance(each.search, ChoiceConfig)][key] = each
-    return [(each, sides[1][key]) for key, each in sides[0].items() if key in sides[1]]
+        if isinstance(each.search, ChoiceConfig):
+            chosen.setdefault(_shared(each), []).append(each)
+    for each in experiments:
+        if isinstance(each.search, SearchConfig):
+            yield from ((each, other) for other in chosen.get(_shared(each), ()))
+
+
+def _shared(experiment: Experiment) -> object:
+    """Give what the two trials of a line have in common."""
+    seed = experiment.search.seed if experiment.search else 0
+    return experiment.generator, experiment.mask_kind, experiment.data_size, seed
 
 
 def _scores(rows: Sequence[Row], side: str) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def test_a_line_compares_two_trials_that_differ_in_their_direction(tmp_path) -> 
     rows = {each: run_trial(each, setting, backend)[0] for each in (OPTIMISED, chosen)}
     lines = compare_papers([OPTIMISED, alone, *unfinished, chosen], setting)
     (line,) = lines.to_dict("records")
+    assert line["rule"] == "voynov2021"
     assert (line["generator"], line["data_size"], line["seed"]) == ("analytic.ellipses32", 12, 0)
     assert line["iou_optimised"] == rows[OPTIMISED]["iou"]
     assert line["two_affine_ratio_chosen"] == rows[chosen]["two_affine_ratio"]
