@@ -3,11 +3,15 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
+import torch
 from rich.console import Console
 
 from gseg.artifacts import StorageError, Store, replacing
@@ -16,9 +20,8 @@ from gseg.commands.bars import progress_bar
 from gseg.direction_trials import DirectionTrial, Found, find_directions
 from gseg.distributed.view import format_seconds
 from gseg.generators.identity import weights_digest
-from gseg.parsing import WRONG_USE, Parser
+from gseg.parsing import WRONG_USE, Parser, at_least
 from gseg.plan import direction_seconds
-from gseg.progress import Report
 from gseg.recipes import Axes, Grid, grids
 from gseg.sweep_arguments import add_axes, add_storage
 from gseg.sweep_options import chosen_axes
@@ -27,6 +30,7 @@ Recipe = Callable[[Grid, Axes], list[DirectionTrial]]
 Show = Callable[[Sequence[Found], argparse.Namespace, Console], pd.DataFrame]
 
 _FILE_WIDTH: Final = 100
+_INTERRUPTED: Final = 130
 
 
 def direction_parser(description: str) -> Parser:
@@ -42,7 +46,16 @@ def direction_parser(description: str) -> Parser:
     how.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where to compute. Default: cpu"
     )
+    how.add_argument(
+        "--processes",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="searches at the same time, each on one core or on the GPU. Default: 0, as many as "
+        "there are cores, or one on a GPU",
+    )
     how.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    how.add_argument("--plain", action="store_true", help="print lines instead of a progress bar")
     parser.set_defaults(data_size=[], mask_kind=[])
     return parser
 
@@ -64,7 +77,7 @@ def direction_main(
         arguments: Command line; that of the process by default.
 
     Returns:
-        Exit status: 0, or 2 for wrong use.
+        Exit status: 0, 2 for wrong use, 130 if interrupted.
     """
     options = direction_parser(description).parse(arguments)
     width = None if sys.stdout.isatty() else _FILE_WIDTH
@@ -74,6 +87,9 @@ def direction_main(
     except (ValueError, StorageError) as error:
         Console(stderr=True, highlight=False).print(str(error), markup=False, soft_wrap=True)
         return WRONG_USE
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command goes on from here.")
+        return _INTERRUPTED
     return 0
 
 
@@ -89,13 +105,15 @@ def _run(
     if options.dry_run:
         return
     Store(options.storage).check()
-    with progress_bar("directions") as progress:
-        found = find_directions(
-            trials,
-            options.storage.absolute(),
-            LocalBackend(options.device),
-            _report_to(progress),
-        )
+    with progress_bar("directions") as bar:
+        found = []
+        for each in _search(trials, options):
+            found.append(each)
+            bar(len(found), len(trials))
+            if options.plain:
+                seconds = format_seconds(each.artifact.seconds)
+                say = f"[{len(found)}/{len(trials)}] {each.trial.label}: {seconds}"
+                console.print(say, markup=False)
     rows = show(found, options, console)
     place: Path = options.results / name / "rows.parquet"
     with replacing(place) as part:
@@ -103,11 +121,32 @@ def _run(
     console.print(f"rows: {place.parent}  (pandas.read_parquet reads the folder)", markup=False)
 
 
-def _report_to(progress: Callable[[int, int | None], None]) -> Report:
-    def report(stage: str, done: int, total: int, detail: str = "") -> None:
-        progress(done, total)
+def _search(trials: Sequence[DirectionTrial], options: argparse.Namespace) -> Iterator[Found]:
+    """Search in this process, or in several; directions are the same either way."""
+    cores = 1 if options.device == "cuda" else os.cpu_count() or 1
+    processes = min(options.processes or cores, len(trials))
+    one = partial(search_one, storage=options.storage.absolute(), device=options.device)
+    if processes == 1:
+        yield from map(one, trials)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(one, trials)
 
-    return report
+
+def search_one(trial: DirectionTrial, *, storage: Path, device: str) -> Found:
+    """Search one direction on one thread, as sweeps do: its last bits depend on it.
+
+    Args:
+        trial: What to search.
+        storage: Folder of the artifacts.
+        device: Kind of device.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return find_directions([trial], storage, LocalBackend(device))[0]
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _print_plan(

@@ -88,9 +88,9 @@ def paper_table(lines: pd.DataFrame, table: PaperTable) -> Table:
 def _line(
     line: "pd.Series", table: PaperTable, grid: Grid, cells: pd.DataFrame
 ) -> dict[str, object]:
-    printed = _printed(line, table, grid, cells)
+    row, printed = _printed(line, table, grid, cells)
     found: dict[str, object] = {
-        "row": "" if printed.empty else printed["row"].iloc[0],
+        "row": row,
         "generator": line["generator"] or line["method"].replace("_", " "),
         **{name: line[name] for name in table.columns},
         "benchmark": line["benchmark"],
@@ -107,20 +107,27 @@ def _line(
     return found
 
 
-def _printed(line: "pd.Series", table: PaperTable, grid: Grid, cells: pd.DataFrame) -> pd.DataFrame:
-    """Find the cells of the row that a line stands beside; none if there is no such row."""
-    names = set(cells["generator"].dropna())
-    name = counterpart(str(line["generator"]), names)
+def _printed(
+    line: "pd.Series", table: PaperTable, grid: Grid, cells: pd.DataFrame
+) -> tuple[str, pd.DataFrame]:
+    """Find the row that a line stands beside, and its cells; none if they are another generator's.
+
+    A row that names a setting, of which the table has several for one generator, goes with the
+    lines of every generator; one that names a generator does not.
+    """
+    name = counterpart(str(line["generator"]), set(cells["generator"].dropna()))
     if table.label is None:
-        return cells[cells["generator"] == name] if name else cells.iloc[:0]
-    label = table.label(grid, {str(name): value for name, value in line.items()})
-    found: pd.DataFrame = cells[cells["row"] == label]
-    own: pd.DataFrame = found[found["generator"].isna() | (found["generator"] == name)]
-    return own
+        label = next(iter(cells.loc[cells["generator"] == (name or ""), "row"]), "")
+    else:
+        label = table.label(grid, {str(name): value for name, value in line.items()}) or ""
+    of_row = cells[cells["row"] == label]
+    own = of_row[of_row["generator"].isna() | (of_row["generator"] == name)]
+    several = cells[cells["origin"] == "own"].groupby("generator")["row"].nunique().gt(1).any()
+    return str(label) if several or len(own) else "", own
 
 
 def _notes(lines: pd.DataFrame, table: PaperTable) -> Iterator[str]:
-    reasons = lines.loc[lines["row"] != "", "not_comparable_because"]
+    reasons = lines["not_comparable_because"]
     parts = dict.fromkeys(part for text in reasons for part in text.split("; ") if part)
     if parts:
         yield f"not comparable: {'; '.join(parts)}"
