@@ -1,0 +1,79 @@
+"""A node that disappears in the middle of a sweep, as a spot machine does."""
+
+from dataclasses import replace
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from gseg.distributed.backend import RayBackend
+from gseg.distributed.runtime import Resources, ray_session
+from gseg.distributed.sweep import Listener, run_sweep
+from gseg.rows import key_of
+from gseg.trial import Setting, run_trial
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+_COSTS = ("seconds", "reused", "finished", "rows", "peak_memory_mib")
+
+
+class _Loss(Listener):
+    """Removes a node as soon as the first trial has finished and others run."""
+
+    def __init__(self, cluster, node):
+        self._cluster, self._node = cluster, node
+        self.rows, self.order, self.retries = {}, [], []
+
+    def finished(self, number, rows):
+        self.order.append(number)
+        self.rows[number] = rows
+        if self._node is not None:
+            node, self._node = self._node, None
+            self._cluster.remove_node(node, allow_graceful=False)
+
+    def failed(self, failure, number):
+        raise AssertionError(failure.reason)
+
+    def retried(self, number, attempt, reason):
+        self.retries.append((number, attempt, reason))
+
+
+def _settled(rows):
+    """Give what must not depend on where and when a trial ran, by the row's key."""
+    found = {}
+    for row in rows:
+        assert key_of(row) not in found
+        for name, value in row.items():
+            if not name.endswith(_COSTS):
+                found[(*key_of(row), name)] = str(value)  # not a number is itself as a word
+    return found
+
+
+def test_a_node_is_lost_in_mid_sweep(tmp_path, tiny_experiment):
+    training = tiny_experiment.training
+    experiments = [
+        replace(tiny_experiment, training=replace(training, seed=seed, steps=40, decay_at=30))
+        for seed in range(5)
+    ]
+    setting = Setting(storage=tmp_path / "cluster", benchmarks=("scenes:40",))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        events = _Loss(cluster, nodes[1])
+        with ray_session(cluster.address):
+            run_sweep(experiments, setting, Resources(), listener=events, large=False)
+        assert len(cluster.worker_nodes) == 1
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert sorted(events.order) == list(range(5))
+    assert all("ended" in reason for _, _, reason in events.retries)
+    alone = Setting(storage=tmp_path / "alone", benchmarks=("scenes:40",))
+    backend = RayBackend(Resources(placement="process"))
+    expected = [row for each in experiments for row in run_trial(each, alone, backend)]
+    rows = [row for each in events.rows.values() for row in each]
+    found, right = _settled(rows), _settled(expected)
+    assert {
+        key: (found.get(key), right[key]) for key in right if found.get(key) != right[key]
+    } == {}
+    assert len(found) == len(right)
