@@ -196,7 +196,8 @@ class _Tracker(tune.Callback):
     ) -> None:
         point = _point_of(trial)
         if "failure" in result:
-            self._end(point, "failed", reason=json.loads(result["failure"])["reason"])
+            failed = json.loads(result["failure"])
+            self._end(point, "failed", reason=failed["reason"], own_fault=bool(failed["own_fault"]))
         elif "outcome" in result:
             outcome = json.loads(result["outcome"])
             self._end(point, "complete", values=outcome["values"], rows=outcome["rows"])
@@ -221,6 +222,7 @@ class _Tracker(tune.Callback):
         reason: str = "",
         values: dict[str, float] | None = None,
         rows: list[Row] | None = None,
+        own_fault: bool = False,
     ) -> None:
         seen = self._seen.get(point.number, {})
         known = {name: value for name, value in (values or {}).items() if name in OBJECTIVES}
@@ -235,6 +237,7 @@ class _Tracker(tune.Callback):
             loss=seen.get("held_out_loss"),
             iou=seen.get("held_out_iou"),
             seconds=round(time.monotonic() - self._begun[point.number], 3),
+            own_fault=own_fault,
             labels_used=self._search.uses_labels,
         )
         self._source.finish(record)

@@ -36,6 +36,7 @@ SCHEMA: Final = pa.schema(
         ("last_held_out_iou", pa.float64()),
         ("seconds", pa.float64()),
         ("experiments", pa.string()),
+        ("own_fault", pa.bool_()),
         ("labels_used", pa.bool_()),
     ]
 )
@@ -56,6 +57,7 @@ class Record:
         loss: Held-out loss at that time.
         iou: Held-out IoU at that time.
         seconds: How long it took in this search.
+        own_fault: Whether it failed by its own fault, see `gseg.failures`.
         labels_used: Whether the search that it belongs to chooses by labels.
     """
 
@@ -69,6 +71,7 @@ class Record:
     loss: float | None = None
     iou: float | None = None
     seconds: float = 0.0
+    own_fault: bool = False
     labels_used: bool = False
 
     def __post_init__(self) -> None:
@@ -93,6 +96,7 @@ class Record:
             "last_held_out_iou": self.iou,
             "seconds": self.seconds,
             "experiments": _JOIN.join(self.experiments),
+            "own_fault": self.own_fault,
             "labels_used": self.labels_used,
         }
 
@@ -114,6 +118,7 @@ class Record:
             loss=row["last_held_out_loss"],
             iou=row["last_held_out_iou"],
             seconds=row["seconds"],
+            own_fault=row["own_fault"],
             labels_used=row["labels_used"],
         )
 

@@ -86,36 +86,37 @@ class Search:
                 except ValueError as error:
                     raise ValueError(f"{parameter.name}={value} cannot be: {error}") from error
 
-    def known(self, records: Sequence[Record], *, retry_failed: bool = False) -> list[Record]:
+    def sort_out(
+        self, records: Sequence[Record], *, retry_failed: bool = False
+    ) -> tuple[list[Record], list[Record]]:
         """Pick the earlier points that belong to this search, as points of its space.
 
         A point belongs to it if its settings within the space, with all others as they are now,
         mean the same experiments; where the space has become wider, it is a point of the wider
-        one. Left out are those whose objectives were not all measured, those that were stopped
-        early if that is no longer asked for, and failed ones if they shall be tried again.
+        one.
 
         Args:
             records: Of earlier runs.
-            retry_failed: Whether failed points are tried again.
+            retry_failed: Whether points that failed by their own fault are tried again.
 
         Returns:
-            Those points, with their values of this space's settings.
+            Those that are known, and those that are to be tried again: whose objectives were not
+            all measured, that were stopped early if that is no longer asked for, or that failed
+            for what the machines did.
         """
-        found = []
+        known: list[Record] = []
+        again: list[Record] = []
         for record in records:
-            if record.state == "failed" and retry_failed:
-                continue
-            if record.state == "pruned" and not self.watched:
-                continue
-            if record.state == "complete" and not self._is_measured(record):
-                continue
             inside = self._inside(record)
-            if inside is not None:
-                found.append(replace(record, parameters=inside))
-        return found
-
-    def _is_measured(self, record: Record) -> bool:
-        return all(objective.name in record.values for objective in self.objectives)
+            if inside is None:
+                continue
+            done = {
+                "complete": all(each.name in record.values for each in self.objectives),
+                "pruned": bool(self.watched),
+                "failed": record.own_fault and not retry_failed,
+            }
+            (known if done[record.state] else again).append(replace(record, parameters=inside))
+        return known, again
 
     def _inside(self, record: Record) -> dict[str, Value] | None:
         """Give a record's place in the space; None if it has none."""
@@ -160,8 +161,9 @@ class Point:
 class PointSource:
     """Gives the points of a search, and hears what came out of them.
 
-    Point n is suggested when all points but those that may run beside it are finished, so that
-    it does not depend on which of these is faster.
+    Points of earlier runs that are not finished come first. A new point n is suggested when all
+    points but those that may run beside it are finished, so that it does not depend on which of
+    these is faster.
 
     Args:
         search: The search.
@@ -181,19 +183,15 @@ class PointSource:
         retry_failed: bool = False,
     ) -> None:
         self._search, self._at_once = search, at_once
-        known = search.known(records, retry_failed=retry_failed)
-        self.known: list[Record] = known
-        self._finished: dict[int, Record] = {record.number: record for record in known}
-        self._names = {record.experiments for record in known}
+        self.known, self._again = search.sort_out(records, retry_failed=retry_failed)
+        self._finished = {record.number: record for record in self.known}
+        self._names = {record.experiments for record in (*self.known, *self._again)}
         self._running: dict[int, Point] = {}
-        # A point that failed and is tried again gets its number back.
-        kept = {record.number for record in records if record.experiments in self._names}
-        others = {record.number for record in records} - kept
-        self._taken_numbers = kept | (set() if retry_failed else others)
+        self._taken_numbers = {record.number for record in records}
         self._grid = list(search.space.points()) if search.sampler == "grid" else []
         wanted = len(self._grid) if search.points is None else search.points
         self.wanted = wanted
-        self._left = max(0, wanted - len(known))
+        self._left = max(0, wanted - len(self.known))
         if most is not None:
             self._left = min(self._left, most)
         self.is_exhausted = False
@@ -212,6 +210,9 @@ class PointSource:
         """Give the next point; None if it has to wait, or if there is none (`left` is 0 then)."""
         if not self.left or len(self._running) >= self._at_once:
             return None
+        if self._again:
+            record = self._again.pop(0)
+            return self._start(Point(number=record.number, parameters=record.parameters))
         number = self._next_number()
         if any(running <= number - self._at_once for running in self._running):
             return None
@@ -219,10 +220,14 @@ class PointSource:
         if parameters is None:
             self.is_exhausted = True
             return None
-        point = Point(number=number, parameters=effective(self._search.base, parameters))
+        return self._start(
+            Point(number=number, parameters=effective(self._search.base, parameters))
+        )
+
+    def _start(self, point: Point) -> Point:
         self._left -= 1
-        self._taken_numbers.add(number)
-        self._running[number] = point
+        self._taken_numbers.add(point.number)
+        self._running[point.number] = point
         self._names.add(self._search.names_of(point.parameters))
         return point
 
