@@ -90,3 +90,12 @@ def test_heat_maps_average_and_leave_gaps():
     svg = heat_chart(values, title="", x_label="ε", y_label="λ")
     assert sorted(_texts(svg, "cell b") + _texts(svg, "cell w")) == ["0.300", "0.500", "0.600"]
     assert len(_elements(svg, "rect", **{"class": "none"})) == 1
+
+
+def test_curves_mark_their_own_sizes_where_there_is_room():
+    wide = Curve(name="a", x=[100, 3_000], y=[0.2, 0.8], spread=[0.0, 0.0])
+    svg = curve_chart([wide], title="t", x_label="samples", y_label="IoU")
+    assert {"100", "3000"} <= set(_texts(svg, "tick"))
+    close = Curve(name="a", x=[100, 101, 3_000], y=[0.2, 0.8, 0.8], spread=[0.0] * 3)
+    svg = curve_chart([close], title="t", x_label="samples", y_label="IoU")
+    assert "101" not in _texts(svg, "tick")

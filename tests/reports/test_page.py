@@ -158,3 +158,35 @@ def test_long_tables_are_cut_in_the_page_and_say_so():
 def test_cells_are_written_as_people_read_them(value, shown):
     table = ReportTable(name="", title="", frame=pd.DataFrame())
     assert table.shown("x", value) == shown
+
+
+def _one(table):
+    return Report(title="", sections=(Section(anchor="a", title="A", parts=(table,)),))
+
+
+def test_long_texts_become_numbers_that_are_told_below(tmp_path):
+    frame = pd.DataFrame({"n": [1, 2, 3], "why": ["few <samples>; other loss", "", "other loss"]})
+    table = ReportTable(name="t", title="", frame=frame, footnotes=("why", "not there"))
+    assert [cells[1].text for cells in table.cells(9)] == ["1, 2", "", "2"]
+    page = to_html(_one(table))
+    assert '<ol class="note"><li>few &lt;samples&gt;</li><li>other loss</li></ol>' in page
+    _read(page)
+    text = to_markdown(_one(table))
+    assert "| 1 | 1, 2 |" in text
+    assert "2. other loss" in text
+    write_files(_one(table), tmp_path)
+    assert "few <samples>; other loss" in (tmp_path / "tables" / "t.csv").read_text()
+
+
+def test_cells_lead_elsewhere_and_are_named_for_people():
+    frame = pd.DataFrame({"score": ["iou"], "address": ['a"b/report.html']})
+    table = ReportTable(name="t", title="", frame=frame, words={"iou": "IoU"}, link="address")
+    assert _read(to_html(_one(table))).links[-1] == 'a"b/report.html'
+    assert '<a href="a&quot;b/report.html">IoU</a>' in to_html(_one(table))
+    assert '| [IoU](a"b/report.html) |' in to_markdown(_one(table), charts="")
+
+
+def test_sheets_of_one_generator_share_a_heading():
+    sheets = [Sheet(webp=b"", width=9, height=9, caption=str(n), of=n % 3 * "x") for n in (1, 1, 2)]
+    report = Report(title="", sections=(Section(anchor="a", title="A", parts=tuple(sheets)),))
+    assert re.findall("<h3>(.*?)</h3>", to_html(report)) == ["x", "xx"]
