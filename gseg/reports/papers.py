@@ -40,10 +40,10 @@ def compare_papers(
 
     Returns:
         A line for each generator, mask kind, data size, seed and ``rule`` of the choice.
-        ``cosine`` is that of the two lighter vectors; ``mask_iou`` and ``mask_accuracy`` are the agreement of their masks;
-        ``affine_iou`` and ``affine_accuracy`` that of brightness and Eq. (5), ``each_iou`` and
-        ``each_accuracy`` that of Eq. (5) and maps of single pictures. Scores, ratio and seconds
-        end in ``_optimised`` and ``_chosen``.
+        ``cosine`` is that of the two lighter vectors; ``mask_iou`` and ``mask_accuracy`` are the
+        agreement of their masks; ``affine_iou`` and ``affine_accuracy`` that of brightness and
+        Eq. (5), ``each_iou`` and ``each_accuracy`` that of Eq. (5) and maps of single pictures.
+        Scores, ratio and seconds end in ``_optimised`` and ``_chosen``.
     """
     lines = []
     for optimised, chosen in _pairs(experiments):

@@ -1,0 +1,39 @@
+"""Latents found on actors."""
+
+import numpy as np
+import pytest
+
+from gseg.distributed.embed import EmbedOnActors, is_large
+from gseg.embedding import EmbedHere, embed_job, embed_pictures
+from gseg.generators.own_encoder import choose_encoder
+from gseg.measuring import PictureSet
+
+pytestmark = pytest.mark.ray
+
+
+def test_actors_find_what_one_process_finds_and_tell_what_is_wrong(local_ray, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def means(x):\n    return x.mean((2, 3))\n")
+    encoder = choose_encoder(f"{file}:means", resolution=32)
+    pictures = PictureSet(count=2_300, resolution=32)
+    heard = []
+    apart = embed_pictures(
+        embed_job(pictures, encoder, tmp_path / "apart"),
+        EmbedOnActors(2),
+        lambda done, total: heard.append((done, total)),
+    )
+    alone = embed_pictures(
+        embed_job(pictures, encoder, tmp_path / "alone"), EmbedHere(), lambda done, total: None
+    )
+    np.testing.assert_array_equal(apart.latents, alone.latents)
+    assert apart.pictures == alone.pictures
+    assert heard[-1] == (2_300, 2_300)
+    file.write_text("def means(x):\n    return x.mean((2, 3)) / 0\n")
+    job = embed_job(pictures, choose_encoder(f"{file}:means", resolution=32), tmp_path / "broken")
+    with pytest.raises(ValueError, match="not finite"):
+        embed_pictures(job, EmbedOnActors(1), lambda done, total: None)
+
+
+def test_small_sets_start_no_actors():
+    assert not is_large(10_000)
+    assert is_large(1_281_167)
