@@ -13,15 +13,17 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from gseg.artifacts import Artifact, Store, file_digest
+from gseg.artifacts import Artifact, Store, file_digest, write_atomically
 from gseg.commands.backend import LocalBackend
 from gseg.commands.devices import require_device
 from gseg.generators.identity import weights_digest
+from gseg.images import encode_png
 from gseg.mirror import describe, fetch, storage_folder
 from gseg.progress import Report
 from gseg.recipes import Axes, all_gans, grids
 from gseg.reports.sample_sheets import sample_sheet
-from gseg.samples import SampleConfig, filter_preset, shard_name
+from gseg.samples import SampleConfig, Shard, filter_preset, shard_name
+from gseg.samples.labeller import sample_name
 from gseg.sharing import sample_sets
 from gseg.stages import Wanted, make_direction, make_samples, with_operators
 
@@ -97,6 +99,31 @@ def show(options: argparse.Namespace, console: Console) -> int:
         tile=options.tile,
     )
     console.print(f"{options.out}: {about}", markup=False)
+    return 0
+
+
+def export(options: argparse.Namespace, console: Console) -> int:
+    """Write the pictures of samples as files.
+
+    Args:
+        options: ``path`` and ``out``.
+        console: Hears how many there are.
+
+    Returns:
+        Exit status 0.
+
+    Raises:
+        ValueError: There are no samples.
+    """
+    written = 0
+    for path in _shards(storage_folder(options.path)):
+        shard = Shard.load(path)
+        seed = int(shard.provenance["config"]["seed"])
+        for index, picture in zip(shard.indices.tolist(), shard.pictures, strict=True):
+            file = options.out / f"{sample_name(seed, index)}.png"
+            write_atomically(file, encode_png(picture))
+            written += 1
+    console.print(f"{written:,} pictures in {options.out}", markup=False)
     return 0
 
 

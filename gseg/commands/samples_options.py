@@ -25,9 +25,10 @@ def add_samples(commands: "Commands") -> None:
         description=purpose,
         allow_abbrev=False,
     )
-    inner = parser.add_subparsers(title="commands", metavar="draw | show", required=True)
+    inner = parser.add_subparsers(title="commands", metavar="draw | show | export", required=True)
     _add_draw(inner)
     _add_show(inner)
+    _add_export(inner)
 
 
 def _add_draw(commands: "Commands") -> None:
@@ -92,6 +93,20 @@ def _add_draw(commands: "Commands") -> None:
     )
     add("--weights", type=Path, metavar="DIR", help="folder of published weights")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute. Default: cpu")
+
+
+def _add_export(commands: "Commands") -> None:
+    parser = commands.add_parser(
+        "export",
+        help="write the pictures of samples as files, for another program to label",
+        description="Write the pictures of samples as PNG files. Masks that another program makes "
+        "of them, under the same names, are what a labeller folder:PATH gives the samples.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run="samples:export")
+    add = parser.add_argument
+    add("path", metavar="PATH", help="a folder of shards, such as samples/<hash> of a storage")
+    add("--out", required=True, type=Path, metavar="DIR", help="folder of the pictures")
 
 
 def _add_show(commands: "Commands") -> None:
