@@ -17,6 +17,7 @@ from rich.console import Console
 from gseg.artifacts import StorageError, Store, replacing
 from gseg.commands.backend import LocalBackend
 from gseg.commands.bars import progress_bar
+from gseg.commands.devices import require_device
 from gseg.direction_trials import DirectionTrial, Found, find_directions
 from gseg.distributed.view import format_seconds
 from gseg.generators.identity import weights_digest
@@ -104,6 +105,7 @@ def _run(
     _print_plan(name, trials, options, console)
     if options.dry_run:
         return
+    require_device(options.device)
     Store(options.storage).check()
     with progress_bar("directions") as bar:
         found = []

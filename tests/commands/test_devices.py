@@ -3,6 +3,8 @@
 import pytest
 
 from gseg import cli
+from gseg.direction_command import direction_main
+from gseg.recipes import table_9
 from gseg.scenes import train
 
 COMMANDS = (
@@ -11,6 +13,7 @@ COMMANDS = (
     "directions choose analytic.ellipses32 --out directions",
     "fid analytic.ellipses32",
     "fid analytic.ellipses32 --actors 2",
+    "embed scenes:2 --encoder bigbigan.scenes32-large --out embeddings.npy",
 )
 
 
@@ -28,6 +31,13 @@ def test_a_missing_gpu_costs_one_line(command, capsys, tmp_path):
     assert shown == (
         "gseg: --device cuda, but PyTorch finds no GPU on this machine: leave --device out.\n"
     )
+    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+
+
+def test_so_do_scripts_that_search_directions(capsys, tmp_path):
+    words = ["--generators", "analytic.ellipses32", "--device", "cuda"]
+    assert direction_main("table_9", table_9, lambda *_: None, "", words) == 2
+    assert "--device cuda, but PyTorch finds no GPU" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
 
 
