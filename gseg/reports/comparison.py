@@ -8,6 +8,7 @@ from typing import Final
 import pandas as pd
 
 from gseg.published import published_tables
+from gseg.recipes import grids
 from gseg.reports.content import ReportTable
 from gseg.reports.settings import SCORES, over_seeds
 
@@ -158,12 +159,22 @@ def _compare_table(
         alike = lines[lines["stands_for"] == printed["generator"].iloc[0]]
         for name in axes:
             wanted = printed[name].iloc[0]
-            column = alike[_AXES[name]]
+            column = _as_published(alike, name)
             alike = alike[column.isna() if pd.isna(wanted) else (column == wanted).fillna(False)]
         for _, group in alike.groupby(["generator", "benchmark"], sort=True):
             match = _nearest(paper, printed.iloc[0], group)
             label = {"table": f"{_PAPERS[paper]}, {_table_name(table)}", "row": row}
             yield from ({**label, **each} for each in _scores(printed, match))
+
+
+def _as_published(lines: pd.DataFrame, name: str) -> pd.Series:
+    """Give a setting's column, ε of embedded generators as the ε that it stands for."""
+    column = lines[_AXES[name]]
+    if name != "epsilon":
+        return column
+    known = grids()
+    factor = known["paper"].search.epsilon / known["embedded"].search.epsilon
+    return column.where(lines["generator"] == lines["stands_for"], column * factor)
 
 
 def _nearest(paper: str, printed: pd.Series, group: pd.DataFrame) -> _Match:

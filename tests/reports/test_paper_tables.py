@@ -8,6 +8,7 @@ from rich.console import Console
 from gseg.published import published_tables
 from gseg.recipes import grids
 from gseg.recipes.paper_tables import PAPER_TABLES
+from gseg.reports.comparison import compare
 from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
 
 PAPER, EMBEDDED = grids()["paper"], grids()["embedded"]
@@ -155,3 +156,16 @@ def test_every_label_is_one_that_the_paper_prints():
     sizes = replace(EMBEDDED, curve_sizes=())
     (line,) = _lines("table_14", sizes, {}).to_dict("records")
     assert line["row"] == ""
+
+
+def test_the_report_s_comparison_takes_embedded_epsilons_for_what_they_stand_for():
+    embedded = {"generator": "bigbigan.scenes32-large", "mask_kind": "lighter", "benchmark": "cub"}
+    shifts = [{"epsilon_search": each, "epsilon_sample": each} for each in (0.5, 1.0, 2.0, 3.0)]
+    ious = (0.1, 0.2, 0.3, 0.4)
+    rows = _rows(*(embedded | at | {"iou": iou} for at, iou in zip(shifts, ious, strict=True)))
+    lines = compare(rows).query("table == 'Melas 2022, Table 8' and score == 'iou'")
+    assert dict(zip(lines["row"], lines["measured"], strict=True)) == {
+        **{"ε = 1": 0.1, "ε = 2": 0.2, "ε = 4": 0.3, "ε = 6": 0.4}
+    }
+    published = compare(_rows({"mask_kind": "lighter", "epsilon_search": 2, "epsilon_sample": 2}))
+    assert list(published.query("table == 'Melas 2022, Table 8'")["row"].unique()) == ["ε = 2"]
