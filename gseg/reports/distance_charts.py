@@ -23,7 +23,7 @@ from gseg.reports.distances import (
     protocol_groups,
 )
 from gseg.reports.drawing import Point
-from gseg.reports.settings import main_profile, short_name
+from gseg.reports.settings import main_profile, short_names
 from gseg.reports.statistics import correlate, fit_band
 
 _FEWEST: Final = 2
@@ -127,6 +127,7 @@ def _charts(points: pd.DataFrame, key: Key, fold: str, what: str = "") -> list[P
     datasets = " and ".join(points["dataset"].unique())
     setting = points["setting"].iloc[0]
     kind = "measured" if key.measured else "published"
+    names = short_names(points["generator"])
     x = points["distance"].to_numpy(dtype=np.float64)
     charts: list[Part] = []
     for score, name in SCORE_NAMES.items():
@@ -136,7 +137,7 @@ def _charts(points: pd.DataFrame, key: Key, fold: str, what: str = "") -> list[P
             Point(
                 x=a,
                 y=b,
-                label=short_name(str(line.generator)),
+                label=names[str(line.generator)],
                 group=families.index(line.family),
                 spread=float(spread),
             )

@@ -178,9 +178,10 @@ def correlation_table(points: pd.DataFrame) -> ReportTable | None:
         frame=frame.drop(columns=empty),
         headings=_HEADINGS,
         words=SCORE_NAMES,
+        footnotes=("protocol",),
         digits={name: 2 for name in lines[0] if name.startswith(("pearson", "spearman"))},
         most=24,
         note="1 means that the closer generator always segments better. Low and high: 95 % "
         "bootstrap interval over the generators, from five generators on. Snapshots of a generator "
-        "are left out.",
+        "are left out. The distances are those of the list below.",
     )

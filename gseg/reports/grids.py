@@ -1,6 +1,6 @@
 """What λ, ε and the number of samples do: heat maps and curves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -19,7 +19,7 @@ from gseg.reports.settings import (
     present,
     same_in,
     setting_text,
-    short_name,
+    short_names,
     varying,
 )
 
@@ -46,6 +46,7 @@ def heat_parts(rows: pd.DataFrame) -> list[Part]:
         other settings that have most combinations and, of these, most samples; and their numbers
         as one table.
     """
+    names = short_names(rows["generator"].dropna())
     charts: list[Part] = []
     frames = []
     shown = ""
@@ -56,7 +57,7 @@ def heat_parts(rows: pd.DataFrame) -> list[Part]:
         values = heat_map(alike, down=_AXES[0], across=_AXES[1], score=_SCORE)
         if min(values.shape) < 2:
             continue
-        where = f"{short_name(generator)} on {benchmark} ({protocol})"
+        where = f"{names[generator]} on {benchmark} ({protocol})"
         svg = heat_chart(values, title=f"IoU of {where}", x_label="ε", y_label="λ")
         caption = f"Mean over seeds. {_constant(alike)}"
         shown = shown or benchmark
@@ -97,12 +98,13 @@ def size_parts(rows: pd.DataFrame) -> list[Part]:
     numbers = pd.concat([means for found in curves.values() for means in found], ignore_index=True)
     gan = numbers[numbers["method"] == "gan"]
     differing = [name for name in varying(gan) if name not in _SIZE_FOLLOWERS]
+    names = short_names(gan["generator"])
     parts: list[Part] = []
     for (benchmark, protocol), found in curves.items():
         best = sorted(found, key=lambda means: -float(means[_SCORE].iloc[-1]))[:_MOST_CURVES]
         for score, name in (("accuracy", "accuracy"), (_SCORE, "IoU")):
             svg = curve_chart(
-                [_curve(means, score) for means in best],
+                [_curve(means, score, names) for means in best],
                 title=f"{name} on {benchmark} ({protocol})",
                 x_label="samples",
                 y_label=name,
@@ -165,9 +167,9 @@ def _constant(rows: pd.DataFrame) -> str:
     return setting_text(rows.iloc[0], present(rows, names)).capitalize() + "."
 
 
-def _curve(means: pd.DataFrame, score: str) -> Curve:
+def _curve(means: pd.DataFrame, score: str, names: Mapping[str, str]) -> Curve:
     first = means.iloc[0]
-    name = short_name(first["generator"]) if first["method"] == "gan" else "true masks"
+    name = names[first["generator"]] if first["method"] == "gan" else "true masks"
     spread = means[f"{score}_sd"].astype("Float64").fillna(0.0)
     return Curve(
         name=name,

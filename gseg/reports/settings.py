@@ -1,6 +1,7 @@
 """Which columns say what an experiment was, and means over its seeds."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -158,8 +159,22 @@ def setting_text(line: "pd.Series[Any]", names: Sequence[str]) -> str:
     return ", ".join(parts)
 
 
-def short_name(generator: str) -> str:
-    """Shorten a generator's name for labels in charts: the data set is said once, elsewhere."""
+def short_names(generators: Iterable[str]) -> dict[str, str]:
+    """Shorten generators' names for labels in charts.
+
+    Args:
+        generators: Catalogue names.
+
+    Returns:
+        Each one's family and size without the data set, such as ``sngan-large``; the whole name
+        where two would be called alike.
+    """
+    names = list(dict.fromkeys(generators))
+    counts = Counter(map(_short, names))
+    return {name: _short(name) if counts[_short(name)] == 1 else name for name in names}
+
+
+def _short(generator: str) -> str:
     family, _, rest = generator.partition(".")
     size = "-".join(rest.split("-")[1:])
     return f"{family}-{size}" if size else family

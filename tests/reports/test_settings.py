@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from gseg.reports.settings import same_in, varying
+from gseg.reports.settings import same_in, short_names, varying
 
 
 def test_rows_that_agree_have_one_number():
@@ -33,3 +33,8 @@ def test_the_search_s_epsilon_is_told_where_it_differs(frame):
     assert varying(frame(*alike)) == ["epsilon_sample"]
     apart = [*alike, {"epsilon_search": 1.0, "epsilon_sample": 2.0}]
     assert varying(frame(*apart)) == ["epsilon_search", "epsilon_sample"]
+
+
+def test_short_names_stay_apart():
+    names = ["sngan.scenes32", "sngan.scenes32-large", "sagan.imagenet128", "sagan.tinyimagenet64"]
+    assert list(short_names(names).values()) == ["sngan", "sngan-large", *names[2:]]
