@@ -24,10 +24,10 @@ from gseg.stages import Wanted, make_samples
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-TRAINING = FitConfig(steps=300, batch=8, width=2, depth=2, decay_at=200, validate_every=120)
+TRAINING = FitConfig(steps=400, batch=8, width=2, depth=2, decay_at=200, validate_every=120)
 MATERIAL = Material(training=(Pairs(count=60),), validation=Pairs(count=10, first=VALIDATION_FIRST))
 SAMPLES = SampleConfig(epsilon=2.0, batch=16, blocks_per_shard=4, seed=7)
-COUNT = 3_000
+COUNT = 4_000
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_a_training_goes_on_elsewhere_to_the_same_bits(tmp_path, cluster):
     loses = LosesNode(cluster, "TrainWorker", is_on_its_way)
     loses.start()
     RayBackend(Resources(placement="cluster")).fit(job, silent)
-    loses.join()
+    loses.join(timeout=10)
     assert loses.lost
     assert reached[-1] < TRAINING.steps
     digests = {
@@ -117,7 +117,7 @@ def test_samples_are_those_of_one_process(tmp_path, cluster):
     loses.start()
     backend = RayBackend(Resources(placement="cluster", drawers=2))
     found = make_samples(Store(storage), "analytic.ellipses32", wanted, backend, silent)
-    loses.join()
+    loses.join(timeout=10)
     assert loses.lost
     samples = load_samples(found.pairs.shards, COUNT)
     expected = draw(analytic_generator(32), direction, SAMPLES, COUNT)
@@ -128,7 +128,7 @@ def test_samples_are_those_of_one_process(tmp_path, cluster):
 def test_scores_are_those_of_one_process(tmp_path, cluster):
     job = ScoreJob(
         baseline="otsu",
-        benchmark="scenes:5000",
+        benchmark="scenes:8000",
         skip_bad=False,
         protocol="text",
         working_size=None,
@@ -137,7 +137,7 @@ def test_scores_are_those_of_one_process(tmp_path, cluster):
     loses = LosesNode(cluster, "_score_part", lambda: len(heard) >= 2)
     loses.start()
     there = RayBackend(Resources(placement="cluster")).score(job, lambda *what: heard.append(what))
-    loses.join()
+    loses.join(timeout=10)
     assert loses.lost
     here = RayBackend(Resources(placement="process")).score(job, silent)
     assert there.aggregates == here.aggregates
