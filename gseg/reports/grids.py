@@ -98,18 +98,7 @@ def size_parts(rows: pd.DataFrame) -> list[Part]:
     numbers = pd.concat([means for found in curves.values() for means in found], ignore_index=True)
     gan = numbers[numbers["method"] == "gan"]
     differing = [name for name in varying(gan) if name not in _SIZE_FOLLOWERS]
-    names = short_names(gan["generator"])
-    parts: list[Part] = []
-    for (benchmark, protocol), found in curves.items():
-        best = sorted(found, key=lambda means: -float(means[_SCORE].iloc[-1]))[:_MOST_CURVES]
-        for score, name in (("accuracy", "accuracy"), (_SCORE, "IoU")):
-            svg = curve_chart(
-                [_curve(means, score, names) for means in best],
-                title=f"{name} on {benchmark} ({protocol})",
-                x_label="samples",
-                y_label=name,
-            )
-            parts.append(Chart(svg=svg, caption=_curves_caption(best, differing)))
+    charts = _size_charts(curves, short_names(gan["generator"]), differing)
     columns = ["method", "generator", *SCORING, *differing, "data_size", "seeds"]
     columns += ["accuracy", "accuracy_sd", "iou", "iou_sd"]
     table = ReportTable(
@@ -120,7 +109,25 @@ def size_parts(rows: pd.DataFrame) -> list[Part]:
         digits=DIGITS,
         folded=True,
     )
-    return [*parts, table]
+    return [*charts, table]
+
+
+def _size_charts(
+    curves: Mapping[tuple[str, str], list[pd.DataFrame]],
+    names: Mapping[str, str],
+    differing: list[str],
+) -> Iterator[Chart]:
+    """Draw accuracy and IoU on each benchmark, a curve for each of the best generators."""
+    for (benchmark, protocol), found in curves.items():
+        best = sorted(found, key=lambda means: -float(means[_SCORE].iloc[-1]))[:_MOST_CURVES]
+        for score, name in (("accuracy", "accuracy"), (_SCORE, "IoU")):
+            svg = curve_chart(
+                [_curve(means, score, names) for means in best],
+                title=f"{name} on {benchmark} ({protocol})",
+                x_label="samples",
+                y_label=name,
+            )
+            yield Chart(svg=svg, caption=_curves_caption(best, differing))
 
 
 def _curves_caption(curves: list[pd.DataFrame], differing: list[str]) -> str:
