@@ -24,7 +24,7 @@ from gseg.builds import note_build
 from gseg.digests import canonical, digest, file_digest
 from gseg.files import fetch_folder, publish_folder, replacing, write_atomically
 from gseg.leases import lease
-from gseg.mirror import StorageError, describe, discard, place_of, publish
+from gseg.mirror import StorageError, describe, discard, is_here, place_of, publish
 
 __all__ = [
     "Artifact",
@@ -130,12 +130,12 @@ class Store:
         """
         folder = self.folder(stage, name)
         path = folder / _MANIFEST
+        if not is_here(path) and (place_of(path) is None or not fetch_folder(folder, _MANIFEST)):
+            return None
         try:
             manifest = json.loads(path.read_text())
-        except FileNotFoundError:
-            if place_of(path) is None or not fetch_folder(folder, _MANIFEST):
-                return None
-            manifest = json.loads(path.read_text())
+        except FileNotFoundError:  # somebody has discarded it this moment
+            return None
         return Artifact(digest=name, folder=folder, manifest=manifest, reused=True)
 
     def make(
@@ -208,7 +208,7 @@ def bring_here(folder: Path) -> Path:
     Raises:
         StorageError: The object store does not answer, or what it gives is damaged.
     """
-    if place_of(folder) is not None and not (folder / _MANIFEST).exists():
+    if place_of(folder) is not None and not is_here(folder / _MANIFEST):
         fetch_folder(folder, _MANIFEST)
     return folder
 

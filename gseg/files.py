@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from gseg.mirror import StorageError, describe, fetch, is_published, names, publish
+from gseg.mirror import StorageError, describe, fetch, is_here, is_published, names, publish
 
 
 class DiskFullError(StorageError):
@@ -125,7 +125,7 @@ def fetch_folder(folder: Path, manifest: str) -> bool:
         return False
     for name, about in json.loads(part.read_text())["files"].items():
         path = folder / name
-        if not (path.exists() and _sha256(path) == about["sha256"]):
+        if not (is_here(path) and _sha256(path) == about["sha256"]):
             fetch(path, again=True)
         if not path.exists() or _sha256(path) != about["sha256"]:
             raise StorageError(

@@ -11,39 +11,49 @@ An object is there whole or not at all, and is seen by everybody as soon as its 
 (S3 has been consistent in this sense since December 2020).
 """
 
+import fcntl
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from gseg.object_store import (
+    Place,
+    StorageError,
+    answers,
+    client,
+    has_object,
+    object_names,
+)
+
+__all__ = [
+    "Place",
+    "StorageError",
+    "cache_folder",
+    "describe",
+    "discard",
+    "exists",
+    "fetch",
+    "is_here",
+    "is_published",
+    "names",
+    "place_of",
+    "publish",
+    "read_end",
+    "storage_folder",
+]
 
 _MARK: Final = "s3:"
-_ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
-_ATTEMPTS: Final = 8
+_LOCK: Final = ".lock"
 
 
-class StorageError(ValueError):
-    """The storage cannot be used; the message says where and why, in one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """An object, or the common beginning of several.
-
-    Attributes:
-        bucket: Its bucket.
-        key: Its name there.
-    """
-
-    bucket: str
-    key: str
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
+def cache_folder() -> Path:
+    """Give the folder of all copies: the environment's GSEG_CACHE, or ``~/.cache/gseg``."""
+    named = os.environ.get("GSEG_CACHE") or "~/.cache/gseg"
+    return Path(named).expanduser().absolute()
 
 
 def storage_folder(place: str) -> Path:
@@ -68,8 +78,7 @@ def storage_folder(place: str) -> Path:
             f"Cannot use {place!r} as storage: give a folder, or s3://bucket/prefix. Other object "
             "stores that speak S3 are named by the environment's AWS_ENDPOINT_URL."
         )
-    cache = os.environ.get("GSEG_CACHE") or "~/.cache/gseg"
-    return Path(cache).expanduser().absolute().joinpath(_MARK, *parts)
+    return cache_folder().joinpath(_MARK, *parts)
 
 
 def place_of(path: Path) -> Place | None:
@@ -86,6 +95,33 @@ def describe(path: Path) -> str:
     return str(place_of(path) or path)
 
 
+@contextmanager
+def copies_locked(*, shared: bool) -> Iterator[None]:
+    """Keep this machine's other processes from removing copies, or from marking them as used.
+
+    Args:
+        shared: Whether several may hold the lock, as those that mark copies; who removes some
+            holds it alone.
+    """
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+
+
+def is_here(path: Path) -> bool:
+    """Say whether a file is here; a copy is marked as used, so that it stays for a while."""
+    if place_of(path) is None:
+        return path.exists()
+    with copies_locked(shared=True):
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+    return True
+
+
 def exists(path: Path) -> bool:
     """Say whether a file is here or in the object store.
 
@@ -93,7 +129,7 @@ def exists(path: Path) -> bool:
         StorageError: The object store does not answer.
     """
     place = place_of(path)
-    return path.exists() or (place is not None and _has(place))
+    return path.exists() or (place is not None and has_object(place))
 
 
 def fetch(path: Path, *, again: bool = False, into: Path | None = None) -> bool:
@@ -112,8 +148,10 @@ def fetch(path: Path, *, again: bool = False, into: Path | None = None) -> bool:
     """
     place = place_of(path)
     copy = into or path
-    if place is None or (copy.exists() and not again):
+    if place is None:
         return copy.exists()
+    if not again and is_here(copy):
+        return True
     copy.parent.mkdir(parents=True, exist_ok=True)
     part = copy.with_name(f".{copy.name}.{uuid.uuid4().hex}.part")
     try:
@@ -173,7 +211,7 @@ def discard(path: Path) -> None:
     place = place_of(path)
     if place is not None:
         with answers(place):
-            keys = [place.key, *(f"{place.key}/{name}" for name in _names(place))]
+            keys = [place.key, *(f"{place.key}/{name}" for name in object_names(place))]
             for key in keys:
                 client().delete_object(Bucket=place.bucket, Key=key)
     if path.is_dir():
@@ -195,7 +233,7 @@ def names(folder: Path) -> list[str]:
     if place is None:
         return []
     with answers(place):
-        return _names(place)
+        return object_names(place)
 
 
 def is_published(path: Path) -> bool:
@@ -213,62 +251,3 @@ def is_published(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return bool(head["ContentLength"] == path.stat().st_size)
-
-
-@contextmanager
-def answers(place: Place) -> Iterator[None]:
-    """Turn what can go wrong with an object store into one line.
-
-    Args:
-        place: What it is about.
-
-    Raises:
-        FileNotFoundError: There is no such object.
-        StorageError: Anything else.
-    """
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        if error_code(error) in _ABSENT:
-            raise FileNotFoundError(str(place)) from error
-        raise StorageError(f"Cannot use {place}: {error}") from error
-    except (BotoCoreError, Boto3Error) as error:
-        raise StorageError(f"Cannot use {place}: {error}") from error
-
-
-def error_code(error: Any) -> str:  # noqa: ANN401
-    """Give the code of botocore's ClientError, such as ``404``."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def client() -> Any:  # noqa: ANN401
-    """Give this process's connection; credentials, region and endpoint are boto3's."""
-    return _client(os.getpid())
-
-
-@lru_cache(maxsize=1)
-def _client(_process: int) -> Any:  # noqa: ANN401
-    import boto3
-    from botocore.config import Config
-
-    retries = {"mode": "standard", "max_attempts": _ATTEMPTS}
-    return boto3.client("s3", config=Config(retries=retries))
-
-
-def _has(place: Place) -> bool:
-    try:
-        with answers(place):
-            client().head_object(Bucket=place.bucket, Key=place.key)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _names(place: Place) -> list[str]:
-    """List the objects below a place, named from there."""
-    prefix = f"{place.key}/"
-    pages = client().get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=prefix)
-    return [item["Key"][len(prefix) :] for page in pages for item in page.get("Contents", ())]

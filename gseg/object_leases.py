@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from gseg.mirror import Place, StorageError, answers, client, error_code
+from gseg.object_store import Place, StorageError, answers, client, error_code
 from gseg.processes import is_gone, process_identity
 
 _log = logging.getLogger(__name__)

@@ -111,9 +111,10 @@ def add_scoring(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--benchmarks-root",
-        type=Path,
+        type=_storage,
         metavar="DIR",
-        help="folder in which published data sets without a path are looked for. Default: that of "
+        help="folder in which published data sets without a path are looked for, or "
+        "s3://BUCKET/PREFIX, all of which each machine copies. Default: that of "
         "the environment's GSEG_BENCHMARKS",
     )
     group.add_argument(
@@ -132,9 +133,10 @@ def add_storage(group: argparse._ArgumentGroup) -> None:
     """Add the options that say where things are."""
     group.add_argument(
         "--weights",
-        type=Path,
+        type=_storage,
         metavar="DIR",
-        help="folder of published weights. Default: that of the environment's GSEG_WEIGHTS",
+        help="folder of published weights, or s3://BUCKET/PREFIX. Default: that of the "
+        "environment's GSEG_WEIGHTS",
     )
     group.add_argument(
         "--storage",
@@ -146,7 +148,7 @@ def add_storage(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--results",
-        type=Path,
+        type=_here,
         default=Path("results"),
         metavar="DIR",
         help="folder of the Parquet rows and figures. Default: ./results",
@@ -234,3 +236,13 @@ def _storage(text: str) -> Path:
         return storage_folder(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _here(text: str) -> Path:
+    """Make an option's type: a folder of this machine."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"expected a folder of this machine, got {text!r}. With --storage s3://... rows need "
+            "no place of their own: the same command on any machine writes them from the storage."
+        )
+    return Path(text)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gseg.artifacts import Artifact, NotMadeError, Store
+from gseg.cache_limit import trial_runs
 from gseg.experiment import Experiment
 from gseg.jobs import Backend, Material, Pairs, ScoreJob
 from gseg.progress import Report, silent
@@ -80,7 +81,8 @@ def run_trial(
     Returns:
         One row for each benchmark and metric profile.
     """
-    return _Trial(experiment, setting, Store(setting.storage), backend, report, siblings).rows()
+    with trial_runs(setting.storage):
+        return _Trial(experiment, setting, Store(setting.storage), backend, report, siblings).rows()
 
 
 def find_rows(experiment: Experiment, setting: Setting, device: str) -> list[Row] | None:

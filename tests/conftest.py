@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gseg import mirror
+from gseg import object_store as store
 
 
 @pytest.fixture(scope="session")
@@ -29,8 +29,8 @@ def bucket(object_store, tmp_path_factory, monkeypatch) -> Iterator[str]:
         "GSEG_CACHE": str(tmp_path_factory.mktemp("cache")),
     }.items():
         monkeypatch.setenv(name, value)
-    mirror._client.cache_clear()
+    store._client.cache_clear()
     name = tmp_path_factory.mktemp("bucket").name
-    mirror.client().create_bucket(Bucket=name)
+    store.client().create_bucket(Bucket=name)
     yield f"s3://{name}"
-    mirror._client.cache_clear()
+    store._client.cache_clear()

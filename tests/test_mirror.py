@@ -7,6 +7,7 @@ import pytest
 from gseg import mirror
 from gseg.artifacts import NotMadeError, StorageError, Store, replacing, write_atomically
 from gseg.mirror import describe, discard, exists, fetch, place_of, storage_folder
+from gseg.object_store import client
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def machines(bucket, tmp_path, monkeypatch):
 
 
 def keys(bucket: str) -> list[str]:
-    listed = mirror.client().list_objects_v2(Bucket=bucket.removeprefix("s3://"))
+    listed = client().list_objects_v2(Bucket=bucket.removeprefix("s3://"))
     return [item["Key"] for item in listed.get("Contents", ())]
 
 

@@ -18,6 +18,8 @@ from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.embedded import embedded_cards, load_embedded
 from gseg.generators.own import load_own, registered_cards
 from gseg.generators.published import PUBLISHED, PublishedGenerator
+from gseg.inputs import fetch_input, find_inputs
+from gseg.mirror import storage_folder
 
 WEIGHT_SUFFIXES: Final = (".pth", ".pt", ".pkl", ".bin")
 Kind = Literal["all", "embedded", "snapshots", "published"]
@@ -99,16 +101,21 @@ def load_generator(
 def weights_folder() -> Path | None:
     """Give the folder of published weights that ``GSEG_WEIGHTS`` names, if it is set."""
     folder = os.environ.get("GSEG_WEIGHTS")
-    return Path(folder) if folder else None
+    return storage_folder(folder) if folder else None
 
 
 def find_weights(name: str) -> Path | None:
-    """Find the weights of a published generator: ``<name>`` with its suffix in the folder."""
+    """Find the weights of a published generator: ``<name>`` with its suffix in the folder.
+
+    Raises:
+        StorageError: The folder mirrors an object store, which does not answer, or the file is not
+            what its checksum there says.
+    """
     folder = weights_folder()
     if folder is None:
         return None
-    found = sorted(path for path in folder.glob(f"{name}.*") if path.suffix in WEIGHT_SUFFIXES)
-    return found[0] if found else None
+    found = [path for path in find_inputs(folder, f"{name}.") if path.suffix in WEIGHT_SUFFIXES]
+    return found[0] if found and fetch_input(found[0]) else None
 
 
 def _load_published(

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from gseg.images import UnreadableImageError, read_image, read_mask
+from gseg.inputs import fetch_inputs
+from gseg.mirror import storage_folder
 from gseg.scenes.pictures import HELD_OUT_FIRST, SCENES_NAME, Scenes, render
 from gseg.scores.contract import Benchmark, Example, checked_index
 from gseg.scores.datasets import DATA_SETS, DataSetBenchmark
@@ -187,7 +189,16 @@ def open_benchmark(spec: str, *, skip_bad: bool = False) -> Benchmark:
     if parsed.kind == "scenes":
         return ScenesBenchmark(int(parsed.rest or 1000))
     if parsed.kind == "folder":
-        return FolderBenchmark(parsed.rest, skip_bad=skip_bad)
+        return FolderBenchmark(_brought(storage_folder(parsed.rest)), skip_bad=skip_bad)
     return DataSetBenchmark(
-        DATA_SETS[parsed.kind], place_of(parsed), options=parsed.options, skip_bad=skip_bad
+        DATA_SETS[parsed.kind],
+        _brought(place_of(parsed)),
+        options=parsed.options,
+        skip_bad=skip_bad,
     )
+
+
+def _brought(folder: Path) -> Path:
+    """Fetch a folder of an object store to this machine."""
+    fetch_inputs(folder)
+    return folder

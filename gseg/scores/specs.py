@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gseg.mirror import storage_folder
 from gseg.scores.datasets import DATA_SETS
 from gseg.scores.datasets.reader import OPTIONS
 
@@ -81,7 +82,7 @@ def place_of(parsed: Specification) -> Path:
             f"the folder of all benchmarks: --benchmarks-root, or {ROOT_VARIABLE} in the "
             "environment. `gseg benchmarks` says where to get it."
         )
-    return Path(place).expanduser()
+    return storage_folder(place).expanduser()
 
 
 def absolute_spec(spec: str, root: Path | None = None) -> str:
@@ -103,7 +104,7 @@ def absolute_spec(spec: str, root: Path | None = None) -> str:
     if not parsed.rest and root is not None:
         place = root.expanduser()
     else:
-        place = Path(parsed.rest).expanduser() if parsed.rest else place_of(parsed)
+        place = storage_folder(parsed.rest).expanduser() if parsed.rest else place_of(parsed)
     return f"{'+'.join([parsed.kind, *parsed.options])}:{place.absolute()}"
 
 
