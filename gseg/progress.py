@@ -27,6 +27,10 @@ class Watch(Report, Protocol):
         ...
 
 
+class HaltedError(BaseException):
+    """A listener has stopped the work: no error of it, and not to be caught as one."""
+
+
 def silent(stage: str, done: int, total: int, detail: str = "") -> None:
     """Listen to nothing."""
 

@@ -91,7 +91,10 @@ COLUMNS: Final[dict[str, tuple[pa.DataType, str]]] = {
     "direction_seed": (_COUNT, "Seed of the search for the direction."),
     "sample_seed": (_COUNT, "Seed of the samples' latents and labels."),
     "train_seed": (_COUNT, "Seed of the segmenter's initialisation and order of samples."),
-    "supervision": (_TEXT, "none; class labels (in the GAN's training); or true masks."),
+    "supervision": (
+        _TEXT,
+        "none; class labels (in the GAN's training); labels used in a search; or true masks.",
+    ),
     "eval_protocol": (_TEXT, "How pictures are brought to size and where they are scored."),
     "accuracy": (_NUMBER, "Share of pixels that are right, mean over pictures."),
     "iou": (_NUMBER, "Intersection over union of the foreground, mean over pictures."),

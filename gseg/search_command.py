@@ -228,7 +228,8 @@ class _SearchRun:
         if source.is_exhausted:
             say(f"The space has no other points: {len(records)} of {source.wanted} asked for")
         elif left > 0:
-            say(f"{left} points are left; the same command goes on with them")
+            points = "point is" if left == 1 else "points are"
+            say(f"{left} {points} left; the same command goes on with them")
             return _SOME_FAILED if failed else _SOME_LEFT
         return _SOME_FAILED if failed else _SUCCESS
 

@@ -14,16 +14,12 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.distributed.trial_actor import plain_error
 from gseg.failures import Failed, forget_failure, is_worth_another_attempt, note_failure
-from gseg.progress import FileReport
+from gseg.progress import FileReport, HaltedError
 from gseg.search.evaluate import Outcome, evaluate
 from gseg.search.source import Search
 from gseg.trial import Setting
 
 _GOODBYE_SECONDS: Final = 10.0
-
-
-class HaltedError(BaseException):
-    """The point was stopped; no error of the work, and not to be caught as one."""
 
 
 def point_file(storage: Path, number: int, search: Search) -> Path:
