@@ -313,6 +313,22 @@ class Backend(Protocol):
         """
         ...
 
+    def train(
+        self, work: Callable[[], Mapping[str, Any]], folder: Path, seconds: float
+    ) -> Mapping[str, Any]:
+        """Do a long training other than a segmenter's, where there is such a device.
+
+        Args:
+            work: Trains, writes files and returns facts for the manifest; takes up what an
+                interrupted call left in the folder.
+            folder: Where it keeps that.
+            seconds: Estimate of its one-thread seconds, which decides where it is done.
+
+        Returns:
+            Those facts.
+        """
+        ...
+
     def score(self, job: ScoreJob, report: Report) -> Scores:
         """Score the whole benchmark."""
         ...

@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from gseg.artifacts import digest
-from gseg.directions import ChoiceConfig, DirectionConfig
+from gseg.directions import ChoiceConfig, DirectionConfig, LearntConfig
 from gseg.experiment import Experiment
 from gseg.jobs import SCENES_SIDE, cached_generator
 from gseg.segmenters import FitConfig
@@ -80,6 +80,11 @@ def direction_seconds(generator: str, steps: int, batch: int, device: str) -> fl
     """Estimate a search for a direction, in one-thread seconds of the device."""
     work = _DIRECTION_FACTOR * steps * batch * generator_size(generator).flops
     return work / _DRAW_FLOPS[device]
+
+
+def learning_seconds(generator: str, config: LearntConfig, device: str) -> float:
+    """Estimate learning candidate directions, in one-thread seconds of the device."""
+    return _LEARNT_FACTOR * direction_seconds(generator, config.steps, config.batch, device)
 
 
 def fit_seconds(config: FitConfig, side: int, device: str) -> float:
@@ -211,8 +216,7 @@ def _direction_stages(
     cost = draw_seconds(generator, round((candidates.count + 1) * each / _FORWARDS), device)
     made = 0.0
     if candidates.learnt is not None:
-        learnt = candidates.learnt
-        made = _LEARNT_FACTOR * direction_seconds(generator, learnt.steps, learnt.batch, device)
+        made = learning_seconds(generator, candidates.learnt, device)
     elif candidates.kind == "pca":
         made = draw_seconds(generator, round(candidates.samples / _FORWARDS), device)
     return [

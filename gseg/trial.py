@@ -336,6 +336,9 @@ class _Nobody:
     def fit(self, *_: object) -> Mapping[str, Any]:
         raise NotMadeError("segmenter")
 
+    def train(self, *_: object) -> Mapping[str, Any]:
+        raise NotMadeError("candidates")
+
     def score(self, *_: object) -> Scores:
         raise NotMadeError("scores")
 

@@ -1,6 +1,7 @@
 """A backend for commands: all work in this process."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from gseg.drawing import DrawJob, draw_here
@@ -29,6 +30,12 @@ class LocalBackend(InProcess):
     def fit(self, job: FitJob, report: Report) -> Mapping[str, Any]:
         """Train."""
         return save_fit(job, job.fit(report))
+
+    def train(
+        self, work: Callable[[], Mapping[str, Any]], folder: Path, seconds: float
+    ) -> Mapping[str, Any]:
+        """Do a long training."""
+        return work()
 
     def score(self, job: ScoreJob, report: Report) -> Scores:
         """Score."""

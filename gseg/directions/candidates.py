@@ -17,12 +17,14 @@ from gseg.directions.candidate_config import CandidateConfig
 from gseg.directions.factorisation import closed_form_directions
 from gseg.directions.learnt import learn_directions
 from gseg.generators.contract import Generator
+from gseg.mirror import discard
 from gseg.randomness import derive_seed, normals
 
 Progress = Callable[[int, int], None]
 
 _FILE: Final = "candidates.safetensors"
-_CHECKPOINT: Final = "training.safetensors"
+CHECKPOINT: Final = "training.safetensors"
+"""File of an unfinished training of learnt candidates."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -74,7 +76,7 @@ def make_candidates(
         config.count,
         config.learnt,
         seed=config.seed,
-        checkpoint=None if folder is None else folder / _CHECKPOINT,
+        checkpoint=None if folder is None else folder / CHECKPOINT,
         progress=progress,
     )
     return Candidates(vectors=learnt.vectors, facts={"accuracy": learnt.accuracy})
@@ -89,7 +91,7 @@ def save_candidates(folder: Path, candidates: Candidates) -> None:
     """
     content = dump_tensors({"vectors": candidates.vectors.contiguous()})
     write_atomically(folder / _FILE, content)
-    (folder / _CHECKPOINT).unlink(missing_ok=True)
+    discard(folder / CHECKPOINT)
 
 
 def load_candidates(folder: Path) -> Tensor:

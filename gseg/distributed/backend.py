@@ -8,6 +8,7 @@ runs, large scorings Ray tasks.
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import ray
@@ -96,21 +97,52 @@ class RayBackend:
         large = self._is_remote(fit_seconds(job.config, side, self.device))
         if not large and job.config.replicas == 1:
             return save_fit(job, job.fit(report))
+        return self._run_workers(_train_replica, {"job": job}, job.folder, job.config.replicas)
+
+    def train(
+        self, work: Callable[[], Mapping[str, Any]], folder: Path, seconds: float
+    ) -> Mapping[str, Any]:
+        """Do a long training; see `gseg.jobs.Backend`."""
+        if not self._is_remote(seconds):
+            return work()
+        return self._run_workers(_train_alone, {"work": work, "folder": folder}, folder, 1)
+
+    def _run_workers(
+        self,
+        loop: Callable[[dict[str, Any]], None],
+        settings: dict[str, Any],
+        folder: Path,
+        replicas: int,
+    ) -> Mapping[str, Any]:
+        """Run Ray Train workers, which are started again when they die.
+
+        Args:
+            loop: What each does; leaves facts or a fault in the folder.
+            settings: Its argument.
+            folder: Of the job.
+            replicas: How many.
+
+        Returns:
+            The facts.
+
+        Raises:
+            ValueError: There was a fault.
+        """
         gpus = self._resources.gpus_per_trial
         worker = {"CPU": _JOB_CPUS} | ({"GPU": gpus} if gpus else {})
         trainer = TorchTrainer(
-            _train_replica,
-            train_loop_config={"job": job},
+            loop,
+            train_loop_config=settings,
             scaling_config=ray.train.ScalingConfig(
-                num_workers=job.config.replicas, use_gpu=gpus > 0, resources_per_worker=worker
+                num_workers=replicas, use_gpu=gpus > 0, resources_per_worker=worker
             ),
             run_config=ray.train.RunConfig(
-                name=job.folder.name,
-                storage_path=describe((job.folder / _TRAIN_FOLDER).absolute()),
+                name=folder.name,
+                storage_path=describe((folder / _TRAIN_FOLDER).absolute()),
                 failure_config=ray.train.FailureConfig(max_failures=_WORKER_RESTARTS),
             ),
         )
-        fault = job.folder / _FAULT
+        fault = folder / _FAULT
         discard(fault)
         try:
             trainer.fit()
@@ -120,9 +152,9 @@ class RayBackend:
             raise
         if fetch(fault, again=True):
             raise ValueError(fault.read_text())
-        discard(job.folder / _TRAIN_FOLDER)
-        fetch(job.folder / _FACTS, again=True)
-        return dict(json.loads((job.folder / _FACTS).read_text()))
+        discard(folder / _TRAIN_FOLDER)
+        fetch(folder / _FACTS, again=True)
+        return dict(json.loads((folder / _FACTS).read_text()))
 
     def score(self, job: ScoreJob, report: Report) -> Scores:
         """Score; see `gseg.jobs.Backend`."""
@@ -244,6 +276,18 @@ def _train_replica(settings: dict[str, Any]) -> None:
     if rank == 0:
         facts = save_fit(job, result)
         write_atomically(job.folder / _FACTS, json.dumps(facts).encode())
+
+
+def _train_alone(settings: dict[str, Any]) -> None:
+    """Run in a Ray Train worker: a training that takes up what it left in its folder."""
+    torch.set_num_threads(1)
+    folder: Path = settings["folder"]
+    try:
+        facts = settings["work"]()
+    except ValueError as error:
+        write_atomically(folder / _FAULT, str(error).encode())
+        return
+    write_atomically(folder / _FACTS, json.dumps(dict(facts)).encode())
 
 
 def _score_part(job: ScoreJob, part: int, parts: int) -> Scores:

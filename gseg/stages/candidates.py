@@ -1,14 +1,17 @@
 """The stage that makes a set of candidate directions."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from gseg.artifacts import Artifact, Store
 from gseg.directions import CandidateConfig, make_candidates
-from gseg.directions.candidates import save_candidates
+from gseg.directions.candidates import CHECKPOINT, save_candidates
 from gseg.generators.identity import weights_digest
 from gseg.jobs import Backend, cached_generator
+from gseg.mirror import fetch
+from gseg.plan import learning_seconds
 from gseg.progress import Report
 
 _VERSION: Final = 1
@@ -33,6 +36,7 @@ def make_candidate_set(
     device = backend.device
 
     def build(folder: Path) -> dict[str, Any]:
+        fetch(folder / CHECKPOINT, again=True)
         model = cached_generator(generator, device)
         found = make_candidates(
             model,
@@ -43,11 +47,17 @@ def make_candidate_set(
         save_candidates(folder, found)
         return {"count": len(found.vectors), **found.facts}
 
+    def work(folder: Path) -> Mapping[str, Any]:
+        if config.learnt is None:
+            return backend.call(lambda: build(folder))
+        seconds = learning_seconds(generator, config.learnt, device)
+        return backend.train(lambda: build(folder), folder, seconds)
+
     return store.make(
         "candidates",
         version=_VERSION,
         config={"generator": generator, "candidates": asdict(config), "device": device},
         parents=[weights_digest(generator)],
-        build=lambda folder: backend.call(lambda: build(folder)),
+        build=work,
         device=device,
     )

@@ -1,0 +1,61 @@
+"""Candidate directions learnt in a Ray Train worker that is killed."""
+
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from gseg.artifacts import Store
+from gseg.directions import CandidateConfig, LearntConfig
+from gseg.directions.candidates import CHECKPOINT, load_candidates
+from gseg.distributed.backend import RayBackend
+from gseg.distributed.runtime import Resources
+from gseg.progress import silent
+from gseg.stages.candidates import make_candidate_set
+
+pytestmark = pytest.mark.ray
+
+LEARNT = LearntConfig(steps=400, batch=4, learning_rate=1e-3)
+CONFIG = CandidateConfig(count=4, learnt=LEARNT)
+
+
+class _KillLearner(threading.Thread):
+    """Kills the process that learns once it has kept some steps."""
+
+    def __init__(self, storage: Path):
+        super().__init__(daemon=True)
+        self._storage, self.killed, self.over = storage, False, False
+
+    def run(self):
+        while not self.killed and not self.over:
+            time.sleep(0.005)
+            if not list(self._storage.glob(f"candidates/*/{CHECKPOINT}")):
+                continue
+            for process in psutil.Process().children(recursive=True):
+                if "TrainWorker" in process.name() or "TrainWorker" in " ".join(process.cmdline()):
+                    process.kill()
+                    self.killed = True
+
+
+def learn(folder, placement, config=CONFIG):
+    backend = RayBackend(Resources(placement=placement))
+    return make_candidate_set(Store(folder), "analytic.ellipses32", config, backend, silent)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_changes_nothing_and_a_fault_is_told(tmp_path, local_ray):
+    torch.set_num_threads(1)
+    alone = learn(tmp_path / "process", "process")
+    killer = _KillLearner(tmp_path / "cluster")
+    killer.start()
+    apart = learn(tmp_path / "cluster", "cluster")
+    killer.over = True
+    assert killer.killed
+    assert apart.facts == alone.facts
+    assert torch.equal(load_candidates(apart.folder), load_candidates(alone.folder))
+    wild = CandidateConfig(count=4, learnt=LearntConfig(steps=20, batch=4, learning_rate=1e30))
+    with pytest.raises(ValueError, match="diverged"):
+        learn(tmp_path / "wild", "cluster", wild)
