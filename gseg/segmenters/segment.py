@@ -90,7 +90,8 @@ def segment_files(
             masks[path] = folder / name
             write_atomically(masks[path], encode_png(mask))
             if overlay:
-                write_atomically(folder / "overlays" / name, encode_png(tinted(pixels, mask)))
+                shown = encode_png(tinted(pixels, mask), effort=1)
+                write_atomically(folder / "overlays" / name, shown)
         if progress is not None:
             progress(done, len(pictures))
     return SegmentedFiles(masks=masks, skipped=skipped)
