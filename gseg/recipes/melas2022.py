@@ -108,7 +108,15 @@ def table_10(grid: Grid, axes: Axes) -> list[Experiment]:
 
     Returns:
         The trials without the centre prior, then the same with it, to compare them with.
+
+    Raises:
+        ValueError: Directions are chosen, so that there is no such loss.
     """
+    if grid.direction != "optimised":
+        raise ValueError(
+            "Table 10 is about the loss of optimised directions, but directions are to be chosen "
+            f"({grid.direction}): leave --direction out."
+        )
     without = replace(grid, search=replace(grid.search, centre_prior=False))
     own = Axes(mask_kinds=ASSUMED_MASKS)
     return [each for one in (without, grid) for each in _table("table_10", _plain(one), axes, own)]

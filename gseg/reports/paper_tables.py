@@ -47,8 +47,10 @@ def paper_lines(rows: pd.DataFrame, table: PaperTable, grid: Grid) -> pd.DataFra
     found = pd.DataFrame([_line(line, table, grid, cells) for _, line in lines.iterrows()])
     if not len(found):
         return found
-    places = found["row"].map(lambda label: order.get(label, len(order)))
-    return found.iloc[places.argsort(kind="stable")].reset_index(drop=True)
+    found["place"] = found["row"].map(lambda label: order.get(label, len(order)))
+    found["alone"] = found[[f"{name}_published" for name in SCORES]].isna().all(axis=1)
+    found = found.sort_values(["place", "alone", "generator"], kind="stable", ignore_index=True)
+    return found.drop(columns=["place", "alone"])
 
 
 def paper_table(lines: pd.DataFrame, table: PaperTable) -> Table:

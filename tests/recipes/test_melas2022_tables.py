@@ -121,6 +121,8 @@ def test_table_10_stands_beside_the_loss_with_the_prior():
     found = table_10(PAPER, Axes())
     assert [each.search.centre_prior for each in found] == [False, True]
     assert replace(found[0], search=found[1].search) == found[1]
+    with pytest.raises(ValueError, match="about the loss of optimised directions"):
+        table_10(replace(PAPER, direction="voynov2021"), Axes())
 
 
 def test_table_11_shifts_stylegan2_by_a_fifth():
