@@ -40,6 +40,9 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
     }
     if experiment.method == "gan":
         values |= _generator_values(experiment)
+    if experiment.labeller is not None:
+        others = "" if values["supervision"] == "none" else f", {values['supervision']}"
+        values["supervision"] = f"another model's masks{others}"
     training = experiment.training
     if training is not None:
         values |= {

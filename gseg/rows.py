@@ -93,7 +93,8 @@ COLUMNS: Final[dict[str, tuple[pa.DataType, str]]] = {
     "train_seed": (_COUNT, "Seed of the segmenter's initialisation and order of samples."),
     "supervision": (
         _TEXT,
-        "none; class labels (in the GAN's training); labels used in a search; or true masks.",
+        "none; class labels (in the GAN's training); labels used in a search; another model's "
+        "masks; or true masks.",
     ),
     "eval_protocol": (_TEXT, "How pictures are brought to size and where they are scored."),
     "accuracy": (_NUMBER, "Share of pixels that are right, mean over pictures."),

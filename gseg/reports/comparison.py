@@ -94,7 +94,8 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
         & cells["metric"].isin(SCORES)
         & cells["method"].isin(list(_PAPERS.values()))
     ]
-    lines = over_seeds(rows[rows["method"] == "gan"])
+    own_masks = rows["labeller"].isna() if "labeller" in rows else True
+    lines = over_seeds(rows[(rows["method"] == "gan") & own_masks])
     names = set(own["generator"])
     lines["stands_for"] = lines["generator"].map(lambda name: counterpart(name, names))
     lines = lines[lines["stands_for"].notna()]

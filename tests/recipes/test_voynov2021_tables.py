@@ -104,6 +104,8 @@ def test_on_flowers_masks_come_from_the_mean_and_may_be_large(grid):
 def test_the_labelled_trials_differ_in_nothing_else(grid):
     labelled, own = voynov_table_5(grid, Axes(), LABELLER)
     assert replace(labelled, labeller=None) == own
+    assert identity_values(own, "cpu")["supervision"] == "none"
+    assert identity_values(labelled, "cpu")["supervision"] == "another model's masks"
     assert own == replace(voynov_table_2(grid, Axes())[1], recipe="voynov_table_5")
 
 

@@ -57,6 +57,11 @@ def test_an_embedded_generator_says_that_it_is_not_comparable(frame):
     assert line.published == pytest.approx((0.357 + 0.374 + 0.216 + 0.217 + 0.292) / 5)
 
 
+def test_masks_of_another_model_are_not_compared_with_the_papers_own(frame):
+    assert len(compare(frame(PAPER)))
+    assert not len(compare(frame({**PAPER, "labeller": "u2net.py:mask [01234567]"})))
+
+
 def test_contradicted_numbers_are_marked(frame):
     row = {**PAPER, "epsilon_search": 4.0, "epsilon_sample": 4.0, "benchmark": "flowers"}
     line = _find(compare(frame(row)), "Melas 2022, Table 8", "ε = 4").iloc[0]
