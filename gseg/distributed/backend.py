@@ -18,6 +18,8 @@ import torch
 from ray.train.torch import TorchTrainer, prepare_model
 
 from gseg.artifacts import write_atomically
+from gseg.distributed.following import FILE as MEASUREMENTS
+from gseg.distributed.following import MeasurementFile, following
 from gseg.distributed.runtime import Resources
 from gseg.jobs import BatchTooLargeError, DrawJob, FitJob, ScoreJob, draw_here
 from gseg.measuring import InProcess, MeasureJob
@@ -97,7 +99,11 @@ class RayBackend:
         large = self._is_remote(fit_seconds(job.config, side, self.device))
         if not large and job.config.replicas == 1:
             return save_fit(job, job.fit(report))
-        return self._run_workers(_train_replica, {"job": job}, job.folder, job.config.replicas)
+        measured, replicas = job.folder / MEASUREMENTS, job.config.replicas
+        with following(measured, report):
+            facts = self._run_workers(_train_replica, {"job": job}, job.folder, replicas)
+        discard(measured)
+        return facts
 
     def train(
         self, work: Callable[[], Mapping[str, Any]], folder: Path, seconds: float
@@ -267,7 +273,8 @@ def _train_replica(settings: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     try:
-        result = job.fit(silent, rank=rank, wrap=prepare_model if world > 1 else None)
+        report = silent if rank else MeasurementFile(job.folder / MEASUREMENTS)
+        result = job.fit(report, rank=rank, wrap=prepare_model if world > 1 else None)
     except ValueError as error:
         write_atomically(job.folder / _FAULT, str(error).encode())
         if world > 1:
