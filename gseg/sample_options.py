@@ -7,7 +7,6 @@ from typing import Final, get_args
 
 from gseg.experiment import Experiment, LabelledPairs, SelectionConfig
 from gseg.features import features_name, parse_features
-from gseg.generators import GeneratorCard
 from gseg.recipes import Grid
 from gseg.row_values import find_card
 from gseg.samples import (
@@ -180,8 +179,12 @@ def check_samples(experiment: Experiment) -> None:
     if experiment.samples is None:
         return
     card = find_card(experiment.generator)
-    _check_classes(card, experiment.samples.latents)
-    candidates(card, experiment.samples.latents, 0, [0])
+    latents = experiment.samples.latents
+    if latents.classes and not card.num_classes:
+        raise ValueError(
+            f"{card.name} knows no classes: leave --classes out, or leave this generator out."
+        )
+    candidates(card, latents, 0, [0])
     if experiment.selection is not None:
         features_name(experiment.selection.features)
         FolderPictures(experiment.selection.folder, resolution=card.resolution)
@@ -212,13 +215,6 @@ def _classes(words: list[str] | None) -> tuple[int, ...]:
             f"--classes takes {_UNIFORM!r} alone, or numbers from 0, got {' '.join(words)}."
         )
     return tuple(int(word) for word in words)
-
-
-def _check_classes(card: GeneratorCard, latents: LatentConfig) -> None:
-    if latents.classes and not card.num_classes:
-        raise ValueError(
-            f"{card.name} knows no classes: leave --classes out, or leave this generator out."
-        )
 
 
 def _labelled(options: argparse.Namespace) -> LabelledPairs | None:

@@ -21,28 +21,24 @@ from dataclasses import replace
 from typing import Final
 
 from gseg.experiment import Experiment, LabelledPairs, SelectionConfig, TrialMaskKind
-from gseg.recipes.generators import (
-    main_generators,
-    resolution,
-    style_generators,
-    table_2_generators,
-)
+from gseg.recipes.generators import main_generators, table_2_generators
 from gseg.recipes.grids import Axes, Grid
-from gseg.recipes.trials import ceiling, combinations, labelled_pairs, trial
+from gseg.recipes.trials import (
+    ASSUMED_MASKS,
+    ceiling,
+    combinations,
+    filled,
+    labelled_pairs,
+    table_trials,
+    trial,
+    without_distance,
+)
 
-ASSUMED_MASKS: Final[tuple[TrialMaskKind, ...]] = ("both",)
-"""Masks of the tables that do not name theirs."""
 TABLE_6_MASKS: Final[tuple[TrialMaskKind, ...]] = ("lighter", "darker", "both", "ensemble")
 TABLE_7_FACTORS: Final = (2.0, 1.0, 0.5, 0.25)
 """λ of 10, 5, 2.5 and 1.25 over the λ of the other tables."""
 TABLE_8_FACTORS: Final = (0.5, 1.0, 2.0, 3.0)
 """ε of 1, 2, 4 and 6 over the ε of the other tables."""
-STYLEGAN2_EPSILON: Final = 0.2
-"""Length of the shift in StyleGAN2's latent space (sections B.1 and B.2)."""
-_SHRINK: Final = 2
-"""256 px to 128 px in Table 15."""
-_STYLEGAN2_SIDE: Final = 256
-"""Pixels of the StyleGAN2 pictures of sections B.1 and B.2."""
 _NEAREST_PART: Final = 20
 """One sample in so many is selected for Table 13: 50,000 of 1,000,000."""
 
@@ -69,7 +65,7 @@ def all_gans(grid: Grid, axes: Axes) -> list[Experiment]:
 
 def table_1(grid: Grid, axes: Axes) -> list[Experiment]:
     """Table 1: BigBiGAN with both directions (Eq. 2), on every benchmark."""
-    return _table("table_1", grid, axes, Axes(mask_kinds=("both",)))
+    return table_trials("table_1", grid, axes, Axes(mask_kinds=("both",)))
 
 
 def failure_cases(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -80,27 +76,27 @@ def failure_cases(grid: Grid, axes: Axes) -> list[Experiment]:
 def table_2(grid: Grid, axes: Axes) -> list[Experiment]:
     """Table 2 and Figure 4: twelve generators, the lighter direction alone, one setting."""
     generators = axes.generators or table_2_generators(grid.name)
-    filled = _filled(grid, replace(axes, generators=generators), Axes(mask_kinds=("lighter",)))
-    return combinations(grid, filled, "table_2")
+    chosen = filled(grid, replace(axes, generators=generators), Axes(mask_kinds=("lighter",)))
+    return combinations(grid, chosen, "table_2")
 
 
 def table_6(grid: Grid, axes: Axes) -> list[Experiment]:
     """Table 6: masks from the lighter direction, the darker, both, and two networks together."""
-    return _table("table_6", _plain(grid), axes, Axes(mask_kinds=TABLE_6_MASKS))
+    return table_trials("table_6", without_distance(grid), axes, Axes(mask_kinds=TABLE_6_MASKS))
 
 
 def table_7(grid: Grid, axes: Axes) -> list[Experiment]:
     """Table 7: the weight λ of the contrast loss, with both directions."""
     weights = tuple(factor * grid.search.contrast_weight for factor in TABLE_7_FACTORS)
     own = Axes(mask_kinds=("both",), contrast_weights=weights)
-    return _table("table_7", _plain(grid), axes, own)
+    return table_trials("table_7", without_distance(grid), axes, own)
 
 
 def table_8(grid: Grid, axes: Axes) -> list[Experiment]:
     """Table 8: the length ε of the shift, with the lighter direction."""
     epsilons = tuple(factor * grid.search.epsilon for factor in TABLE_8_FACTORS)
     own = Axes(mask_kinds=("lighter",), epsilons=epsilons)
-    return _table("table_8", _plain(grid), axes, own)
+    return table_trials("table_8", without_distance(grid), axes, own)
 
 
 def table_10(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -119,34 +115,11 @@ def table_10(grid: Grid, axes: Axes) -> list[Experiment]:
         )
     without = replace(grid, search=replace(grid.search, centre_prior=False))
     own = Axes(mask_kinds=ASSUMED_MASKS)
-    return [each for one in (without, grid) for each in _table("table_10", _plain(one), axes, own)]
-
-
-def table_11(grid: Grid, axes: Axes) -> list[Experiment]:
-    """Table 11: StyleGAN2 trained on Flowers, r = 0.2, beside BigBiGAN.
-
-    No StyleGAN2 of Flowers is in the catalogue: name one's own in the paper's grid. The embedded
-    form has another embedded generator in its place, and says nothing about StyleGAN2.
-
-    Raises:
-        ValueError: The paper's grid is asked for without a generator.
-    """
-    generators = axes.generators or style_generators(grid.name, "flowers")
-    own = Axes(mask_kinds=ASSUMED_MASKS)
-    bigbigan = replace(axes, generators=main_generators(grid.name)[:1], epsilons=())
-    reference = _table("table_11", _plain(grid), bigbigan, own)
-    return [*_style_trials("table_11", grid, replace(axes, generators=generators)), *reference]
-
-
-def table_12(grid: Grid, axes: Axes) -> list[Experiment]:
-    """Table 12: StyleGAN2 trained on FFHQ, r = 0.2, at 256 px.
-
-    The catalogue's StyleGAN2 of FFHQ makes pictures of 1,024 px; they are shrunk to 256 px.
-    """
-    generators = axes.generators or style_generators(grid.name, "ffhq")
-    side = _STYLEGAN2_SIDE if generators == style_generators("paper", "ffhq") else None
-    found = _style_trials("table_12", grid, replace(axes, generators=generators))
-    return [replace(each, train_resolution=side) for each in found]
+    return [
+        each
+        for one in (without, grid)
+        for each in table_trials("table_10", without_distance(one), axes, own)
+    ]
 
 
 def table_13(
@@ -189,7 +162,7 @@ def table_13(
             "know which: name both, --labelled folder:PATH --nearest PATH/images (with the paper's "
             "grid 1,000 of CUB's training pictures and --nearest-features resnet50:FILE)."
         )
-    grid = replace(_plain(grid), labelled=None, selection=None)
+    grid = replace(without_distance(grid), labelled=None, selection=None)
     sizes = (grid.table_size,) if grid.table_size else grid.data_sizes
     size = max(axes.data_sizes or sizes)
     near = max(1, size // _NEAREST_PART)
@@ -225,55 +198,9 @@ def table_14(grid: Grid, axes: Axes) -> list[Experiment]:
         The trials. Each size is the beginning of the next one's samples.
     """
     longer = replace(
-        _plain(grid),
+        without_distance(grid),
         training=grid.curve_training or grid.training,
         train_preset=grid.curve_preset or grid.train_preset,
     )
     own = Axes(mask_kinds=ASSUMED_MASKS, data_sizes=grid.curve_sizes or grid.data_sizes)
-    return _table("table_14", longer, axes, own)
-
-
-def table_15(grid: Grid, axes: Axes) -> list[Experiment]:
-    """Table 15: pictures of StyleGAN2, and the same shrunk to half with their masks.
-
-    Returns:
-        The trials at half the side (128 px in the paper, 16 px for embedded generators), then at
-        the whole one, of the same samples. No embedded generator makes larger pictures;
-        ``analytic.ellipses64`` does, of another domain than the scenes.
-    """
-    generators = axes.generators or style_generators(grid.name, "flowers")
-    found = _style_trials("table_15", grid, replace(axes, generators=generators))
-    sides = {name: resolution(name) // _SHRINK for name in generators}
-    shrunk = [replace(each, train_resolution=sides[each.generator]) for each in found]
-    return [*shrunk, *found]
-
-
-def _table(name: str, grid: Grid, axes: Axes, own: Axes) -> list[Experiment]:
-    """Make a table's trials of the paper's main generator, or of those asked for."""
-    generators = axes.generators or main_generators(grid.name)
-    return combinations(grid, _filled(grid, replace(axes, generators=generators), own), name)
-
-
-def _style_trials(name: str, grid: Grid, axes: Axes) -> list[Experiment]:
-    """Make trials of StyleGAN2, whose latent space asks for a shorter shift."""
-    filled = _filled(grid, axes, Axes(mask_kinds=ASSUMED_MASKS))
-    if grid.name == "paper" and not axes.epsilons:
-        filled = replace(filled, epsilons=(STYLEGAN2_EPSILON,))
-    return combinations(_plain(grid), filled, name)
-
-
-def _filled(grid: Grid, axes: Axes, own: Axes) -> Axes:
-    """Give empty axes a table's own values, and one number of samples."""
-    size = () if grid.table_size is None else (grid.table_size,)
-    return replace(
-        axes,
-        contrast_weights=axes.contrast_weights or own.contrast_weights,
-        epsilons=axes.epsilons or own.epsilons,
-        data_sizes=axes.data_sizes or own.data_sizes or size or (max(grid.data_sizes),),
-        mask_kinds=axes.mask_kinds or own.mask_kinds,
-    )
-
-
-def _plain(grid: Grid) -> Grid:
-    """Leave the generators' distances out, which ablations do not look at."""
-    return replace(grid, distance=None)
+    return table_trials("table_14", longer, axes, own)

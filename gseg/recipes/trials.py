@@ -3,11 +3,15 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from gseg.directions import ChoiceConfig, DirectionConfig
 from gseg.experiment import Experiment, LabelledPairs, TrialMaskKind
-from gseg.recipes.generators import resolution
+from gseg.recipes.generators import main_generators, resolution
 from gseg.recipes.grids import Axes, Grid
+
+ASSUMED_MASKS: Final[tuple[TrialMaskKind, ...]] = ("both",)
+"""Masks of the tables that do not name theirs."""
 
 
 def combinations(grid: Grid, axes: Axes, recipe: str) -> list[Experiment]:
@@ -35,6 +39,39 @@ def combinations(grid: Grid, axes: Axes, recipe: str) -> list[Experiment]:
             made = trial(grid, name, weight, epsilon, size, kind, seed)
             found.append(replace(made, recipe=recipe))
     return list(dict.fromkeys(found))
+
+
+def table_trials(name: str, grid: Grid, axes: Axes, own: Axes) -> list[Experiment]:
+    """Make a table's trials of the paper's main generator, or of those asked for.
+
+    Args:
+        name: Of the table.
+        grid: Settings.
+        axes: What is asked for.
+        own: What the table varies.
+
+    Returns:
+        All combinations.
+    """
+    generators = axes.generators or main_generators(grid.name)
+    return combinations(grid, filled(grid, replace(axes, generators=generators), own), name)
+
+
+def filled(grid: Grid, axes: Axes, own: Axes) -> Axes:
+    """Give empty axes a table's own values, and one number of samples."""
+    size = () if grid.table_size is None else (grid.table_size,)
+    return replace(
+        axes,
+        contrast_weights=axes.contrast_weights or own.contrast_weights,
+        epsilons=axes.epsilons or own.epsilons,
+        data_sizes=axes.data_sizes or own.data_sizes or size or (max(grid.data_sizes),),
+        mask_kinds=axes.mask_kinds or own.mask_kinds,
+    )
+
+
+def without_distance(grid: Grid) -> Grid:
+    """Leave the generators' distances out, which ablations do not look at."""
+    return replace(grid, distance=None)
 
 
 def trial(
