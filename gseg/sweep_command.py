@@ -22,6 +22,7 @@ from gseg.distributed.view import SweepView, format_seconds
 from gseg.experiment import Experiment
 from gseg.failures import known_failure
 from gseg.generators.identity import weights_digest
+from gseg.mirror import describe
 from gseg.parsing import WRONG_USE
 from gseg.plan import SweepPlan, make_plan
 from gseg.recipes import Axes, Grid, baselines
@@ -222,7 +223,8 @@ class _Sweep:
         say = self._console.print
         total = len(self._experiments)
         done = total - pending
-        say(f"{self._name}: {total} trials, {done} of them finished in {self._setting.storage}")
+        where = describe(self._setting.storage)
+        say(f"{self._name}: {total} trials, {done} of them finished in {where}")
         if not chosen:
             return
         if len(chosen) < pending:

@@ -14,7 +14,7 @@ from gseg.trial import Setting, run_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-_COSTS = ("seconds", "reused", "finished", "rows", "peak_memory_mib")
+_COSTS = ("seconds", "reused", "finished", "rows", "peak_memory_mib", "commit")
 
 
 class _Loss(Listener):

@@ -1,0 +1,50 @@
+"""A sweep on real Ray processes whose storage is an object store."""
+
+from dataclasses import replace
+
+import pytest
+
+from gseg.distributed.runtime import Resources, ray_session
+from gseg.distributed.sweep import Listener, run_sweep
+from gseg.mirror import storage_folder
+from gseg.rows import key_of
+from gseg.sweep_options import sweep_parser
+from gseg.trial import Setting, find_rows
+
+
+class _Rows(Listener):
+    def __init__(self):
+        self.rows = []
+
+    def finished(self, number, rows):
+        self.rows += rows
+
+    def failed(self, failure, number):
+        raise AssertionError(failure.reason)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_two_processes_share_a_storage_on_s3(bucket, tiny_experiment, tmp_path, monkeypatch):
+    training = tiny_experiment.training
+    experiments = [
+        replace(tiny_experiment, training=replace(training, seed=seed)) for seed in range(4)
+    ]
+    setting = Setting(storage=storage_folder(f"{bucket}/storage"), benchmarks=("scenes:40",))
+    events = _Rows()
+    with ray_session(num_cpus=2):
+        run_sweep(experiments, setting, Resources(), listener=events, large=False)
+    scores = {key_of(row): row["iou"] for row in events.rows}
+    assert len(scores) == len(events.rows)
+    monkeypatch.setenv("GSEG_CACHE", str(tmp_path / "another machine"))
+    there = replace(setting, storage=storage_folder(f"{bucket}/storage"))
+    assert not there.storage.exists()
+    found = [row for each in experiments for row in find_rows(each, there, "cpu")]
+    assert {key_of(row): row["iou"] for row in found} == scores
+
+
+def test_results_on_s3_are_refused_with_the_way_out(capsys):
+    with pytest.raises(SystemExit) as left:
+        sweep_parser("").parse_args(["--results", "s3://bucket/results"])
+    assert left.value.code == 2
+    assert "the same command on any machine writes them" in capsys.readouterr().err
