@@ -17,6 +17,15 @@ from gseg.recipes.melas2022 import (
 )
 from gseg.recipes.stylegan2 import table_11, table_12, table_15
 from gseg.recipes.trials import baselines
+from gseg.recipes.voynov2021 import (
+    voynov_figure_5,
+    voynov_table_1,
+    voynov_table_1_flowers,
+    voynov_table_2,
+    voynov_table_3,
+    voynov_table_4,
+    voynov_table_5,
+)
 
 __all__ = [
     "DIRECTION_WAYS",
@@ -43,4 +52,11 @@ __all__ = [
     "table_13",
     "table_14",
     "table_15",
+    "voynov_figure_5",
+    "voynov_table_1",
+    "voynov_table_1_flowers",
+    "voynov_table_2",
+    "voynov_table_3",
+    "voynov_table_4",
+    "voynov_table_5",
 ]
