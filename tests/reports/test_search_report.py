@@ -14,7 +14,7 @@ _LOSS, _STABLE = OBJECTIVES["held_out_loss"], OBJECTIVES["stability"]
 
 
 def _records():
-    common, kinds = {"state": "complete", "seconds": 3.0}, ("lighter", "both")
+    common = {"state": "complete", "seconds": 3.0}
     found = [
         Record(
             number=number,
