@@ -27,6 +27,9 @@ from gseg.reports.settings import main_profile, short_names
 from gseg.reports.statistics import correlate, fit_band
 
 _FEWEST: Final = 2
+"""Generators of a chart."""
+_FEWEST_OF_ALL: Final = 3
+"""Generators of results that say anything about distances."""
 
 
 def distance_parts(rows: pd.DataFrame) -> list[Part]:
@@ -38,10 +41,10 @@ def distance_parts(rows: pd.DataFrame) -> list[Part]:
     Returns:
         Charts of the setting with the most generators and, of these, the most samples, for each
         protocol and benchmark; of the same by training set, and over snapshots of one generator;
-        a table of correlations over all settings; Figure 4 as printed. Nothing where there is but
-        one generator.
+        a table of correlations over all settings; Figure 4 as printed. Nothing where there are
+        fewer than three generators.
     """
-    if rows.loc[rows["method"] == "gan", "generator"].nunique() < _FEWEST:
+    if rows.loc[rows["method"] == "gan", "generator"].nunique() < _FEWEST_OF_ALL:
         return []
     points = distance_points(rows[rows["metric_profile"] == main_profile(rows)])
     charts: list[Part] = []

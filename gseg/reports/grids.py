@@ -26,9 +26,16 @@ from gseg.reports.settings import (
 _SCORE: Final = "iou"
 _MOST_CURVES: Final = 16
 _AXES: Final = ("contrast_weight", "epsilon_sample")
-_TOLD: Final = ("objective", "contrast_weight", "epsilon_sample", "mask_kind", "train_preset")
-_SIZE_FOLLOWERS: Final = ("data_size", "supervision", "selected_from")
-"""Settings that the curves do not keep, or that follow from generator and size."""
+_TOLD: Final = (
+    "objective",
+    "contrast_weight",
+    "epsilon_sample",
+    "mask_kind",
+    "data_size",
+    "train_preset",
+)
+_FOLLOWERS: Final = {"data_size": ("selected_from",), "epsilon_sample": ("epsilon_search",)}
+"""Settings that are varied with another one."""
 
 Key = tuple[str, str, str]
 """Benchmark, evaluation protocol, generator."""
@@ -88,55 +95,71 @@ def size_parts(rows: pd.DataFrame) -> list[Part]:
         For each benchmark and score a chart with a logarithmic axis and a curve for each generator
         that has several sizes, the sixteen best ones; and the numbers of all as one table.
     """
+    return _curve_parts(rows, "data_size", ("gan", "true_masks"))
+
+
+def axis_parts(rows: pd.DataFrame) -> list[Part]:
+    """Show what λ alone or ε alone decides (Melas 2022, Tables 7 and 8).
+
+    Args:
+        rows: Result rows.
+
+    Returns:
+        As `size_parts`, for each of the two that a generator has several values of.
+    """
+    return [part for column in _AXES for part in _curve_parts(rows, column, ("gan",))]
+
+
+def _curve_parts(rows: pd.DataFrame, column: str, methods: tuple[str, ...]) -> list[Part]:
+    free = (column, *_FOLLOWERS.get(column, ()))
     curves: dict[tuple[str, str], list[pd.DataFrame]] = {}
-    for (benchmark, protocol, _), group in _generators(rows, ("gan", "true_masks")):
-        alike = _most_combinations(group, ("data_size",)).sort_values("data_size")
-        if alike["data_size"].nunique() > 1:
+    for (benchmark, protocol, _), group in _generators(rows, methods):
+        alike = _most_combinations(group, free).dropna(subset=[column]).sort_values(column)
+        if alike[column].nunique() > 1:
             curves.setdefault((benchmark, protocol), []).append(alike)
     if not curves:
         return []
     numbers = pd.concat([means for found in curves.values() for means in found], ignore_index=True)
-    gan = numbers[numbers["method"] == "gan"]
-    differing = [name for name in varying(gan) if name not in _SIZE_FOLLOWERS]
-    charts = _size_charts(curves, short_names(gan["generator"]), differing)
-    columns = ["method", "generator", *SCORING, *differing, "data_size", "seeds"]
+    differing = varying(numbers[numbers["method"] == "gan"])
+    differing = [name for name in differing if name not in (*free, "supervision")]
+    columns = ["method", "generator", *SCORING, *differing, column, "seeds"]
     columns += ["accuracy", "accuracy_sd", "iou", "iou_sd"]
     table = ReportTable(
-        name="data_size",
+        name=column,
         title="Numbers of the curves",
         frame=numbers[columns],
         headings=HEADINGS,
         digits=DIGITS,
         folded=True,
     )
-    return [*charts, table]
+    return [*_curve_charts(curves, column, differing), table]
 
 
-def _size_charts(
-    curves: Mapping[tuple[str, str], list[pd.DataFrame]],
-    names: Mapping[str, str],
-    differing: list[str],
+def _curve_charts(
+    curves: Mapping[tuple[str, str], list[pd.DataFrame]], column: str, differing: list[str]
 ) -> Iterator[Chart]:
     """Draw accuracy and IoU on each benchmark, a curve for each of the best generators."""
+    every = [means["generator"].iloc[0] for found in curves.values() for means in found]
+    names = short_names(name for name in every if pd.notna(name))
+    told = [name for name in _TOLD if name not in (column, *differing)]
     for (benchmark, protocol), found in curves.items():
         best = sorted(found, key=lambda means: -float(means[_SCORE].iloc[-1]))[:_MOST_CURVES]
         for score, name in (("accuracy", "accuracy"), (_SCORE, "IoU")):
             svg = curve_chart(
-                [_curve(means, score, names) for means in best],
+                [_curve(means, column, score, names) for means in best],
                 title=f"{name} on {benchmark} ({protocol})",
-                x_label="samples",
+                x_label=HEADINGS[column],
                 y_label=name,
             )
-            yield Chart(svg=svg, caption=_curves_caption(best, differing))
+            yield Chart(svg=svg, caption=_curves_caption(best, told, differing))
 
 
-def _curves_caption(curves: list[pd.DataFrame], differing: list[str]) -> str:
+def _curves_caption(curves: list[pd.DataFrame], told: list[str], differing: list[str]) -> str:
     """Say which settings the curves have; those in which they differ stand in the table."""
     caption = "Means and standard deviations over seeds."
     gan = [means for means in curves if means["method"].iloc[0] == "gan"]
     if gan:
-        same = [name for name in _TOLD if name not in differing]
-        caption += f" {setting_text(gan[0].iloc[0], present(gan[0], same)).capitalize()}."
+        caption += f" {setting_text(gan[0].iloc[0], present(gan[0], told)).capitalize()}."
     if differing:
         names = ", ".join(HEADINGS.get(name, name.replace("_", " ")) for name in differing)
         caption += f" The curves differ in {names}; see the numbers."
@@ -174,13 +197,13 @@ def _constant(rows: pd.DataFrame) -> str:
     return setting_text(rows.iloc[0], present(rows, names)).capitalize() + "."
 
 
-def _curve(means: pd.DataFrame, score: str, names: Mapping[str, str]) -> Curve:
+def _curve(means: pd.DataFrame, column: str, score: str, names: Mapping[str, str]) -> Curve:
     first = means.iloc[0]
     name = names[first["generator"]] if first["method"] == "gan" else "true masks"
     spread = means[f"{score}_sd"].astype("Float64").fillna(0.0)
     return Curve(
         name=name,
-        x=means["data_size"].to_numpy(dtype=np.float64).tolist(),
+        x=means[column].to_numpy(dtype=np.float64).tolist(),
         y=means[score].to_numpy(dtype=np.float64).tolist(),
         spread=spread.to_numpy(dtype=np.float64).tolist(),
     )

@@ -10,7 +10,7 @@ from gseg.reports.costs import acceptance_table, cost_table, memory_table, prove
 from gseg.reports.directions import cosine_table
 from gseg.reports.distance_charts import distance_parts
 from gseg.reports.files import write_files
-from gseg.reports.grids import heat_parts, size_parts
+from gseg.reports.grids import axis_parts, heat_parts, size_parts
 from gseg.reports.overview import overview_table, overview_text
 from gseg.reports.pictures import NO_PICTURES, figures_folder, left_figures, left_pictures
 from gseg.reports.plain import is_plain, plain_report
@@ -45,7 +45,7 @@ def build_report(
     sections = [
         _section("overview", "Overview", [overview_table(rows)], overview_text(rows)),
         _distance_section(distance_parts(rows)),
-        _section("grid", "Contrast weight λ and shift ε", heat_parts(rows)),
+        _section("grid", "Contrast weight λ and shift ε", heat_parts(rows) or axis_parts(rows)),
         _section("size", "Number of samples", size_parts(rows)),
         _section("benchmarks", "Scores on each benchmark", benchmark_tables(rows)),
         _section("published", "Measured and published", _given(comparison_table(rows))),

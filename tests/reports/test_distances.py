@@ -106,8 +106,9 @@ def test_training_sets_of_one_protocol_are_shown_apart(frame):
 
 def test_without_distances_the_printed_figure_is_left(frame):
     others = {"method": "otsu", "generator": None}
-    assert len(distance_parts(frame({"generator": "a.x"}, {"generator": "b.x"}, others))) == 1
-    assert distance_parts(frame({"generator": "a.x"}, others)) == []
+    rows = [{"generator": f"{name}.x"} for name in "abc"]
+    assert len(distance_parts(frame(*rows, others))) == 1
+    assert distance_parts(frame(*rows[1:], others)) == []
 
 
 def test_figure_4_is_marked_as_mixing_two_protocols():

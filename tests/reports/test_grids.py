@@ -1,7 +1,7 @@
 import pytest
 
 from gseg.reports.content import Chart, ReportTable
-from gseg.reports.grids import heat_parts, size_parts
+from gseg.reports.grids import axis_parts, heat_parts, size_parts
 
 
 def _grid(weights, epsilons, **more):
@@ -69,3 +69,16 @@ def test_sizes_make_curves(frame, seeds):
 
 def test_one_size_makes_no_curve(frame):
     assert size_parts(frame({"generator": "a.x"}, {"generator": "b.x"})) == []
+
+
+def test_one_axis_makes_curves(frame):
+    rows = [*_grid([1.25, 5.0], [1.0]), *_grid([5.0], [1.0], data_size=50)]
+    charts, (table,) = _split(axis_parts(frame(*rows)))
+    assert [chart.svg.count("<polyline") for chart in charts] == [1, 1]
+    assert table.name == "contrast_weight"
+    assert table.frame.contrast_weight.tolist() == [1.25, 5.0]
+    assert "ε 1" in charts[0].caption
+    assert "λ" not in charts[0].caption
+    charts, (table,) = _split(axis_parts(frame(*_grid([5.0], [1.0, 2.0]))))
+    assert table.frame.epsilon_sample.tolist() == [1.0, 2.0]
+    assert axis_parts(frame(*_grid([5.0], [1.0]))) == []
