@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -14,21 +13,21 @@ from rich.console import Console
 
 from gseg.artifacts import StorageError, Store
 from gseg.control_options import Control
-from gseg.distributed.point_actor import point_file
 from gseg.distributed.runtime import ray_session
-from gseg.distributed.search import PointListener, run_search
+from gseg.distributed.search import run_search
 from gseg.distributed.tuning import trials_at_once
-from gseg.distributed.view import TrialsView, Watched
 from gseg.generators.identity import weights_digest
 from gseg.parsing import WRONG_USE
 from gseg.plan import SweepPlan, make_plan
 from gseg.reports.search import draw_search, search_table
-from gseg.rows import Row, known_scores, merge_rows
+from gseg.rows import known_scores
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.search.best import best_points
-from gseg.search.records import Record, keep_records, read_records
-from gseg.search.source import Point, PointSource, Search
+from gseg.search.definition import Search
+from gseg.search.records import Record, read_records
+from gseg.search.source import Point, PointSource
 from gseg.search_options import chosen_asha, chosen_search, search_parser
+from gseg.search_view import Keeper, PointView
 from gseg.sweep_messages import plan_lines, slots_here
 from gseg.sweep_options import chosen_resources, chosen_setting
 
@@ -84,7 +83,7 @@ class _SearchRun:
         self._print_plan(source, pictures)
         if self._options.dry_run:
             return _SUCCESS
-        keeper = _Keeper(self._results, self._trials)
+        keeper = Keeper(self._results, self._trials)
         if source.left:
             source = self._run(source, keeper, earlier, pictures)
         return self._report(source, keeper)
@@ -171,11 +170,11 @@ class _SearchRun:
         return plan, left / len(points)
 
     def _run(
-        self, source: PointSource, keeper: "_Keeper", earlier: list[Record], pictures: int
+        self, source: PointSource, keeper: Keeper, earlier: list[Record], pictures: int
     ) -> PointSource:
         largest = self._plan(source.left, pictures)[0].largest
         large = self._resources.is_large(largest) or self._resources.workers > 1
-        view = _PointView(
+        view = PointView(
             self._console, source.left, self._search, self._setting.storage, self._options.plain
         )
         keeper.view = view
@@ -203,7 +202,7 @@ class _SearchRun:
         limit = self._control.seconds
         return None if limit is None else max(limit - (time.monotonic() - self._begun), 0.0)
 
-    def _report(self, source: PointSource, keeper: "_Keeper") -> int:
+    def _report(self, source: PointSource, keeper: Keeper) -> int:
         say, search = self._console.print, self._search
         records = source.tried
         if best_points(records, search.objectives):
@@ -232,69 +231,3 @@ class _SearchRun:
             say(f"{left} {points} left; the same command goes on with them")
             return _SOME_FAILED if failed else _SOME_LEFT
         return _SOME_FAILED if failed else _SUCCESS
-
-
-class _PointView:
-    """Follows points on the console, in the order in which they start."""
-
-    def __init__(
-        self, console: Console, total: int, search: Search, storage: Path, plain: bool
-    ) -> None:
-        self._points: list[Point] = []
-        self._places: dict[int, int] = {}
-        self._objectives = search.objectives
-
-        def describe(place: int) -> Watched:
-            point = self._points[place]
-            return Watched(point.label, point_file(storage, point.number, search))
-
-        self.view = TrialsView(console, total, describe, plain=plain)
-
-    def started(self, point: Point) -> None:
-        """Note a point's start."""
-        if point.number not in self._places:
-            self._places[point.number] = len(self._points)
-            self._points.append(point)
-        self.view.start(self._places[point.number])
-
-    def ended(self, record: Record) -> None:
-        """Note what came out of a point."""
-        values: Mapping[str, float] = record.values
-        text = ", ".join(
-            f"{each.name} {values[each.name]:.4f}"
-            for each in self._objectives
-            if each.name in values
-        )
-        if record.state != "complete":
-            text = f"{record.state}: {record.reason}"
-        self.view.end(self._places[record.number], text, failed=record.state == "failed")
-
-    def retried(self, point: Point, attempt: int, reason: str) -> None:
-        """Note that a point is started again."""
-        place = self._places[point.number]
-        self.view.say(place, f"attempt {attempt} failed, tried again: {reason}")
-
-
-class _Keeper(PointListener):
-    """Writes every point and its rows as soon as it has ended, and tells the view."""
-
-    def __init__(self, results: Path, trials: Path) -> None:
-        self._results, self._trials = results, trials
-        self.view: _PointView | None = None
-        self.ended_numbers: set[int] = set()
-
-    def started(self, point: Point) -> None:
-        if self.view is not None:
-            self.view.started(point)
-
-    def ended(self, record: Record, rows: list[Row]) -> None:
-        if rows:
-            merge_rows(self._results, rows)
-        keep_records(self._trials, [record])
-        self.ended_numbers.add(record.number)
-        if self.view is not None:
-            self.view.ended(record)
-
-    def retried(self, point: Point, attempt: int, reason: str) -> None:
-        if self.view is not None:
-            self.view.retried(point, attempt, reason)

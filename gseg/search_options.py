@@ -8,9 +8,10 @@ from gseg.distributed.search import WATCHED, Asha
 from gseg.parsing import Parser, at_least
 from gseg.recipes import Axes, Grid
 from gseg.search.base import Base
-from gseg.search.knobs import KNOBS, Value
+from gseg.search.definition import Search
+from gseg.search.knob import Value
+from gseg.search.knobs import KNOBS
 from gseg.search.objectives import OBJECTIVES, chosen_objectives
-from gseg.search.source import Search
 from gseg.search.space import Parameter, Space, parse_space
 from gseg.search.suggest import RANDOM_FIRST, Sampler
 from gseg.sweep_options import chosen_axes, chosen_grid, sweep_parser

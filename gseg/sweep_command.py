@@ -17,7 +17,7 @@ from gseg.artifacts import StorageError, Store
 from gseg.control_options import Control
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import ray_session
-from gseg.distributed.sweep import Failure, Listener, run_sweep
+from gseg.distributed.sweep import Failure, run_sweep
 from gseg.distributed.view import SweepView, format_seconds
 from gseg.experiment import Experiment
 from gseg.failures import known_failure
@@ -33,8 +33,9 @@ from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
 from gseg.reports.tables import sweep_tables
 from gseg.rows import Key, Row, key_of, known_scores, merge_rows
 from gseg.sample_options import check_samples
-from gseg.scores.benchmarks import Benchmark, open_benchmark
+from gseg.scores.benchmarks import Benchmark
 from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.sweep_checks import Keeper, check_results, open_benchmarks
 from gseg.sweep_messages import (
     earlier_failure,
     failure_line,
@@ -179,13 +180,13 @@ class _Sweep:
 
     def _check(self) -> list[Benchmark]:
         """Find out what would go wrong before any work starts; open the benchmarks."""
-        opened = _open_benchmarks(self._setting)
+        opened = open_benchmarks(self._setting)
         for name in dict.fromkeys(each.generator for each in self._experiments if each.generator):
             weights_digest(name)
         for experiment in self._experiments:
             check_samples(experiment)
         Store(self._setting.storage).check()
-        _check_results(self._results)
+        check_results(self._results)
         for benchmark in opened:
             for line in benchmark.bad:
                 self._console.print(f"skipped: {line}", markup=False, soft_wrap=True)
@@ -267,7 +268,7 @@ class _Sweep:
                 pending,
                 self._setting,
                 self._resources,
-                listener=_Keeper(view, lambda number, rows: self._take_in(pending[number], rows)),
+                listener=Keeper(view, lambda number, rows: self._take_in(pending[number], rows)),
                 large=large,
                 seconds=self._seconds_left(),
             )
@@ -301,41 +302,3 @@ class _Sweep:
         say(f"scores of every picture: {images}", markup=False)
         for path in figures:
             say(f"figure: {path}", markup=False)
-
-
-class _Keeper(Listener):
-    """Writes every finished trial's rows, and passes events on to the view."""
-
-    def __init__(self, view: SweepView, keep: Callable[[int, list[Row]], None]) -> None:
-        self._view, self._keep = view, keep
-
-    def started(self, number: int) -> None:
-        self._view.started(number)
-
-    def finished(self, number: int, rows: list[Row]) -> None:
-        self._keep(number, rows)
-        self._view.finished(number, rows)
-
-    def failed(self, failure: Failure, number: int) -> None:
-        self._view.failed(failure, number)
-
-    def retried(self, number: int, attempt: int, reason: str) -> None:
-        self._view.retried(number, attempt, reason)
-
-
-def _open_benchmarks(setting: Setting) -> list[Benchmark]:
-    opened = [open_benchmark(spec, skip_bad=setting.skip_bad) for spec in setting.benchmarks]
-    names = [benchmark.name for benchmark in opened]
-    if len(set(names)) < len(names):
-        raise ValueError(f"Two benchmarks have the same name: {', '.join(sorted(names))}.")
-    return opened
-
-
-def _check_results(folder: Path) -> None:
-    """Make sure that rows can be read and written."""
-    try:
-        Store(folder).check()
-    except StorageError as error:
-        reason = getattr(error.__cause__, "strerror", None) or str(error)
-        raise StorageError(f"Cannot write results to {folder}: {reason}.") from error
-    known_scores(folder)

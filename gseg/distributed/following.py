@@ -63,7 +63,10 @@ def following(path: Path, report: Report, *, look_seconds: float = _LOOK_SECONDS
         yield
         return
     stop = threading.Event()
-    thread = threading.Thread(target=_follow, args=(path, report, stop, look_seconds), daemon=True)
+    told = len(read_measurements(path))  # by an earlier process, whose point went on all the same
+    thread = threading.Thread(
+        target=_follow, args=(path, report, told, stop, look_seconds), daemon=True
+    )
     thread.start()
     try:
         yield
@@ -72,8 +75,9 @@ def following(path: Path, report: Report, *, look_seconds: float = _LOOK_SECONDS
         thread.join()
 
 
-def _follow(path: Path, watch: Watch, stop: threading.Event, look_seconds: float) -> None:
-    told = len(read_measurements(path))  # by an earlier process, whose point went on all the same
+def _follow(
+    path: Path, watch: Watch, told: int, stop: threading.Event, look_seconds: float
+) -> None:
     while True:
         last = stop.wait(look_seconds)
         found = read_measurements(path)

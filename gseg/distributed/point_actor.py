@@ -15,8 +15,8 @@ from gseg.distributed.runtime import Resources
 from gseg.distributed.trial_actor import plain_error
 from gseg.failures import Failed, forget_failure, is_worth_another_attempt, note_failure
 from gseg.progress import FileReport, HaltedError
+from gseg.search.definition import Search
 from gseg.search.evaluate import Outcome, evaluate
-from gseg.search.source import Search
 from gseg.trial import Setting
 
 _GOODBYE_SECONDS: Final = 10.0

@@ -10,9 +10,9 @@ from gseg.experiment import Experiment
 from gseg.jobs import Backend, ScoreJob, cached_generator
 from gseg.progress import Report
 from gseg.rows import Row
-from gseg.search.knobs import Value
+from gseg.search.definition import Search
+from gseg.search.knob import Value
 from gseg.search.objectives import row_values, with_mark
-from gseg.search.source import Search
 from gseg.search.stability import agreement, common_pictures
 from gseg.trial import Setting, find_parts, run_trial
 

@@ -2,9 +2,9 @@
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final, Literal, get_args
+from typing import Final, get_args
 
 from gseg.directions import CANDIDATE_KINDS, SearchConfig
 from gseg.experiment import MASK_KINDS
@@ -12,30 +12,7 @@ from gseg.recipes.grids import DIRECTION_WAYS
 from gseg.samples import FilterConfig, filter_preset, filter_preset_name
 from gseg.samples.filters import FilterPreset
 from gseg.search.base import Base
-
-Value = str | int | float
-Kind = Literal["number", "count", "word"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Knob:
-    """A setting that a search may vary.
-
-    Attributes:
-        kind: ``number``, ``count`` (a whole number) or ``word``.
-        meaning: What it is, in a few words.
-        read: Gives its value under some settings; None where it has none.
-        turn: Gives the settings with another value.
-        words: Words that are known; empty where any may be given.
-        applies: Whether it means something under these settings; where not, it is left out.
-    """
-
-    kind: Kind
-    meaning: str
-    read: Callable[[Base], Value | None]
-    turn: Callable[[Base, Any], Base]
-    words: tuple[str, ...] = ()
-    applies: Callable[[Base], bool] = lambda base: True
+from gseg.search.knob import Kind, Knob, Value
 
 
 def knob(name: str) -> Knob:

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from gseg.artifacts import digest, replacing
 from gseg.rows import writing_to
-from gseg.search.knobs import KNOBS, Value
+from gseg.search.knob import Value
+from gseg.search.knobs import KNOBS
 from gseg.search.objectives import OBJECTIVES
 
 State = Literal["complete", "pruned", "failed"]

@@ -12,7 +12,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from gseg.search.knobs import Knob, Value, knob
+from gseg.search.knob import Knob, Value
+from gseg.search.knobs import knob
 
 _FORMS: Final = "choice:A,B,..., uniform:LOW:HIGH or log:LOW:HIGH"
 Scale = Literal["uniform", "log"]

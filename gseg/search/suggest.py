@@ -11,7 +11,7 @@ import numpy as np
 import optuna
 
 from gseg.randomness import derive_seed
-from gseg.search.knobs import Value
+from gseg.search.knob import Value
 from gseg.search.objectives import Objective
 from gseg.search.records import Record
 from gseg.search.space import Parameter, Space

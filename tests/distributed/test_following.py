@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from gseg.distributed.following import MeasurementFile, following, read_measurements
@@ -33,7 +31,6 @@ def test_what_was_told_before_an_interruption_is_not_told_again(tmp_path):
     path, ear = tmp_path / "measured.json", _Ear()
     MeasurementFile(path).measured(10, 40, 0.1, 0.9)
     with following(path, ear, look_seconds=5.0):
-        time.sleep(0.1)
         MeasurementFile(path).measured(20, 40, 0.2, 0.8)
     assert ear.heard == [(20, 40, 0.2, 0.8)]
     assert [each["step"] for each in read_measurements(path)] == [10, 20]

@@ -8,9 +8,10 @@ import pytest
 from gseg.recipes import grids
 from gseg.search.base import Base
 from gseg.search.best import best_points
+from gseg.search.definition import Search
 from gseg.search.objectives import OBJECTIVES
 from gseg.search.records import Record, keep_records, read_records
-from gseg.search.source import PointSource, Search
+from gseg.search.source import PointSource
 from gseg.search.space import Space, parse_space
 from gseg.search.suggest import suggest
 
