@@ -14,7 +14,7 @@ import pytest
 import gseg
 from gseg.rows import COLUMNS, make_row, merge_rows
 
-ON_RAY = ("gseg.distributed", "gseg.sweep_command", "gseg.sweep_options")
+ON_RAY = ("gseg.adapted_sweep", "gseg.distributed", "gseg.sweep_command", "gseg.sweep_options")
 """What runs sweeps; everything else is plain PyTorch."""
 
 
