@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic as now
 from typing import Any
 
 from ray import tune
@@ -101,10 +102,30 @@ def run_sweep(
         resources=with_later_drawers(resources),
     )
     trainable = tune.with_resources(trainable, held_by_a_trial(resources, large=large))
+    numbers, end = list(range(len(experiments))), None if seconds is None else now() + seconds
+    for _ in range(RESTARTS + 1):
+        left = None if end is None else end - now()
+        if not numbers or (left is not None and left <= 0):
+            break
+        _tune(trainable, numbers, concurrency, tracker, left)
+        numbers = tracker.take_dropped()
+    else:
+        tracker.give_up(numbers)
+    return [tracker.failures[number] for number in sorted(tracker.failures)]
+
+
+def _tune(
+    trainable: Any,  # noqa: ANN401
+    numbers: list[int],
+    concurrency: int,
+    tracker: "_Tracker",
+    seconds: float | None,
+) -> None:
+    """Have Tune run the trials of these numbers."""
     with tempfile.TemporaryDirectory(prefix="gseg-tune-") as folder:
         tuner = tune.Tuner(
             trainable,
-            param_space={"number": tune.grid_search(list(range(len(experiments))))},
+            param_space={"number": tune.grid_search(numbers)},
             tune_config=tune.TuneConfig(max_concurrent_trials=concurrency, reuse_actors=True),
             run_config=tune.RunConfig(
                 name="sweep",
@@ -117,7 +138,6 @@ def run_sweep(
         )
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             tuner.fit()
-    return [tracker.failures[number] for number in sorted(tracker.failures)]
 
 
 class _Tracker(tune.Callback):
@@ -128,6 +148,17 @@ class _Tracker(tune.Callback):
     ) -> None:
         self._experiments, self._setting, self._listener = experiments, setting, listener
         self.failures: dict[int, Failure] = {}
+        self._dropped: set[int] = set()
+
+    def take_dropped(self) -> list[int]:
+        """Give the trials that Tune gave up without the attempts that they had left."""
+        dropped, self._dropped = sorted(self._dropped), set()
+        return dropped
+
+    def give_up(self, numbers: list[int]) -> None:
+        """Call trials failed that were dropped every time."""
+        for number in numbers:
+            self._fail(number, f"dropped {RESTARTS + 1} times: its process or node ended", None)
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune writes its callbacks to a file for its own restore, which is not used here; the
@@ -157,8 +188,12 @@ class _Tracker(tune.Callback):
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
+        number, attempts = trial.config["number"], trial.run_metadata.num_failures
+        if attempts <= RESTARTS:  # it was to take over a process that a lost node had taken along
+            self._dropped.add(number)
+            self._listener.retried(number, attempts, reason_of(trial))
+            return
         reason = f"{RESTARTS + 1} attempts, the last: {reason_of(trial)}"
-        number = trial.config["number"]
         details = details_file(self._experiments[number], self._setting)
         self._fail(number, reason, details if details.exists() else None)
 

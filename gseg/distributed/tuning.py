@@ -10,10 +10,9 @@ from ray.tune.experiment import Trial
 from gseg.distributed.capacity import cluster_capacity
 from gseg.distributed.runtime import Resources
 
-RESTARTS: Final = 12
+RESTARTS: Final = 3
 """How often a trial is started again after its process or node died, or after a fault of the
-machines. Ray notices within half a minute that a node is gone; until then a trial may be sent there
-several times, and comes back after two seconds or more."""
+machines."""
 _WAITING_CPUS: Final = 0.01
 """A trial whose stages are jobs of their own only waits; 0 is not accepted by Tune."""
 
