@@ -10,6 +10,9 @@
               minute. A quarter of the nodes is killed. Busy share of the slots of the nodes that
               stay, without start-up, the minute after the kill, and the last wave. About ten
               minutes, nearly all of them asleep.
+
+Measured on two cores with much other work: ``shared`` 91 of 91 distinct stages for 36 trials (216 in
+a loop), nothing twice; ``cluster`` 99.9 % (32 trials, 48 stages, 2 of 8 nodes killed, none failed).
 """
 
 import argparse
