@@ -119,7 +119,7 @@ class Record:
             loss=row["last_held_out_loss"],
             iou=row["last_held_out_iou"],
             seconds=row["seconds"],
-            own_fault=row["own_fault"],
+            own_fault=bool(row.get("own_fault")),  # not in the oldest files
             labels_used=row["labels_used"],
         )
 

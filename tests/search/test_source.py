@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from gseg.recipes import grids
@@ -308,3 +309,12 @@ def test_two_objectives_lead_to_both_ends():
     assert len(front) >= 5
     assert min(each.parameters["epsilon"] for each in front) < 1.5
     assert max(each.parameters["epsilon"] for each in front) > 2.5
+
+
+def test_files_without_the_newest_columns_are_read(tmp_path):
+    found, _ = _run(_search(points=2))
+    keep_records(tmp_path, found)
+    path = tmp_path / "trials.parquet"
+    table = pq.read_table(path).drop_columns(["own_fault", "train_width", "objective_mae"])
+    pq.write_table(table, path)
+    assert read_records(tmp_path) == found
