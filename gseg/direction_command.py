@@ -18,7 +18,7 @@ from gseg.artifacts import StorageError, Store, replacing
 from gseg.commands.backend import LocalBackend
 from gseg.commands.bars import progress_bar
 from gseg.commands.devices import require_device
-from gseg.direction_trials import DirectionTrial, Found, find_directions
+from gseg.direction_trials import DirectionTrial, Found, find_directions, is_found
 from gseg.distributed.view import format_seconds
 from gseg.generators.identity import weights_digest
 from gseg.parsing import WRONG_USE, Parser, at_least
@@ -126,8 +126,10 @@ def _run(
 def _search(trials: Sequence[DirectionTrial], options: argparse.Namespace) -> Iterator[Found]:
     """Search in this process, or in several; directions are the same either way."""
     cores = 1 if options.device == "cuda" else os.cpu_count() or 1
-    processes = min(options.processes or cores, len(trials))
-    one = partial(search_one, storage=options.storage.absolute(), device=options.device)
+    storage, backend = options.storage.absolute(), LocalBackend(options.device)
+    missing = sum(not is_found(trial, storage, backend) for trial in trials)
+    processes = max(1, min(options.processes or cores, missing))
+    one = partial(search_one, storage=storage, device=options.device)
     if processes == 1:
         yield from map(one, trials)
         return

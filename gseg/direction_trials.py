@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from gseg.artifacts import Artifact, Store, digest
+from gseg.artifacts import Artifact, NotMadeError, Store, digest
 from gseg.directions import Direction, SearchConfig
 from gseg.jobs import Backend
 from gseg.progress import Report, silent
@@ -86,6 +86,22 @@ def find_directions(
         found.append(Found(trial=trial, artifact=made))
     report("directions", len(trials), len(trials))
     return found
+
+
+def is_found(trial: DirectionTrial, storage: Path, backend: Backend) -> bool:
+    """Say whether a direction is in the storage already.
+
+    Args:
+        trial: What would be searched.
+        storage: Folder of the artifacts.
+        backend: Whose device would search.
+    """
+    store = Store(storage, read_only=True)
+    try:
+        make_direction(store, trial.generator, trial.search, backend, silent)
+    except NotMadeError:
+        return False
+    return True
 
 
 def direction_rows(found: Iterable[Found], device: str) -> pd.DataFrame:

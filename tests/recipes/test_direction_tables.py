@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from gseg.commands.backend import LocalBackend
-from gseg.direction_trials import DirectionTrial, direction_rows, find_directions, pair_rows
+from gseg.direction_trials import (
+    DirectionTrial,
+    direction_rows,
+    find_directions,
+    is_found,
+    pair_rows,
+)
 from gseg.directions import Direction, SearchConfig
 from gseg.published import published_tables
 from gseg.recipes import Axes, grids, initialisations, strips, table_9
@@ -107,7 +113,9 @@ def test_published_numbers_stand_beside_the_embedded_counterparts():
 def test_a_search_that_is_there_is_not_made_again(found, tmp_path):
     trial = DirectionTrial(generator="analytic.ellipses8", search=QUICK, recipe="table_9")
     assert trial.digest == DirectionTrial(generator="analytic.ellipses8", search=QUICK).digest
+    assert not is_found(trial, tmp_path, LocalBackend())
     (first,) = find_directions([trial], tmp_path, LocalBackend())
+    assert is_found(trial, tmp_path, LocalBackend())
     (again,) = find_directions([trial], tmp_path, LocalBackend())
     assert not first.artifact.reused
     assert again.artifact.reused
