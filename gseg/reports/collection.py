@@ -1,6 +1,7 @@
 """The reports of all results in a folder, and a page that leads to them."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -44,11 +45,16 @@ def result_folders(folder: Path) -> list[Path]:
         folder: Such as ``results``.
 
     Returns:
-        The folders in it that hold rows, or tables of another kind; by name.
+        The folders in it that hold rows, or tables of another kind; by name, numbers in
+        names by their value.
     """
     folders = (path for path in folder.iterdir() if path.is_dir())
-    visible = sorted(path for path in folders if not path.name.startswith("."))
+    visible = sorted((path for path in folders if not path.name.startswith(".")), key=_order)
     return [path for path in visible if has_rows(path) or is_plain(path)]
+
+
+def _order(path: Path) -> list[str]:
+    return [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def write_index(folder: Path, pages: Mapping[Path, Path]) -> Path:

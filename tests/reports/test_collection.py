@@ -18,7 +18,7 @@ def results(tmp_path, frame):
         made = max(tmp_path.glob("rows*"), key=lambda path: path.stat().st_mtime_ns)
         made.rename(folder / name)
     cosines = pd.DataFrame({"about": ["directions"] * 2, "seed": [0, 1], "angle": [-0.75, 0.5]})
-    for name in ("table_9", "published", "all_gans_images"):
+    for name in ("table_10", "published", "all_gans_images"):
         (folder / name).mkdir()
         cosines.to_parquet(folder / name / "cosines.parquet")
     (folder / "notes").mkdir()
@@ -28,22 +28,22 @@ def results(tmp_path, frame):
 
 
 def test_results_are_told_from_what_lies_beside_them(results):
-    assert [path.name for path in result_folders(results)] == ["all_gans", "table_2", "table_9"]
+    assert [path.name for path in result_folders(results)] == ["all_gans", "table_2", "table_10"]
 
 
 def test_one_command_writes_all_reports_and_a_page_that_leads_to_them(results, capsys):
     assert main(["report", str(results)]) == 0
     assert "all reports:" in capsys.readouterr().out
     page = (results / "index.html").read_text()
-    for name in ("all_gans", "table_2", "table_9"):
+    for name in ("all_gans", "table_2", "table_10"):
         assert f'<a href="{name}_report/report.html">{name}</a>' in page
         assert (results / f"{name}_report" / "report.html").is_file()
     assert "best.of_all_gans" in page
     assert "worse.x" not in page
     lines = (results / "index.md").read_text().splitlines()
     assert lines[0] == "# gseg: results"
-    assert any(line.startswith("| [table_9](table_9_report/report.html) |") for line in lines)
-    assert [path.name for path in result_folders(results)] == ["all_gans", "table_2", "table_9"]
+    assert any(line.startswith("| [table_10](table_10_report/report.html) |") for line in lines)
+    assert [path.name for path in result_folders(results)] == ["all_gans", "table_2", "table_10"]
 
 
 def test_reports_may_go_elsewhere(results, tmp_path):
@@ -60,10 +60,10 @@ def test_links_lead_from_the_index_to_a_report_anywhere(results, tmp_path):
 
 
 def test_tables_that_are_no_rows_are_shown_as_they_are(results):
-    lines, common = plain_report(results / "table_9").tables
+    lines, common = plain_report(results / "table_10").tables
     assert (lines.name, list(lines.frame)) == ("cosines", ["seed", "angle"])
     assert common.frame.to_dict("records") == [{"fact": "about", "value": "directions"}]
-    page = write_report(results / "table_9")
+    page = write_report(results / "table_10")
     assert "-0.750" in page.read_text()
     assert "0,-0.75" in (page.parent / "tables" / "cosines.csv").read_text()
 
@@ -79,19 +79,19 @@ def test_rows_of_directions_are_no_rows_of_scores(results):
 
 
 def test_what_else_a_sweep_has_drawn_is_shown(results):
-    figures = results / "table_9_figures"
+    figures = results / "table_10_figures"
     figures.mkdir()
     Image.new("RGB", (40, 20), "red").save(figures / "strips.png")
     (section,) = (
-        each for each in plain_report(results / "table_9").sections if each.parts[1:] == ()
+        each for each in plain_report(results / "table_10").sections if each.parts[1:] == ()
     )
     assert section.parts[0].caption == "strips"
 
 
 def test_a_damaged_table_is_named(results):
-    (results / "table_9" / "cosines.parquet").write_bytes(b"nothing")
+    (results / "table_10" / "cosines.parquet").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"cosines\.parquet"):
-        write_report(results / "table_9")
+        write_report(results / "table_10")
 
 
 def test_a_folder_without_any_results_is_refused(tmp_path, capsys):
