@@ -14,7 +14,13 @@ import pytest
 import gseg
 from gseg.rows import COLUMNS, make_row, merge_rows
 
-ON_RAY = ("gseg.adapted_sweep", "gseg.distributed", "gseg.sweep_command", "gseg.sweep_options")
+ON_RAY = (
+    "gseg.adapted_sweep",
+    "gseg.direction_command",
+    "gseg.distributed",
+    "gseg.search_",
+    "gseg.sweep_",
+)
 """What runs sweeps; everything else is plain PyTorch."""
 
 
