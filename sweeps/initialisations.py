@@ -1,7 +1,7 @@
 """Section A.3 of Melas-Kyriazi et al. 2022: directions from ten random initialisations.
 
 Prints mean and standard deviation of the cosines between all pairs; the rows are the pairs. The
-seed decides the start and the latents of the search. Without arguments: two embedded generators.
+seed decides the start and the latents of the search. Without arguments: the embedded BigBiGAN.
 The paper's form, BigBiGAN: --grid paper with the published weights.
 """
 

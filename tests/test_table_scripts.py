@@ -23,7 +23,7 @@ TRIALS = {
     "table_15": 2,
     "failure_cases": 2,
 }
-DIRECTIONS = {"table_9": 5, "initialisations": 20, "strips": 4}
+DIRECTIONS = {"table_9": 5, "initialisations": 10, "strips": 4}
 
 
 @pytest.fixture

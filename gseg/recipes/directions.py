@@ -44,7 +44,7 @@ def initialisations(grid: Grid, axes: Axes, count: int = INITIALISATIONS) -> lis
     first = axes.seeds[0]
     filled = replace(
         axes,
-        generators=axes.generators or main_generators(grid.name),
+        generators=axes.generators or main_generators(grid.name)[:1],
         seeds=tuple(range(first, first + count)),
     )
     return _searches("initialisations", grid, filled)
