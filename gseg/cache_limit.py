@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from gseg.mirror import cache_folder, copies_locked, is_published, place_of
+from gseg.copies import cache_folder, copies_locked
+from gseg.mirror import is_published, place_of
 from gseg.processes import is_gone, process_identity
 
 _VARIABLE: Final = "GSEG_CACHE_GIB"
@@ -68,9 +69,7 @@ def cache_limit(storage: Path) -> int:
     except ValueError:
         gib = -1.0
     if not gib > 0:
-        raise ValueError(
-            f"{_VARIABLE} is {named!r}, expected GiB above 0, such as 200."
-        )
+        raise ValueError(f"{_VARIABLE} is {named!r}, expected GiB above 0, such as 200.")
     return int(gib * 2**30)
 
 

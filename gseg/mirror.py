@@ -11,15 +11,13 @@ An object is there whole or not at all, and is seen by everybody as soon as its 
 (S3 has been consistent in this sense since December 2020).
 """
 
-import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from gseg.copies import cache_folder, copies_locked
 from gseg.object_store import (
     Place,
     StorageError,
@@ -32,7 +30,6 @@ from gseg.object_store import (
 __all__ = [
     "Place",
     "StorageError",
-    "cache_folder",
     "describe",
     "discard",
     "exists",
@@ -47,13 +44,6 @@ __all__ = [
 ]
 
 _MARK: Final = "s3:"
-_LOCK: Final = ".lock"
-
-
-def cache_folder() -> Path:
-    """Give the folder of all copies: the environment's GSEG_CACHE, or ``~/.cache/gseg``."""
-    named = os.environ.get("GSEG_CACHE") or "~/.cache/gseg"
-    return Path(named).expanduser().absolute()
 
 
 def storage_folder(place: str) -> Path:
@@ -93,21 +83,6 @@ def place_of(path: Path) -> Place | None:
 def describe(path: Path) -> str:
     """Name a file or folder for people: by its address, if it mirrors one."""
     return str(place_of(path) or path)
-
-
-@contextmanager
-def copies_locked(*, shared: bool) -> Iterator[None]:
-    """Keep this machine's other processes from removing copies, or from marking them as used.
-
-    Args:
-        shared: Whether several may hold the lock, as those that mark copies; who removes some
-            holds it alone.
-    """
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        yield
 
 
 def is_here(path: Path) -> bool:
