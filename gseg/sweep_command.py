@@ -27,6 +27,7 @@ from gseg.parsing import WRONG_USE
 from gseg.plan import SweepPlan, make_plan
 from gseg.recipes import Axes, Grid, baselines
 from gseg.recipes.paper_tables import PaperTable
+from gseg.reports.labels import experiment_labels
 from gseg.reports.losses import write_trial_events
 from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
 from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
@@ -236,8 +237,8 @@ class _Sweep:
         for line in plan_lines(plan, self._resources.device, slots):
             say(line)
         if self._options.dry_run:
-            for experiment, seconds in zip(chosen, plan.estimates, strict=True):
-                say(f"  {experiment.label}: {format_seconds(seconds)}", markup=False)
+            for label, seconds in zip(experiment_labels(chosen), plan.estimates, strict=True):
+                say(f"  {label}: {format_seconds(seconds)}", markup=False)
         if plan.disk_bytes > Store(self._setting.storage).free_bytes():
             raise StorageError(
                 f"The samples need {plan.disk_bytes / 2**30:.1f} GiB, but {self._setting.storage} "

@@ -275,10 +275,9 @@ def test_a_dry_run_prints_the_plan_and_writes_no_rows(run, tmp_path):
     assert "if nothing were shared" in lines[1]
     assert lines[2].startswith("estimate: ")
     trials = [line.split(":")[0].strip() for line in lines[3:]]
-    assert len(trials) == 12
-    assert trials.count(f"{GENERATOR} N=100") == 2
-    assert trials.count(f"{GENERATOR} N=50 both") == 2
-    assert trials.count("true masks N=50") == 2
+    assert len(set(trials)) == len(trials) == 12
+    for name in (f"{GENERATOR} N=100", f"{GENERATOR} N=50 both", "true masks N=50"):
+        assert {f"{name} seed=0", f"{name} seed=1"} < set(trials)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

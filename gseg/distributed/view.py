@@ -18,6 +18,7 @@ from gseg.distributed.sweep import Failure, Listener
 from gseg.distributed.trial_actor import progress_file
 from gseg.experiment import Experiment
 from gseg.progress import read_progress
+from gseg.reports.labels import experiment_labels
 from gseg.rows import Row
 from gseg.scores.protocol import DEFAULT_PROFILES
 
@@ -189,9 +190,10 @@ class SweepView(TrialsView, Listener):
         *,
         plain: bool,
     ) -> None:
+        labels = experiment_labels(experiments)
+
         def describe(number: int) -> Watched:
-            experiment = experiments[number]
-            return Watched(experiment.label, progress_file(storage, experiment))
+            return Watched(labels[number], progress_file(storage, experiments[number]))
 
         super().__init__(console, len(experiments), describe, estimates, plain=plain)
 

@@ -1,0 +1,46 @@
+from dataclasses import replace
+
+from gseg.experiment import Experiment
+from gseg.recipes import Axes, all_gans, grids
+from gseg.reports.labels import experiment_labels
+
+SMOKE = grids()["smoke"]
+
+
+def test_trials_of_a_sweep_are_told_apart_by_what_differs():
+    axes = Axes(
+        generators=("ggan.scenes32", "acgan.scenes32"),
+        contrast_weights=(2.5, 5.0),
+        data_sizes=(100,),
+        seeds=(0, 1),
+    )
+    labels = experiment_labels(all_gans(SMOKE, axes))
+    assert len(set(labels)) == len(labels) == 10
+    assert "ggan.scenes32 N=100 λ=2.5 seed=0" in labels
+    assert "acgan.scenes32 N=100 λ=5 seed=1" in labels
+    assert "true masks N=100 seed=1" in labels
+
+
+def test_what_a_label_says_already_is_not_said_twice():
+    axes = Axes(generators=("ggan.scenes32",), data_sizes=(50, 100), mask_kinds=("both",))
+    labels = experiment_labels(all_gans(SMOKE, axes))
+    assert sorted(labels) == [
+        "ggan.scenes32 N=100 both",
+        "ggan.scenes32 N=50 both",
+        "true masks N=100",
+        "true masks N=50",
+    ]
+
+
+def test_filters_and_latents_are_differences_too():
+    (trial, _) = all_gans(SMOKE, Axes(generators=("ggan.scenes32",)))
+    samples = trial.samples
+    bare = replace(trial, samples=replace(samples, filters=replace(samples.filters, max_share=1.0)))
+    first, second = experiment_labels([trial, bare])
+    assert first != second
+    assert first.startswith("ggan.scenes32 N=100 filters=")
+
+
+def test_equal_experiments_keep_their_label():
+    otsu = Experiment(method="otsu")
+    assert experiment_labels([otsu, otsu]) == ["otsu", "otsu"]
