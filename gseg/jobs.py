@@ -215,7 +215,6 @@ class FitJob:
         source = self.material.source(self.config.shuffle_window)
         return fit_source(source, self.config, validation=validation, run=run)
 
-
     def _tell(self, watch: Watch) -> Callable[[Measurement], None]:
         def tell(measured: Measurement) -> None:
             watch.measured(measured.step, self.config.steps, measured.iou, measured.loss)
