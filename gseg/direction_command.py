@@ -30,7 +30,7 @@ from gseg.sweep_options import chosen_axes
 Recipe = Callable[[Grid, Axes], list[DirectionTrial]]
 Show = Callable[[Sequence[Found], argparse.Namespace, Console], pd.DataFrame]
 
-_FILE_WIDTH: Final = 100
+_FILE_WIDTH: Final = 200
 _INTERRUPTED: Final = 130
 
 

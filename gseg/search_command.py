@@ -31,7 +31,7 @@ from gseg.search_view import Keeper, PointView
 from gseg.sweep_messages import plan_lines, slots_here
 from gseg.sweep_options import chosen_resources, chosen_setting
 
-_FILE_WIDTH: Final = 140
+_FILE_WIDTH: Final = 200
 """Columns of tables that go to a file or a pipe."""
 _PLANNED: Final = 64
 """Points that the plan's estimates are taken from, where there are more."""

@@ -53,7 +53,7 @@ from gseg.sweep_options import (
 )
 from gseg.trial import Setting, find_rows, run_trial
 
-_FILE_WIDTH: Final = 120
+_FILE_WIDTH: Final = 200
 """Columns of tables that go to a file or a pipe."""
 Recipe = Callable[[Grid, Axes], list[Experiment]]
 

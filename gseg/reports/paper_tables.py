@@ -69,13 +69,13 @@ def paper_table(lines: pd.DataFrame, table: PaperTable) -> Table:
     if lines["benchmark"].nunique() > 1:
         names.append("benchmark")
     for name in names:
-        shown.add_column(HEADINGS.get(name, name.replace("_", " ")), no_wrap=name == "generator")
+        shown.add_column(HEADINGS.get(name, name.replace("_", " ")), overflow="fold")
     scores = [name for name in _SHOWN if lines[name].notna().any()]
     printed = [name for name in scores if lines[f"{name}_published"].notna().any()]
     for name in scores:
         shown.add_column(HEADINGS.get(name, name), justify="right", no_wrap=True)
         if name in printed:
-            shown.add_column("published", justify="right", style="dim")
+            shown.add_column("published", justify="right", style="dim", no_wrap=True)
     for line in lines.to_dict("records"):
         cells = [_text(line[name]) for name in names]
         for name in scores:

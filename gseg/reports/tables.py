@@ -54,9 +54,11 @@ def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataF
     chosen["seed"] = chosen.train_seed
     varying = [name for name in _VARYING if chosen.loc[is_gan, name].nunique() > 1]
     varying += _telling_apart(chosen[is_gan], varying)
-    if _agree(chosen.loc[is_gan, list(_SEEDS)]):
-        varying = ["seed" if name == _SEEDS[0] else name for name in varying]
-        varying = [name for name in varying if name not in _SEEDS]
+    seeds = [name for name in varying if name in _SEEDS]
+    if _agree(chosen.loc[is_gan, seeds]):
+        varying = [
+            "seed" if name == seeds[0] else name for name in varying if name not in seeds[1:]
+        ]
     chosen["seconds"] = chosen[list(_SECONDS)].sum(axis=1)
     chosen["group"] = ~is_gan
     chosen = chosen.sort_values(["group", "iou"], ascending=[True, False])
@@ -156,9 +158,16 @@ def summary_table(lines: pd.DataFrame, title: str) -> Table:
         "max_f_beta": "max Fβ",
     }
     columns = [name for name in lines.columns if name != "method" and not name.endswith("_sd")]
+    columns = [name for name in columns if not name.startswith("fid") or lines[name].notna().any()]
     for name in columns:
         heading = headings.get(name, name.replace("_", " ").replace("fid (", "distance ("))
-        table.add_column(heading, justify="left" if name == "name" else "right", no_wrap=True)
+        number = name in (*_SCORES, "seconds", "fid", "data_size", "seeds")
+        table.add_column(
+            heading,
+            justify="left" if name == "name" else "right",
+            no_wrap=number,
+            overflow="fold",
+        )
     gan = lines[lines.method == "gan"]
     to_beat = lines.loc[lines.method.isin(BASELINES), "iou"].max()
     if (gan.iou < to_beat).any():
@@ -188,8 +197,8 @@ def _distances(lines: pd.DataFrame) -> list[str]:
 
 
 def _agree(seeds: pd.DataFrame) -> bool:
-    """Say whether every trial has one seed for all of its stages."""
-    return bool((seeds.nunique(axis=1, dropna=False) == 1).all())
+    """Say whether every trial has one seed for all stages whose seed differs between trials."""
+    return not seeds.empty and bool((seeds.nunique(axis=1, dropna=False) == 1).all())
 
 
 def _shown(name: str, value: object) -> str:

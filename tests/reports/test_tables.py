@@ -55,8 +55,8 @@ def _summary(*rows):
     return summary(pd.DataFrame(list(rows)), "scenes", "melas2022_program")
 
 
-def _text(lines, **options):
-    console = Console(width=160, record=True, file=io.StringIO(), **options)
+def _text(lines, *, width=160, **options):
+    console = Console(width=width, record=True, file=io.StringIO(), **options)
     console.print(summary_table(lines, "a title"))
     return console.export_text(styles=bool(options))
 
@@ -161,3 +161,26 @@ def test_generators_below_a_baseline_are_marked():
     assert "true masks (ceiling) ▼" not in text
     assert "▼ IoU below that of a baseline that learns nothing" in text
     assert "▼" not in _text(_summary(strong, *BASELINES))
+
+
+def test_narrow_terminals_fold_words_and_keep_numbers_whole():
+    rows = [
+        _gan(f"{n}", "bigbigan.scenes32-large", 0.5 + n / 1000, filters=f"size and histogram {n}")
+        for n in range(3)
+    ]
+    shown = _text(_summary(*rows), width=72)
+    assert max(map(len, shown.splitlines())) <= 72
+    assert all(number in shown for number in ("0.500", "0.501", "0.502", "0.900", "0.800"))
+    assert "…" not in shown
+
+
+def test_a_column_without_distances_is_left_out():
+    assert "distance" in _text(_summary(_gan("a", "x.y", 0.5)))
+    assert "distance" not in _text(_summary(_gan("a", "x.y", 0.5, fid=None)))
+
+
+def test_seeds_that_vary_together_are_one_column():
+    trials = [_gan(f"{n}", "x.y", 0.5, sample_seed=n, train_seed=n) for n in range(2)]
+    assert _summary(*trials).columns.tolist()[2] == "seed"
+    trials = [_gan(f"{n}", "x.y", 0.5, sample_seed=n, train_seed=2 * n) for n in range(2)]
+    assert {"sample_seed", "train_seed"} < set(_summary(*trials).columns)
