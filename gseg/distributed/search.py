@@ -20,6 +20,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import Searcher
 
+from gseg.distributed.capacity import is_one_machine
 from gseg.distributed.point_actor import PointActor
 from gseg.distributed.runtime import Resources
 from gseg.distributed.tuning import RESTARTS, TimeIsUp, held_by_a_trial, reason_of
@@ -121,8 +122,9 @@ def run_search(
                 scheduler=scheduler,
                 num_samples=source.left,
                 max_concurrent_trials=at_once,
-                # A process whose point was stopped may still be busy with it.
-                reuse_actors=asha is None,
+                # A process whose point was stopped may still be busy with it; one that a lost node
+                # has taken along fails the point that was to take it over.
+                reuse_actors=asha is None and is_one_machine(),
             ),
             run_config=tune.RunConfig(
                 name="search",
