@@ -4,7 +4,10 @@ import argparse
 import difflib
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Final, NoReturn
+
+from gseg.mirror import storage_folder
 
 WRONG_USE: Final = 2
 """Exit status after a user's mistake."""
@@ -77,3 +80,21 @@ def _unknown(word: str, known: Collection[str]) -> str:
         return f"unknown argument {word}; see --help."
     near = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=_CUTOFF)
     return f"unknown option {word}{f'; did you mean {near[0]}?' if near else '; see --help.'}"
+
+
+def place(text: str) -> Path:
+    """Make an option's type: a folder, or an address on S3.
+
+    Args:
+        text: What the user wrote.
+
+    Returns:
+        The folder, or the one that mirrors the address.
+
+    Raises:
+        argparse.ArgumentTypeError: The address is of another kind, or names no bucket.
+    """
+    try:
+        return storage_folder(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

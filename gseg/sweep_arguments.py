@@ -7,8 +7,7 @@ from typing import get_args
 from gseg.directions import CANDIDATE_KINDS
 from gseg.distributed.runtime import Placement
 from gseg.experiment import MASK_KINDS
-from gseg.mirror import storage_folder
-from gseg.parsing import at_least
+from gseg.parsing import at_least, place
 from gseg.recipes import DIRECTION_WAYS, grids
 from gseg.scores.sizes import EvalProtocol
 
@@ -111,7 +110,7 @@ def add_scoring(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--benchmarks-root",
-        type=_storage,
+        type=place,
         metavar="DIR",
         help="folder in which published data sets without a path are looked for, or "
         "s3://BUCKET/PREFIX, all of which each machine copies. Default: that of "
@@ -133,14 +132,14 @@ def add_storage(group: argparse._ArgumentGroup) -> None:
     """Add the options that say where things are."""
     group.add_argument(
         "--weights",
-        type=_storage,
+        type=place,
         metavar="DIR",
         help="folder of published weights, or s3://BUCKET/PREFIX. Default: that of the "
         "environment's GSEG_WEIGHTS",
     )
     group.add_argument(
         "--storage",
-        type=_storage,
+        type=place,
         default=Path("storage"),
         metavar="DIR",
         help="folder of everything that is made, found again by the next run, or "
@@ -228,14 +227,6 @@ def add_running(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     group.add_argument("--plain", action="store_true", help="print lines instead of a live view")
-
-
-def _storage(text: str) -> Path:
-    """Make an option's type: a folder, or an address on S3."""
-    try:
-        return storage_folder(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _here(text: str) -> Path:

@@ -45,7 +45,7 @@ def choose(options: argparse.Namespace, console: Console) -> int:
         ValueError: An option is out of range, or the candidates are of another generator.
     """
     if options.weights is not None:
-        os.environ["GSEG_WEIGHTS"] = str(options.weights)
+        os.environ["GSEG_WEIGHTS"] = str(options.weights.absolute())
     require_device(options.device)
     generator = load_generator(options.generator, device=options.device)
     config = _config(options, generator)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gseg.parsing import Parser
+from gseg.parsing import Parser, place
 
 
 def add_directions(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -57,7 +57,9 @@ def add_directions(commands: "argparse._SubParsersAction[Parser]") -> None:
         "embedded: 32",
     )
     choose.add_argument("--seed", type=int, default=0, help="default: 0")
-    choose.add_argument("--weights", type=Path, metavar="DIR", help="folder of published weights")
+    choose.add_argument(
+        "--weights", type=place, metavar="DIR", help="folder of published weights, or on S3"
+    )
     choose.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where to compute. Default: cpu"
     )

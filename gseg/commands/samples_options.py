@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
-from gseg.parsing import Parser
+from gseg.parsing import Parser, place
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]
@@ -91,7 +91,7 @@ def _add_draw(commands: "Commands") -> None:
         default="exact",
         help="how pictures are stored; jpeg95 changes them a little. Default: exact",
     )
-    add("--weights", type=Path, metavar="DIR", help="folder of published weights")
+    add("--weights", type=place, metavar="DIR", help="folder of published weights, or on S3")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute. Default: cpu")
 
 
