@@ -45,8 +45,9 @@ def direction_cosines(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def cosine_table(rows: pd.DataFrame) -> ReportTable | None:
-    """Tabulate `direction_cosines`; None without a direction."""
-    lines = direction_cosines(rows) if "cosine" in rows else rows.iloc[:0]
+    """Tabulate `direction_cosines`; None for rows that are not of directions."""
+    about_directions = {"generator", "cosine", "direction_seed"} <= set(rows.columns)
+    lines = direction_cosines(rows) if about_directions else rows.iloc[:0]
     if not len(lines):
         return None
     varying = [name for name in _SEARCH if name in lines and lines[name].nunique() > 1]

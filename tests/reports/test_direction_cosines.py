@@ -63,3 +63,8 @@ def test_rows_of_directions_alone_are_averaged_too():
     assert (line.cosine, line.directions, line.published) == (pytest.approx(-0.6), 2, -0.4648)
     assert initialisation_table(rows) is None
     assert cosine_table(_pairs("a.x", 0.5)) is None
+
+
+def test_cosines_of_something_else_are_no_directions():
+    both_papers = pd.DataFrame({"generator": ["a.x"], "cosine": [0.2], "seed": [0]})
+    assert cosine_table(both_papers) is None
