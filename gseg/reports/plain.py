@@ -80,11 +80,12 @@ def _tables(frame: pd.DataFrame, name: str) -> tuple[ReportTable, ...]:
     known = [table for table in (cosine_table(frame), initialisation_table(frame)) if table]
     same = [column for column in frame if len(frame) > 1 and frame[column].nunique() < 2]
     same = [column for column in same if frame[column].notna().all()]
+    headings = HEADINGS if known else HEADINGS | {"cosine": "cosine"}
     lines = ReportTable(
         name=name,
         title="All lines" if known else "",
         frame=frame.drop(columns=same),
-        headings=HEADINGS,
+        headings=headings,
         digits=DIGITS,
         folded=bool(known),
     )
