@@ -11,10 +11,10 @@
               stay, without start-up, the minute after the kill, and the last wave. About ten
               minutes, nearly all of them asleep.
 
-Measured on two quiet cores: ``two_cores`` 1.21 (26 trials in 368 s after start-up; 609 s of stages).
-With much other work: ``shared`` computes 91 stages for 36 trials, each of the
-91 distinct ones once (a loop: 216); ``cluster`` 99.9 % (32 trials, 48 stages, 2 of 8 nodes killed,
-no trial failed).
+Measured on two quiet cores: ``two_cores`` 1.21 (26 trials in 368 s after start-up; 609 s of
+stages). With much other work: ``shared`` computes 91 stages for 36 trials, each of the 91 distinct
+ones once (a loop: 216); ``cluster`` 99.9 % (32 trials, 48 stages, 2 of 8 nodes killed, no trial
+failed).
 """
 
 import argparse
