@@ -21,16 +21,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gseg.artifacts import Store
 from gseg.features.contract import NetworkFeatures
 from gseg.features.inception import FEATURES, InceptionNetwork, like_tensorflow
-from gseg.measuring import InProcess, PictureSet
 from gseg.metrics import PROFILES, MetricSums, metric_profile, pixel_histogram
-from gseg.progress import silent
+from gseg.pipeline.jobs.measure import InProcess, PictureSet
+from gseg.pipeline.progress import silent
+from gseg.pipeline.stages.distance import make_statistics, read_statistics
 from gseg.scores.fid import compare, frechet_distance
 from gseg.scores.kid import KEPT
 from gseg.scores.moments import Moments
-from gseg.stages.distance import make_statistics, read_statistics
+from gseg.storage.store import Store
 
 
 def best_seconds(work: Callable[[], object], repeats: int) -> float:

@@ -29,12 +29,12 @@ import pandas as pd
 HERE = Path(__file__).resolve().parents[1]
 SMOKE = ["--grid", "smoke"]
 ONE = ["--generators", "ggan.scenes32"]
-RECIPES = [
-    *("all_gans table_1 table_2 table_6 table_7 table_8 table_9 table_10 table_11 table_12").split(),
-    *("table_13 table_14 table_15 initialisations strips failure_cases both_papers").split(),
-    *("voynov_table_1 voynov_table_1_flowers voynov_table_2 voynov_table_3 voynov_table_4").split(),
-    *("voynov_table_5 voynov_figure_5 voynov_figures").split(),
-]
+RECIPES = """
+    all_gans table_1 table_2 table_6 table_7 table_8 table_9 table_10 table_11 table_12 table_13
+    table_14 table_15 initialisations strips failure_cases both_papers voynov_table_1
+    voynov_table_1_flowers voynov_table_2 voynov_table_3 voynov_table_4 voynov_table_5
+    voynov_figure_5 voynov_figures
+""".split()  # noqa: SIM905
 SEARCH = ["--data-size", "60", "--space", "contrast_weight=log:1:20", "mask_kind=lighter,both"]
 COMMANDS: dict[str, list[str]] = {
     **{name: [name, *SMOKE] for name in RECIPES},
@@ -55,7 +55,7 @@ SMALLER = ["table_2", *SMOKE, *ONE, "--data-size", "300"]
 OBJECTS = ["table_2", *SMOKE, *ONE, "--storage", "s3://kept/run"]
 _SCORES = ["accuracy", "iou", "f_beta", "max_f_beta", "validation_iou", "candidates", "images"]
 
-_SITE = '''
+_SITE = """
 import importlib.abc, importlib.util, os, sys
 
 def _jobs(module):
@@ -86,7 +86,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 _CHANGES = {"checkpoint": {"gseg.jobs": _jobs}, "memory": {"gseg.drawing": _drawing}}
 sys.meta_path.insert(0, _Finder(dict(_CHANGES.get(os.environ.get("KEPT_STORAGE", ""), {}))))
-'''
+"""
 """What an older version's processes are made to do: keep every step, or run out of memory."""
 
 
@@ -151,7 +151,7 @@ def _object_environment(address: str) -> dict[str, str]:
 
 @contextmanager
 def object_store(kept: Path) -> Iterator[str]:
-    """Serve an object store of this machine; its objects are those of a folder, before and after."""
+    """Serve an object store of this machine; a folder holds its objects before and after."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -174,9 +174,7 @@ def object_store(kept: Path) -> Iterator[str]:
             for each in page.get("Contents", []):
                 place = kept / each["Key"]
                 place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(
-                    client.get_object(Bucket="kept", Key=each["Key"])["Body"].read()
-                )
+                place.write_bytes(client.get_object(Bucket="kept", Key=each["Key"])["Body"].read())
     finally:
         running.stop()
 
@@ -210,44 +208,50 @@ def make(folder: Path, runner: Runner) -> None:
 
 def check(folder: Path, runner: Runner) -> list[str]:
     """Run the same commands with this version; say what is not as it should be."""
-    wrong: list[str] = []
-
-    def finished(place: Path, words: list[str]) -> None:
-        before = contents(place / "storage")
-        output = runner.run(place, words)
-        after = contents(place / "storage")
-        if before != after:
-            changed = {name for name, _ in set(before.items()) ^ set(after.items())}
-            wrong.append(f"{words}: {len(changed)} files changed: {sorted(changed)[:5]}")
-        told = re.search(r"(\d+) trials, (\d+) of them finished", output)
-        if told and told[1] != told[2]:
-            wrong.append(f"{words}: {told[0]}")
-        told = re.search(r"(\d+) points, (\d+) known", output)
-        if told and told[1] != told[2]:
-            wrong.append(f"{words}: {told[0]}")
-
-    for words in COMMANDS.values():
-        finished(folder, words)
-    finished(folder / "smaller", SMALLER)
+    wrong = [line for words in COMMANDS.values() for line in found_whole(folder, words, runner)]
+    wrong += found_whole(folder / "smaller", SMALLER, runner)
     if not list((folder / "smaller" / "storage").glob("samples/*/smaller_batch.json")):
         wrong.append("smaller: nothing was drawn in a smaller batch")
     output = runner.run(folder / "objects", OBJECTS)
     if "1 trials, 1 of them finished" not in output:
         wrong.append(f"objects: {output.splitlines()[:1]}")
-    for name, (words, pattern, _) in KILLED.items():
-        with tempfile.TemporaryDirectory() as scratch:
-            place = Path(scratch) / name
-            shutil.copytree(folder / f"{name}_killed", place)
-            before = {path.parent for path in (place / "storage").glob(pattern)}
-            runner.run(place, words)
-            kind = pattern.split("/")[0]
-            after = set((place / "storage" / kind).iterdir())
-            whole = set((folder / f"{name}_whole" / "storage" / kind).iterdir())
-            if not before or {each.name for each in after} != {each.name for each in whole}:
-                wrong.append(f"{name}: killed {before}, then {after}")
-            result = f"results/{words[0]}"
-            if not scores(place / result).equals(scores(folder / f"{name}_whole" / result)):
-                wrong.append(f"{name}: other scores than those of an undisturbed run")
+    for name in KILLED:
+        wrong += taken_up(folder, name, runner)
+    return wrong
+
+
+def found_whole(place: Path, words: list[str], runner: Runner) -> list[str]:
+    """Run a command that has finished before."""
+    before = contents(place / "storage")
+    output = runner.run(place, words)
+    after = contents(place / "storage")
+    wrong = []
+    if before != after:
+        changed = {name for name, _ in set(before.items()) ^ set(after.items())}
+        wrong.append(f"{words}: {len(changed)} files changed: {sorted(changed)[:5]}")
+    for pattern in (r"(\d+) trials, (\d+) of them finished", r"(\d+) points, (\d+) known"):
+        told = re.search(pattern, output)
+        if told and told[1] != told[2]:
+            wrong.append(f"{words}: {told[0]}")
+    return wrong
+
+
+def taken_up(folder: Path, name: str, runner: Runner) -> list[str]:
+    """Run a command again, on a copy of what it left when it was killed."""
+    words, pattern, _ = KILLED[name]
+    stage, wrong = pattern.split("/")[0], []
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch) / name
+        shutil.copytree(folder / f"{name}_killed", place)
+        unfinished = {path.parent.name for path in (place / "storage").glob(pattern)}
+        runner.run(place, words)
+        after = {path.name for path in (place / "storage" / stage).iterdir()}
+        whole = {path.name for path in (folder / f"{name}_whole" / "storage" / stage).iterdir()}
+        if not unfinished or after != whole:
+            wrong.append(f"{name}: killed at {unfinished}, then there were {after}")
+        results = f"results/{words[0]}"
+        if not scores(place / results).equals(scores(folder / f"{name}_whole" / results)):
+            wrong.append(f"{name}: other scores than those of an undisturbed run")
     return wrong
 
 

@@ -16,8 +16,8 @@ import numpy as np
 
 import gseg
 from gseg.generators import list_generators
+from gseg.pipeline.rows import make_row, merge_rows
 from gseg.reports import write_report
-from gseg.rows import make_row, merge_rows
 
 _BENCHMARKS = ("cub", "flowers", "dut_omron", "duts", "ecssd")
 

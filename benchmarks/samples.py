@@ -32,10 +32,10 @@ from torch import Tensor
 
 from gseg.directions import Direction, search_direction
 from gseg.directions import preset as search_preset
-from gseg.drawing import DrawJob, DrawOrder, draw_here
 from gseg.generators import load_generator
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.resnet import ResNetConfig, ResNetGenerator
+from gseg.pipeline.jobs.draw import DrawJob, DrawOrder, draw_here
 from gseg.samples import SampleConfig, draw_shards, filter_preset, make_masks, shard_name
 from gseg.samples.verdicts import judge
 

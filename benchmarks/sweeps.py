@@ -1,8 +1,9 @@
 """How well sweeps use what they are given: ``python benchmarks/sweeps.py [CASE ...]``.
 
 ``shared``    3 generators x 2 λ x 2 ε x 3 data sizes on two processes, in the smallest settings:
-              computations done, by the record that every storage keeps (`gseg.builds`), over the
-              distinct ones and over those of a loop that shares nothing. About three minutes.
+              computations done, by the record that every storage keeps (`gseg.storage.builds`),
+              over the distinct ones and over those of a loop that shares nothing. About three
+              minutes.
 ``two_cores`` the twelve embedded generators on two processes: wall time x cores over the one-thread
               seconds of all stages, from the first trial's start on. About eight minutes on a quiet
               machine (``--grid smoke``: two), and meaningless on a busy one.
@@ -30,15 +31,15 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 from rich.table import Table
 
-from gseg.artifacts import Store
-from gseg.builds import count_builds
 from gseg.distributed import trial_actor
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.generators import list_generators
-from gseg.plan import make_plan
+from gseg.pipeline.plan import make_plan
+from gseg.pipeline.trial import Setting
 from gseg.recipes import Axes, all_gans, grids
-from gseg.trial import Setting
+from gseg.storage.builds import count_builds
+from gseg.storage.store import Store
 
 _THREE = ("acgan.scenes32", "ggan.scenes32", "sngan.scenes32")
 _CORES = 2

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         load_generator,
         register_generator,
     )
-    from gseg.rows import results
+    from gseg.pipeline.rows import results
     from gseg.samples import FilterConfig, SampleConfig, SampleSet, draw, filter_preset
     from gseg.scores.benchmarks import open_benchmark
     from gseg.scores.protocol import Scores, score
@@ -71,7 +71,7 @@ _NAMES: Final = {
         "load_generator",
         "register_generator",
     ),
-    "rows": ("results",),
+    "pipeline.rows": ("results",),
     "samples": ("FilterConfig", "SampleConfig", "SampleSet", "draw", "filter_preset"),
     "scores.benchmarks": ("open_benchmark",),
     "scores.protocol": ("Scores", "score"),

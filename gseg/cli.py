@@ -11,6 +11,7 @@ from typing import Final
 
 from rich.console import Console
 
+from gseg.commands.app import WRONG_USE, Parser
 from gseg.commands.benchmarks_options import add_benchmarks
 from gseg.commands.directions_options import add_directions
 from gseg.commands.embed_options import add_embed
@@ -20,7 +21,6 @@ from gseg.commands.results_options import add_curves, add_published, add_report
 from gseg.commands.samples_options import add_samples
 from gseg.commands.scenes_options import add_scenes
 from gseg.commands.segment_options import add_segment
-from gseg.parsing import WRONG_USE, Parser
 
 Command = Callable[[argparse.Namespace, Console], int]
 _INTERRUPTED: Final = 130

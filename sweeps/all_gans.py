@@ -8,8 +8,8 @@ sizes, on this machine's CPUs, offline. A run that was interrupted goes on where
 
 import sys
 
+from gseg.commands.run import sweep_main
 from gseg.recipes import all_gans
-from gseg.sweep_command import sweep_main
 
 if __name__ == "__main__":
     sys.exit(sweep_main("all_gans", all_gans, __doc__))

@@ -13,17 +13,17 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from gseg.artifacts import replacing
-from gseg.recipes import both_papers
-from gseg.reports.papers import compare_papers
-from gseg.sweep_command import sweep_main
-from gseg.sweep_options import (
+from gseg.commands.options import (
     chosen_axes,
     chosen_grid,
     chosen_resources,
     chosen_setting,
     sweep_parser,
 )
+from gseg.commands.run import sweep_main
+from gseg.recipes import both_papers
+from gseg.reports.papers import compare_papers
+from gseg.storage.store import replacing
 
 COLUMNS = {
     "rule": ("rule", ""),

@@ -10,12 +10,12 @@ import sys
 
 import pandas as pd
 
-from gseg.artifacts import replacing
+from gseg.commands.options import chosen_resources, sweep_parser
+from gseg.commands.run import chosen_trials, sweep_main
 from gseg.recipes import failure_cases
-from gseg.recipes.paper_tables import PAPER_TABLES
+from gseg.recipes.tables import PAPER_TABLES
 from gseg.reports.failure_cases import failure_cases as draw_cases
-from gseg.sweep_command import chosen_trials, sweep_main
-from gseg.sweep_options import chosen_resources, sweep_parser
+from gseg.storage.store import replacing
 
 COUNT = 12
 TABLE = PAPER_TABLES["table_1"]

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import pandas as pd
 from rich.console import Console
 
-from gseg.direction_command import direction_main
-from gseg.direction_trials import Found, pair_rows
+from gseg.commands.direction_run import direction_main
+from gseg.pipeline.direction_trial import Found, pair_rows
 from gseg.recipes import initialisations
 from gseg.reports.found_directions import pair_lines, pair_table
 

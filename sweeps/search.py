@@ -13,7 +13,7 @@ results/search_trials (a line for each point), results/search (rows), results/se
 
 import sys
 
-from gseg.search_command import search_main
+from gseg.commands.search import search_main
 
 if __name__ == "__main__":
     sys.exit(search_main(__doc__))

@@ -14,8 +14,8 @@ from itertools import groupby
 import pandas as pd
 from rich.console import Console
 
-from gseg.direction_command import direction_main
-from gseg.direction_trials import Found, direction_rows
+from gseg.commands.direction_run import direction_main
+from gseg.pipeline.direction_trial import Found, direction_rows
 from gseg.recipes import strips
 from gseg.recipes.directions import strip_epsilons
 from gseg.reports.found_directions import strip_sheet

@@ -7,9 +7,9 @@ weights of BigBiGAN and the five benchmarks (--weights, --benchmarks-root).
 
 import sys
 
+from gseg.commands.run import sweep_main
 from gseg.recipes import table_1
-from gseg.recipes.paper_tables import PAPER_TABLES
-from gseg.sweep_command import sweep_main
+from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":
     sys.exit(sweep_main("table_1", table_1, __doc__, table=PAPER_TABLES["table_1"]))

@@ -6,9 +6,9 @@ prior stand beside it. The paper's form, BigBiGAN on five benchmarks: --grid pap
 
 import sys
 
+from gseg.commands.run import sweep_main
 from gseg.recipes import table_10
-from gseg.recipes.paper_tables import PAPER_TABLES
-from gseg.sweep_command import sweep_main
+from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":
     sys.exit(sweep_main("table_10", table_10, __doc__, table=PAPER_TABLES["table_10"]))

@@ -8,9 +8,9 @@ catalogue); it is shifted by ε = 0.2, scored on Flowers, and BigBiGAN beside it
 
 import sys
 
+from gseg.commands.run import sweep_main
 from gseg.recipes import table_11
-from gseg.recipes.paper_tables import PAPER_TABLES
-from gseg.sweep_command import sweep_main
+from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":
     sys.exit(sweep_main("table_11", table_11, __doc__, table=PAPER_TABLES["table_11"]))

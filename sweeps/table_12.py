@@ -8,9 +8,9 @@ of CelebAMask-HQ.
 
 import sys
 
+from gseg.commands.run import sweep_main
 from gseg.recipes import table_12
-from gseg.recipes.paper_tables import PAPER_TABLES
-from gseg.sweep_command import sweep_main
+from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":
     sys.exit(sweep_main("table_12", table_12, __doc__, table=PAPER_TABLES["table_12"]))

@@ -8,11 +8,11 @@ PATH/images --nearest-features resnet50:FILE, with 1,000 training pictures of CU
 
 import sys
 
+from gseg.commands.options import sweep_parser
+from gseg.commands.run import sweep_main
 from gseg.commands.scenes import write_scenes
 from gseg.recipes import table_13
-from gseg.recipes.paper_tables import PAPER_TABLES
-from gseg.sweep_command import sweep_main
-from gseg.sweep_options import sweep_parser
+from gseg.recipes.tables import PAPER_TABLES
 
 COUNT = 50
 FIRST = 500_000

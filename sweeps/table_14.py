@@ -7,9 +7,9 @@ at 500 steps. Each set is the beginning of the next. The paper's form, BigBiGAN 
 
 import sys
 
+from gseg.commands.run import sweep_main
 from gseg.recipes import table_14
-from gseg.recipes.paper_tables import PAPER_TABLES
-from gseg.sweep_command import sweep_main
+from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":
     sys.exit(sweep_main("table_14", table_14, __doc__, table=PAPER_TABLES["table_14"]))

@@ -8,9 +8,9 @@ returns a StyleGAN2 of Flowers of 256 px (none is in the catalogue).
 
 import sys
 
+from gseg.commands.run import sweep_main
 from gseg.recipes import table_15
-from gseg.recipes.paper_tables import PAPER_TABLES
-from gseg.sweep_command import sweep_main
+from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":
     sys.exit(sweep_main("table_15", table_15, __doc__, table=PAPER_TABLES["table_15"]))

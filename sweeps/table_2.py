@@ -7,9 +7,9 @@ The paper's form: --grid paper with the published weights and the five benchmark
 
 import sys
 
+from gseg.commands.run import sweep_main
 from gseg.recipes import table_2
-from gseg.recipes.paper_tables import PAPER_TABLES
-from gseg.sweep_command import sweep_main
+from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":
     sys.exit(sweep_main("table_2", table_2, __doc__, table=PAPER_TABLES["table_2"]))

@@ -6,9 +6,9 @@ generators. The paper's form, BigBiGAN on five benchmarks: --grid paper.
 
 import sys
 
+from gseg.commands.run import sweep_main
 from gseg.recipes import table_6
-from gseg.recipes.paper_tables import PAPER_TABLES
-from gseg.sweep_command import sweep_main
+from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":
     sys.exit(sweep_main("table_6", table_6, __doc__, table=PAPER_TABLES["table_6"]))

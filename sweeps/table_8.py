@@ -7,9 +7,9 @@ unless --sample-epsilon fixes it. The paper's form, BigBiGAN on five benchmarks:
 
 import sys
 
+from gseg.commands.run import sweep_main
 from gseg.recipes import table_8
-from gseg.recipes.paper_tables import PAPER_TABLES
-from gseg.sweep_command import sweep_main
+from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":
     sys.exit(sweep_main("table_8", table_8, __doc__, table=PAPER_TABLES["table_8"]))

@@ -10,10 +10,10 @@ import sys
 
 import pandas as pd
 
-from gseg.adapted_sweep import adapted_main
+from gseg.commands.adapted import adapted_main
+from gseg.commands.options import sweep_parser
 from gseg.recipes.voynov2021 import voynov_figure_5
 from gseg.reports.hyperparameters import hyperparameter_figure
-from gseg.sweep_options import sweep_parser
 
 NAME = "voynov_figure_5"
 BENCHMARKS = ("ecssd", "duts", "dut_omron")

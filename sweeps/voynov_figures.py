@@ -10,15 +10,15 @@ import sys
 
 from rich.console import Console
 
-from gseg.artifacts import Store
-from gseg.commands.backend import LocalBackend
+from gseg.commands.options import chosen_axes, chosen_grid, sweep_parser
 from gseg.directions import Direction, fit_operators
 from gseg.generators import load_generator
-from gseg.progress import silent
+from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.progress import silent
+from gseg.pipeline.stages import make_direction
 from gseg.recipes.voynov2021 import chosen_search, main_generator, voynov_grid
 from gseg.reports.voynov_figures import filters_sheet, operators_sheet
-from gseg.stages import make_direction
-from gseg.sweep_options import chosen_axes, chosen_grid, sweep_parser
+from gseg.storage.store import Store
 
 COUNT, ROWS, TILE = 8, 4, 96
 

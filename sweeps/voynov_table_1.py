@@ -7,7 +7,7 @@ The paper's form: --grid paper --embeddings FILE.npy, the embeddings of CUB's tr
 
 import sys
 
-from gseg.adapted_sweep import SMALL_SET, adapted_main
+from gseg.commands.adapted import SMALL_SET, adapted_main
 from gseg.recipes.voynov2021 import voynov_table_1
 from gseg.recipes.voynov_tables import VOYNOV_TABLES
 

@@ -7,7 +7,7 @@ DUT-OMRON.
 
 import sys
 
-from gseg.adapted_sweep import adapted_main
+from gseg.commands.adapted import adapted_main
 from gseg.recipes.voynov2021 import voynov_table_2
 from gseg.recipes.voynov_tables import VOYNOV_TABLES
 

@@ -6,7 +6,7 @@ ones, three runs. The paper's form: --grid paper --embeddings FILE.npy, of Image
 
 import sys
 
-from gseg.adapted_sweep import adapted_main
+from gseg.commands.adapted import adapted_main
 from gseg.recipes.voynov2021 import voynov_table_3
 from gseg.recipes.voynov_tables import VOYNOV_TABLES
 

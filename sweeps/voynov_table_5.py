@@ -11,11 +11,11 @@ import sys
 import pandas as pd
 from rich.console import Console
 
-from gseg.adapted_sweep import labelled_main
-from gseg.published import published_tables
+from gseg.commands.adapted import labelled_main
+from gseg.commands.options import sweep_parser
+from gseg.recipes.published import published_tables
 from gseg.recipes.voynov2021 import voynov_table_5
 from gseg.recipes.voynov_tables import VOYNOV_TABLES
-from gseg.sweep_options import sweep_parser
 
 NAME = "voynov_table_5"
 

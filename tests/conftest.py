@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gseg import object_store as store
+from gseg.storage import objects as store
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import gseg
-from gseg.rows import SCHEMA, make_row, merge_rows
+from gseg.pipeline.rows import SCHEMA, make_row, merge_rows
 
 ROOT = Path(__file__).parents[1]
 FIDS = {"a.scenes32": 9.0, "b.scenes32": 5.0, "c.scenes32": 2.0, "d.scenes32": 1.0}

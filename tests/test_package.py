@@ -12,14 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import gseg
-from gseg.rows import COLUMNS, make_row, merge_rows
+from gseg.pipeline.rows import COLUMNS, make_row, merge_rows
 
 ON_RAY = (
-    "gseg.adapted_sweep",
-    "gseg.direction_command",
     "gseg.distributed",
-    "gseg.search_",
-    "gseg.sweep_",
+    *(f"gseg.commands.{name}" for name in ("adapted", "arguments", "checks", "direction_run")),
+    *(f"gseg.commands.{name}" for name in ("messages", "options", "run", "search", "searching")),
 )
 """What runs sweeps; everything else is plain PyTorch."""
 
@@ -45,7 +43,12 @@ def test_importing_the_package_or_the_command_costs_nothing() -> None:
 
 def test_nothing_but_what_runs_sweeps_imports_ray() -> None:
     plain = [name for name in modules() if not name.startswith(ON_RAY)]
-    assert {"gseg.cli", "gseg.trial", "gseg.scenes.train", "gseg.reports.tables"} <= set(plain)
+    assert {
+        "gseg.cli",
+        "gseg.pipeline.trial",
+        "gseg.pretraining.train",
+        "gseg.reports.tables",
+    } <= set(plain)
     program = f"""
 import importlib, sys
 for name in {plain}:

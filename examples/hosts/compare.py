@@ -7,7 +7,7 @@ import sys
 
 import pandas as pd
 
-from gseg.rows import KEY
+from gseg.pipeline.rows import KEY
 
 SCORES = ["accuracy", "iou", "f_beta", "max_f_beta", "candidates", "images"]
 

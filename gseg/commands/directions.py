@@ -1,7 +1,6 @@
 """``gseg directions``: choose a segmenting direction among candidates, and show how."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from gseg.commands.bars import progress_bar
-from gseg.commands.devices import require_device
 from gseg.directions import (
     CandidateConfig,
     Choice,
@@ -23,6 +21,8 @@ from gseg.directions import (
 from gseg.directions.candidates import load_candidates, save_candidates
 from gseg.directions.choice_files import save_choice
 from gseg.generators import Generator, load_generator
+from gseg.generators.catalogue import use_weights
+from gseg.pipeline.devices import require_device
 from gseg.recipes import Grid, grids
 from gseg.reports.choices import choice_figure
 
@@ -44,8 +44,7 @@ def choose(options: argparse.Namespace, console: Console) -> int:
     Raises:
         ValueError: An option is out of range, or the candidates are of another generator.
     """
-    if options.weights is not None:
-        os.environ["GSEG_WEIGHTS"] = str(options.weights.absolute())
+    use_weights(options.weights)
     require_device(options.device)
     generator = load_generator(options.generator, device=options.device)
     config = _config(options, generator)

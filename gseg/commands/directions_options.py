@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gseg.parsing import Parser, place
+from gseg.commands.app import Parser, place
 
 
 def add_directions(commands: "argparse._SubParsersAction[Parser]") -> None:

@@ -9,13 +9,20 @@ from typing import Final
 
 from rich.console import Console
 
-from gseg.callables import absolute_callable, is_callable_name
 from gseg.commands.bars import progress_bar
-from gseg.commands.devices import require_device
-from gseg.embedding import Embedder, EmbedHere, EmbedJob, embed_job, embed_pictures, save_found
 from gseg.generators.own_encoder import EncoderChoice, choose_encoder
-from gseg.measuring import PictureSet
-from gseg.row_values import find_card
+from gseg.pipeline.devices import require_device
+from gseg.pipeline.jobs.embed import (
+    Embedder,
+    EmbedHere,
+    EmbedJob,
+    embed_job,
+    embed_pictures,
+    save_found,
+)
+from gseg.pipeline.jobs.measure import PictureSet
+from gseg.pipeline.row_values import find_card
+from gseg.storage.callables import absolute_callable, is_callable_name
 
 _SCENES: Final = "scenes:"
 

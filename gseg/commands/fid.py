@@ -9,20 +9,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gseg.artifacts import Store, write_atomically
 from gseg.commands.bars import progress_bar
-from gseg.commands.devices import require_device
 from gseg.features import features_name
 from gseg.generators import GeneratorCard
-from gseg.measuring import InProcess, Measurer, PictureSet
-from gseg.mirror import storage_folder
-from gseg.progress import Report
-from gseg.row_values import find_card
+from gseg.pipeline.devices import require_device
+from gseg.pipeline.jobs.measure import InProcess, Measurer, PictureSet
+from gseg.pipeline.progress import Report
+from gseg.pipeline.row_values import find_card
+from gseg.pipeline.stages.distance import make_statistics, read_statistics
 from gseg.samples.latents import LatentConfig, near_embeddings
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import Distance, compare
 from gseg.scores.picture_sources import SCENES_RESOLUTION
-from gseg.stages.distance import make_statistics, read_statistics
+from gseg.storage.mirror import storage_folder
+from gseg.storage.store import Store, write_atomically
 
 
 def measure(options: argparse.Namespace, console: Console) -> int:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gseg.parsing import Parser
+from gseg.commands.app import Parser
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]

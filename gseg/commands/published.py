@@ -4,7 +4,7 @@ import argparse
 
 from rich.console import Console
 
-from gseg.published import published_tables, unreadable_cells, write_published
+from gseg.recipes.published import published_tables, unreadable_cells, write_published
 
 
 def write(options: argparse.Namespace, console: Console) -> int:

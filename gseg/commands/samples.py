@@ -1,7 +1,6 @@
 """``gseg samples``: draw samples of a generator, and look at samples."""
 
 import argparse
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,19 +12,20 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from gseg.artifacts import Artifact, Store, file_digest, write_atomically
-from gseg.commands.backend import LocalBackend
-from gseg.commands.devices import require_device
+from gseg.generators.catalogue import use_weights
 from gseg.generators.identity import weights_digest
 from gseg.images import encode_png
-from gseg.mirror import describe, fetch, storage_folder
-from gseg.progress import Report
+from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.devices import require_device
+from gseg.pipeline.progress import Report
+from gseg.pipeline.sharing import sample_sets
+from gseg.pipeline.stages import Wanted, make_direction, make_samples, with_operators
 from gseg.recipes import Axes, all_gans, grids
 from gseg.reports.sample_sheets import sample_sheet
 from gseg.samples import SampleConfig, Shard, filter_preset, shard_name
 from gseg.samples.labeller import sample_name
-from gseg.sharing import sample_sets
-from gseg.stages import Wanted, make_direction, make_samples, with_operators
+from gseg.storage.mirror import describe, fetch, storage_folder
+from gseg.storage.store import Artifact, Store, file_digest, write_atomically
 
 _GIVEN_VERSION: Final = 1
 
@@ -43,8 +43,7 @@ def draw(options: argparse.Namespace, console: Console) -> int:
     Raises:
         ValueError: An option is out of range, nearly all is rejected, or there is no room.
     """
-    if options.weights is not None:
-        os.environ["GSEG_WEIGHTS"] = str(options.weights.absolute())
+    use_weights(options.weights)
     require_device(options.device)
     weights_digest(options.generator)
     store = Store(storage_folder(options.out).absolute())

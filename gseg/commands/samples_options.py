@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
-from gseg.parsing import Parser, place
+from gseg.commands.app import Parser, place
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]

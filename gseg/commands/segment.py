@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 
 from gseg.commands.bars import progress_bar
-from gseg.commands.devices import require_device
+from gseg.pipeline.devices import require_device
 from gseg.reports.strips import Found, compare_masks, draw_strip, find_truths, spread_text
 from gseg.scores.folders import SUFFIXES
 from gseg.segmenters import Ensemble, Predictor, Segmenter

@@ -11,14 +11,14 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
-from gseg.artifacts import write_atomically
 from gseg.directions.activations import principal_directions
 from gseg.directions.candidate_config import CandidateConfig
 from gseg.directions.factorisation import closed_form_directions
 from gseg.directions.learnt import learn_directions
 from gseg.generators.contract import Generator
-from gseg.mirror import discard
 from gseg.randomness import derive_seed, normals
+from gseg.storage.mirror import discard
+from gseg.storage.store import write_atomically
 
 Progress = Callable[[int, int], None]
 

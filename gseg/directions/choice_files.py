@@ -6,9 +6,9 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gseg.artifacts import replacing
 from gseg.directions.choice_config import ChoiceConfig
 from gseg.directions.choosing import Choice
+from gseg.storage.store import replacing
 
 TABLE: Final = "candidates.parquet"
 

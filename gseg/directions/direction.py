@@ -17,9 +17,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
-from gseg.artifacts import write_atomically
 from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
+from gseg.storage.store import write_atomically
 
 _VECTORS: Final = "direction.safetensors"
 _PROVENANCE: Final = "direction.json"

@@ -19,13 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gseg.artifacts import digest
 from gseg.directions.candidate_config import LearntConfig
 from gseg.directions.codes import codes_and_labels
 from gseg.directions.learnt_checkpoint import restore_training, save_training
 from gseg.directions.reconstructor import Deformator, Reconstructor, fitting_reconstructor
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, uniforms
+from gseg.storage.store import digest
 
 Progress = Callable[[int, int], None]
 

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gseg.artifacts import replacing
+from gseg.storage.store import replacing
 
 _KEY: Final = "gseg.directions"
 

@@ -1,8 +1,8 @@
 """Does the jobs of a trial: in the trial's own process, or as distributed jobs on Ray.
 
-The functions that do the work are the same in both places (`gseg.jobs`); this file decides where
-they are called. Large drawings become Ray Data jobs on a pool of actors, large trainings Ray Train
-runs, large scorings Ray tasks.
+The functions that do the work are the same in both places (`gseg.pipeline.jobs.fit`); this file
+decides where they are called. Large drawings become Ray Data jobs on a pool of actors, large
+trainings Ray Train runs, large scorings Ray tasks.
 """
 
 import json
@@ -17,18 +17,18 @@ import ray.train
 import torch
 from ray.train.torch import TorchTrainer, prepare_model
 
-from gseg.artifacts import write_atomically
 from gseg.distributed.following import FILE as MEASUREMENTS
 from gseg.distributed.following import MeasurementFile, following
 from gseg.distributed.runtime import Resources
-from gseg.jobs import BatchTooLargeError, DrawJob, FitJob, ScoreJob, draw_here
-from gseg.measuring import InProcess, MeasureJob
-from gseg.mirror import describe, discard, fetch
-from gseg.plan import draw_seconds, features_seconds, fit_seconds, score_seconds
-from gseg.progress import Report, silent
+from gseg.pipeline.jobs.fit import BatchTooLargeError, DrawJob, FitJob, ScoreJob, draw_here
+from gseg.pipeline.jobs.measure import InProcess, MeasureJob
+from gseg.pipeline.plan import draw_seconds, features_seconds, fit_seconds, score_seconds
+from gseg.pipeline.progress import Report, silent
+from gseg.pipeline.stages import save_fit
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.protocol import Scores, merge_scores
-from gseg.stages import save_fit
+from gseg.storage.mirror import describe, discard, fetch
+from gseg.storage.store import write_atomically
 
 _WORKER_RESTARTS: Final = 3
 _FACTS: Final = "facts.json"
@@ -62,11 +62,11 @@ class RayBackend:
         return self._resources.device
 
     def call(self, work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-        """Do short work; see `gseg.jobs.Backend`."""
+        """Do short work; see `gseg.pipeline.jobs.fit.Backend`."""
         return dict(ray.get(self._task(_call).remote(work))) if self._blind else work()
 
     def draw(self, job: DrawJob, shards: Sequence[int], listen: Callable[[], None]) -> None:
-        """Draw shards; see `gseg.jobs.Backend`."""
+        """Draw shards; see `gseg.pipeline.jobs.fit.Backend`."""
         candidates = len(shards) * job.shard_size
         if not self._is_remote(draw_seconds(job.generator, candidates, self.device)):
             draw_here(job, shards, listen)
@@ -94,7 +94,7 @@ class RayBackend:
             listen()
 
     def fit(self, job: FitJob, report: Report) -> Mapping[str, Any]:
-        """Train; see `gseg.jobs.Backend`."""
+        """Train; see `gseg.pipeline.jobs.fit.Backend`."""
         side = job.material.training[0].resolution()
         large = self._is_remote(fit_seconds(job.config, side, self.device))
         if not large and job.config.replicas == 1:
@@ -108,7 +108,7 @@ class RayBackend:
     def train(
         self, work: Callable[[], Mapping[str, Any]], folder: Path, seconds: float
     ) -> Mapping[str, Any]:
-        """Do a long training; see `gseg.jobs.Backend`."""
+        """Do a long training; see `gseg.pipeline.jobs.fit.Backend`."""
         if not self._is_remote(seconds):
             return work()
         return self._run_workers(_train_alone, {"work": work, "folder": folder}, folder, 1)
@@ -163,7 +163,7 @@ class RayBackend:
         return dict(json.loads((folder / _FACTS).read_text()))
 
     def score(self, job: ScoreJob, report: Report) -> Scores:
-        """Score; see `gseg.jobs.Backend`."""
+        """Score; see `gseg.pipeline.jobs.fit.Backend`."""
         pictures = len(open_benchmark(job.benchmark, skip_bad=job.skip_bad))
         if not self._is_large_scoring(job, pictures):
             return job.score(report)
@@ -178,7 +178,7 @@ class RayBackend:
         return merge_scores(ray.get(pending))
 
     def measure(self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
-        """Take features; see `gseg.jobs.Backend`."""
+        """Take features; see `gseg.pipeline.jobs.fit.Backend`."""
         pictures = sum(len(job.rows(part)) for part in parts)
         cost = features_seconds(job.pictures.generator, pictures, job.features, self.device)
         if not parts or not self._is_remote(cost):
@@ -198,7 +198,7 @@ class RayBackend:
             listen(len(job.rows(int(row["part"]))))
 
     def is_apart(self, job: ScoreJob) -> bool:
-        """Say where a benchmark is scored; see `gseg.jobs.Backend`."""
+        """Say where a benchmark is scored; see `gseg.pipeline.jobs.fit.Backend`."""
         pictures = len(open_benchmark(job.benchmark, skip_bad=job.skip_bad))
         return self._is_large_scoring(job, pictures)
 

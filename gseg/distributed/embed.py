@@ -8,7 +8,7 @@ import ray.data
 import torch
 
 from gseg.distributed.runtime import LARGE_STAGE_SECONDS
-from gseg.embedding import EmbedHere, EmbedJob
+from gseg.pipeline.jobs.embed import EmbedHere, EmbedJob
 
 _ACTOR_CPUS: Final = 0.9
 _PICTURE_SECONDS: Final = 5e-3
@@ -21,7 +21,7 @@ def is_large(pictures: int) -> bool:
 
 
 class EmbedOnActors:
-    """Finds latents on a pool of actors; see `gseg.embedding.Embedder`.
+    """Finds latents on a pool of actors; see `gseg.pipeline.jobs.embed.Embedder`.
 
     Args:
         actors: How many; 0 for as many as there are CPUs or GPUs.
@@ -32,7 +32,7 @@ class EmbedOnActors:
         self._actors, self._gpus = actors, gpus
 
     def embed(self, job: EmbedJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
-        """See `gseg.embedding.Embedder`.
+        """See `gseg.pipeline.jobs.embed.Embedder`.
 
         Raises:
             ValueError: A picture cannot be read, or the encoder gives no latents.

@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from gseg.artifacts import write_atomically
-from gseg.mirror import fetch
-from gseg.progress import HaltedError, Report, Watch
+from gseg.pipeline.progress import HaltedError, Report, Watch
+from gseg.storage.mirror import fetch
+from gseg.storage.store import write_atomically
 
 FILE: Final = "measured.json"
 _LOOK_SECONDS: Final = 1.0
 
 
 class MeasurementFile:
-    """Writes measurements to a file; a `gseg.progress.Watch` for the replica that makes them.
+    """Writes measurements to a file: a `Watch` of the replica that makes them.
 
     Args:
         path: The file; what an interrupted training has measured before stays in it.
@@ -53,7 +53,7 @@ def following(path: Path, report: Report, *, look_seconds: float = _LOOK_SECONDS
 
     Args:
         path: The file.
-        report: Hears of them if it is a `gseg.progress.Watch`.
+        report: Hears of them if it is a `gseg.pipeline.progress.Watch`.
         look_seconds: Between two looks.
 
     Yields:

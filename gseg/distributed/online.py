@@ -6,10 +6,10 @@ from typing import Any
 import ray
 import torch
 
-from gseg.artifacts import bring_here
 from gseg.directions import Direction
-from gseg.drawing import sampled_generator
+from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.samples import SampleConfig, Shard, draw_shard
+from gseg.storage.store import bring_here
 
 
 class ActorShards:

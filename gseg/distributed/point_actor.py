@@ -13,11 +13,11 @@ from ray import tune
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.distributed.trial_actor import plain_error
-from gseg.failures import Failed, forget_failure, is_worth_another_attempt, note_failure
-from gseg.progress import FileReport, HaltedError
+from gseg.pipeline.failures import Failed, forget_failure, is_worth_another_attempt, note_failure
+from gseg.pipeline.progress import FileReport, HaltedError
+from gseg.pipeline.trial import Setting
 from gseg.search.definition import Search
 from gseg.search.evaluate import Outcome, evaluate
-from gseg.trial import Setting
 
 _GOODBYE_SECONDS: Final = 10.0
 
@@ -106,7 +106,7 @@ class PointActor(tune.Trainable):
 
 
 class _Worker(threading.Thread):
-    """Tries a point beside the actor's own thread; a `gseg.progress.Watch` for it.
+    """Tries a point beside the actor's own thread; a `gseg.pipeline.progress.Watch` for it.
 
     Args:
         work: What to do, with this as its report.

@@ -24,12 +24,12 @@ from gseg.distributed.capacity import is_one_machine
 from gseg.distributed.point_actor import PointActor
 from gseg.distributed.runtime import Resources
 from gseg.distributed.tuning import RESTARTS, TimeIsUp, held_by_a_trial, reason_of
-from gseg.rows import Row
+from gseg.pipeline.rows import Row
+from gseg.pipeline.trial import Setting
 from gseg.search.definition import Search
 from gseg.search.objectives import OBJECTIVES
 from gseg.search.records import Record, State
 from gseg.search.source import Point, PointSource
-from gseg.trial import Setting
 
 _PERCENT: Final = "percent"
 _WHOLE: Final = 100

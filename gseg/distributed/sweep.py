@@ -3,8 +3,8 @@
 The storage, not Tune, remembers what is finished: a sweep that was killed is simply started again
 and finds its pieces. Tune schedules the trials, keeps their processes for the next one
 (`reuse_actors`), and starts a trial again whose process died or that met a fault of the machines
-(see `gseg.failures`). When its time is up a sweep is stopped where it is, which costs no more than
-being killed.
+(see `gseg.pipeline.failures`). When its time is up a sweep is stopped where it is, which costs no
+more than being killed.
 """
 
 import contextlib
@@ -30,11 +30,11 @@ from gseg.distributed.tuning import (
     reason_of,
     trials_at_once,
 )
-from gseg.experiment import Experiment
-from gseg.failures import details_file
-from gseg.rows import Row
-from gseg.sharing import sharing_groups
-from gseg.trial import Setting
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.failures import details_file
+from gseg.pipeline.rows import Row
+from gseg.pipeline.sharing import sharing_groups
+from gseg.pipeline.trial import Setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

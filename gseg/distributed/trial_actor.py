@@ -10,10 +10,10 @@ from ray import tune
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.experiment import Experiment
-from gseg.failures import forget_failure, is_worth_another_attempt, note_failure
-from gseg.progress import FileReport
-from gseg.trial import Setting, run_trial
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.failures import forget_failure, is_worth_another_attempt, note_failure
+from gseg.pipeline.progress import FileReport
+from gseg.pipeline.trial import Setting, run_trial
 
 
 def progress_file(storage: Path, experiment: Experiment) -> Path:

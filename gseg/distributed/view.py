@@ -16,10 +16,10 @@ from rich.text import Text
 from gseg.distributed.remaining import Remaining
 from gseg.distributed.sweep import Failure, Listener
 from gseg.distributed.trial_actor import progress_file
-from gseg.experiment import Experiment
-from gseg.progress import read_progress
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.progress import read_progress
+from gseg.pipeline.rows import Row
 from gseg.reports.labels import experiment_labels
-from gseg.rows import Row
 from gseg.scores.protocol import DEFAULT_PROFILES
 
 _REFRESH_SECONDS: Final = 0.5

@@ -18,9 +18,10 @@ from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.embedded import embedded_cards, load_embedded
 from gseg.generators.own import load_own, registered_cards
 from gseg.generators.published import PUBLISHED, PublishedGenerator
-from gseg.inputs import fetch_input, find_inputs
-from gseg.mirror import storage_folder
+from gseg.storage.inputs import fetch_input, find_inputs
+from gseg.storage.mirror import storage_folder
 
+_WEIGHTS: Final = "GSEG_WEIGHTS"
 WEIGHT_SUFFIXES: Final = (".pth", ".pt", ".pkl", ".bin")
 Kind = Literal["all", "embedded", "snapshots", "published"]
 
@@ -98,9 +99,19 @@ def load_generator(
     raise ValueError(unknown_name(name))
 
 
+def use_weights(folder: Path | None) -> None:
+    """Make a folder that of the published weights, for this process and those that it starts.
+
+    Args:
+        folder: The folder; None for the one that ``GSEG_WEIGHTS`` names already.
+    """
+    if folder is not None:
+        os.environ[_WEIGHTS] = str(folder.absolute())
+
+
 def weights_folder() -> Path | None:
     """Give the folder of published weights that ``GSEG_WEIGHTS`` names, if it is set."""
-    folder = os.environ.get("GSEG_WEIGHTS")
+    folder = os.environ.get(_WEIGHTS)
     return storage_folder(folder) if folder else None
 
 

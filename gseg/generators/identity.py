@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from gseg.digests import digest, file_digest
 from gseg.generators.catalogue import find_weights
 from gseg.generators.own import load_own, own_file
+from gseg.storage.digests import digest, file_digest
 
 
 def weights_digest(name: str, checkpoint: Path | None = None) -> str:

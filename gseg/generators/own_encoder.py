@@ -11,11 +11,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gseg.callables import callable_digest, is_callable_name, load_callable
 from gseg.generators.contract import GeneratorCard
 from gseg.generators.encoders import Encoder, list_encoders, load_encoder
 from gseg.images import from_uint8
 from gseg.randomness import derive_seed, normals
+from gseg.storage.callables import callable_digest, is_callable_name, load_callable
 
 
 class PictureEncoder(Protocol):
@@ -162,7 +162,7 @@ def choose_encoder(
 
     Args:
         name: Generator whose encoder ships with the package, or a function's name, see
-            `gseg.callables.load_callable`.
+            `gseg.storage.callables.load_callable`.
         card: Generator whose latents are wanted; None if it is not said.
         resolution: Side of the pictures that a function takes; by default the generator's.
         sampled: See `EncoderChoice`.

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gseg.directions import CHOICE_RULES
-from gseg.experiment import Experiment
+from gseg.pipeline.experiment import Experiment
 from gseg.recipes.grids import Axes, DirectionWay, Grid
 from gseg.recipes.melas2022 import all_gans
 

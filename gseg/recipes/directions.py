@@ -9,7 +9,7 @@ import itertools
 from dataclasses import replace
 from typing import Final
 
-from gseg.direction_trials import DirectionTrial
+from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.recipes.generators import angle_generators, main_generators, strip_generators
 from gseg.recipes.grids import Axes, Grid
 

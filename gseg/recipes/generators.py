@@ -7,8 +7,8 @@ the same steps with another generator (`STAND_IN`) and says nothing about StyleG
 from typing import Final, Literal
 
 from gseg.generators import list_generators, load_generator
-from gseg.published import published_tables
 from gseg.recipes.grids import GridName
+from gseg.recipes.published import published_tables
 
 StyleSet = Literal["flowers", "ffhq"]
 

@@ -14,7 +14,7 @@ from gseg.directions import (
     SearchConfig,
     preset,
 )
-from gseg.experiment import DistanceConfig, LabelledPairs, SelectionConfig, TrialMaskKind
+from gseg.pipeline.experiment import DistanceConfig, LabelledPairs, SelectionConfig, TrialMaskKind
 from gseg.samples import SampleConfig
 from gseg.segmenters import FitConfig, fit_preset
 

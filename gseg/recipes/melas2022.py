@@ -20,7 +20,7 @@ What the paper leaves open, and is assumed here:
 from dataclasses import replace
 from typing import Final
 
-from gseg.experiment import Experiment, LabelledPairs, SelectionConfig, TrialMaskKind
+from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig, TrialMaskKind
 from gseg.recipes.generators import main_generators, table_2_generators
 from gseg.recipes.grids import Axes, Grid
 from gseg.recipes.trials import (

@@ -6,7 +6,7 @@ No embedded generator is a StyleGAN2: the embedded forms put another one through
 from dataclasses import replace
 from typing import Final
 
-from gseg.experiment import Experiment
+from gseg.pipeline.experiment import Experiment
 from gseg.recipes.generators import main_generators, resolution, style_generators
 from gseg.recipes.grids import Axes, Grid
 from gseg.recipes.trials import (

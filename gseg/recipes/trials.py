@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from gseg.directions import ChoiceConfig, DirectionConfig
-from gseg.experiment import Experiment, LabelledPairs, TrialMaskKind
+from gseg.pipeline.experiment import Experiment, LabelledPairs, TrialMaskKind
 from gseg.recipes.generators import main_generators, resolution
 from gseg.recipes.grids import Axes, Grid
 

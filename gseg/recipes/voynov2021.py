@@ -26,7 +26,7 @@ from dataclasses import replace
 from typing import Final
 
 from gseg.directions import ChoiceConfig, ChoiceRule, affine_preset
-from gseg.experiment import Experiment, TrialMaskKind
+from gseg.pipeline.experiment import Experiment, TrialMaskKind
 from gseg.recipes.grids import Axes, Grid
 from gseg.samples import FilterConfig, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.filters import ablation

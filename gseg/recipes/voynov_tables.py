@@ -6,7 +6,7 @@ from typing import Final
 import pandas as pd
 
 from gseg.recipes.grids import Grid
-from gseg.recipes.paper_tables import Line, PaperTable
+from gseg.recipes.tables import Line, PaperTable
 
 _PAPER: Final = "voynov2021"
 

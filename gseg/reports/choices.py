@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gseg.artifacts import replacing
 from gseg.directions import Choice, ChoiceConfig
 from gseg.directions.codes import codes_and_labels
 from gseg.generators import Generator
 from gseg.images import to_pixels
 from gseg.randomness import derive_seed
+from gseg.storage.store import replacing
 
 _STEPS: Final = (-1.0, -0.5, 0.0, 0.5, 1.0)
 """Shifts of a strip, in lengths of the choice's shift."""

@@ -8,13 +8,13 @@ from typing import Final
 
 import pandas as pd
 
-from gseg.artifacts import write_atomically
+from gseg.pipeline.rows import results as read_results
 from gseg.reports.content import Report, ReportTable, Section
 from gseg.reports.files import to_markdown
 from gseg.reports.overview import overview_table
 from gseg.reports.page import to_html
 from gseg.reports.plain import has_rows, is_plain
-from gseg.rows import results as read_results
+from gseg.storage.store import write_atomically
 
 _NO_SCORES: Final = "no scores: see the report"
 _TEXT: Final = (

@@ -7,8 +7,8 @@ from typing import Final
 
 import pandas as pd
 
-from gseg.published import published_tables
 from gseg.recipes import grids
+from gseg.recipes.published import published_tables
 from gseg.reports.content import ReportTable
 from gseg.reports.settings import SCORES, over_seeds
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from gseg.published import published_tables
+from gseg.recipes.published import published_tables
 from gseg.reports.comparison import counterpart
 from gseg.reports.content import ReportTable
 from gseg.reports.found_directions import pair_lines
@@ -68,7 +68,7 @@ def initialisation_table(pairs: pd.DataFrame) -> ReportTable | None:
     """Tabulate cosines between directions of different initialisations (section A.3).
 
     Args:
-        pairs: Rows of pairs, see `gseg.direction_trials.pair_rows`.
+        pairs: Rows of pairs, see `gseg.pipeline.direction_trial.pair_rows`.
 
     Returns:
         Mean and deviation over the pairs of each generator and search; None for other rows.

@@ -15,16 +15,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gseg.artifacts import Store, write_atomically
-from gseg.experiment import Experiment
 from gseg.images import contact_sheet, from_uint8
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.stages.parts import TrialParts
+from gseg.pipeline.trial import Setting, find_parts, find_rows
 from gseg.samples import load_samples
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.scores.protocol import DEFAULT_PROFILES
 from gseg.segmenters import Ensemble, Predictor, Segmenter
-from gseg.stages.parts import TrialParts
-from gseg.trial import Setting, find_parts, find_rows
+from gseg.storage.store import Store, write_atomically
 
 LOOKED_THROUGH: Final = 500
 """Generated pictures (appendix B.4.1)."""

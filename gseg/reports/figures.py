@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gseg.artifacts import replacing
 from gseg.images import contact_sheet
+from gseg.storage.store import replacing
 
 _COLUMNS: Final = (
     "picture",

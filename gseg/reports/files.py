@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Final
 
-from gseg.artifacts import write_atomically
 from gseg.reports.content import Cell, Report, ReportTable
 from gseg.reports.page import to_html
+from gseg.storage.store import write_atomically
 
 _LONGEST: Final = 200
 

@@ -10,14 +10,14 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from gseg.artifacts import write_atomically
-from gseg.direction_trials import Found
 from gseg.directions import Direction
 from gseg.images import contact_sheet
-from gseg.jobs import cached_generator
-from gseg.published import published_tables
+from gseg.pipeline.direction_trial import Found
+from gseg.pipeline.jobs.fit import cached_generator
+from gseg.recipes.published import published_tables
 from gseg.reports.comparison import counterpart
 from gseg.samples.latents import prior
+from gseg.storage.store import write_atomically
 
 _SETTINGS: Final = ("contrast_weight", "epsilon_search")
 _HEADINGS: Final = {"contrast_weight": "λ", "epsilon_search": "ε"}
@@ -29,7 +29,7 @@ def angle_lines(rows: pd.DataFrame) -> pd.DataFrame:
     """Average v_l · v_d over seeds, beside Table 9.
 
     Args:
-        rows: From `gseg.direction_trials.direction_rows`.
+        rows: From `gseg.pipeline.direction_trial.direction_rows`.
 
     Returns:
         A line for each generator, λ and ε, in the rows' order: ``cosine``, ``cosine_sd`` (n - 1),
@@ -47,7 +47,7 @@ def pair_lines(pairs: pd.DataFrame) -> pd.DataFrame:
     """Reduce pairs of initialisations to mean and deviation, beside section A.3.
 
     Args:
-        pairs: From `gseg.direction_trials.pair_rows`.
+        pairs: From `gseg.pipeline.direction_trial.pair_rows`.
 
     Returns:
         A line for each generator, λ and ε: ``pairs``; ``lighter`` and ``darker``, the mean cosine,

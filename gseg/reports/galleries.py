@@ -12,7 +12,7 @@ from torch import Tensor
 from gseg.directions import Direction
 from gseg.generators import Generator
 from gseg.images import contact_sheet, from_uint8
-from gseg.jobs import cached_generator
+from gseg.pipeline.jobs.fit import cached_generator
 from gseg.reports.content import Part, Section, Sheet
 from gseg.reports.pictures import make_sheet
 from gseg.reports.settings import setting_text

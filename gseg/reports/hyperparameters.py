@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gseg.artifacts import replacing
 from gseg.reports.settings import main_profile
+from gseg.storage.store import replacing
 
 VARIED: Final = {
     "train_batch": "batch",

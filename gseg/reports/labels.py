@@ -6,9 +6,9 @@ from typing import Final
 
 import pandas as pd
 
-from gseg.experiment import Experiment
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.row_values import identity_values
 from gseg.reports.settings import HEADINGS, SEEDS, varying
-from gseg.row_values import identity_values
 
 _SAID: Final = ("data_size", "mask_kind", "labelled_size", "labeller", "supervision")
 """What `Experiment.label` says itself, or what follows from it."""

@@ -13,10 +13,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 
-from gseg.artifacts import replacing
-from gseg.experiment import Experiment
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.trial import Setting, find_parts
 from gseg.segmenters.curves import Curve, find_curves
-from gseg.trial import Setting, find_parts
+from gseg.storage.store import replacing
 
 _MOST_NAMED: Final = 12
 _SMOOTHED_SHARE: Final = 0.02

@@ -6,9 +6,9 @@ from typing import Final
 import pandas as pd
 from rich.table import Table
 
-from gseg.published import published_tables
 from gseg.recipes import Grid
-from gseg.recipes.paper_tables import PaperTable
+from gseg.recipes.published import published_tables
+from gseg.recipes.tables import PaperTable
 from gseg.reports.comparison import beside, counterpart
 from gseg.reports.settings import HEADINGS, SCORES, over_seeds
 

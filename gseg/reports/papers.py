@@ -15,14 +15,14 @@ from torch import Tensor
 
 from gseg.directions import ChoiceConfig, Direction, SearchConfig, fit_operators
 from gseg.directions.codes import codes_and_labels
-from gseg.experiment import Experiment
 from gseg.generators import Generator
-from gseg.jobs import cached_generator
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.jobs.fit import cached_generator
+from gseg.pipeline.rows import Row
+from gseg.pipeline.trial import Setting, find_parts, find_rows
 from gseg.randomness import derive_seed
-from gseg.rows import Row
 from gseg.samples import make_masks
 from gseg.scores.protocol import DEFAULT_PROFILES
-from gseg.trial import Setting, find_parts, find_rows
 
 _PICTURES: Final = 128
 _SCORES: Final = ("accuracy", "iou", "max_f_beta", "two_affine_ratio", "direction_seconds")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from gseg.pipeline.rows import results as read_results
 from gseg.reports.comparison import comparison_table
 from gseg.reports.content import Part, Report, ReportTable, Section
 from gseg.reports.costs import acceptance_table, cost_table, memory_table, provenance_table
@@ -15,7 +16,6 @@ from gseg.reports.overview import overview_table, overview_text
 from gseg.reports.pictures import NO_PICTURES, figures_folder, left_figures, left_pictures
 from gseg.reports.plain import is_plain, plain_report
 from gseg.reports.scores import benchmark_tables
-from gseg.rows import results as read_results
 
 _DISTANCES = (
     "Does a better generator give a better segmenter? Distances of different protocols are "

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from gseg.artifacts import Store, replacing
 from gseg.directions import Direction
-from gseg.drawing import sampled_generator
 from gseg.images import contact_sheet, tinted
-from gseg.mirror import fetch
+from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.samples import REASONS, FilterConfig, LatentConfig, SampleConfig, Shard
 from gseg.samples.review import Review, review
+from gseg.storage.mirror import fetch
+from gseg.storage.store import Store, replacing
 
 _STAGES: Final = ("direction", "operators")
 """Stages whose artifacts are directions."""
@@ -74,7 +74,7 @@ def sample_sheet(path: Path, shards: Sequence[Path], *, rows: int, rejected: int
 
 
 def _find_source(shard: Shard, folder: Path) -> _Source | None:
-    """Find generator and direction where `gseg.stages` leaves them; None if they are not there."""
+    """Find generator and direction where the stages leave them; None if they are not there."""
     about = folder / "about.json"
     fetch(about)
     try:

@@ -6,16 +6,16 @@ from typing import Final
 import torch
 
 from gseg.directions import Direction
-from gseg.experiment import Experiment
 from gseg.images import from_uint8
-from gseg.jobs import cached_generator
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.jobs.fit import cached_generator
+from gseg.pipeline.stages.parts import TrialParts
 from gseg.reports.figures import SheetRow, generator_sheet
 from gseg.samples import load_samples
 from gseg.samples.latents import candidates
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark
 from gseg.segmenters import Segmenter
-from gseg.stages.parts import TrialParts
 
 _ROWS: Final = 8
 

@@ -8,9 +8,9 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from gseg.artifacts import replacing
 from gseg.images import contact_sheet, read_image, read_mask, tinted
 from gseg.scores.folders import SUFFIXES
+from gseg.storage.store import replacing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

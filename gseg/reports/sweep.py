@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from gseg.artifacts import Store, replacing
-from gseg.experiment import Experiment
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.rows import Row
+from gseg.pipeline.trial import Setting, find_parts
 from gseg.reports.figures import distance_figure
 from gseg.reports.pictures import sheet_name
 from gseg.reports.sheets import trial_sheet
-from gseg.rows import Row
 from gseg.scores.benchmarks import Benchmark
-from gseg.trial import Setting, find_parts
+from gseg.storage.store import Store, replacing
 
 
 def write_image_scores(folder: Path, rows: Iterable[Row], storage: Path) -> None:

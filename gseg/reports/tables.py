@@ -39,7 +39,7 @@ def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataF
     """Reduce result rows of one benchmark to what people look at first.
 
     Args:
-        rows: Result rows; see `gseg.rows`.
+        rows: Result rows; see `gseg.pipeline.rows`.
         benchmark: Which benchmark.
         metric_profile: Which profile.
 
@@ -94,7 +94,7 @@ def sweep_tables(
     """Draw what a sweep prints of one benchmark.
 
     Args:
-        rows: Result rows; see `gseg.rows`.
+        rows: Result rows; see `gseg.pipeline.rows`.
         benchmark: Which benchmark.
         pictures: How many pictures it has.
         metric_profile: Which profile.

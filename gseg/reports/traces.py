@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import pandas as pd
 
-from gseg.artifacts import Store
 from gseg.reports.settings import SEEDS, main_profile, present
 from gseg.samples import FilterConfig, SampleConfig, shard_name
 from gseg.samples.latents import LatentConfig
+from gseg.storage.store import Store
 
 _SETTINGS: Final = ("mask_kind", "contrast_weight", "epsilon_sample")
 

@@ -8,7 +8,6 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from gseg.artifacts import replacing
 from gseg.directions import Direction
 from gseg.directions.codes import codes_and_labels
 from gseg.directions.colour_maps import ColourMaps
@@ -18,6 +17,7 @@ from gseg.randomness import derive_seed
 from gseg.samples import SampleConfig
 from gseg.samples.components import keep_large_components
 from gseg.samples.review import Review, review
+from gseg.storage.store import replacing
 
 _KEPT: Final = torch.tensor([230, 60, 50], dtype=torch.uint8)
 _REMOVED: Final = torch.tensor([50, 90, 230], dtype=torch.uint8)

@@ -15,7 +15,6 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor
 
-from gseg.artifacts import canonical
 from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
 from gseg.samples.blocks import Request
@@ -24,6 +23,7 @@ from gseg.samples.config import SHIFTS, ColouredVectors, SampleConfig, ShiftVect
 from gseg.samples.latents import check_truncation
 from gseg.samples.sets import SampleSet, check_acceptance, first_samples, join, sum_counts
 from gseg.samples.shards import Shard
+from gseg.storage.store import canonical
 
 _JUDGES: Final = 4
 """Threads that judge masks while another device makes pictures. On the CPU they would take its

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from gseg.mirror import exists
 from gseg.samples.headers import find_facts
 from gseg.samples.sets import AcceptanceError, check_acceptance, sum_counts
 from gseg.samples.shards import shard_name
+from gseg.storage.mirror import exists
 
 
 class GrowingSet:

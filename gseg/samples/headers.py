@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gseg.mirror import StorageError, discard, read_end
+from gseg.storage.mirror import StorageError, discard, read_end
 
 _log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from gseg.artifacts import digest, file_digest
-from gseg.callables import absolute_callable, callable_digest
+from gseg.storage.callables import absolute_callable, callable_digest
+from gseg.storage.store import digest, file_digest
 
 LabellerKind = Literal["segmenter", "function", "folder"]
 MASK_SUFFIXES: Final = (".png", ".bmp", ".tif", ".tiff")

@@ -19,10 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from gseg.artifacts import file_digest
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.randomness import derive_seed, labels, latents, uniforms
 from gseg.samples.embedding_files import told_of
+from gseg.storage.store import file_digest
 
 LatentSource = Literal["prior", "embeddings"]
 

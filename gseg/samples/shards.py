@@ -26,8 +26,6 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from gseg.artifacts import replacing
-from gseg.mirror import fetch
 from gseg.samples.encoding import (
     PictureFormat,
     as_stored,
@@ -37,6 +35,8 @@ from gseg.samples.encoding import (
     to_column,
 )
 from gseg.samples.headers import UNREADABLE, DamagedShardError, damaged, read_header, write_header
+from gseg.storage.mirror import fetch
+from gseg.storage.store import replacing
 
 __all__ = ["DamagedShardError", "Shard", "shard_name"]
 

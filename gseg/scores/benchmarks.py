@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from gseg.images import UnreadableImageError, read_image, read_mask
-from gseg.inputs import fetch_inputs
-from gseg.mirror import storage_folder
 from gseg.scenes.pictures import HELD_OUT_FIRST, SCENES_NAME, Scenes, render
 from gseg.scores.contract import Benchmark, Example, checked_index
 from gseg.scores.datasets import DATA_SETS, DataSetBenchmark
 from gseg.scores.datasets.reader import PAPERS_SIZE
 from gseg.scores.folders import FolderPairs, list_pairs
 from gseg.scores.specs import Specification, parse_spec, place_of
+from gseg.storage.inputs import fetch_inputs
+from gseg.storage.mirror import storage_folder
 
 __all__ = [
     "PAPERS_SIZE",

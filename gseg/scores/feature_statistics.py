@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.artifacts import replacing
 from gseg.features import FeatureExtractor
 from gseg.scores.kid import KeptVectors, chosen_pictures
 from gseg.scores.moments import GivenMoments, Moments
+from gseg.storage.store import replacing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gseg.mirror import storage_folder
 from gseg.scores.datasets import DATA_SETS
 from gseg.scores.datasets.reader import OPTIONS
+from gseg.storage.mirror import storage_folder
 
 ROOT_VARIABLE: Final = "GSEG_BENCHMARKS"
 _OWN_KINDS: Final = ("scenes", "folder")

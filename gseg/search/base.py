@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gseg.experiment import Experiment, TrialMaskKind
+from gseg.pipeline.experiment import Experiment, TrialMaskKind
 from gseg.recipes.grids import Grid
 from gseg.recipes.trials import trial
 

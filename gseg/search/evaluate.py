@@ -6,15 +6,15 @@ from typing import Any
 
 import torch
 
-from gseg.experiment import Experiment
-from gseg.jobs import Backend, ScoreJob, cached_generator
-from gseg.progress import Report
-from gseg.rows import Row
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.jobs.fit import Backend, ScoreJob, cached_generator
+from gseg.pipeline.progress import Report
+from gseg.pipeline.rows import Row
+from gseg.pipeline.trial import Setting, find_parts, run_trial
 from gseg.search.definition import Search
 from gseg.search.knob import Value
 from gseg.search.objectives import row_values, with_mark
 from gseg.search.stability import agreement, common_pictures
-from gseg.trial import Setting, find_parts, run_trial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +44,8 @@ def evaluate(
         parameters: Values of the settings that vary.
         setting: Storage and benchmarks.
         backend: Who does the work.
-        report: Hears how far it is; a `gseg.progress.Watch` hears of the measurements of every
-            network.
+        report: Hears how far it is; a `gseg.pipeline.progress.Watch` hears of the
+            measurements of every network.
 
     Returns:
         Rows and objectives. Rows are marked if the search chooses by labels.

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final, get_args
 
 from gseg.directions import CANDIDATE_KINDS, SearchConfig
-from gseg.experiment import MASK_KINDS
+from gseg.pipeline.experiment import MASK_KINDS
 from gseg.recipes.grids import DIRECTION_WAYS
 from gseg.samples import FilterConfig, filter_preset, filter_preset_name
 from gseg.samples.filters import FilterPreset

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from gseg.rows import Row
+from gseg.pipeline.rows import Row
 from gseg.scores.protocol import DEFAULT_PROFILES
 from gseg.search.stability import check_seeds
 

@@ -13,11 +13,11 @@ from typing import Any, Final, Literal, get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gseg.artifacts import digest, replacing
-from gseg.rows import writing_to
+from gseg.pipeline.rows import writing_to
 from gseg.search.knob import Value
 from gseg.search.knobs import KNOBS
 from gseg.search.objectives import OBJECTIVES
+from gseg.storage.store import digest, replacing
 
 State = Literal["complete", "pruned", "failed"]
 _FILE: Final = "trials.parquet"
@@ -58,7 +58,7 @@ class Record:
         loss: Held-out loss at that time.
         iou: Held-out IoU at that time.
         seconds: How long it took in this search.
-        own_fault: Whether it failed by its own fault, see `gseg.failures`.
+        own_fault: Whether it failed by its own fault, see `gseg.pipeline.failures`.
         labels_used: Whether the search that it belongs to chooses by labels.
     """
 

@@ -20,10 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gseg.artifacts import replacing
 from gseg.segmenters.held_out import Measurement
 from gseg.segmenters.unet import UNet
 from gseg.segmenters.weights import load_strictly
+from gseg.storage.store import replacing
 
 _KEY: Final = "gseg.training"
 _WRITING_SHARE: Final = 0.02

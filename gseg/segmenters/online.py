@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from gseg.artifacts import write_atomically
 from gseg.generators.contract import Generator
-from gseg.mirror import fetch
 from gseg.samples import SampleConfig, Shard, ShiftVectors, draw_shard
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.streaming import AHEAD, StreamedPairs
+from gseg.storage.mirror import fetch
+from gseg.storage.store import write_atomically
 
 
 def online_pairs(

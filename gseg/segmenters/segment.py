@@ -13,9 +13,9 @@ from typing import Final
 import torch.nn.functional as F
 from torch import Tensor
 
-from gseg.artifacts import write_atomically
 from gseg.images import UnreadableImageError, encode_png, from_uint8, read_image, tinted
 from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
+from gseg.storage.store import write_atomically
 
 __all__ = ["Ensemble", "SegmentedFiles", "Segmenter", "segment_files", "segment_picture"]
 

@@ -13,10 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gseg.artifacts import replacing
 from gseg.segmenters.public import load_public_unet
 from gseg.segmenters.unet import UNet
 from gseg.segmenters.weights import blank_unet, load_strictly
+from gseg.storage.store import replacing
 
 SHIPPED: Final = "segmenter.safetensors"
 """File of the segmenter that comes with the package, among the weights of scenes."""
@@ -185,7 +185,7 @@ class Segmenter:
     def shipped(cls, *, device: str | torch.device = "cpu") -> "Segmenter":
         """Load the segmenter that comes with the package, for pictures of any kind to try.
 
-        It was trained on samples of an embedded generator (`gseg.scenes.train_segmenter`); its
+        It was trained on samples of an embedded generator (`gseg.pretraining.train_segmenter`); its
         provenance says how, and what it scores.
 
         Args:

@@ -1,7 +1,7 @@
 import pytest
 
 from gseg.cli import main
-from gseg.rows import make_row, merge_rows
+from gseg.pipeline.rows import make_row, merge_rows
 
 
 @pytest.fixture

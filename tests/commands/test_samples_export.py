@@ -7,9 +7,9 @@ from gseg.cli import main
 from gseg.directions import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.images import read_image
+from gseg.pipeline.stages.relabelled import open_labeller
 from gseg.samples import SampleConfig, draw_shard, shard_name
 from gseg.samples.labeller import labeller
-from gseg.stages.relabelled import open_labeller
 
 CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=1, seed=5)
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from gseg.artifacts import Store
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.progress import silent
+from gseg.pipeline.progress import silent
+from gseg.pipeline.stages import Wanted, make_samples
+from gseg.pipeline.trial import Setting, find_parts, run_trial
 from gseg.samples import load_samples
-from gseg.stages import Wanted, make_samples
-from gseg.trial import Setting, find_parts, run_trial
+from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray
 

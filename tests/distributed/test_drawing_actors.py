@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from gseg.artifacts import Artifact, Store
 from gseg.directions import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.progress import silent
+from gseg.pipeline.progress import silent
+from gseg.pipeline.stages import Wanted, make_samples
 from gseg.samples import SampleConfig, Shard, draw, load_samples
-from gseg.stages import Wanted, make_samples
+from gseg.storage.store import Artifact, Store
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

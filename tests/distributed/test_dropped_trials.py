@@ -6,7 +6,7 @@ from gseg.distributed import sweep
 from gseg.distributed.runtime import Resources
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.distributed.tuning import RESTARTS
-from gseg.trial import Setting
+from gseg.pipeline.trial import Setting
 
 
 class _Heard(Listener):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gseg.distributed.embed import EmbedOnActors, is_large
-from gseg.embedding import EmbedHere, embed_job, embed_pictures
 from gseg.generators.own_encoder import choose_encoder
-from gseg.measuring import PictureSet
+from gseg.pipeline.jobs.embed import EmbedHere, embed_job, embed_pictures
+from gseg.pipeline.jobs.measure import PictureSet
 
 pytestmark = pytest.mark.ray
 

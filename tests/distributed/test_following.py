@@ -1,7 +1,7 @@
 import pytest
 
 from gseg.distributed.following import MeasurementFile, following, read_measurements
-from gseg.progress import HaltedError, silent
+from gseg.pipeline.progress import HaltedError, silent
 
 
 class _Ear:

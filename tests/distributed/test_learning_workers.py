@@ -8,13 +8,13 @@ import psutil
 import pytest
 import torch
 
-from gseg.artifacts import Store
 from gseg.directions import CandidateConfig, LearntConfig
 from gseg.directions.candidates import CHECKPOINT, load_candidates
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.progress import silent
-from gseg.stages.candidates import make_candidate_set
+from gseg.pipeline.progress import silent
+from gseg.pipeline.stages.candidates import make_candidate_set
+from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray
 

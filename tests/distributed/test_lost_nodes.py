@@ -9,18 +9,18 @@ import ray
 import torch
 from ray.cluster_utils import Cluster
 
-from gseg.artifacts import Artifact, Store
 from gseg.directions import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.jobs import FitJob, Material, Pairs, ScoreJob
-from gseg.progress import silent
+from gseg.pipeline.jobs.fit import FitJob, Material, Pairs, ScoreJob
+from gseg.pipeline.progress import silent
+from gseg.pipeline.stages import Wanted, make_samples
 from gseg.samples import SampleConfig, draw, load_samples
 from gseg.scenes.pictures import VALIDATION_FIRST
 from gseg.segmenters import FitConfig, Segmenter
 from gseg.segmenters.checkpoint import read_curve
-from gseg.stages import Wanted, make_samples
+from gseg.storage.store import Artifact, Store
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

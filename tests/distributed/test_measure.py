@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from gseg.artifacts import Store
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.measuring import PART, PictureSet
-from gseg.stages.distance import make_statistics, read_statistics
+from gseg.pipeline.jobs.measure import PART, PictureSet
+from gseg.pipeline.stages.distance import make_statistics, read_statistics
+from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray
 

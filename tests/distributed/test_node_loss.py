@@ -9,8 +9,8 @@ from ray.cluster_utils import Cluster
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.distributed.sweep import Listener, run_sweep
-from gseg.rows import key_of
-from gseg.trial import Setting, run_trial
+from gseg.pipeline.rows import key_of
+from gseg.pipeline.trial import Setting, run_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from gseg.artifacts import Store
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.jobs import FitJob, Material
-from gseg.mirror import fetch, storage_folder
-from gseg.progress import silent
+from gseg.pipeline.jobs.fit import FitJob, Material
+from gseg.pipeline.progress import silent
+from gseg.pipeline.trial import Setting, find_parts, find_rows, run_trial
 from gseg.randomness import derive_seed
 from gseg.samples import shard_name
-from gseg.trial import Setting, find_parts, find_rows, run_trial
+from gseg.storage.mirror import fetch, storage_folder
+from gseg.storage.store import Store
 
 _COSTS = ("seconds", "reused", "finished", "rows")
 

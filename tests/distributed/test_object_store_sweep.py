@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from gseg.commands.options import sweep_parser
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.distributed.sweep import Listener, run_sweep
-from gseg.mirror import storage_folder
-from gseg.rows import key_of
-from gseg.sweep_options import sweep_parser
-from gseg.trial import Setting, find_rows
+from gseg.pipeline.rows import key_of
+from gseg.pipeline.trial import Setting, find_rows
+from gseg.storage.mirror import storage_folder
 
 
 class _Rows(Listener):

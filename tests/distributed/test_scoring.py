@@ -5,11 +5,11 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from gseg.artifacts import Store
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.jobs import ScoreJob
-from gseg.stages import make_all_scores
+from gseg.pipeline.jobs.fit import ScoreJob
+from gseg.pipeline.stages import make_all_scores
+from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray
 

@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gseg.builds import count_builds
 from gseg.distributed.runtime import Resources
 from gseg.distributed.search import Asha, PointListener, run_search
+from gseg.pipeline.trial import Setting
 from gseg.search.base import Base
 from gseg.search.definition import Search
 from gseg.search.objectives import LABELS_USED, OBJECTIVES
 from gseg.search.source import PointSource
 from gseg.search.space import Space, parse_space
-from gseg.trial import Setting
+from gseg.storage.builds import count_builds
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

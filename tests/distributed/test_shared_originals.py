@@ -6,10 +6,10 @@ import pytest
 
 from gseg.distributed.runtime import Resources
 from gseg.distributed.sweep import Listener, run_sweep
-from gseg.drawing import cost_file, read_cost
+from gseg.pipeline.jobs.draw import cost_file, read_cost
+from gseg.pipeline.trial import Setting, find_parts
 from gseg.recipes import Axes, all_gans
 from gseg.samples import Shard
-from gseg.trial import Setting, find_parts
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

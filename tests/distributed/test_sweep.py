@@ -16,9 +16,9 @@ from gseg.directions.objective import objective
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.distributed.sweep import Listener, run_sweep
-from gseg.rows import KEY
+from gseg.pipeline.rows import KEY
+from gseg.pipeline.trial import Setting, find_rows, run_trial
 from gseg.samples import FilterConfig
-from gseg.trial import Setting, find_rows, run_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -171,5 +171,5 @@ def test_another_edge_weight_is_another_direction(tmp_path, tiny_experiment, mon
     run_trial(tiny_experiment, setting, RayBackend(Resources()))
     assert find_rows(tiny_experiment, setting, "cpu") is not None
     changed = replace(objective("gseg"), edge_weight=1.0)
-    monkeypatch.setattr("gseg.stages.direction.objective", lambda name: changed)
+    monkeypatch.setattr("gseg.pipeline.stages.direction.objective", lambda name: changed)
     assert find_rows(tiny_experiment, setting, "cpu") is None

@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gseg.artifacts import Store
-from gseg.builds import SHARD, count_builds
 from gseg.distributed.runtime import Resources
 from gseg.distributed.sweep import Listener, run_sweep
-from gseg.failures import known_failure
-from gseg.rows import KEY
+from gseg.pipeline.failures import known_failure
+from gseg.pipeline.rows import KEY
+from gseg.pipeline.trial import Setting, find_rows
 from gseg.samples import FilterConfig
-from gseg.trial import Setting, find_rows
+from gseg.storage.builds import SHARD, count_builds
+from gseg.storage.store import Store
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -9,8 +9,8 @@ import pytest
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.jobs import FitJob, Material, Pairs
-from gseg.progress import silent
+from gseg.pipeline.jobs.fit import FitJob, Material, Pairs
+from gseg.pipeline.progress import silent
 from gseg.scenes.pictures import VALIDATION_FIRST
 from gseg.segmenters import FitConfig, Segmenter
 from gseg.segmenters.checkpoint import read_curve

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from gseg.distributed.remaining import Remaining
 from gseg.distributed.view import SweepView, TrialsView, Watched
-from gseg.experiment import Experiment
-from gseg.progress import FileReport
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.progress import FileReport
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from safetensors.torch import load_file
 
 from gseg.features import SCENES_FEATURES, FeatureExtractor, scenes_features
 from gseg.images import from_uint8
+from gseg.pretraining.train_features import WEIGHTS, FeatureTraining, accuracy, main, rounded, train
 from gseg.scenes.pictures import CLASS_NAMES, HELD_OUT_FIRST, VALIDATION_FIRST, render
-from gseg.scenes.train_features import WEIGHTS, FeatureTraining, accuracy, main, rounded, train
 
 
 @pytest.fixture(scope="module")

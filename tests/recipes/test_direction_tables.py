@@ -7,18 +7,18 @@ import pandas as pd
 import pytest
 import torch
 
-from gseg.commands.backend import LocalBackend
-from gseg.direction_trials import (
+from gseg.directions import Direction, SearchConfig
+from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.direction_trial import (
     DirectionTrial,
     direction_rows,
     find_directions,
     is_found,
     pair_rows,
 )
-from gseg.directions import Direction, SearchConfig
-from gseg.published import published_tables
 from gseg.recipes import Axes, grids, initialisations, strips, table_9
 from gseg.recipes.directions import strip_epsilons
+from gseg.recipes.published import published_tables
 from gseg.reports.found_directions import angle_lines, pair_lines
 
 PAPER, EMBEDDED = grids()["paper"], grids()["embedded"]

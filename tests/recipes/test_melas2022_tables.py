@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gseg.experiment import LabelledPairs, SelectionConfig
-from gseg.published import published_tables
+from gseg.pipeline.experiment import LabelledPairs, SelectionConfig
 from gseg.recipes import (
     Axes,
     failure_cases,
@@ -23,6 +22,7 @@ from gseg.recipes import (
     table_15,
 )
 from gseg.recipes.generators import STAND_IN
+from gseg.recipes.published import published_tables
 
 PAPER, EMBEDDED = grids()["paper"], grids()["embedded"]
 TABLES = {

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from gseg.directions import ChoiceConfig
-from gseg.published import published_tables
+from gseg.pipeline.row_values import identity_values
 from gseg.recipes import Axes, grids
+from gseg.recipes.published import published_tables
 from gseg.recipes.voynov2021 import (
     figure_5_trainings,
     voynov_figure_5,
@@ -21,7 +22,6 @@ from gseg.recipes.voynov2021 import (
     voynov_table_5,
 )
 from gseg.recipes.voynov_tables import VOYNOV_TABLES
-from gseg.row_values import identity_values
 from gseg.samples import near_embeddings
 from gseg.samples.labeller import LabellerConfig
 

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
+from gseg.pipeline.rows import make_row, merge_rows, results
 from gseg.reports import settings
-from gseg.rows import make_row, merge_rows, results
 
 _COMMON = {
     "method": "gan",

@@ -4,14 +4,14 @@ import pytest
 import torch
 from PIL import Image
 
-from gseg.commands.backend import LocalBackend
 from gseg.directions import SearchConfig
-from gseg.experiment import Experiment
 from gseg.images import from_uint8
+from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.trial import Setting, find_parts, run_trial
 from gseg.reports.failure_cases import failure_cases
 from gseg.samples import SampleConfig, filter_preset, load_samples
 from gseg.segmenters import FitConfig, Segmenter
-from gseg.trial import Setting, find_parts, run_trial
 
 TRIAL = Experiment(
     generator="analytic.ellipses16",

@@ -9,14 +9,14 @@ import torch
 from gseg.directions import Direction, SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.experiment import Experiment
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.rows import merge_rows, results
+from gseg.pipeline.trial import Setting, find_parts, run_trial
 from gseg.reports import galleries
 from gseg.reports.galleries import gallery_section
 from gseg.reports.traces import find_trace
-from gseg.rows import merge_rows, results
 from gseg.samples import SampleConfig, Shard, filter_preset
 from gseg.segmenters import FitConfig
-from gseg.trial import Setting, find_parts, run_trial
 
 GENERATOR = "analytic.ellipses32"
 EXPERIMENT = Experiment(

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from gseg.experiment import Experiment
+from gseg.pipeline.experiment import Experiment
 from gseg.recipes import Axes, all_gans, grids
 from gseg.reports.labels import experiment_labels
 

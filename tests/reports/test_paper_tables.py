@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from gseg.published import published_tables
 from gseg.recipes import grids
-from gseg.recipes.paper_tables import PAPER_TABLES
+from gseg.recipes.published import published_tables
+from gseg.recipes.tables import PAPER_TABLES
 from gseg.reports.comparison import compare
 from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
 

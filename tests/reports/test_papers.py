@@ -7,11 +7,11 @@ import pytest
 from gseg.directions import AffineConfig, CandidateConfig, ChoiceConfig, SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.experiment import Experiment
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.trial import Setting, run_trial
 from gseg.reports.papers import compare_papers
 from gseg.samples import SampleConfig, filter_preset
 from gseg.segmenters import FitConfig
-from gseg.trial import Setting, run_trial
 
 CHOICE = ChoiceConfig(
     candidates=CandidateConfig(kind="random", count=4),

@@ -3,9 +3,9 @@ import re
 import pandas as pd
 import pytest
 
+from gseg.pipeline.rows import make_row, merge_rows
 from gseg.reports import build_report, write_report
 from gseg.reports.report import default_folder
-from gseg.rows import make_row, merge_rows
 
 
 def _rows(seeds):

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from gseg.pipeline.rows import make_row
 from gseg.reports.tables import seed_summary, summary, summary_table, sweep_tables
-from gseg.rows import make_row
 
 
 def row(experiment, generator, seed, iou, **values):

@@ -8,18 +8,18 @@ from PIL import Image
 from gseg.directions import Direction, SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.experiment import Experiment
 from gseg.generators import load_generator
 from gseg.images import from_uint8, to_uint8
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.rows import make_row
+from gseg.pipeline.trial import Setting, find_parts, run_trial
 from gseg.reports import sheets
 from gseg.reports.sheets import trial_sheet
 from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
-from gseg.rows import make_row
 from gseg.samples import SampleConfig, filter_preset, load_samples
 from gseg.samples.latents import prior
 from gseg.scores.benchmarks import open_benchmark
 from gseg.segmenters import FitConfig, Segmenter
-from gseg.trial import Setting, find_parts, run_trial
 
 GENERATOR = "analytic.ellipses32"
 EXPERIMENT = Experiment(

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from gseg.pipeline.rows import make_row
 from gseg.reports import summary, summary_table
 from gseg.reports.tables import METHOD_NAMES, seed_summary
-from gseg.rows import make_row
 
 
 def _row(experiment, **values):

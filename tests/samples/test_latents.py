@@ -6,11 +6,11 @@ import pytest
 import torch
 from scipy import stats
 
-from gseg.artifacts import canonical, digest
 from gseg.generators.analytic import analytic_generator
 from gseg.randomness import derive_seed, labels, latents, uniforms
 from gseg.samples import LatentConfig, SampleConfig, draw_shard, near_embeddings
 from gseg.samples.latents import candidates, check_truncation, prior
+from gseg.storage.store import canonical, digest
 
 CARD = analytic_generator(8, num_classes=5).card
 

@@ -9,9 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gseg.artifacts import StorageError, digest
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.mirror import storage_folder
 from gseg.samples import (
     DamagedShardError,
     GrowingSet,
@@ -27,6 +25,8 @@ from gseg.samples import (
     shard_name,
     sum_counts,
 )
+from gseg.storage.mirror import storage_folder
+from gseg.storage.store import StorageError, digest
 
 CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=2)
 

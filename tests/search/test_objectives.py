@@ -3,7 +3,7 @@ import re
 import pytest
 import torch
 
-from gseg.rows import make_row
+from gseg.pipeline.rows import make_row
 from gseg.search.objectives import (
     LABELS_USED,
     OBJECTIVES,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gseg.progress import Watch, silent
+from gseg.pipeline.progress import Watch, silent
 from gseg.scenes.pictures import render
 from gseg.segmenters import FitConfig, InMemoryPairs, Run, fit_source
 

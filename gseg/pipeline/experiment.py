@@ -1,0 +1,245 @@
+"""One experiment: the settings of all stages of one trial, and the hash that names it."""
+
+import difflib
+from dataclasses import dataclass, replace
+from typing import Final, Literal, get_args
+
+from gseg.directions import DirectionConfig
+from gseg.features import parse_features
+from gseg.samples import MaskKind, SampleConfig
+from gseg.samples.labeller import LabellerConfig
+from gseg.segmenters import FitConfig
+from gseg.storage.store import canonical, digest
+
+Method = Literal["gan", "true_masks", "otsu", "centre_disc"]
+TrialMaskKind = Literal["lighter", "darker", "both", "mean", "affine", "affine_each", "ensemble"]
+
+METHODS: Final[tuple[Method, ...]] = get_args(Method)
+MASK_KINDS: Final[tuple[TrialMaskKind, ...]] = get_args(TrialMaskKind)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DistanceConfig:
+    """Settings of the Fréchet distance of a generator.
+
+    Attributes:
+        count: Generated pictures, and as many scenes.
+        seed: Of the generated pictures' latents. Classes and truncation are those of the samples.
+        features: Network that turns pictures into vectors; see `gseg.features.open_features`.
+        reference: What generators are compared with: ``scenes``, for those that were trained on
+            them; ``folder:PATH``, pictures that are brought to the generator's size; or
+            ``file:PATH``, statistics (.npz) made with the same features.
+    """
+
+    count: int = 5_000
+    seed: int = 0
+    features: str = "scenes"
+    reference: str = "scenes"
+
+    def __post_init__(self) -> None:
+        _require("count", self.count, at_least=2)
+        _require("seed", self.seed, at_least=0)
+        parse_features(self.features)
+        if self.reference != "scenes" and not self.reference.startswith(("folder:", "file:")):
+            raise ValueError(
+                f"Unknown reference {self.reference!r} of the distance: expected 'scenes', "
+                "'folder:PATH', or 'file:PATH' for statistics (.npz)."
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledPairs:
+    """Pictures with true masks to train on, the middle square of each.
+
+    Attributes:
+        benchmark: Specification of the set, such as ``folder:PATH``. It stands in the
+            experiment's hash as it is written; the stages' hashes hold its content.
+        count: Pictures, chosen at random.
+        side: Pixels to which the squares are resized; that of the generated pictures.
+        weight: Share of these pairs in what is trained on; None for every pair, labelled or
+            generated, to count the same.
+        seed: Of the choice of pictures.
+    """
+
+    benchmark: str
+    count: int
+    side: int
+    weight: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.benchmark:
+            raise ValueError("Labelled pairs need a benchmark, such as 'folder:PATH'; got none.")
+        _require("count", self.count, at_least=1)
+        _require("side", self.side, at_least=1)
+        _require("seed", self.seed, at_least=0)
+        if self.weight is not None and not 0 < self.weight < 1:
+            raise ValueError(
+                f"weight is a share and must lie between 0 and 1, got {self.weight}; None lets "
+                "every pair count the same."
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SelectionConfig:
+    """Which samples are kept: those nearest to given pictures (Melas-Kyriazi et al. 2022, B.4).
+
+    Attributes:
+        folder: Folder of pictures; no masks are needed. It stands in the experiment's hash as it
+            is written; the stage's hash holds what is in it.
+        candidates: Samples M that the nearest are chosen from; the paper's are a million.
+        features: Network whose features are compared, see `gseg.features.open_features`; the
+            paper's is a self-supervised ResNet-50, ``resnet50:FILE``.
+    """
+
+    folder: str
+    candidates: int
+    features: str = "scenes"
+
+    def __post_init__(self) -> None:
+        if not self.folder:
+            raise ValueError("A selection needs a folder of pictures, got none.")
+        _require("candidates", self.candidates, at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experiment:
+    """Settings of one trial.
+
+    Attributes:
+        method: ``gan``: the papers' method; ``true_masks``: the same network trained with the
+            exact masks of scenes, or of `labelled` pictures; ``otsu`` and ``centre_disc``: without
+            training.
+        generator: Catalogue name; empty unless the method is ``gan``.
+        search: How the direction is found, by optimising or choosing; None unless the method is
+            ``gan``.
+        samples: How samples are drawn; None unless the method is ``gan``. Its mask kind is
+            overruled by `mask_kind`.
+        mask_kind: Which masks; ``ensemble`` trains one network on lighter and one on darker masks.
+        selection: Which of more samples are trained on; None for the first ones.
+        labeller: Who gives the samples other masks than those they were drawn with; None for
+            nobody (Voynov et al. 2021, Table 5).
+        data_size: Samples that the network is trained on; 0 for labelled pictures alone.
+        validation_size: Held-out samples for the score without labels; labelled pictures that are
+            not trained on where there are no samples. 0 to measure nothing.
+        train_resolution: Side to which samples are shrunk for the training, masks with them (table
+            15 of Melas-Kyriazi et al. 2022); None for the generator's own.
+        training: How the network is trained; None for the methods without training.
+        train_preset: Name of those settings, for the rows.
+        labelled: Pictures with true masks to train on as well; alone with method ``true_masks``.
+        distance: The generator's Fréchet distance; None to leave it out.
+        recipe: Who asked; not part of the hash.
+    """
+
+    method: Method = "gan"
+    generator: str = ""
+    search: DirectionConfig | None = None
+    samples: SampleConfig | None = None
+    mask_kind: TrialMaskKind = "lighter"
+    selection: SelectionConfig | None = None
+    labeller: LabellerConfig | None = None
+    data_size: int = 0
+    validation_size: int = 128
+    train_resolution: int | None = None
+    training: FitConfig | None = None
+    train_preset: str = ""
+    labelled: LabelledPairs | None = None
+    distance: DistanceConfig | None = None
+    recipe: str = ""
+
+    def __post_init__(self) -> None:
+        for word, value, known in (
+            ("method", self.method, METHODS),
+            ("mask kind", self.mask_kind, MASK_KINDS),
+        ):
+            if value not in known:
+                close = difflib.get_close_matches(str(value), known, n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                raise ValueError(f"Unknown {word} {value!r}; there are {', '.join(known)}.{hint}")
+        _require("data_size", self.data_size, at_least=0)
+        _require("validation_size", self.validation_size, at_least=0)
+        if self.selection is not None and self.selection.candidates < self.data_size:
+            raise ValueError(
+                f"A selection of {self.data_size} samples needs as many candidates or more, got "
+                f"{self.selection.candidates}."
+            )
+        if self.labeller is not None and self.method != "gan":
+            raise ValueError(
+                f"A labeller gives generated pictures their masks: leave it out with method "
+                f"{self.method!r}."
+            )
+        if self.train_resolution is not None:
+            self._check_shrinking(self.train_resolution)
+        if self.method in ("gan", "true_masks"):
+            self._check_training()
+        elif self.labelled is not None:
+            raise ValueError(
+                f"Method {self.method!r} trains nothing: leave out the labelled pairs."
+            )
+
+    def _check_shrinking(self, side: int) -> None:
+        _require("train_resolution", side, at_least=1)
+        if self.method != "gan":
+            raise ValueError(
+                f"train_resolution ({side}) shrinks generated pictures: leave it out with method "
+                f"{self.method!r}."
+            )
+        if self.labelled is not None and self.labelled.side != side:
+            raise ValueError(
+                f"Labelled pictures of {self.labelled.side} px cannot be trained on beside samples "
+                f"of {side} px: give both the same side."
+            )
+
+    def _check_training(self) -> None:
+        if self.method == "gan" and not (self.generator and self.search and self.samples):
+            raise ValueError("Method 'gan' needs a generator, a search and samples.")
+        if self.training is None:
+            raise ValueError(f"Method {self.method!r} needs training settings.")
+        if self.method == "true_masks" and self.labelled is not None:
+            if self.data_size or self.labelled.weight is not None:
+                raise ValueError(
+                    "Method 'true_masks' trains on labelled pictures alone: give them a data_size "
+                    f"of 0 and no weight, got {self.data_size} and {self.labelled.weight}."
+                )
+        elif self.data_size < 1:
+            raise ValueError(f"The data size must be at least 1, got {self.data_size}.")
+
+    @property
+    def digest(self) -> str:
+        """Name by content; recipe, preset name and the distance do not count."""
+        content = canonical(replace(self, recipe="", train_preset="", distance=None))
+        assert isinstance(content, dict)
+        if self.train_resolution is None:  # younger than results that are to be found again
+            del content["train_resolution"]
+        return digest("experiment", 1, content)
+
+    @property
+    def drawn_size(self) -> int:
+        """Samples that are drawn for training: all that a selection chooses from."""
+        return self.data_size if self.selection is None else self.selection.candidates
+
+    @property
+    def label(self) -> str:
+        """A short name for people."""
+        parts = [self.generator or self.method.replace("_", " ")]
+        if self.data_size:
+            parts.append(f"N={self.data_size}")
+        if self.labelled is not None:
+            parts.append(f"{self.labelled.count} labelled")
+        if self.labeller is not None:
+            parts.append(f"masks of {self.labeller.name}")
+        if self.mask_kind != "lighter":
+            parts.append(self.mask_kind)
+        return " ".join(parts)
+
+    @property
+    def member_kinds(self) -> tuple[MaskKind, ...]:
+        """The mask kinds of the networks that the trial trains."""
+        if self.mask_kind == "ensemble":
+            return ("lighter", "darker")
+        return (self.mask_kind,)
+
+
+def _require(name: str, value: int, *, at_least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+        raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}.")

@@ -1,0 +1,128 @@
+"""Trials that failed: why, and whether the same would happen again.
+
+A trial's own fault (filters that reject nearly everything, a training that diverges) is the same
+in every attempt: it is kept in the storage as a small JSON file, and later sweeps report it
+instead of running the trial again, unless they are asked to or the versions have changed. What the
+machines did (a full disk, too little memory, an object store that is silent) may be otherwise the
+next time: that is tried again by the next sweep, and within a sweep where it may help at once.
+"""
+
+import json
+import time
+import traceback
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.jobs.draw import BatchTooLargeError
+from gseg.pipeline.trial import Setting
+from gseg.samples import DamagedShardError
+from gseg.storage.files import DiskFullError
+from gseg.storage.mirror import discard, fetch
+from gseg.storage.store import StorageError, digest, versions, write_atomically
+
+_OWN_FAULTS: Final = (ValueError, TypeError, ArithmeticError, LookupError, AssertionError)
+_MACHINES: Final = (StorageError, BatchTooLargeError, DamagedShardError)
+"""Errors of a kind above that are not the trial's own fault all the same."""
+_HOPELESS: Final = (DiskFullError, BatchTooLargeError)
+"""The machines' faults that another attempt at once would not mend."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """Why a trial failed.
+
+    Attributes:
+        reason: One line.
+        own_fault: Whether it would fail again in the same way.
+        details: File with the whole story.
+    """
+
+    reason: str
+    own_fault: bool
+    details: str
+
+
+def is_own_fault(error: BaseException) -> bool:
+    """Say whether a trial that ended with this error would end with it again."""
+    return isinstance(error, _OWN_FAULTS) and not isinstance(error, _MACHINES)
+
+
+def is_worth_another_attempt(error: BaseException) -> bool:
+    """Say whether the same trial may succeed if it is started again at once."""
+    return not is_own_fault(error) and not isinstance(error, _HOPELESS)
+
+
+def note_failure(experiment: Experiment, setting: Setting, error: BaseException) -> Failed:
+    """Keep in the storage why a trial failed.
+
+    Args:
+        experiment: The trial.
+        setting: Storage and benchmarks.
+        error: What ended it, while it is handled.
+
+    Returns:
+        The failure.
+    """
+    details = details_file(experiment, setting)
+    failed = Failed(
+        reason=(str(error) or type(error).__name__).splitlines()[0],
+        own_fault=is_own_fault(error),
+        details=str(details),
+    )
+    story = "".join(traceback.format_exception(error))
+    content = {
+        **asdict(failed),
+        "trial": experiment.label,
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": versions(),
+    }
+    try:
+        write_atomically(details, story.encode())
+        write_atomically(_file(experiment, setting), json.dumps(content, indent=1).encode())
+    except StorageError:  # the disk is full, which is what this failure says then
+        return Failed(reason=failed.reason, own_fault=failed.own_fault, details="")
+    return failed
+
+
+def known_failure(experiment: Experiment, setting: Setting) -> Failed | None:
+    """Say whether a trial has failed before and would fail again.
+
+    Args:
+        experiment: The trial.
+        setting: Storage and benchmarks.
+
+    Returns:
+        Why; None if it has not failed, if that was not its own fault, or under other versions.
+    """
+    path = _file(experiment, setting)
+    if not fetch(path, again=True):
+        return None
+    try:
+        kept: dict[str, Any] = json.loads(path.read_text())
+        failed = Failed(**{name: kept[name] for name in Failed.__slots__})
+    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+        return None
+    return failed if failed.own_fault and kept.get("versions") == versions() else None
+
+
+def forget_failure(experiment: Experiment, setting: Setting) -> None:
+    """Remove what is kept about a trial's failure, after it has succeeded."""
+    discard(_file(experiment, setting))
+    discard(details_file(experiment, setting))
+
+
+def details_file(experiment: Experiment, setting: Setting) -> Path:
+    """Say where the whole story of a trial's last failure stands, if it has failed."""
+    return setting.storage / "errors" / f"{_name(experiment, setting)}.txt"
+
+
+def _file(experiment: Experiment, setting: Setting) -> Path:
+    return setting.storage / "failures" / f"{_name(experiment, setting)}.json"
+
+
+def _name(experiment: Experiment, setting: Setting) -> str:
+    """Name a trial with all that it does: the distance and the benchmarks may fail, too."""
+    plain = replace(experiment, recipe="", train_preset="")
+    return digest("trial", plain, list(setting.benchmarks), setting.eval_protocol)

@@ -1,0 +1,1 @@
+"""The heavy work of stages as plain data: what a process, an actor or a replica does alike."""

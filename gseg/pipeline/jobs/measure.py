@@ -1,0 +1,186 @@
+"""Taking the features of large sets of pictures in parts: what a process anywhere needs for one.
+
+A part is a fixed range of pictures, and its statistics a file; parts merge in their order. So the
+statistics of a set are the same to the last bit wherever its parts were taken, and what was
+interrupted goes on with the parts that are missing.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Protocol
+
+from torch import Tensor
+
+from gseg.features import FeatureExtractor, features_name, open_features
+from gseg.pipeline.jobs.draw import sampled_generator
+from gseg.samples import LatentConfig
+from gseg.scores.feature_statistics import (
+    FeatureStatistics,
+    collect_statistics,
+    join_statistics,
+)
+from gseg.scores.picture_sources import (
+    SCENES_RESOLUTION,
+    FolderPictures,
+    GeneratedPictures,
+    PictureSource,
+    ScenesPictures,
+)
+from gseg.storage.mirror import discard, exists, fetch
+
+PART: Final = 2_500
+"""Pictures of a part: the moments of Inception features are 32 MB however many there are."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PictureSet:
+    """Which pictures: a generator's, those of a folder, or else scenes.
+
+    Attributes:
+        generator: Catalogue name; empty for the others.
+        latents: Where a generator's latents and labels come from.
+        seed: Of a generator's latents.
+        count: Number of generated pictures or scenes; a folder has its own.
+        folder: Folder of pictures.
+        resolution: Side of scenes; what pictures of a folder are brought to, None to leave them.
+    """
+
+    generator: str = ""
+    latents: LatentConfig = field(default_factory=LatentConfig)
+    seed: int = 0
+    count: int = 0
+    folder: Path | None = None
+    resolution: int | None = None
+
+    def open(self, device: str = "cpu") -> PictureSource:
+        """Make the pictures available.
+
+        Args:
+            device: Where a generator computes.
+
+        Returns:
+            The pictures; those of a generator are made when they are asked for.
+        """
+        if self.folder is not None:
+            return FolderPictures(self.folder, resolution=self.resolution)
+        if not self.generator:
+            return ScenesPictures(self.count, resolution=self.resolution or SCENES_RESOLUTION)
+        generator = sampled_generator(self.generator, device, self.latents)
+        return GeneratedPictures(generator, self.count, latents=self.latents, seed=self.seed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasureJob:
+    """Taking the features of a set of pictures.
+
+    Attributes:
+        pictures: The set.
+        total: How many it has.
+        features: Name of the feature network; see `gseg.features.open_features`.
+        folder: Where parts go.
+        device: Kind of device.
+    """
+
+    pictures: PictureSet
+    total: int
+    features: str
+    folder: Path
+    device: str = "cpu"
+
+    def missing(self) -> list[int]:
+        """Number the parts that are not there yet."""
+        parts = range(math.ceil(self.total / PART))
+        return [part for part in parts if not exists(self.path(part))]
+
+    def path(self, part: int) -> Path:
+        """Name the file of a part."""
+        return self.folder / f"part-{part:05d}.npz"
+
+    def rows(self, part: int) -> range:
+        """Number the pictures of a part."""
+        return range(part * PART, min((part + 1) * PART, self.total))
+
+    def measure(self, part: int, listen: Callable[[int], None]) -> None:
+        """Take the features of one part and write it, whole or not at all.
+
+        Args:
+            part: Its number.
+            listen: Hears the number of pictures of every batch.
+        """
+        source, extractor = _cached_source(self), _cached_features(self.features, self.device)
+
+        def heard() -> Iterator[Tensor]:
+            for pictures in source.batches(self.rows(part)):
+                yield pictures
+                listen(len(pictures))
+
+        collect_statistics(
+            heard(),
+            extractor,
+            source=source.name,
+            first=self.rows(part).start,
+            count=self.total,
+        ).save(self.path(part))
+
+    def collect(self) -> FeatureStatistics:
+        """Merge the parts, in their order.
+
+        Returns:
+            The statistics of the whole set.
+        """
+        paths = [self.path(part) for part in range(math.ceil(self.total / PART))]
+        name = features_name(self.features)
+        return join_statistics(FeatureStatistics.load(path, name) for path in paths if fetch(path))
+
+    def clear(self) -> None:
+        """Remove the parts."""
+        for part in range(math.ceil(self.total / PART)):
+            discard(self.path(part))
+
+
+class Measurer(Protocol):
+    """Where features are taken: what `gseg.pipeline.jobs.fit.Backend` offers of it."""
+
+    @property
+    def device(self) -> str:
+        """Kind of device."""
+        ...
+
+    def measure(self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
+        """Take the features of parts of a set of pictures, in any order.
+
+        Args:
+            job: Of the set.
+            parts: Numbers of the parts.
+            listen: Hears how many pictures more are done.
+        """
+        ...
+
+
+class InProcess:
+    """Takes features in this process, one part after the other.
+
+    Args:
+        device: Kind of device.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+
+    def measure(self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
+        """Take features; see `Measurer`."""
+        for part in parts:
+            job.measure(part, listen)
+
+
+@lru_cache(maxsize=2)
+def _cached_features(spec: str, device: str) -> FeatureExtractor:
+    return open_features(spec, device=device)
+
+
+@lru_cache(maxsize=2)
+def _cached_source(job: MeasureJob) -> PictureSource:
+    return job.pictures.open(job.device)

@@ -1,0 +1,338 @@
+"""Result rows: one for each (experiment, benchmark, metric profile), as Parquet.
+
+The columns, their types and their meaning are written down here and nowhere else;
+``results/README.md`` repeats the meaning and a test keeps the two together.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gseg.storage.leases import lease
+from gseg.storage.store import replacing
+
+Row = dict[str, Any]
+Key = tuple[str, ...]
+
+KEY: Final = ("experiment", "benchmark", "eval_protocol", "metric_profile")
+"""Columns that together tell a row from all others."""
+_FILE: Final = "rows.parquet"
+_POLL_SECONDS: Final = 0.02
+
+_ORDER: Final = ("benchmark", "metric_profile", "method", "generator", "data_size", *KEY)
+_NULLABLE: Final = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+
+_TEXT, _NUMBER, _COUNT, _FLAG = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+
+COLUMNS: Final[dict[str, tuple[pa.DataType, str]]] = {
+    "experiment": (_TEXT, "Hash of everything that decides the trained segmenter."),
+    "benchmark": (_TEXT, "What the segmenter was scored on."),
+    "metric_profile": (_TEXT, "Which source's definition of the metrics."),
+    "method": (
+        _TEXT,
+        "`gan`: masks from a direction; `true_masks`: the same U-Net trained with the exact masks "
+        "of the scenes (the ceiling); `otsu` and `centre_disc`: baselines without training.",
+    ),
+    "recipe": (_TEXT, "Name of the experiment that asked for the row; not part of the hash."),
+    "generator": (_TEXT, "Catalogue name; empty for methods without a generator."),
+    "family": (_TEXT, "Generator's family, such as SNGAN."),
+    "dataset": (_TEXT, "What the generator was trained on."),
+    "resolution": (_COUNT, "Side of the generated pictures in pixels."),
+    "objective": (
+        _TEXT,
+        "Preset of the losses that the direction minimises, or rule by which it was chosen "
+        "(`voynov2021`, `affine_ratio`).",
+    ),
+    "candidate_directions": (
+        _TEXT,
+        "Candidates that the direction was chosen from: learnt, random, pca or closed_form; empty "
+        "for an optimised one.",
+    ),
+    "contrast_weight": (_NUMBER, "λ, weight of the contrast loss; comparable in one objective."),
+    "centre_prior": (_FLAG, "Whether the contrast loss expects the foreground in the centre."),
+    "epsilon_search": (_NUMBER, "ε, length of the shift while the direction is searched."),
+    "epsilon_sample": (_NUMBER, "ε, length of the shift that makes the masks."),
+    "mask_kind": (
+        _TEXT,
+        "lighter, darker, both, mean, affine, affine_each, or ensemble of two networks.",
+    ),
+    "mask_rule": (_TEXT, "What counts as brightness of a pixel: luminance or norm of RGB."),
+    "filters": (_TEXT, "Preset of the filters on generated samples."),
+    "latent_source": (_TEXT, "Where latents come from: `prior` is N(0, I)."),
+    "alpha": (_NUMBER, "α, noise around embeddings; empty for the prior."),
+    "truncation": (_NUMBER, "Truncation of the generator; empty when off."),
+    "classes": (_TEXT, "Labels that are drawn, with their weights; empty for all alike."),
+    "selection": (_TEXT, "Pictures whose nearest samples are kept, and features; empty for none."),
+    "selected_from": (_COUNT, "Samples that the nearest were chosen from."),
+    "labeller": (_TEXT, "Other model that gave the samples their masks; empty for none."),
+    "data_size": (_COUNT, "Accepted samples that the segmenter was trained on."),
+    "train_resolution": (_COUNT, "Side of the training pictures in pixels."),
+    "train_steps": (_COUNT, "Updates of the segmenter."),
+    "train_learning_rate": (_NUMBER, "Learning rate of the segmenter at the start."),
+    "train_decay_at": (_COUNT, "Update from which it is lower; empty for never."),
+    "train_batch": (_COUNT, "Samples in an update."),
+    "train_width": (_COUNT, "Channels of the U-Net's first level."),
+    "train_preset": (_TEXT, "Name of the training settings."),
+    "train_replicas": (_COUNT, "Replicas that trained in parallel."),
+    "labelled_set": (_TEXT, "Labelled pictures that were trained on as well; empty for none."),
+    "labelled_size": (_COUNT, "How many of them."),
+    "labelled_weight": (
+        _NUMBER,
+        "Their share in what was trained on; empty where every pair counted the same.",
+    ),
+    "labelled_seed": (_COUNT, "Seed of the choice of labelled pictures."),
+    "direction_seed": (_COUNT, "Seed of the search for the direction."),
+    "sample_seed": (_COUNT, "Seed of the samples' latents and labels."),
+    "train_seed": (_COUNT, "Seed of the segmenter's initialisation and order of samples."),
+    "supervision": (
+        _TEXT,
+        "none; class labels (in the GAN's training); labels used in a search; another model's "
+        "masks; or true masks.",
+    ),
+    "eval_protocol": (_TEXT, "How pictures are brought to size and where they are scored."),
+    "accuracy": (_NUMBER, "Share of pixels that are right, mean over pictures."),
+    "iou": (_NUMBER, "Intersection over union of the foreground, mean over pictures."),
+    "f_beta": (_NUMBER, "Fβ at threshold 0.5, β² = 0.3."),
+    "max_f_beta": (_NUMBER, "Largest Fβ over all thresholds, β² = 0.3."),
+    "mean_f_beta": (_NUMBER, "Mean of the same curve of Fβ over all thresholds."),
+    "mae": (_NUMBER, "Mean absolute error of the probabilities, mean over pictures."),
+    "accuracy_low": (_NUMBER, "Lower limit of the 95 % interval of accuracy, see below."),
+    "accuracy_high": (_NUMBER, "Upper limit."),
+    "iou_low": (_NUMBER, "Lower limit of the 95 % interval of iou."),
+    "iou_high": (_NUMBER, "Upper limit."),
+    "f_beta_low": (_NUMBER, "Lower limit of the 95 % interval of f_beta."),
+    "f_beta_high": (_NUMBER, "Upper limit."),
+    "max_f_beta_low": (_NUMBER, "Lower limit of the 95 % interval of max_f_beta."),
+    "max_f_beta_high": (_NUMBER, "Upper limit."),
+    "mae_low": (_NUMBER, "Lower limit of the 95 % interval of mae."),
+    "mae_high": (_NUMBER, "Upper limit."),
+    "images": (_COUNT, "Pictures that were scored."),
+    "skipped": (_COUNT, "Files of the benchmark that could not be read (with --skip-bad)."),
+    "degenerate_masks": (_COUNT, "Pictures whose true mask is all foreground or all background."),
+    "empty_masks": (_COUNT, "Of those, pictures whose true mask is all background."),
+    "edge_loss": (_NUMBER, "Edge loss at the end of the search, lighter direction."),
+    "contrast_loss": (_NUMBER, "Contrast loss at the end of the search, lighter direction."),
+    "cosine": (_NUMBER, "v_l · v_d."),
+    "two_affine_ratio": (
+        _NUMBER,
+        "Restoration loss of two affine colour maps over that of one (Voynov et al. 2021, Eq. 3); "
+        "small when the shift treats two regions differently. Uses no labels.",
+    ),
+    "restoration_loss": (
+        _NUMBER,
+        "Mean distance of colours that two affine maps leave (Voynov et al. 2021, Eq. 3).",
+    ),
+    "operator_distance": (
+        _NUMBER,
+        "D, how far the two maps part the colours of pictures (section 3.2 there).",
+    ),
+    "labeller_iou": (
+        _NUMBER,
+        "IoU of the labeller's masks and the samples' own, mean over samples with a foreground.",
+    ),
+    "labeller_accuracy": (_NUMBER, "Share of pixels in which the two agree."),
+    "foreground_share": (_NUMBER, "Mean share of foreground in the training masks."),
+    "validation_iou": (_NUMBER, "IoU on held-out generated pairs: a score without labels."),
+    "validation_loss": (_NUMBER, "Cross-entropy of a pixel of held-out generated pairs."),
+    "fid": (_NUMBER, "Fréchet distance of generated and real pictures under fid_protocol."),
+    "fid_protocol": (_TEXT, "Features, numbers of pictures and reference of that distance."),
+    "kid": (_NUMBER, "Kernel distance of the same pictures, mean over subsets (about 0 at best)."),
+    "kid_deviation": (_NUMBER, "Standard deviation of kid over its subsets, if there are any."),
+    "kid_protocol": (_TEXT, "Features, kernel and subsets of that distance."),
+    "published_fid": (_NUMBER, "FID as published for this checkpoint."),
+    "published_fid_protocol": (_TEXT, "How and by whom that FID was measured."),
+    "candidates": (_COUNT, "Pictures drawn to get data_size samples."),
+    "accepted": (_COUNT, "Of those, accepted."),
+    "rejected_histogram": (_COUNT, "Of those, rejected for their histogram."),
+    "rejected_contrast": (_COUNT, "Of those, rejected for a small change of brightness."),
+    "rejected_empty": (_COUNT, "Of those, rejected for a mask without foreground."),
+    "rejected_components": (_COUNT, "Of those, rejected for the shape of their components."),
+    "rejected_area": (_COUNT, "Of those, rejected for their share of foreground."),
+    "rejected_agreement": (_COUNT, "Of those, rejected since two directions' masks disagree."),
+    "direction_seconds": (
+        _NUMBER,
+        "Time that finding the direction took, whenever that was, with its candidates.",
+    ),
+    "samples_seconds": (_NUMBER, "Time that drawing the samples took."),
+    "samples_forwards": (
+        _NUMBER,
+        "Pictures that the generator made for the samples; what several sample sets shared counts "
+        "for each in equal parts.",
+    ),
+    "training_seconds": (_NUMBER, "Time that training took."),
+    "scoring_seconds": (_NUMBER, "Time that scoring took."),
+    "fid_seconds": (_NUMBER, "Time that the Fréchet distance took."),
+    "direction_reused": (_FLAG, "Whether the direction was found in the storage."),
+    "samples_reused": (_FLAG, "Whether all samples were found in the storage."),
+    "training_reused": (_FLAG, "Whether the segmenter was found in the storage."),
+    "scoring_reused": (_FLAG, "Whether the scores were found in the storage."),
+    "fid_reused": (_FLAG, "Whether the distance was found in the storage."),
+    "device": (_TEXT, "Kind of device that the segmenter was trained on."),
+    "peak_memory_mib": (_NUMBER, "Largest memory of the process, or of its GPU, in MiB."),
+    "gseg_version": (_TEXT, "Version of gseg."),
+    "python_version": (_TEXT, "Version of Python."),
+    "torch_version": (_TEXT, "Version of PyTorch."),
+    "ray_version": (_TEXT, "Version of Ray."),
+    "commit": (_TEXT, "Commit of the source tree, if it is a repository."),
+    "scores": (_TEXT, "Hash of the scores in the storage; its folder has every picture's."),
+    "finished": (_TEXT, "When the row was made, UTC."),
+}
+"""Column name to (type, meaning)."""
+
+SCHEMA: Final = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()])
+
+
+def make_row(values: Mapping[str, Any]) -> Row:
+    """Complete a row.
+
+    Args:
+        values: Some of the columns.
+
+    Returns:
+        All columns in order; what is not known is None.
+
+    Raises:
+        ValueError: A name is no column.
+    """
+    unknown = sorted(set(values) - set(COLUMNS))
+    if unknown:
+        raise ValueError(f"Not a column of the results: {', '.join(unknown)}.")
+    row = {name: values.get(name) for name in COLUMNS}
+    row["finished"] = row["finished"] or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return row
+
+
+def key_of(row: Row) -> Key:
+    """Give a row's values of the columns `KEY`."""
+    return tuple(row[name] for name in KEY)
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """Read all rows of a results folder.
+
+    Args:
+        folder: Such as ``results/all_gans``; may be absent.
+
+    Returns:
+        The rows, with None where an older file lacks a column.
+
+    Raises:
+        ValueError: The file is damaged; the message names it.
+    """
+    rows: list[Row] = _read(folder, list(COLUMNS)).to_pylist()
+    return rows
+
+
+def results(path: str | Path) -> pd.DataFrame:
+    """Read a results folder into a table: one line for each row, one column for each of `COLUMNS`.
+
+    Args:
+        path: The folder, such as ``results/all_gans``.
+
+    Returns:
+        Sorted by benchmark, profile, method, generator and data size. Counts and flags stay whole
+        numbers and booleans where some are missing; ``finished`` is a time in UTC.
+
+    Raises:
+        ValueError: There are no rows, or the file is damaged; the message says where.
+    """
+    folder = Path(path)
+    if not (folder / _FILE).is_file():
+        below = ", ".join(str(file.parent) for file in sorted(folder.glob(f"*/{_FILE}")))
+        hint = f"did you mean {below}?" if below else "a sweep writes them to results/<its name>."
+        raise ValueError(f"{folder} has no rows ({_FILE}); {hint}")
+    rows = _read(folder, list(COLUMNS))
+    table: pd.DataFrame = rows.to_pandas(types_mapper=_NULLABLE.get)
+    table["finished"] = pd.to_datetime(table["finished"], utc=True)
+    return table.sort_values(list(_ORDER), ignore_index=True)
+
+
+def known_scores(folder: Path) -> dict[Key, str]:
+    """Say which scores a results folder has rows of, without reading the rows whole.
+
+    Args:
+        folder: Such as ``results/all_gans``; may be absent.
+
+    Returns:
+        The column ``scores`` by the rows' keys.
+
+    Raises:
+        ValueError: The file is damaged; the message names it.
+    """
+    table = _read(folder, [*KEY, "scores"])
+    return {key_of(row): row["scores"] for row in table.to_pylist()}
+
+
+def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
+    """Add rows to a results folder; a row with the same key replaces the older one.
+
+    The folder holds one Parquet file, replaced in one step: a reader sees the rows before or
+    after, and the file never contains a row twice. Of several processes that add rows one at a
+    time does so, so that none overwrites what another has added.
+
+    Args:
+        folder: Such as ``results/all_gans``; made if missing.
+        rows: From `make_row`.
+
+    Returns:
+        How many rows the folder holds now.
+
+    Raises:
+        ValueError: The file that is there is damaged; the message names it.
+    """
+    fresh = pa.Table.from_pylist(list({key_of(row): row for row in rows}.values()), schema=SCHEMA)
+    with writing_to(folder):
+        old = _read(folder, list(COLUMNS))
+        replaced = pc.is_in(_joined_key(old), value_set=_joined_key(fresh))
+        merged = pa.concat_tables([old.filter(pc.invert(replaced)), fresh])
+        with replacing(folder / _FILE) as part:
+            ordered = merged.sort_by([(name, "ascending") for name in KEY])
+            pq.write_table(ordered, part, compression="zstd")
+    return int(merged.num_rows)
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Be the only process that writes to a results folder; the lease is kept beside it.
+
+    Args:
+        folder: Such as ``results/all_gans``.
+
+    Yields:
+        Nothing.
+    """
+    with lease(folder.with_name(f".{folder.name}.lock"), poll=_POLL_SECONDS):
+        yield
+
+
+def _read(folder: Path, names: list[str]) -> pa.Table:
+    """Read some columns; those that an older file lacks are empty."""
+    path = folder / _FILE
+    schema = pa.schema([SCHEMA.field(name) for name in names])
+    if not path.exists():
+        return schema.empty_table()
+    try:
+        there = set(pq.read_schema(path).names)
+        table = pq.read_table(path, columns=[name for name in names if name in there])
+        columns = [
+            table[name].cast(kind) if name in there else pa.nulls(table.num_rows, kind)
+            for name, kind in zip(schema.names, schema.types, strict=True)
+        ]
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(
+            f"Cannot read the results in {path}: {str(error).splitlines()[0]} Move the file away: "
+            "the next run writes the rows of everything that is in its storage again."
+        ) from error
+    return pa.table(columns, schema=schema)
+
+
+def _joined_key(table: pa.Table) -> pa.ChunkedArray:
+    columns = (table[name] for name in KEY)
+    return pc.binary_join_element_wise(*columns, "\n", null_handling="replace")

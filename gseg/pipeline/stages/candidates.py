@@ -1,0 +1,63 @@
+"""The stage that makes a set of candidate directions."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from gseg.directions import CandidateConfig, make_candidates
+from gseg.directions.candidates import CHECKPOINT, save_candidates
+from gseg.generators.identity import weights_digest
+from gseg.pipeline.jobs.fit import Backend, cached_generator
+from gseg.pipeline.plan import learning_seconds
+from gseg.pipeline.progress import Report
+from gseg.storage.mirror import fetch
+from gseg.storage.store import Artifact, Store
+
+_VERSION: Final = 1
+
+
+def make_candidate_set(
+    store: Store, generator: str, config: CandidateConfig, backend: Backend, report: Report
+) -> Artifact:
+    """Make a set of candidate directions; an unfinished training is taken up.
+
+    Args:
+        store: Where it is or will be.
+        generator: Catalogue name.
+        config: Which set.
+        backend: Whose device works.
+        report: Hears of the steps of learnt candidates.
+
+    Returns:
+        An artifact that `gseg.directions.candidates.load_candidates` reads; facts: ``count``, and
+        ``accuracy`` of learnt ones.
+    """
+    device = backend.device
+
+    def build(folder: Path) -> dict[str, Any]:
+        fetch(folder / CHECKPOINT, again=True)
+        model = cached_generator(generator, device)
+        found = make_candidates(
+            model,
+            config,
+            folder=folder,
+            progress=lambda done, total: report("candidates", done, total),
+        )
+        save_candidates(folder, found)
+        return {"count": len(found.vectors), **found.facts}
+
+    def work(folder: Path) -> Mapping[str, Any]:
+        if config.learnt is None:
+            return backend.call(lambda: build(folder))
+        seconds = learning_seconds(generator, config.learnt, device)
+        return backend.train(lambda: build(folder), folder, seconds)
+
+    return store.make(
+        "candidates",
+        version=_VERSION,
+        config={"generator": generator, "candidates": asdict(config), "device": device},
+        parents=[weights_digest(generator)],
+        build=work,
+        device=device,
+    )

@@ -1,0 +1,191 @@
+"""The stages that take features of pictures and measure a generator's distance to its data set."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from gseg.features import features_name
+from gseg.generators.contract import GeneratorCard
+from gseg.generators.identity import weights_digest
+from gseg.pipeline.experiment import DistanceConfig
+from gseg.pipeline.jobs.measure import MeasureJob, Measurer, PictureSet
+from gseg.pipeline.progress import Report
+from gseg.samples import LatentConfig
+from gseg.scores.feature_statistics import FeatureStatistics
+from gseg.scores.fid import compare
+from gseg.storage.store import Artifact, Store, file_digest
+
+_STATISTICS_VERSION: Final = 1
+_DISTANCE_VERSION: Final = 2
+_FILE: Final = "statistics.npz"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasuredDistance:
+    """A distance, and what it cost.
+
+    Attributes:
+        facts: ``value`` and ``protocol``; ``kernel``, ``kernel_deviation`` and
+            ``kernel_protocol``, None where the reference has no vectors.
+        seconds: Of the generator's pictures and their features; not of the reference, which
+            generators share.
+        reused: Whether all of it was found in the storage.
+    """
+
+    facts: Mapping[str, Any]
+    seconds: float
+    reused: bool
+
+
+def has_reference(card: GeneratorCard, config: DistanceConfig) -> bool:
+    """Say whether a generator can be compared with the reference: with scenes, only one of them."""
+    return config.reference != "scenes" or card.dataset == "scenes"
+
+
+def make_distance(
+    store: Store,
+    card: GeneratorCard,
+    config: DistanceConfig,
+    latents: LatentConfig,
+    backend: Measurer,
+    report: Report,
+) -> MeasuredDistance:
+    """Measure the distance of a generator's pictures to a reference.
+
+    Args:
+        store: Where it is or will be.
+        card: Of the generator; its name is one of the catalogue.
+        config: How many pictures, in which features, against what.
+        latents: Where latents and labels come from: those of the samples that are trained on.
+        backend: Who computes.
+        report: Hears of the pictures.
+
+    Returns:
+        The distance.
+
+    Raises:
+        ValueError: Features or reference are not there, or do not go together.
+    """
+    pictures = PictureSet(
+        generator=card.name, latents=latents, seed=config.seed, count=config.count
+    )
+    generated = make_statistics(store, pictures, config.features, backend, report)
+    reference, parent, reused = _open_reference(store, card, config, backend, report)
+
+    def build(folder: Path) -> dict[str, Any]:
+        distance = compare(read_statistics(generated, config.features), reference())
+        kernel = distance.kernel
+        return {
+            "value": distance.value,
+            "protocol": distance.protocol,
+            "kernel": kernel.value if kernel else None,
+            "kernel_deviation": kernel.deviation if kernel else None,
+            "kernel_protocol": kernel.protocol if kernel else None,
+        }
+
+    made = store.make(
+        "distance",
+        version=_DISTANCE_VERSION,
+        config={},
+        parents=[generated.digest, parent],
+        build=build,
+    )
+    return MeasuredDistance(
+        facts=made.facts,
+        seconds=generated.seconds + made.seconds,
+        reused=made.reused and generated.reused and reused,
+    )
+
+
+def make_statistics(
+    store: Store, pictures: PictureSet, features: str, backend: Measurer, report: Report
+) -> Artifact:
+    """Take the features of a set of pictures, part by part.
+
+    Args:
+        store: Where they are or will be.
+        pictures: The set.
+        features: Name of the feature network.
+        backend: Who computes.
+        report: Hears of the pictures.
+
+    Returns:
+        An artifact with ``statistics.npz``; `read_statistics` reads it.
+    """
+    if pictures.generator:
+        total, identity = pictures.count, weights_digest(pictures.generator)
+    else:
+        source = pictures.open()
+        total, identity = len(source), source.identity
+
+    def build(folder: Path) -> dict[str, Any]:
+        job = MeasureJob(
+            pictures=pictures,
+            total=total,
+            features=features,
+            folder=folder,
+            device=backend.device,
+        )
+        missing = job.missing()
+        done = total - sum(len(job.rows(part)) for part in missing)
+        listen = _counting(report, done, total)
+        backend.measure(job, missing, listen)
+        whole = job.collect()
+        whole.save(folder / _FILE)
+        job.clear()
+        return {"pictures": total, "source": whole.source, "features": whole.features}
+
+    return store.make(
+        "statistics",
+        version=_STATISTICS_VERSION,
+        config={
+            "pictures": replace(pictures, folder=None),
+            "features": features_name(features),
+            "device": backend.device,
+        },
+        parents=[identity],
+        build=build,
+        device=backend.device,
+    )
+
+
+def read_statistics(made: Artifact, features: str) -> FeatureStatistics:
+    """Read the statistics of an artifact of `make_statistics`.
+
+    Args:
+        made: The artifact.
+        features: Name of the feature network that it was made with.
+
+    Returns:
+        The statistics.
+    """
+    return FeatureStatistics.load(made.folder / _FILE, features_name(features))
+
+
+def _open_reference(
+    store: Store, card: GeneratorCard, config: DistanceConfig, backend: Measurer, report: Report
+) -> tuple[Callable[[], FeatureStatistics], str, bool]:
+    """Give what reads the reference, its name, and whether it was in the storage."""
+    kind, _, path = config.reference.partition(":")
+    if kind == "file":
+        file, name = Path(path).expanduser(), features_name(config.features)
+        if not file.is_file():
+            raise ValueError(f"{file}: there is no such file of statistics.")
+        return lambda: FeatureStatistics.load(file, name), file_digest(file), True
+    pictures = PictureSet(count=config.count, resolution=card.resolution)
+    if kind == "folder":
+        pictures = PictureSet(folder=Path(path), resolution=card.resolution)
+    made = make_statistics(store, pictures, config.features, backend, report)
+    return lambda: read_statistics(made, config.features), made.digest, made.reused
+
+
+def _counting(report: Report, done: int, total: int) -> Callable[[int], None]:
+    """Turn numbers of pictures into progress."""
+
+    def listen(pictures: int) -> None:
+        nonlocal done
+        done += pictures
+        report("distance", done, total)
+
+    return listen

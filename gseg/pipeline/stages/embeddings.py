@@ -1,0 +1,69 @@
+"""The stage that finds the latents of real pictures (Voynov et al. 2021, section 3.3)."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final
+
+from gseg.generators.identity import weights_digest
+from gseg.generators.own_encoder import EncoderChoice
+from gseg.pipeline.jobs.embed import Embedder, EmbedHere, embed_job, embed_pictures, save_found
+from gseg.pipeline.jobs.measure import PictureSet
+from gseg.pipeline.progress import Report
+from gseg.storage.store import Artifact, Store
+
+_VERSION: Final = 1
+EMBEDDINGS: Final = "embeddings.npy"
+"""Name of the file in the artifact's folder."""
+
+
+def make_embeddings(
+    store: Store,
+    pictures: PictureSet,
+    encoder: EncoderChoice,
+    report: Report,
+    *,
+    embedder: Embedder | None = None,
+    skip_bad: bool = False,
+    device: str = "cpu",
+) -> Artifact:
+    """Find the latents of a set of pictures.
+
+    Args:
+        store: Where they are or will be.
+        pictures: At the encoder's size.
+        encoder: Whose latents.
+        report: Hears of the pictures.
+        embedder: Who works; this process by default.
+        skip_bad: Whether pictures that cannot be read are left out.
+        device: Kind of device.
+
+    Returns:
+        An artifact with ``embeddings.npy`` and ``embeddings.parquet``; facts: ``count``, ``width``
+        and ``skipped``.
+    """
+    source = pictures.open(device)
+
+    def build(folder: Path) -> dict[str, Any]:
+        job = embed_job(pictures, encoder, folder, skip_bad=skip_bad, device=device)
+        found = embed_pictures(
+            job, embedder or EmbedHere(), lambda done, total: report("embeddings", done, total)
+        )
+        save_found(folder / EMBEDDINGS, found, job)
+        job.clear()
+        count, width = found.latents.shape
+        return {"count": count, "width": width, "skipped": list(found.skipped)}
+
+    shipped = [] if encoder.digest else [weights_digest(encoder.name)]
+    return store.make(
+        "embeddings",
+        version=_VERSION,
+        config={
+            "pictures": source.identity,
+            "encoder": asdict(replace(encoder, name="" if encoder.digest else encoder.name)),
+            "skip_bad": skip_bad,
+            "device": device,
+        },
+        parents=shipped,
+        build=build,
+        device=device,
+    )

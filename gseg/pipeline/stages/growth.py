@@ -1,0 +1,114 @@
+"""Drawing sample sets until each has enough: which shards, whether they fit, how far it is."""
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
+from gseg.pipeline.jobs.fit import Backend
+from gseg.pipeline.plan import generator_size
+from gseg.pipeline.progress import Report
+from gseg.samples import check_acceptance
+from gseg.storage.files import DiskFullError
+from gseg.storage.store import Store
+
+_SHARDS_AT_ONCE: Final = 1024
+"""Most shards that are asked for before looking at the acceptance again."""
+_GUESS: Final = 0.25
+"""Acceptance to plan with before any is known; shards that turn out not to be needed are left."""
+_RESERVE: Final = 64 * 2**20
+_JPEG_SHARE: Final = 0.4
+_ROW_BYTES: Final = 64
+
+
+def draw_until_enough(
+    store: Store, generator: str, orders: Sequence[DrawOrder], backend: Backend, report: Report
+) -> None:
+    """Ask for missing shards, as many as the acceptance so far says are needed.
+
+    Args:
+        store: Where the sets are.
+        generator: Catalogue name.
+        orders: Sets of the same candidates; the first is the one that is waited for.
+        backend: Who draws.
+        report: Hears of the accepted samples of all sets.
+
+    Raises:
+        AcceptanceError: The filters of the first set reject nearly everything.
+        BatchTooLargeError: There is not enough memory.
+        DiskFullError: There is not enough space.
+    """
+    progress = _Progress(orders, report)
+    left = _unfinished(orders)
+    _check_space(store, generator, left)
+    while left:
+        ranges = [order.growing().missing(order.count, guess=_GUESS) for order in left]
+        shards = sorted(set().union(*ranges))[:_SHARDS_AT_ONCE]
+        progress()
+        job = DrawJob(generator=generator, orders=left, device=backend.device)
+        backend.draw(job, shards, progress)
+        left = _unfinished(orders)
+
+
+def _check_space(store: Store, generator: str, orders: Sequence[DrawOrder]) -> None:
+    """Make sure that what is missing fits onto the disk, before anything is drawn."""
+    side = generator_size(generator).resolution
+    needed = 0.0
+    for order in orders:
+        share = _JPEG_SHARE if order.config.picture_format != "exact" else 1.0
+        bytes_each = 3 * side**2 * share + side**2 / 8 + _ROW_BYTES
+        needed += (order.count - order.growing().counts["accepted"]) * bytes_each
+    free = store.free_bytes()
+    if needed + _RESERVE > free:
+        raise DiskFullError(
+            f"The samples need about {needed / 2**20:,.0f} MiB, but {store.root} has "
+            f"{free / 2**20:,.0f} MiB left. Choose another --storage or a smaller --data-size."
+        )
+
+
+class _Progress:
+    """Tells a report how many samples there are, how fast they come and how many are accepted."""
+
+    def __init__(self, orders: Sequence[DrawOrder], report: Report) -> None:
+        self._sets = [order.growing() for order in orders]
+        self._counts, self._report = [order.count for order in orders], report
+        self._begun, self._first = time.monotonic(), self._done()
+
+    def __call__(self) -> None:
+        """Look at the shards, and report."""
+        for each in self._sets:
+            each.update()
+        done, total = self._done(), sum(self._counts)
+        candidates = sum(each.counts["candidates"] for each in self._sets)
+        accepted = sum(each.counts["accepted"] for each in self._sets)
+        detail = f"{accepted / candidates:.0%} accepted" if candidates else ""
+        new, seconds = done - self._first, time.monotonic() - self._begun
+        if new > 0 and seconds > 0:
+            left = math.ceil((total - done) * seconds / new)
+            detail += f", {new / seconds:,.0f}/s, {left:,} s left"
+        self._report("samples", done, total, detail)
+
+    def _done(self) -> int:
+        return sum(
+            min(each.counts["accepted"], count)
+            for each, count in zip(self._sets, self._counts, strict=True)
+        )
+
+
+def _unfinished(orders: Sequence[DrawOrder]) -> tuple[DrawOrder, ...]:
+    """Leave out what is complete, and hopeless sets: but for the first, they are others' concern.
+
+    Raises:
+        AcceptanceError: The first set is hopeless.
+    """
+    left = []
+    for place, order in enumerate(orders):
+        known = order.growing()
+        if known.counts["accepted"] >= order.count:
+            continue
+        if place == 0:
+            check_acceptance(known.counts)
+        if not known.is_hopeless:
+            left.append(order)
+    return tuple(left)

@@ -1,0 +1,111 @@
+"""The stage that scores a predictor on benchmarks."""
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from gseg.pipeline.jobs.fit import Backend, ScoreJob
+from gseg.pipeline.progress import Report
+from gseg.scores.benchmarks import open_benchmark
+from gseg.scores.intervals import CONFIDENCE, RESAMPLES, SEED, bootstrap_intervals
+from gseg.scores.protocol import DEFAULT_PROFILES, Scores
+from gseg.storage.store import Artifact, Store, replacing
+
+_VERSION: Final = 3
+
+
+def make_all_scores(
+    store: Store, jobs: Sequence[ScoreJob], parents: Sequence[str], backend: Backend, report: Report
+) -> list[Artifact]:
+    """Score a predictor on several benchmarks; those that are scored elsewhere, side by side.
+
+    Args:
+        store: Where the scores are or will be.
+        jobs: One for each benchmark.
+        parents: Names of the segmenters.
+        backend: Who scores.
+        report: Hears of the pictures.
+
+    Returns:
+        The artifacts in the order of the jobs; see `make_scores`.
+    """
+
+    def make(job: ScoreJob) -> Artifact:
+        return make_scores(store, job, parents, backend, report)
+
+    if store.read_only or not any(backend.is_apart(job) for job in jobs):
+        return [make(job) for job in jobs]
+    with ThreadPoolExecutor(len(jobs)) as waiting:
+        return list(waiting.map(make, jobs))
+
+
+def make_scores(
+    store: Store, job: ScoreJob, parents: Sequence[str], backend: Backend, report: Report
+) -> Artifact:
+    """Score a predictor on a benchmark.
+
+    Args:
+        store: Where the scores are or will be.
+        job: What to score on what.
+        parents: Names of the segmenters.
+        backend: Who scores.
+        report: Hears of the pictures.
+
+    Returns:
+        An artifact with ``images.parquet`` (one row for each picture and profile) and
+        ``curves.parquet`` (precision and recall at every threshold); facts: ``benchmark``,
+        ``skipped``, ``profiles``: the means by name of profile with their intervals, and
+        ``intervals``: how those were drawn.
+    """
+    benchmark = open_benchmark(job.benchmark, skip_bad=job.skip_bad)
+
+    def build(folder: Path) -> dict[str, Any]:
+        scores = backend.score(job, report)
+        curves = pd.concat([part.curves() for part in scores.sums], ignore_index=True)
+        for name, table in (("images", scores.table), ("curves", curves)):
+            with replacing(folder / f"{name}.parquet") as part:
+                table.to_parquet(part, index=False)
+        return _score_facts(scores)
+
+    return store.make(
+        "scores",
+        version=_VERSION,
+        config={
+            "baseline": job.baseline,
+            "benchmark": benchmark.identity,
+            "protocol": job.protocol,
+            "profiles": list(DEFAULT_PROFILES),
+            "working_size": job.working_size,
+            "skip_bad": job.skip_bad,
+            "device": job.device,
+        },
+        parents=parents,
+        build=build,
+        device=job.device,
+    )
+
+
+def _score_facts(scores: Scores) -> dict[str, Any]:
+    intervals = bootstrap_intervals(scores)
+    first = scores.table[scores.table.profile == scores.sums[0].profile.name]
+    empty = int((first.foreground == 0).sum())
+    profiles = {}
+    for name, means in scores.aggregates.items():
+        values = asdict(means) | {"empty_masks": empty}
+        for score, (low, high) in intervals[name].items():
+            values |= {f"{score}_low": low, f"{score}_high": high}
+        profiles[name] = {
+            key: None if isinstance(value, float) and math.isnan(value) else value
+            for key, value in values.items()
+        }
+    return {
+        "benchmark": scores.benchmark,
+        "profiles": profiles,
+        "intervals": {"resamples": RESAMPLES, "confidence": CONFIDENCE, "seed": SEED},
+        "skipped": list(scores.skipped),
+    }

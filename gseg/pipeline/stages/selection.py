@@ -1,0 +1,122 @@
+"""The stage that keeps the samples nearest to given pictures (Melas-Kyriazi et al. 2022, B.4).
+
+It comes after the samples and looks at the first M of them, so that a larger sample set still
+extends a smaller one: what is kept depends on M and is an artifact of its own.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from gseg.features import features_name, open_features
+from gseg.pipeline.experiment import SelectionConfig
+from gseg.pipeline.jobs.fit import Backend, Pairs
+from gseg.pipeline.progress import Report
+from gseg.pipeline.stages.samples import SampledSet
+from gseg.samples import Shard, shard_name
+from gseg.samples.nearest import nearest, similarities
+from gseg.scores.picture_sources import FolderPictures
+from gseg.storage.store import Store
+
+_VERSION: Final = 1
+
+
+def make_selection(
+    store: Store,
+    samples: SampledSet,
+    config: SelectionConfig,
+    count: int,
+    backend: Backend,
+    report: Report,
+) -> SampledSet:
+    """Keep the samples nearest to given pictures.
+
+    Args:
+        store: Where they are or will be.
+        samples: The first M samples.
+        config: Nearest to what, in which features.
+        count: Samples to keep, K.
+        backend: Whose device computes.
+        report: Hears of the samples.
+
+    Returns:
+        The kept samples, with the counts of those that they were chosen from.
+
+    Raises:
+        ValueError: Features or pictures are not there, or there are fewer samples.
+    """
+    pictures = FolderPictures(config.folder, resolution=samples.pairs.resolution())
+
+    def build(folder: Path) -> dict[str, Any]:
+        extract = open_features(config.features, device=backend.device)
+        real = torch.cat([extract(batch) for batch in pictures.batches(range(len(pictures)))])
+        found = []
+        for shard in first_shards(samples.pairs):
+            found.append(similarities(extract(shard.pictures), real))
+            done = sum(len(each) for each in found)
+            report("selection", done, samples.pairs.count)
+        similarity = torch.cat(found)
+        places = nearest(similarity, count)
+        _write(folder, samples.pairs, places, similarity)
+        return {"least_similarity": float(similarity[places].min()), "pictures": pictures.name}
+
+    made = store.make(
+        "selection",
+        version=_VERSION,
+        config={
+            "count": count,
+            "candidates": samples.pairs.count,
+            "features": features_name(config.features),
+            "pictures": pictures.identity,
+            "device": backend.device,
+        },
+        parents=[samples.digest],
+        build=lambda folder: backend.call(lambda: build(folder)),
+        device=backend.device,
+    )
+    shards = tuple(made.folder / shard_name(number) for number in range(len(samples.pairs.shards)))
+    return replace(
+        samples,
+        digest=made.digest,
+        pairs=Pairs(count=count, shards=shards),
+        seconds=samples.seconds + made.seconds,
+        reused=samples.reused and made.reused,
+    )
+
+
+def first_shards(pairs: Pairs) -> Iterator[Shard]:
+    """Read the shards of samples, the last one as far as it is asked for."""
+    left = pairs.count
+    for path in pairs.shards:
+        shard = Shard.load(path)
+        yield _rows(shard, torch.arange(min(left, len(shard))))
+        left -= len(shard)
+
+
+def _write(folder: Path, pairs: Pairs, places: Tensor, similarity: Tensor) -> None:
+    """Write what is kept of each shard, with its similarity among the statistics."""
+    start = 0
+    for shard in first_shards(pairs):
+        here = places[(places >= start) & (places < start + len(shard))]
+        kept = _rows(shard, here - start)
+        statistics = {**kept.statistics, "similarity": similarity[here]}
+        counts = {**shard.counts, "accepted": len(kept)}
+        # Pictures that were stored as JPEG would change again.
+        kept = replace(kept, statistics=statistics, counts=counts, picture_format="exact")
+        kept.save(folder / shard_name(shard.number))
+        start += len(shard)
+
+
+def _rows(shard: Shard, rows: Tensor) -> Shard:
+    return replace(
+        shard,
+        indices=shard.indices[rows],
+        labels=None if shard.labels is None else shard.labels[rows],
+        pictures=shard.pictures[rows],
+        masks=shard.masks[rows],
+        statistics={name: values[rows] for name, values in shard.statistics.items()},
+    )

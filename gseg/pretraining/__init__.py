@@ -1,0 +1,1 @@
+"""How the embedded generators, features and segmenter were trained, and are again."""

@@ -1,0 +1,162 @@
+"""Train the feature network of scenes: `python -m gseg.pretraining.train_features`.
+
+A classifier of the ten scene classes on freshly rendered training pictures, about a minute on one
+CPU core. The weights are rounded to float16 and written where `gseg.features.scenes_features`
+reads them; the printed accuracy is that of the rounded weights.
+"""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gseg.features import SCENES_FEATURES, ScenesNetwork
+from gseg.images import from_uint8
+from gseg.randomness import derive_seed
+from gseg.scenes.pictures import CLASS_NAMES, VALIDATION_FIRST, render
+
+log = logging.getLogger(__name__)
+
+WEIGHTS: Final = Path(__file__).parents[1] / "scenes" / "weights" / "features.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureTraining:
+    """How the feature network is trained.
+
+    Attributes:
+        steps: Steps of Adam; each sees pictures of its own.
+        batch: Pictures in a step.
+        learning_rate: At the start; it falls linearly to 0.
+        seed: Of the initial weights; picture order is by index.
+    """
+
+    steps: int = 1200
+    batch: int = 64
+    learning_rate: float = 3e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 2:
+            raise ValueError(
+                f"Expected at least 1 step and 2 pictures in a step, got {self.steps} and "
+                f"{self.batch}."
+            )
+
+
+def train(
+    config: FeatureTraining, *, progress: Callable[[int, float], None] | None = None
+) -> ScenesNetwork:
+    """Train a classifier of scenes from scratch.
+
+    Args:
+        config: The schedule.
+        progress: Called with (steps done, loss) every 100 steps.
+
+    Returns:
+        The network in eval mode.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(config.seed, "features") % 2**32)
+        network = ScenesNetwork(len(CLASS_NAMES)).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    for step in range(config.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = config.learning_rate * (1 - step / config.steps)
+        scenes = render(range(step * config.batch, (step + 1) * config.batch))
+        images = from_uint8(scenes.pictures).contiguous(memory_format=torch.channels_last)
+        loss = F.cross_entropy(network(images), scenes.labels)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        if progress is not None and (step + 1) % 100 == 0:
+            progress(step + 1, loss.item())
+    return network.eval()
+
+
+def rounded(network: ScenesNetwork) -> dict[str, Tensor]:
+    """Give the network's weights as they are shipped.
+
+    Args:
+        network: The trained network, which takes on the rounded values.
+
+    Returns:
+        Its state in float16; counters of batches are left out of the rounding.
+    """
+    state = {
+        name: value.half().contiguous() if value.is_floating_point() else value
+        for name, value in network.state_dict().items()
+    }
+    network.load_state_dict({name: value.float() for name, value in state.items()})
+    return state
+
+
+@torch.no_grad()
+def accuracy(network: ScenesNetwork, first: int = VALIDATION_FIRST, count: int = 2000) -> float:
+    """Measure the share of rightly classified pictures.
+
+    Args:
+        network: In eval mode.
+        first: Index of the first picture.
+        count: Number of pictures.
+
+    Returns:
+        Share in [0, 1].
+    """
+    scenes = render(range(first, first + count))
+    guess = network(from_uint8(scenes.pictures)).argmax(1)
+    return float((guess == scenes.labels).float().mean())
+
+
+def save(state: dict[str, Tensor], path: Path) -> None:
+    """Write the weights, whole or not at all.
+
+    Args:
+        state: From `rounded`.
+        path: A safetensors file; its folder must exist.
+    """
+    part = path.with_suffix(".part")
+    save_file(state, part, metadata={"name": SCENES_FEATURES})
+    part.replace(path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Command line without the program's name.
+
+    Returns:
+        Exit status.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m gseg.pretraining.train_features", description=__doc__
+    )
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="where to write the weights")
+    parser.add_argument("--steps", type=int, default=FeatureTraining().steps, help="training steps")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    torch.set_num_threads(1)
+    began = time.perf_counter()
+    network = train(
+        FeatureTraining(steps=options.steps),
+        progress=lambda step, loss: log.info("step %5d  loss %.3f", step, loss),
+    )
+    save(rounded(network), options.out)
+    seconds = time.perf_counter() - began
+    log.info("accuracy %.3f on validation scenes, %.0f s", accuracy(network), seconds)
+    log.info("wrote %s", options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

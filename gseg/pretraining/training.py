@@ -1,0 +1,229 @@
+"""Trainings of the embedded generators: networks, losses, optimisers, and exact states.
+
+Hinge loss, one discriminator update for each generator update, Adam (0, 0.99), rates decaying to
+zero over the last 35 % of the iterations, and a moving average of the generator's weights, which
+is what gets exported. Every random draw is a function of (seed, iteration), so a training that
+was interrupted continues from its state as if nothing had happened.
+"""
+
+import copy
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import spectral_norm
+
+from gseg.generators.big_resnet import BigResNetConfig, BigResNetGenerator
+from gseg.generators.resnet import ResNetConfig, ResNetGenerator
+from gseg.generators.self_conditioned import SelfConditionedGenerator
+from gseg.images import from_uint8
+from gseg.pretraining.discriminator import Conditioning, Discriminator
+from gseg.pretraining.recipes import NetworkConfig, Recipe
+from gseg.randomness import derive_seed, labels, latents, training_order, uniforms
+from gseg.scenes.pictures import Scenes
+
+_AVERAGE: Final = 0.999
+_DECAYED_SHARE: Final = 0.35
+
+
+def build_network(config: NetworkConfig) -> nn.Module:
+    """Build the untrained network of a configuration."""
+    if isinstance(config, ResNetConfig):
+        return ResNetGenerator(config)
+    if isinstance(config, BigResNetConfig):
+        return BigResNetGenerator(config)
+    return SelfConditionedGenerator(config)
+
+
+class Training:
+    """A training in progress: networks, optimisers and the iteration they have reached.
+
+    Args:
+        recipe: What to train.
+        seed: Seed of initialisation, order and latents.
+        device: Where to train.
+    """
+
+    discriminator: nn.Module
+
+    def __init__(self, recipe: Recipe, seed: int, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.seed = derive_seed(seed, "gan")
+        self.iteration = 0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.generator = build_network(recipe.network)
+            self.build_opponents()
+            if recipe.spectral_norm:
+                _normalise(self.generator)  # draws the vectors its power iterations start from
+        self.generator = self.place(self.generator)
+        self.average = copy.deepcopy(self.generator)
+        self.generator_optimiser = torch.optim.Adam(
+            [weight for network, _ in self.players() for weight in network.parameters()],
+            recipe.generator_rate,
+            betas=(0.0, 0.99),
+        )
+        self.discriminator_optimiser = torch.optim.Adam(
+            self.discriminator.parameters(), recipe.discriminator_rate, betas=(0.0, 0.99)
+        )
+
+    def build_opponents(self) -> None:
+        """Build the networks that are trained besides the generator."""
+        conditionings: dict[str, Conditioning] = {
+            "projection": "projection",
+            "clusters": "projection",
+            "classifier": "classifier",
+            "contrastive": "contrastive",
+        }
+        conditioning = conditionings.get(self.recipe.signal, "none")
+        self.discriminator = self.place(Discriminator(self.recipe.label_count, conditioning))
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """Move a network to the device, in the fast memory format."""
+        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def players(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Pair each network that plays against the discriminator with its moving average."""
+        return [(self.generator, self.average)]
+
+    def step(self, scenes: Scenes) -> tuple[float, float]:
+        """Update all networks once.
+
+        Args:
+            scenes: The whole training set.
+
+        Returns:
+            Discriminator and generator loss.
+        """
+        self._set_rates()
+        real, real_labels = self.real_batch(scenes)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            judged = self.discriminator_loss(real, real_labels)
+        self.discriminator_optimiser.zero_grad()
+        judged.backward()  # type: ignore[no-untyped-call]
+        self.discriminator_optimiser.step()
+
+        self.discriminator.requires_grad_(False)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            fooled = self.generator_loss(real)
+        self.generator_optimiser.zero_grad()
+        fooled.backward()  # type: ignore[no-untyped-call]
+        self.generator_optimiser.step()
+        self.discriminator.requires_grad_(True)
+        self._update_averages()
+        self.iteration += 1
+        return judged.item(), fooled.item()
+
+    def discriminator_loss(self, real: Tensor, real_labels: Tensor) -> Tensor:
+        """Hinge loss on real and generated pictures, and what the class information adds."""
+        with torch.no_grad():
+            y = self.fake_labels("discriminator")
+            fake = self.generator(self.noise("discriminator"), y)
+        real_logit, extra = self.discriminator(real, real_labels)
+        fake_logit, _ = self.discriminator(fake, y)
+        loss: Tensor = F.relu(1 - real_logit).mean() + F.relu(1 + fake_logit).mean() + extra
+        return loss
+
+    def generator_loss(self, real: Tensor) -> Tensor:
+        """What the generator minimises; real pictures serve those with an encoder."""
+        y = self.fake_labels("generator")
+        logit, extra = self.discriminator(self.generator(self.noise("generator"), y), y)
+        loss: Tensor = extra - logit.mean()
+        return loss
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `restore` needs."""
+        return {
+            "iteration": self.iteration,
+            **{name: part.state_dict() for name, part in self.parts().items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state."""
+        self.iteration = state["iteration"]
+        for name, part in self.parts().items():
+            part.load_state_dict(state[name])
+
+    def export(self) -> nn.Module:
+        """Give the averaged generator with spectral normalisation folded into plain weights."""
+        network: nn.Module = copy.deepcopy(self.average).cpu()
+        weights = {k: v for k, v in network.state_dict().items() if ".parametrizations." not in k}
+        for name, module in network.named_modules():
+            if parametrize.is_parametrized(module, "weight"):
+                module.train()
+                for _ in range(20):  # power iterations: settle u and v for the averaged weights
+                    _ = module.weight
+                module.eval()
+                weights[f"{name}.weight"] = module.weight.detach()
+        # A network of its own: a copy shares the classes that parametrisation made, and taking
+        # the parametrisation off the copy would take it off the network in training too.
+        with torch.device("meta"):
+            plain = build_network(self.recipe.network)
+        plain.load_state_dict(weights, assign=True)
+        return plain.requires_grad_(False).eval()
+
+    def parts(self) -> dict[str, Any]:
+        """Name everything that has a state."""
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+            "generator_optimiser": self.generator_optimiser,
+            "discriminator_optimiser": self.discriminator_optimiser,
+        }
+
+    def real_batch(self, scenes: Scenes) -> tuple[Tensor, Tensor]:
+        """Choose this iteration's real pictures, half of them mirrored, and their labels."""
+        batch = self.recipe.batch
+        chosen = torch.from_numpy(
+            training_order(self.seed, self.iteration, batch, len(scenes.labels))
+        )
+        coins = uniforms(derive_seed(self.seed, "flip"), [self.iteration], batch)[0]
+        flipped = torch.from_numpy(coins < 0.5)[:, None, None, None]
+        pictures = from_uint8(scenes.pictures[chosen])
+        pictures = torch.where(flipped, pictures.flip(3), pictures)
+        return pictures.to(self.device), scenes.labels[chosen].to(self.device)
+
+    def noise(self, purpose: str) -> Tensor:
+        """Draw this iteration's latents for one purpose."""
+        width = self.recipe.network.latent_dim
+        seed = derive_seed(self.seed, purpose)
+        return latents(seed, self._rows(), width).to(self.device)
+
+    def fake_labels(self, purpose: str) -> Tensor:
+        """Draw this iteration's labels for one purpose."""
+        y = labels(derive_seed(self.seed, purpose), self._rows(), self.recipe.label_count)
+        assert y is not None
+        return y.to(self.device)
+
+    def _rows(self) -> range:
+        batch = self.recipe.batch
+        return range(self.iteration * batch, (self.iteration + 1) * batch)
+
+    def _set_rates(self) -> None:
+        left = 1 - self.iteration / self.recipe.iterations
+        factor = min(1.0, left / _DECAYED_SHARE)
+        for optimiser, rate in (
+            (self.generator_optimiser, self.recipe.generator_rate),
+            (self.discriminator_optimiser, self.recipe.discriminator_rate),
+        ):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * factor
+
+    @torch.no_grad()
+    def _update_averages(self) -> None:
+        keep = min(_AVERAGE, (1 + self.iteration) / (10 + self.iteration))
+        for network, average in self.players():
+            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - keep)
+            for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
+                if mine.is_floating_point():
+                    mine.lerp_(theirs, 1 - min(keep, 0.99))
+
+
+def _normalise(network: nn.Module) -> None:
+    """Put spectral normalisation on every layer but the shared class embedding."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding) and "shared" not in name:
+            spectral_norm(module, eps=1e-6)

@@ -1,0 +1,109 @@
+"""Functions of the user's own: ``path/to/file.py:function`` or ``package.module:function``."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from gseg.storage.digests import file_digest
+
+_FILE_MARK: Final = ".py:"
+
+
+def is_callable_name(name: str) -> bool:
+    """Whether a name has the form of a function's: something, a colon, and an identifier."""
+    place, mark, function = name.rpartition(":")
+    return bool(mark and place) and function.isidentifier()
+
+
+def load_callable(name: str) -> Callable[..., Any]:
+    """Import a function by its name.
+
+    Args:
+        name: ``path/to/file.py:function`` or ``package.module:function``.
+
+    Returns:
+        The function.
+
+    Raises:
+        ValueError: The file, the module or the function is not there.
+    """
+    place, function = _split(name)
+    if _FILE_MARK in name:
+        module = _import_file(Path(place))
+    else:
+        _source(place)
+        module = importlib.import_module(place)
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise ValueError(f"{place} has no function '{function}': write it after the colon.")
+    called: Callable[..., Any] = found
+    return called
+
+
+def callable_digest(name: str) -> str:
+    """Name the content of the file that a function is written in.
+
+    What that file imports does not count: a function whose weights or helpers change keeps its
+    digest unless the file changes too.
+
+    Args:
+        name: See `load_callable`.
+
+    Returns:
+        The digest.
+
+    Raises:
+        ValueError: The file or the module is not there.
+    """
+    place, _ = _split(name)
+    if _FILE_MARK not in name:
+        return file_digest(_source(place))
+    if not Path(place).is_file():
+        raise ValueError(f"{place}: there is no such file; check the path before the colon.")
+    return file_digest(Path(place))
+
+
+def absolute_callable(name: str) -> str:
+    """Give a function's name as other processes find it, with the absolute path of its file."""
+    place, function = _split(name)
+    path = str(Path(place).expanduser().absolute()) if _FILE_MARK in name else place
+    return f"{path}:{function}"
+
+
+def _split(name: str) -> tuple[str, str]:
+    if not is_callable_name(name):
+        raise ValueError(
+            f"{name!r} names no function: expected 'path/to/file.py:function' or "
+            "'package.module:function'."
+        )
+    place, _, function = name.rpartition(":")
+    return place, function
+
+
+def _source(module: str) -> Path:
+    """Find the file of a module without running it."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        raise ValueError(
+            f"There is no module {module!r} that Python finds; check the part before the colon, "
+            "or give the path of a file."
+        )
+    return Path(spec.origin)
+
+
+def _import_file(path: Path) -> object:
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file; check the path before the colon.")
+    spec = importlib.util.spec_from_file_location(f"gseg_own_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and the like look their module up
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,225 @@
+"""The store: every stage's output lives under a name that is a hash of what it was made from.
+
+``<root>/<stage>/<digest>/`` is complete when its ``manifest.json`` exists, and the manifest is
+written last, by rename; on an object store, as an object (see `gseg.storage.mirror`). The digest
+covers the stage's config, the digests of its parents and the version of the stage's code; it leaves
+out where the stage ran and how long it took. Whoever finds a finished piece uses it, and a lease
+(see `gseg.storage.leases`) keeps two processes from making the same piece at the same time.
+"""
+
+import importlib.metadata
+import json
+import logging
+import platform
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from gseg.storage.builds import note_build
+from gseg.storage.digests import canonical, digest, file_digest
+from gseg.storage.files import fetch_folder, publish_folder, replacing, write_atomically
+from gseg.storage.leases import lease
+from gseg.storage.mirror import StorageError, describe, discard, is_here, place_of, publish
+
+__all__ = [
+    "Artifact",
+    "NotMadeError",
+    "StorageError",
+    "Store",
+    "bring_here",
+    "canonical",
+    "digest",
+    "file_digest",
+    "replacing",
+    "versions",
+    "write_atomically",
+]
+
+_log = logging.getLogger(__name__)
+
+_VERSIONED: Final = ("gseg", "torch", "numpy", "ray")
+_MANIFEST: Final = "manifest.json"
+_LEASE: Final = "lease.json"
+
+
+class NotMadeError(Exception):
+    """An artifact is not complete, and the store may only be read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Artifact:
+    """A finished stage output.
+
+    Attributes:
+        digest: Its name.
+        folder: Where its files are.
+        manifest: Config, parents, counts, seconds, versions and device.
+        reused: Whether it was found rather than made.
+    """
+
+    digest: str
+    folder: Path
+    manifest: dict[str, Any]
+    reused: bool
+
+    @property
+    def seconds(self) -> float:
+        """How long making it took, whenever that was."""
+        return float(self.manifest["seconds"])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the maker reported: counts and diagnostics."""
+        return dict(self.manifest["facts"])
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A folder of artifacts that any number of processes share.
+
+    Attributes:
+        root: The folder; on several machines a shared file system.
+        read_only: Nothing may be made; what is missing raises `NotMadeError`.
+    """
+
+    root: Path
+    read_only: bool = False
+
+    def check(self) -> None:
+        """Make sure that the storage can be written.
+
+        Raises:
+            StorageError: It cannot.
+        """
+        probe = self.root / f".probe-{uuid.uuid4().hex}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"\0" * 4096)
+            publish(probe, probe)
+            discard(probe)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            where = describe(self.root)
+            raise StorageError(f"Cannot write to the storage {where}: {reason}.") from error
+
+    def free_bytes(self) -> int:
+        """Space left on the storage's disk; for an object store, on that of its copy here."""
+        return shutil.disk_usage(self.root).free
+
+    def folder(self, stage: str, name: str) -> Path:
+        """Say where an artifact is or will be."""
+        return self.root / stage / name
+
+    def find(self, stage: str, name: str) -> Artifact | None:
+        """Open a finished artifact.
+
+        Args:
+            stage: Stage name.
+            name: Digest.
+
+        Returns:
+            The artifact, or None while it is not complete. All its files are here.
+
+        Raises:
+            StorageError: The object store does not answer, or what it gives is damaged.
+        """
+        folder = self.folder(stage, name)
+        path = folder / _MANIFEST
+        if not is_here(path) and (place_of(path) is None or not fetch_folder(folder, _MANIFEST)):
+            return None
+        try:
+            manifest = json.loads(path.read_text())
+        except FileNotFoundError:  # somebody has discarded it this moment
+            return None
+        return Artifact(digest=name, folder=folder, manifest=manifest, reused=True)
+
+    def make(
+        self,
+        stage: str,
+        *,
+        version: int,
+        config: object,
+        parents: Sequence[str],
+        build: Callable[[Path], Mapping[str, Any]],
+        device: str = "cpu",
+    ) -> Artifact:
+        """Find a stage's output, or make it.
+
+        Args:
+            stage: Stage name; its folder.
+            version: Raised whenever the stage's code changes what comes out.
+            config: The stage's own settings; see `digest` for the types.
+            parents: Digests of the outputs that it uses.
+            build: Writes files into the folder that it is given, atomically or so that it can
+                take up its own unfinished work, and returns facts for the manifest.
+            device: Kind of device that it runs on, for the manifest.
+
+        Returns:
+            The finished artifact.
+
+        Raises:
+            NotMadeError: It is not complete and the store is read-only.
+        """
+        name = digest(stage, version, config, list(parents))
+        found = self.find(stage, name)
+        if found is not None:
+            return found
+        if self.read_only:
+            raise NotMadeError(f"{stage} {name}")
+        folder = self.folder(stage, name)
+        with lease(folder, unless=lambda: self.find(stage, name) is not None) as held:
+            found = self.find(stage, name)
+            if found is not None:
+                return found
+            assert held
+            started = time.monotonic()
+            facts = canonical(build(folder))
+            manifest = {
+                "stage": stage,
+                "version": version,
+                "config": canonical(config),
+                "parents": list(parents),
+                "facts": facts,
+                "files": publish_folder(folder, leave_out={_LEASE}),
+                "seconds": round(time.monotonic() - started, 3),
+                "device": device,
+                "versions": versions(),
+                "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
+            write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1).encode())
+            note_build(self.root, stage, name)
+        return Artifact(digest=name, folder=folder, manifest=manifest, reused=False)
+
+
+def bring_here(folder: Path) -> Path:
+    """Make sure that a finished artifact's files are on this machine.
+
+    Args:
+        folder: Of the artifact, as another machine may have named it.
+
+    Returns:
+        The same folder.
+
+    Raises:
+        StorageError: The object store does not answer, or what it gives is damaged.
+    """
+    if place_of(folder) is not None and not is_here(folder / _MANIFEST):
+        fetch_folder(folder, _MANIFEST)
+    return folder
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide what comes out."""
+    found = {"python": platform.python_version()}
+    for package in _VERSIONED:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+from gseg.commands.options import chosen_axes, chosen_grid, sweep_parser
+from gseg.commands.sampling import check_samples
+from gseg.pipeline.experiment import Experiment
+from gseg.recipes import all_gans
+from gseg.samples import LatentConfig, filter_preset
+
+GGAN, SNGAN = "ggan.scenes32", "sngan.scenes32"
+
+
+def _experiments(*arguments, generator=SNGAN):
+    options = sweep_parser("").parse(["--generators", generator, "--data-size", "10", *arguments])
+    found = all_gans(chosen_grid(options), chosen_axes(options))
+    return [each for each in found if each.method == "gan"]
+
+
+@pytest.fixture
+def embeddings(tmp_path):
+    path = tmp_path / "embeddings.npy"
+    np.save(path, np.zeros((5, 64), dtype=np.float32))
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    from gseg.commands.scenes import write_scenes
+
+    write_scenes(tmp_path / "scenes", range(3))
+    return tmp_path / "scenes"
+
+
+def test_without_options_samples_are_the_grid_s():
+    (found,) = _experiments()
+    assert found.samples.latents == LatentConfig()
+    assert (found.selection, found.labelled) == (None, None)
+    assert found.samples.epsilon == found.search.epsilon
+
+
+def test_latents_near_embeddings(embeddings):
+    (found,) = _experiments("--embeddings", str(embeddings), "--alpha", "0.2")
+    latents = found.samples.latents
+    assert (latents.source, latents.alpha) == ("embeddings", 0.2)
+    assert latents.embeddings == str(embeddings)
+    check_samples(found)
+
+
+def test_classes_truncation_filters_and_the_masks_shift():
+    (found,) = _experiments(
+        *("--classes", "3", "7", "--class-weights", "1", "2", "--truncation", "1.5"),
+        *("--filters", "none", "--sample-epsilon", "0.5", "--epsilon", "2"),
+    )
+    latents = found.samples.latents
+    assert (latents.classes, latents.class_weights) == ((3, 7), (1, 2))
+    assert latents.truncation == 1.5
+    assert found.samples.filters == filter_preset("none")
+    assert (found.search.epsilon, found.samples.epsilon) == (2, 0.5)
+    assert _experiments("--classes", "uniform") == _experiments()
+
+
+def test_selection_of_the_nearest(pictures):
+    (found,) = _experiments("--nearest", str(pictures / "images"))
+    assert found.selection.folder == str(pictures / "images")
+    assert (found.selection.candidates, found.selection.features) == (200, "scenes")
+    check_samples(found)
+    (found,) = _experiments("--nearest", str(pictures / "images"), "--nearest-candidates", "11")
+    assert found.selection.candidates == 11
+
+
+def test_labelled_pictures_have_the_samples_size_and_the_trial_s_seed(pictures):
+    spec = f"folder:{pictures}"
+    options = ("--labelled", spec, "--labelled-count", "2", "--labelled-weight", "0.5")
+    first, second = _experiments(*options, "--seeds", "0", "9")
+    assert (first.labelled.count, first.labelled.side, first.labelled.weight) == (2, 32, 0.5)
+    assert (first.labelled.seed, second.labelled.seed) == (0, 9)
+    check_samples(first)
+    (many,) = _experiments("--labelled", spec)
+    with pytest.raises(ValueError, match="has 3 pictures, asked for 1,000"):
+        check_samples(many)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--embeddings nowhere.npy", "there is no such file of embeddings"),
+        ("--alpha 0.2", "--alpha 0.2 is the noise around embeddings: name their file"),
+        ("--truncation 0", "truncation is above 0"),
+        ("--classes uniform 3", "--classes takes 'uniform' alone, or numbers from 0"),
+        ("--classes 3 3", "classes are different labels"),
+        ("--class-weights 1 2", "class_weights needs one weight for each of the 0 classes"),
+        ("--classes 1 2 --class-weights 0 0", "class_weights are 0 or more, one above 0"),
+        ("--sample-epsilon -1", "epsilon, the length of the shift, is above 0"),
+        ("--nearest-candidates 5", "--nearest-candidates goes with --nearest, which is missing"),
+        ("--nearest . --nearest-candidates 5", "selection of 10 samples needs as many candidates"),
+        ("--nearest . --nearest-features vgg", "Unknown features 'vgg'"),
+        ("--labelled-count 5", "--labelled-count goes with --labelled, which is missing"),
+        ("--labelled scenes --labelled-weight 1", "weight is a share"),
+    ],
+)
+def test_wrong_options_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        _experiments(*arguments.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "generator", "message"),
+    [
+        ("--classes 10", SNGAN, "has 10 classes, asked for class 10"),
+        ("--classes 1", GGAN, "ggan.scenes32 knows no classes"),
+        ("--nearest nowhere", SNGAN, "nowhere: there is no such folder of pictures"),
+        ("--embeddings", "analytic.ellipses16", "takes latents of 8"),
+    ],
+)
+def test_what_does_not_fit_a_generator_is_found_before_any_work(
+    embeddings, arguments, generator, message
+):
+    words = arguments.split() + ([str(embeddings)] if arguments == "--embeddings" else [])
+    (found,) = _experiments(*words, generator=generator)
+    with pytest.raises(ValueError, match=message):
+        check_samples(found)
+
+
+def test_methods_without_samples_have_nothing_to_check():
+    check_samples(Experiment(method="otsu"))

@@ -1,0 +1,86 @@
+"""Every script of Voynov et al. 2021, in this process, up to the plan."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gseg.commands import adapted as adapted_sweep
+from gseg.commands.options import sweep_parser
+from gseg.recipes import grids
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+TRIALS = {
+    "voynov_table_1": 9,
+    "voynov_table_1_flowers": 9,
+    "voynov_table_2": 6,
+    "voynov_table_3": 9,
+    "voynov_table_4": 15,
+    "voynov_table_5": 6,
+    "voynov_figure_5": 21,
+    "both_papers": 36 + 1,
+}
+"""Trials of three runs; of one with both papers, which have a ceiling too."""
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch, capsys):
+    """Run a script in an empty folder with embeddings and a labeller."""
+    monkeypatch.chdir(tmp_path)
+    np.save("embeddings.npy", np.zeros((5, 64), dtype=np.float32))
+    Path("mine.py").write_text("def dark(x):\n    return x.mean(1) < 0\n")
+
+    def call(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        with pytest.raises(SystemExit) as left:
+            runpy.run_path(str(SWEEPS / f"{name}.py"), run_name="__main__")
+        shown = capsys.readouterr()
+        return left.value.code, shown.out, shown.err
+
+    return call
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_trials_of_each_script(script, name):
+    words = [] if name == "both_papers" else ["--embeddings", "embeddings.npy"]
+    if name == "voynov_table_5":
+        words += ["--labeller", "mine.py:dark"]
+    status, out, err = script(name, "--dry-run", *words)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"{name}: {TRIALS[name]} trials, 0 of them finished")
+    assert not list(Path("storage").glob("*/*"))
+
+
+def test_seeds_may_be_given(script):
+    words = ("--dry-run", "--embeddings", "embeddings.npy", "--seeds", "4")
+    assert script("voynov_table_4", *words)[1].startswith("voynov_table_4: 5 trials")
+
+
+def test_mistakes_are_told_with_a_next_step(script):
+    status, _, err = script("voynov_table_4", "--dry-run", "--grid", "paper")
+    assert status == 2
+    assert "--embeddings FILE.npy" in err
+    np.save("wide.npy", np.zeros((5, 120), dtype=np.float32))
+    status, _, err = script("voynov_table_2", "--dry-run", "--embeddings", "wide.npy")
+    assert status == 2
+    assert "width 120" in err
+    words = ("--dry-run", "--embeddings", "embeddings.npy", "--labeller", "none.py:f")
+    status, _, err = script("voynov_table_5", *words)
+    assert status == 2
+    assert "there is no such file" in err
+    status, _, err = script("voynov_table_4", "--dry-run", "--embeddings", "none.npy")
+    assert status == 2
+    assert "no such file of embeddings" in err
+
+
+def test_the_embedded_size_embeds_scenes_once(tmp_path):
+    options = sweep_parser("").parse(["--storage", str(tmp_path)])
+    found = adapted_sweep.with_embeddings(grids()["smoke"], options, 3)
+    latents = found.samples.latents
+    assert np.load(latents.embeddings).shape == (3, 64)
+    again = adapted_sweep.with_embeddings(grids()["smoke"], options, 3)
+    assert again.samples.latents.embeddings == latents.embeddings
+    assert adapted_sweep.with_embeddings(found, options, 9) is found
+    assert adapted_sweep.with_embeddings(grids()["paper"], options, 3) == grids()["paper"]

@@ -1,0 +1,110 @@
+"""Directions in the store: optimised or chosen, their candidates and their colour maps."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from gseg.directions import (
+    AffineConfig,
+    CandidateConfig,
+    ChoiceConfig,
+    Direction,
+    SearchConfig,
+    two_affine_ratio,
+)
+from gseg.directions.candidates import load_candidates
+from gseg.directions.codes import shifted_pictures
+from gseg.distributed.backend import RayBackend
+from gseg.distributed.runtime import Resources
+from gseg.generators.analytic import analytic_generator
+from gseg.pipeline.progress import silent
+from gseg.pipeline.stages import make_direction, with_operators
+from gseg.samples import SampleConfig
+from gseg.storage.store import NotMadeError, Store
+
+GENERATOR = "analytic.ellipses32"
+CHOICE = ChoiceConfig(
+    candidates=CandidateConfig(kind="random", count=5),
+    epsilon=1.0,
+    pictures=4,
+    affine=AffineConfig(steps=20),
+)
+
+
+@pytest.fixture(scope="module")
+def backend() -> RayBackend:
+    return RayBackend(Resources(placement="process"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def test_a_chosen_direction_is_one_of_its_candidates(store: Store, backend: RayBackend) -> None:
+    steps = []
+    made = make_direction(
+        store, GENERATOR, CHOICE, backend, lambda stage, done, total: steps.append((stage, done))
+    )
+    assert ("direction", 20) in steps
+    direction = Direction.load(made.folder)
+    (folder,) = (store.root / "candidates").iterdir()
+    vectors = load_candidates(folder)
+    turned = -1 if made.facts["border_vote"] > 0.5 else 1
+    torch.testing.assert_close(direction.lighter, turned * vectors[made.facts["number"]])
+    table = pd.read_parquet(made.folder / "candidates.parquet")
+    (line,) = table[table.chosen].to_dict("records")
+    assert line["number"] == made.facts["number"]
+    assert line["distance"] == pytest.approx(made.facts["distance"])
+    assert line["distance"] == table[table.eligible].distance.max()
+    assert made.facts["candidates_seconds"] >= 0
+
+
+def test_rules_share_candidates_and_what_is_there_is_found(
+    store: Store, backend: RayBackend
+) -> None:
+    first = make_direction(store, GENERATOR, CHOICE, backend, silent)
+    other = replace(CHOICE, rule="affine_ratio")
+    second = make_direction(store, GENERATOR, other, backend, silent)
+    assert first.digest != second.digest
+    assert len(list((store.root / "candidates").iterdir())) == 1
+    again = make_direction(replace(store, read_only=True), GENERATOR, CHOICE, backend, silent)
+    assert again.reused
+    assert again.digest == first.digest
+    with pytest.raises(NotMadeError):
+        make_direction(
+            replace(store, read_only=True), GENERATOR, CHOICE.with_seed(1), backend, silent
+        )
+
+
+def test_an_optimised_direction_is_explained_by_the_same_maps(
+    store: Store, backend: RayBackend
+) -> None:
+    config = SearchConfig(steps=3, batch=4)
+    made = make_direction(store, GENERATOR, config, backend, silent)
+    lighter = Direction.load(made.folder).lighter
+    shown = shifted_pictures(analytic_generator(), lighter[None], range(64))
+    ratio = two_affine_ratio(*shown)[0]
+    assert made.facts["two_affine_ratio"] == pytest.approx(ratio.item(), rel=1e-3)
+    assert 0 < made.facts["restoration_loss"] < made.facts["distance"]
+
+
+def test_masks_by_colour_maps_get_the_direction_with_its_maps(
+    store: Store, backend: RayBackend
+) -> None:
+    direction = make_direction(store, GENERATOR, CHOICE, backend, silent)
+    samples = SampleConfig(mask_kind="lighter", epsilon=1.0)
+    assert with_operators(store, GENERATOR, direction, samples, backend) is direction
+    affine = replace(samples, mask_kind="affine")
+    fitted = with_operators(store, GENERATOR, direction, affine, backend)
+    longer = with_operators(store, GENERATOR, direction, replace(affine, epsilon=2.0), backend)
+    assert len({direction.digest, fitted.digest, longer.digest}) == 3
+    plain, coloured = Direction.load(direction.folder), Direction.load(fitted.folder)
+    assert plain.operators is None
+    assert coloured.operators.weights.shape == (1, 2, 3, 4)
+    assert torch.equal(plain.lighter, coloured.lighter)
+    assert coloured.provenance["operators"]["epsilon"] == 1
+    assert Direction.load(longer.folder).provenance["operators"]["epsilon"] == 2

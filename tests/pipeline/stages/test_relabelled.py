@@ -1,0 +1,173 @@
+"""Samples with the masks of another model."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from gseg.directions import Direction
+from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.images import from_uint8
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.jobs.draw import draw_here
+from gseg.pipeline.progress import silent
+from gseg.pipeline.stages import Wanted, make_samples
+from gseg.pipeline.stages.relabelled import make_relabelled
+from gseg.samples import SampleConfig, load_samples
+from gseg.samples.labeller import LabellerConfig, labeller, sample_name
+from gseg.segmenters import Segmenter
+from gseg.segmenters.unet import UNet
+from gseg.storage.store import Artifact, Store
+
+CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=2, seed=7)
+COUNT = 30
+BRIGHT = "def bright(x):\n    return x.mean(1) > 0\n"
+
+
+class Here:
+    device = "cpu"
+
+    def draw(self, job, shards, listen):
+        draw_here(job, shards, listen)
+
+    def call(self, work):
+        return work()
+
+
+@pytest.fixture
+def made(tmp_path):
+    generator = analytic_generator(16)
+    vector = known_direction(generator)
+    Direction(lighter=vector, darker=-vector, provenance={}).save(tmp_path / "direction")
+    direction = Artifact(digest="d", folder=tmp_path / "direction", manifest={}, reused=True)
+    store = Store(tmp_path / "storage")
+    wanted = Wanted(direction=direction, config=CONFIG, count=COUNT)
+    return store, make_samples(store, "analytic.ellipses16", wanted, Here(), silent)
+
+
+@pytest.fixture
+def function(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(BRIGHT)
+    return file
+
+
+def loaded(samples):
+    return load_samples(samples.pairs.shards, samples.pairs.count)
+
+
+def test_pictures_stay_and_masks_are_the_function_s(made, function):
+    store, samples = made
+    found, agreement = make_relabelled(
+        store, samples, labeller(f"{function}:bright"), Here(), silent
+    )
+    before, after = loaded(samples), loaded(found)
+    assert torch.equal(after.pictures, before.pictures)
+    assert torch.equal(after.indices, before.indices)
+    assert torch.equal(after.masks, from_uint8(before.pictures).mean(1) > 0)
+    both = (after.masks & before.masks).sum((1, 2)).double()
+    either = (after.masks | before.masks).sum((1, 2)).double()
+    ious = [float(b / e) for b, e in zip(both, either, strict=True) if e]
+    assert agreement["labeller_iou"] == pytest.approx(sum(ious) / len(ious))
+    equal = (after.masks == before.masks).double().mean()
+    assert agreement["labeller_accuracy"] == pytest.approx(float(equal))
+    assert 0 < agreement["labeller_accuracy"] < 1
+    assert found.pairs.count == COUNT
+    assert found.digest != samples.digest
+    again, same = make_relabelled(store, samples, labeller(f"{function}:bright"), Here(), silent)
+    assert again.digest == found.digest
+    assert same == agreement
+
+
+def test_the_content_names_a_labeller_not_its_place(tmp_path, function):
+    name = labeller(f"{function}:bright")
+    copy = tmp_path / "copy.py"
+    copy.write_text(BRIGHT)
+    assert labeller(f"{copy}:bright") == name
+    function.write_text(BRIGHT + "\n")
+    assert labeller(f"{function}:bright") != name
+    assert labeller(f"{copy}:dark") != name
+
+
+def test_a_changed_function_is_noticed(made, function):
+    store, samples = made
+    chosen = labeller(f"{function}:bright")
+    function.write_text("def bright(x):\n    return x.mean(1) < 0\n")
+    with pytest.raises(ValueError, match="has changed since the trial was planned"):
+        make_relabelled(store, samples, chosen, Here(), silent)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return x", r"gave \(\d+, 3, 16, 16\), expected masks: a tensor of shape \(\d+, 16, 16\)"),
+        ("return 3", "gave int, expected masks"),
+        ("return x.mean(1)", r"expected bool, or probabilities in \[0, 1\]"),
+    ],
+)
+def test_what_is_no_mask_is_refused(made, function, body, message):
+    store, samples = made
+    function.write_text(f"def bright(x):\n    {body}\n")
+    with pytest.raises(ValueError, match=message):
+        make_relabelled(store, samples, labeller(f"{function}:bright"), Here(), silent)
+
+
+def test_probabilities_are_cut_at_a_half(made, function):
+    store, samples = made
+    function.write_text("def bright(x):\n    return (x.mean(1) > 0) * 0.5\n")
+    found, _ = make_relabelled(store, samples, labeller(f"{function}:bright"), Here(), silent)
+    assert torch.equal(loaded(found).masks, from_uint8(loaded(samples).pictures).mean(1) > 0)
+
+
+def test_a_segmenter_labels(made, tmp_path):
+    store, samples = made
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        segmenter = Segmenter(UNet(width=4, depth=2))
+    segmenter.save(tmp_path / "s.safetensors")
+    config = labeller(f"segmenter:{tmp_path / 's.safetensors'}")
+    found, _ = make_relabelled(store, samples, config, Here(), silent)
+    wanted = segmenter.probability(from_uint8(loaded(samples).pictures)) >= 0.5
+    assert torch.equal(loaded(found).masks, wanted)
+
+
+def test_a_folder_labels_by_names(made, tmp_path):
+    store, samples = made
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    pairs = loaded(samples)
+    for index, mask in zip(pairs.indices.tolist(), pairs.masks, strict=True):
+        file = folder / f"{sample_name(CONFIG.seed, index)}.png"
+        Image.fromarray((~mask).numpy().astype("uint8") * 255).save(file)
+    config = labeller(f"folder:{folder}")
+    found, agreement = make_relabelled(store, samples, config, Here(), silent)
+    assert torch.equal(loaded(found).masks, ~pairs.masks)
+    assert agreement == {"labeller_iou": 0.0, "labeller_accuracy": 0.0}
+    file.unlink()
+    assert labeller(f"folder:{folder}") != config
+    with pytest.raises(ValueError, match=r"lacks 1 of \d+ masks"):
+        make_relabelled(store, samples, labeller(f"folder:{folder}"), Here(), silent)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("segmenter:/nowhere", "no such file of a segmenter"),
+        ("folder:/nowhere", "no such folder of masks"),
+        ("/nowhere.py:f", "there is no such file"),
+        ("no.such.module:f", "no module 'no.such.module'"),
+        ("u2net", "names no function"),
+    ],
+)
+def test_a_labeller_that_is_not_there(name, message):
+    with pytest.raises(ValueError, match=message):
+        labeller(name)
+
+
+def test_only_generated_pictures_have_a_labeller():
+    config = LabellerConfig(kind="function", place="m:f", digest="d")
+    with pytest.raises(ValueError, match="leave it out with method 'otsu'"):
+        Experiment(method="otsu", labeller=config)
+    other = replace(config, place="elsewhere:f")
+    assert other == config

@@ -1,0 +1,283 @@
+"""The stage that draws samples: what it leaves, shares, refuses and takes up again."""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from gseg.directions import Direction
+from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.pipeline.jobs import draw as drawing
+from gseg.pipeline.jobs.draw import BatchTooLargeError, draw_here, read_cost
+from gseg.pipeline.progress import silent
+from gseg.pipeline.stages import Wanted, make_samples
+from gseg.pipeline.stages import samples as stage
+from gseg.samples import (
+    AcceptanceError,
+    FilterConfig,
+    SampleConfig,
+    draw,
+    filter_preset,
+    load_samples,
+)
+from gseg.storage.store import Artifact, NotMadeError, StorageError, Store
+
+NAME = "analytic.ellipses16"
+CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=2, seed=7)
+
+
+class Here:
+    """A backend in this process that notes what it is asked for."""
+
+    device = "cpu"
+
+    def __init__(self):
+        self.asked = []
+
+    def draw(self, job, shards, listen):
+        self.asked.append((len(job.orders), list(shards)))
+        draw_here(job, shards, listen)
+
+
+def make_direction(folder, turn=0.0):
+    """The generator's own direction, turned a little."""
+    vector = known_direction(analytic_generator(16))
+    other = torch.nn.functional.normalize(torch.ones(8), dim=0)
+    vector = torch.nn.functional.normalize(vector + turn * other, dim=0)
+    made = Direction(lighter=vector, darker=-vector, provenance={})
+    path = folder / f"direction-{turn}"
+    made.save(path)
+    return Artifact(digest=f"direction-{turn}", folder=path, manifest={}, reused=True)
+
+
+def loaded(found):
+    return load_samples(found.pairs.shards, found.pairs.count)
+
+
+def same(first, second):
+    for name in ("indices", "pictures", "masks"):
+        assert torch.equal(getattr(first, name), getattr(second, name))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "storage")
+
+
+@pytest.fixture
+def direction(tmp_path):
+    return make_direction(tmp_path)
+
+
+def plain(direction, config, count):
+    return draw(analytic_generator(16), Direction.load(direction.folder), config, count)
+
+
+def test_the_set_is_what_one_process_draws_and_grows(store, direction):
+    for count in (30, 50, 20):
+        wanted = Wanted(direction=direction, config=CONFIG, count=count)
+        backend = Here()
+        found = make_samples(store, NAME, wanted, backend, silent)
+        same(loaded(found), plain(direction, CONFIG, count))
+        assert found.reused == (count == 20)
+        assert found.config == CONFIG
+    assert backend.asked == []
+    assert len(list((store.root / "samples").iterdir())) == 1
+
+
+def test_no_shard_is_drawn_in_vain(store, direction):
+    wanted = Wanted(direction=direction, config=CONFIG, count=100)
+    found = make_samples(store, NAME, wanted, Here(), silent)
+    shards = list((store.root / "samples").glob("*/shard-*.parquet"))
+    assert sorted(found.pairs.shards) == sorted(shards)
+    few = make_samples(
+        store, NAME, replace(wanted, config=replace(CONFIG, seed=8), count=1), Here(), silent
+    )
+    assert len(few.pairs.shards) == 1
+    assert len(list(few.pairs.shards[0].parent.glob("*.parquet"))) == 1
+
+
+def test_costs_are_counted(store, direction):
+    wanted = Wanted(direction=direction, config=CONFIG, count=40)
+    found = make_samples(store, NAME, wanted, Here(), silent)
+    costs = [read_cost(path) for path in found.pairs.shards]
+    assert found.seconds == sum(cost["seconds"] for cost in costs) > 0
+    candidates = found.counts["candidates"]
+    assert candidates < found.forwards <= 2 * candidates
+    assert read_cost(Path("absent.parquet")) == {"seconds": 0.0, "forwards": 0.0}
+
+
+def siblings(folder, count=30):
+    """Sets of the same candidates: other directions, lengths and kinds; and one of others."""
+    configs = [CONFIG, replace(CONFIG, mask_kind="both"), replace(CONFIG, epsilon=3.0)]
+    return [
+        Wanted(direction=make_direction(folder, turn), config=config, count=count + 8 * place)
+        for place, (config, turn) in enumerate(zip(configs * 2, [0.0] * 3 + [0.1] * 3, strict=True))
+    ] + [
+        Wanted(direction=make_direction(folder), config=replace(CONFIG, seed=8), count=count),
+        Wanted(
+            direction=make_direction(folder),
+            config=replace(CONFIG, filters=FilterConfig(max_share=0.0)),
+            count=1,
+        ),
+    ]
+
+
+def test_sets_of_the_same_candidates_are_drawn_in_one_pass(tmp_path, store, monkeypatch):
+    monkeypatch.setattr("gseg.samples.sets._PATIENCE", 64)
+    wanted = siblings(tmp_path)
+    backend = Here()
+    first = make_samples(store, NAME, wanted[0], backend, silent, together=lambda: wanted)
+    assert max(orders for orders, _ in backend.asked) == 7
+    backend = Here()
+    found = [make_samples(store, NAME, each, backend, silent) for each in wanted[:6]]
+    assert backend.asked == []
+    assert all(each.reused for each in found)
+    for each, there in zip(wanted, found, strict=False):
+        same(loaded(there), plain(each.direction, each.config, each.count))
+    # Another store, where each is drawn by itself: the same files, more pictures.
+    apart = Store(tmp_path / "apart")
+    alone = [make_samples(apart, NAME, each, Here(), silent) for each in wanted[:6]]
+    for mine, other in zip(found, alone, strict=True):
+        for left, right in zip(mine.pairs.shards, other.pairs.shards, strict=True):
+            assert left.read_bytes() == right.read_bytes()
+    together, separate = (sum(each.forwards for each in sets) for sets in (found, alone))
+    assert together < 0.7 * separate
+    assert first.forwards < alone[0].forwards
+    # A set with other candidates waits for its own trial, and a hopeless one stops itself alone.
+    with pytest.raises(NotMadeError):
+        make_samples(Store(store.root, read_only=True), NAME, wanted[6], Here(), silent)
+    with pytest.raises(AcceptanceError, match="area 60"):
+        make_samples(store, NAME, wanted[7], Here(), silent)
+
+
+def test_a_set_that_somebody_else_draws_is_left_to_them(tmp_path, store):
+    wanted = siblings(tmp_path)[:2]
+    seen = []
+
+    class Busy(Here):
+        def draw(self, job, shards, listen):
+            if not seen:  # while the first set's lease is held, another trial wants the second
+                seen.append(
+                    make_samples(store, NAME, wanted[1], Here(), silent, together=lambda: wanted)
+                )
+            super().draw(job, shards, listen)
+
+    found = make_samples(store, NAME, wanted[0], Busy(), silent)
+    same(loaded(found), plain(wanted[0].direction, wanted[0].config, wanted[0].count))
+    same(loaded(seen[0]), plain(wanted[1].direction, wanted[1].config, wanted[1].count))
+
+
+def out_of_memory(monkeypatch, fits):
+    """Let batches above a size fail."""
+    batches = []
+    real = drawing.draw_shards
+
+    def limited(generator, requests, shard):
+        batches.append((requests[0][1].batch, len(requests)))
+        if not fits(requests, shard):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(generator, requests, shard)
+
+    monkeypatch.setattr(drawing, "draw_shards", limited)
+    return batches
+
+
+def test_a_batch_that_does_not_fit_is_halved_under_another_name(
+    store, direction, monkeypatch, caplog
+):
+    batches = out_of_memory(monkeypatch, lambda requests, _: requests[0][1].batch <= 2)
+    wanted = Wanted(direction=direction, config=CONFIG, count=20)
+    with caplog.at_level(logging.WARNING, "gseg"):
+        found = make_samples(store, NAME, wanted, Here(), silent)
+    smaller = replace(CONFIG, batch=2, blocks_per_shard=8)
+    assert found.config == smaller
+    assert [batch for batch, _ in batches[:3]] == [8, 4, 2]
+    assert len(caplog.records) == 2
+    assert "8 candidates at once: drawing 4 at once" in caplog.text
+    same(loaded(found), plain(direction, smaller, 20))
+    again = Here()
+    assert make_samples(store, NAME, wanted, again, silent).digest == found.digest
+    assert again.asked == []
+    asked_for = make_samples(store, NAME, replace(wanted, config=smaller), again, silent)
+    assert asked_for.digest == found.digest
+
+
+def test_memory_that_runs_out_later_names_the_option(store, direction, monkeypatch):
+    out_of_memory(monkeypatch, lambda _, shard: shard < 1)
+    wanted = Wanted(direction=direction, config=CONFIG, count=60)
+    with pytest.raises(
+        BatchTooLargeError, match=r"drawing 8 candidates at once\. Give a smaller --batch"
+    ):
+        make_samples(store, NAME, wanted, Here(), silent)
+    assert len(list((store.root / "samples").iterdir())) == 1
+
+
+def test_a_batch_of_one_cannot_be_halved(store, direction, monkeypatch):
+    out_of_memory(monkeypatch, lambda *_: False)
+    wanted = Wanted(direction=direction, config=replace(CONFIG, batch=1), count=20)
+    with pytest.raises(BatchTooLargeError, match="drawing 1 candidates"):
+        make_samples(store, NAME, wanted, Here(), silent)
+
+
+def test_sets_that_do_not_fit_together_are_drawn_alone(tmp_path, store, monkeypatch):
+    batches = out_of_memory(monkeypatch, lambda requests, _: len(requests) == 1)
+    wanted = siblings(tmp_path)[:3]
+    found = make_samples(store, NAME, wanted[0], Here(), silent, together=lambda: wanted)
+    assert found.config == CONFIG
+    assert batches[:2] == [(8, 3), (8, 1)]
+
+
+def test_space_is_checked_before_anything_is_drawn(store, direction, monkeypatch):
+    room = 65 * 2**20
+    monkeypatch.setattr(Store, "free_bytes", lambda _: room)
+    few = Wanted(direction=direction, config=CONFIG, count=20)
+    make_samples(store, NAME, few, Here(), silent)
+    many = replace(few, count=10_000)
+    backend = Here()
+    with pytest.raises(StorageError, match=r"need about 8 MiB, but .* has 65 MiB left"):
+        make_samples(store, NAME, many, backend, silent)
+    assert backend.asked == []
+
+
+def test_progress_tells_rate_and_acceptance(store, direction):
+    heard = []
+    wanted = Wanted(direction=direction, config=CONFIG, count=40)
+    make_samples(store, NAME, wanted, Here(), lambda *words: heard.append(words))
+    assert heard[0] == ("samples", 0, 40, "")
+    stage_name, done, total, detail = heard[-1]
+    assert (stage_name, done, total) == ("samples", 40, 40)
+    counts = plain(direction, CONFIG, 40).counts
+    assert detail.startswith(f"{counts['accepted'] / counts['candidates']:.0%} accepted, ")
+    assert detail.endswith("/s, 0 s left")
+
+
+def test_nothing_is_made_in_a_store_for_reading(store, direction):
+    wanted = Wanted(direction=direction, config=CONFIG, count=4)
+    with pytest.raises(NotMadeError):
+        make_samples(Store(store.root, read_only=True), NAME, wanted, Here(), silent)
+
+
+def test_what_shapes_the_samples_names_them(store, direction, tmp_path):
+    np.save(tmp_path / "z.npy", np.zeros((3, 8), dtype=np.float32))
+    names = set()
+    changes = (
+        {},
+        {"epsilon": 1.5},
+        {"seed": 1},
+        {"batch": 4},
+        {"filters": filter_preset("none")},
+        {"latents": stage.SampleConfig().latents.__class__(truncation=1.0)},
+    )
+    for change in changes:
+        wanted = Wanted(direction=direction, config=replace(CONFIG, **change), count=1)
+        names.add(make_samples(store, NAME, wanted, Here(), silent).digest)
+    assert len(names) == len(changes)
+    about = json.loads(next((store.root / "samples").glob("*/about.json")).read_text())
+    assert about["config"]["forward"] == {"precision": "float32", "compiled": False}
+    assert SimpleNamespace(**about["config"]).device == "cpu"

@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+from gseg.pipeline.experiment import Experiment, SelectionConfig
+from gseg.pipeline.sharing import sample_sets, sharing_groups
+from gseg.recipes import Axes, all_gans, grids
+
+
+def experiments(**axes):
+    names = ("analytic.ellipses16", "analytic.ellipses32")
+    return all_gans(grids()["smoke"], Axes(**{"generators": names, **axes}))
+
+
+def test_a_trial_needs_a_training_and_a_held_out_set_for_each_network():
+    one = experiments(mask_kinds=("ensemble",))[0]
+    sets = sample_sets(one)
+    assert [config.mask_kind for config, _ in sets] == ["lighter", "lighter", "darker", "darker"]
+    assert [count for _, count in sets] == [100, 32, 100, 32]
+    assert sets[0][0].seed == one.samples.seed != sets[1][0].seed
+    assert sets[0][0].candidates_key == sets[2][0].candidates_key != sets[1][0].candidates_key
+    assert len(sample_sets(replace(one, validation_size=0))) == 2
+    chosen = replace(one, selection=SelectionConfig(folder="x", candidates=400))
+    assert [count for _, count in sample_sets(chosen)] == [400, 32, 400, 32]
+    assert sample_sets(Experiment(method="otsu")) == []
+
+
+def groups(trials, processes):
+    found = sharing_groups(trials, processes)
+    return {frozenset({number, *others}) for number, others in enumerate(found)}
+
+
+def test_trials_of_the_same_candidates_draw_together():
+    trials = experiments(contrast_weights=(1.0, 2.0, 3.0), epsilons=(1.0, 2.0))
+    assert len(trials) == 13  # and the ceiling
+    wanted = [
+        {number for number, each in enumerate(trials) if each.generator == name}
+        for name in ("analytic.ellipses16", "analytic.ellipses32")
+    ]
+    assert groups(trials, 1) == {*map(frozenset, wanted), frozenset({12})}
+    assert groups(trials, 2) == groups(trials, 1)
+    assert sharing_groups(trials, 1)[12] == ()
+
+
+def test_more_processes_than_groups_split_them():
+    trials = experiments(contrast_weights=(1.0, 2.0, 3.0, 4.0))
+    split = groups(trials, 4)
+    assert sorted(len(group) for group in split) == [1, 2, 2, 2, 2]
+    # Trials that start at the same time are in different groups.
+    for group in split:
+        assert not {0, 1, 2, 3} < group
+        assert len(group & {0, 1, 2, 3}) <= 1
+
+
+def test_other_seeds_are_other_candidates():
+    trials = experiments(seeds=(0, 1), generators=("analytic.ellipses16",))
+    assert all(len(group) == 1 for group in groups(trials, 1))

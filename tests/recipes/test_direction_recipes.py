@@ -1,0 +1,89 @@
+"""Chosen directions in recipes, options and plans of sweeps."""
+
+from dataclasses import replace
+
+import pytest
+
+from gseg.commands.options import chosen_grid, sweep_parser
+from gseg.directions import SearchConfig
+from gseg.pipeline.plan import make_plan
+from gseg.recipes import Axes, all_gans, both_papers, grids
+
+EMBEDDED = grids()["embedded"]
+AXES = Axes(generators=("analytic.ellipses32",), data_sizes=(10,), seeds=(0, 3))
+
+
+def _gans(experiments):
+    return [each for each in experiments if each.method == "gan"]
+
+
+def test_a_chosen_direction_brings_its_shift_and_takes_the_trial_s_seed():
+    choice = replace(EMBEDDED.choice, epsilon=2.5)
+    grid = replace(EMBEDDED, direction="affine_ratio", choice=choice)
+    found = _gans(all_gans(grid, AXES))
+    assert len(found) == 2
+    for each, seed in zip(found, (0, 3), strict=True):
+        assert each.search == replace(choice, rule="affine_ratio").with_seed(seed)
+        assert each.samples.epsilon == 2.5
+    (longer, _) = _gans(all_gans(grid, replace(AXES, epsilons=(4.0,))))
+    assert longer.search.epsilon == longer.samples.epsilon == 4
+
+
+def test_a_weight_has_no_meaning_for_a_chosen_direction():
+    with pytest.raises(ValueError, match=r"λ \(2.0\).*leave one of the two out"):
+        all_gans(replace(EMBEDDED, direction="voynov2021"), replace(AXES, contrast_weights=(2.0,)))
+
+
+@pytest.mark.parametrize(
+    ("direction", "rules"),
+    [("optimised", ["voynov2021", "affine_ratio"]), ("affine_ratio", ["affine_ratio"])],
+)
+def test_both_papers_has_every_trial_in_all_ways_and_one_ceiling(direction, rules):
+    found = both_papers(replace(EMBEDDED, direction=direction), AXES)
+    assert {each.recipe for each in found} == {"both_papers"}
+    gans = _gans(found)
+    optimised, chosen = gans[:2], gans[2:]
+    assert [type(each.search) for each in optimised] == [SearchConfig] * 2
+    assert [each.search.rule for each in chosen] == [rule for rule in rules for _ in optimised]
+    for number, each in enumerate(chosen):
+        assert replace(each, search=None, method="otsu", training=None) == replace(
+            optimised[number % 2], search=None, method="otsu", training=None
+        )
+    assert len(found) - len(gans) == 2  # one ceiling for each seed
+
+
+def test_both_papers_takes_one_number_of_samples_and_no_distances():
+    found = _gans(both_papers(EMBEDDED, Axes(generators=("a.x", "b.x"))))
+    assert len(found) == 6
+    assert {each.data_size for each in found} == {EMBEDDED.table_size}
+    assert {each.distance for each in found} == {None}
+
+
+def test_options_choose_rule_and_candidates():
+    def grid(*words):
+        return chosen_grid(sweep_parser("").parse(list(words)))
+
+    assert grid().direction == "optimised"
+    learnt = grid("--direction", "affine_ratio", "--candidates", "learnt")
+    assert learnt.direction == "affine_ratio"
+    assert learnt.choice.candidates.learnt == EMBEDDED.learnt
+    assert grid("--candidates", "pca").choice.candidates.learnt is None
+    paper = grid("--grid", "paper", "--direction", "voynov2021").choice
+    assert (paper.candidates.kind, paper.candidates.count, paper.epsilon) == ("learnt", 120, 5)
+    assert paper.candidates.learnt.steps == 100_000
+    assert (paper.keep, paper.affine.steps, paper.affine.batch) == (0.7, 200, 4)
+
+
+def test_a_plan_counts_candidates_that_rules_share_once():
+    trials = [
+        each
+        for rule in ("voynov2021", "affine_ratio")
+        for each in _gans(all_gans(replace(EMBEDDED, direction=rule), replace(AXES, seeds=(0,))))
+    ]
+    plan = make_plan(trials, 10, None, "cpu")
+    assert plan.stages["candidate set"] == 1
+    assert plan.stages["direction"] == 2
+    learnt = replace(EMBEDDED.with_candidates("learnt"), direction="voynov2021")
+    (trial,) = _gans(all_gans(learnt, replace(AXES, seeds=(0,))))
+    alone = make_plan(trials[:1], 10, None, "cpu")
+    assert make_plan([trial], 10, None, "cpu").seconds > alone.seconds

@@ -1,0 +1,160 @@
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from gseg.pipeline.experiment import LabelledPairs, SelectionConfig
+from gseg.recipes import Axes, all_gans, baselines, grids, table_13
+
+EMBEDDED = grids()["embedded"]
+
+
+def _only(experiments, method="gan"):
+    return [each for each in experiments if each.method == method]
+
+
+def test_grids_hold_what_their_sources_state():
+    paper = grids()["paper"]
+    assert (paper.search.steps, paper.search.learning_rate) == (1000, 0.05)
+    assert paper.search.contrast_weight == 5
+    assert paper.search.objective == "melas2022_text"
+    assert (paper.training.steps, paper.training.batch) == (12_000, 95)
+    assert (paper.training.learning_rate, paper.training.decay_at) == (1e-3, 8_000)
+    assert paper.data_sizes == (1_000_000,)
+    assert EMBEDDED.search.objective == "gseg"
+    assert len(EMBEDDED.data_sizes) == 2
+
+
+def test_smoke_is_embedded_made_small():
+    smoke = grids()["smoke"]
+    assert smoke.search.steps < EMBEDDED.search.steps
+    assert smoke.training.steps < EMBEDDED.training.steps
+    assert max(smoke.data_sizes) < min(EMBEDDED.data_sizes)
+    assert smoke.samples == EMBEDDED.samples
+
+
+def test_empty_axes_keep_the_grid_s_values():
+    found = all_gans(EMBEDDED, Axes(generators=("a.x", "b.x")))
+    gans = _only(found)
+    assert {each.generator for each in gans} == {"a.x", "b.x"}
+    assert {each.data_size for each in gans} == set(EMBEDDED.data_sizes)
+    assert {each.search.contrast_weight for each in gans} == {EMBEDDED.search.contrast_weight}
+    assert {each.search.epsilon for each in gans} == {EMBEDDED.search.epsilon}
+    assert len(gans) == 4
+    assert {each.mask_kind for each in found} == {"lighter"}
+
+
+def test_every_combination_is_one_experiment():
+    axes = Axes(
+        generators=("a.x", "b.x"),
+        contrast_weights=(2.0, 5.0),
+        epsilons=(0.5, 2.0),
+        data_sizes=(10, 20, 30),
+        mask_kinds=("lighter", "both"),
+        seeds=(0, 7),
+    )
+    gans = _only(all_gans(EMBEDDED, axes))
+    combinations = {
+        (
+            each.generator,
+            each.search.contrast_weight,
+            each.search.epsilon,
+            each.data_size,
+            each.mask_kind,
+            each.search.seed,
+        )
+        for each in gans
+    }
+    axes_in_order = (
+        ("a.x", "b.x"),
+        (2.0, 5.0),
+        (0.5, 2.0),
+        (10, 20, 30),
+        ("lighter", "both"),
+        (0, 7),
+    )
+    assert combinations == set(itertools.product(*axes_in_order))
+    assert len(gans) == len(combinations)
+    for each in gans:
+        assert each.samples.epsilon == each.search.epsilon
+        assert each.samples.seed == each.search.seed == each.training.seed
+
+
+def test_trials_that_share_a_stage_do_not_start_together():
+    axes = Axes(generators=("a.x", "b.x", "c.x"), data_sizes=(10, 30, 20))
+    gans = _only(all_gans(EMBEDDED, axes))
+    assert [each.data_size for each in gans] == [30] * 3 + [20] * 3 + [10] * 3
+    assert [each.generator for each in gans] == ["a.x", "b.x", "c.x"] * 3
+
+
+def test_each_size_and_seed_has_a_ceiling():
+    axes = Axes(
+        generators=("a.x",), data_sizes=(10, 20), seeds=(0, 1), mask_kinds=("lighter", "both")
+    )
+    ceilings = _only(all_gans(EMBEDDED, axes), "true_masks")
+    assert [(each.data_size, each.training.seed) for each in ceilings] == [
+        (20, 0),
+        (20, 1),
+        (10, 0),
+        (10, 1),
+    ]
+    assert {each.generator for each in ceilings} == {""}
+
+
+def test_values_given_twice_count_once():
+    axes = Axes(generators=("a.x", "a.x"), data_sizes=(10, 10), seeds=(0, 0), epsilons=(1, 1.0))
+    assert len(all_gans(EMBEDDED, axes)) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"contrast_weights": (0.0,)}, "contrast_weight must be a positive number, got 0"),
+        ({"contrast_weights": (-1.0,)}, "contrast_weight must be a positive number, got -1"),
+        ({"contrast_weights": (float("nan"),)}, "contrast_weight must be a positive number"),
+        ({"epsilons": (0.0,)}, "epsilon must be a positive number, got 0"),
+        ({"epsilons": (float("inf"),)}, "epsilon must be a positive number, got inf"),
+        ({"data_sizes": (100, 0)}, "data size must be at least 1, got 0"),
+        ({"seeds": (-1,)}, "seed must be 0 or more, got -1"),
+        ({"mask_kinds": ("brighter",)}, "Unknown mask kind 'brighter'"),
+    ],
+)
+def test_values_out_of_range_are_named(values, message):
+    with pytest.raises(ValueError, match=message):
+        all_gans(EMBEDDED, Axes(generators=("a.x",), **values))
+
+
+def test_baselines_learn_nothing():
+    found = baselines("all_gans")
+    assert [each.method for each in found] == ["otsu", "centre_disc"]
+    assert {each.recipe for each in found} == {"all_gans"}
+    assert not any(each.training or each.data_size for each in found)
+
+
+def test_table_13_has_its_five_rows():
+    grid = replace(grids()["paper"], search=replace(grids()["paper"].search, seed=0))
+    labelled = LabelledPairs(benchmark="folder:cub", count=1_000, side=128, weight=0.25)
+    nearest = SelectionConfig(folder="cub/images", candidates=1, features="resnet50:moco.pth")
+    axes = Axes(generators=("bigbigan.imagenet128",), mask_kinds=("both",), seeds=(0, 1))
+    found = table_13(grid, axes, labelled, nearest)
+    assert len(found) == 10
+    rows = [
+        (
+            each.method,
+            each.data_size,
+            each.selection.candidates if each.selection else 0,
+            each.labelled.weight if each.labelled else 0,
+        )
+        for each in found[:5]
+    ]
+    assert rows == [
+        ("true_masks", 0, 0, None),
+        ("gan", 1_000_000, 0, 0),
+        ("gan", 50_000, 1_000_000, 0),
+        ("gan", 1_000_000, 0, 0.25),
+        ("gan", 50_000, 1_000_000, 0.25),
+    ]
+    assert {each.recipe for each in found} == {"table_13"}
+    assert [each.labelled.seed for each in found if each.labelled] == [0, 0, 0, 1, 1, 1]
+    assert len({each.digest for each in found}) == 10
+    assert found[1].mask_kind == "both"
