@@ -7,13 +7,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from gseg.generators import embedded
+from gseg.pretraining import train as module
 from gseg.pretraining.export import architecture_name, save_weights
 from gseg.pretraining.recipes import RECIPES
 from gseg.pretraining.signals import start_training
 from gseg.pretraining.train import main, train
 from gseg.pretraining.training import Training, build_network
 from gseg.randomness import latents
-from gseg.pretraining import train as module
 from gseg.scenes.pictures import render
 
 CPU = torch.device("cpu")
