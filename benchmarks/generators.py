@@ -37,7 +37,6 @@ from torch import Tensor, nn
 
 from gseg.directions import SearchConfig, search_direction
 from gseg.generators import Generator, list_generators, load_generator
-from gseg.generators.biggan_deep import BigGANDeepGenerator
 from gseg.generators.checkpoints import plan
 from gseg.generators.published import PUBLISHED, PublishedGenerator
 from gseg.generators.stylegan2 import StyleGAN2Generator
@@ -102,6 +101,8 @@ def empty(entry: PublishedGenerator) -> nn.Module:
             numbers = {**STYLEGAN2_WIDTHS, "img_resolution": entry.card.resolution}
             return StyleGAN2Generator(stylegan2_config(numbers, {}))
         if entry.card.architecture == "biggan_deep":
+            from gseg.generators.biggan_deep import BigGANDeepGenerator  # whose package is slow
+
             return BigGANDeepGenerator(entry.config["config"])
     return plan(entry.config["family"], entry.config, {})[0]
 
