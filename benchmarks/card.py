@@ -59,7 +59,7 @@ from gseg.segmenters.unet import UNet
 from gseg.segmenters.weights import blank_unet, initialise
 
 ROOT = Path(__file__).resolve().parents[1]
-LIMITS = {"conformance": 60, "tests": 50, "unet": 35, "generators": 150}
+LIMITS = {"conformance": 60, "tests": 50, "unet": 90, "generators": 200}
 SLACK = 5.0
 """Seconds before its limit at which a part begins nothing new."""
 PYTEST_START = 15.0
@@ -230,6 +230,7 @@ def unet(task: Task) -> None:
 
     for precision in PRECISIONS:
         with tf32(precision == "TF32"):
+            tune(precision)
             run = partial(fitting, partial(measure, precision), batch)
             name = f"width {width}, {side} px"
             task.findings.attempt(name, f"{precision} channels-last", run)
@@ -243,12 +244,18 @@ def generators(task: Task) -> None:
         if "flops" not in made:
             continue
         for precision, layout in product(PRECISIONS, LAYOUTS):
+            tune(precision)
             measure = partial(time_forwards, made, precision, layout, task)
             run = partial(fitting, measure, 2 if task.rehearsal else batch)
             task.findings.attempt(name, f"{precision}{layout}", run)
         made.clear()
         if task.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def tune(precision: str) -> None:
+    """Let cuDNN try its algorithms, but not in float32: half a minute there for each network."""
+    torch.backends.cudnn.benchmark = precision != "float32"
 
 
 def describe(made: dict[str, Any], name: str, task: Task) -> dict[str, Any]:
@@ -760,7 +767,6 @@ def run_part(options: argparse.Namespace) -> None:
     """Do one part, in this process."""
     sys.stdout.reconfigure(line_buffering=True)
     device = torch.device("cpu" if options.cpu_rehearsal else "cuda")
-    torch.backends.cudnn.benchmark = options.part in ("unet", "generators")
     task = Task(
         device=device,
         rehearsal=options.cpu_rehearsal,
