@@ -9,13 +9,15 @@ notes the name that it would look for and gives a made-up artifact, and the look
 samples (`_Set.found`), which do not go through `Store.make`. Where stages are nodes of a graph,
 `trial_stages` and `direction_stages` are all that has to ask it instead.
 
-All inputs (embeddings, labeller, labelled pictures) are made from numbers, in a folder that has to
-be the working directory: experiments hold their paths as they are written, relative ones here.
+All inputs (embeddings, labeller, labelled pictures, files in place of published weights) are made
+from numbers, in a folder that has to be the working directory (`inputs`): experiments hold their
+paths as they are written, relative ones here.
 """
 
 import contextlib
 import gzip
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -65,8 +67,20 @@ _LABELLER = '"""Pinned."""\n\n\ndef bright(x):\n    return x.mean(1) > 0\n'
 Trial = Experiment | DirectionTrial
 
 
-def write_inputs(folder: Path) -> None:
+@contextlib.contextmanager
+def inputs(folder: Path) -> Iterator[None]:
+    """Write all inputs into a folder, and work there; published weights are made up."""
+    _write_inputs(folder)
+    weights = {"GSEG_WEIGHTS": str(folder / "weights")}
+    with contextlib.chdir(folder), patch.dict(os.environ, weights):
+        yield
+
+
+def _write_inputs(folder: Path) -> None:
     """Write embeddings, labeller and labelled pictures; BMP has no compression to change sizes."""
+    (folder / "weights").mkdir()
+    for card in list_generators("published"):
+        (folder / "weights" / f"{card.name}.pth").write_text(card.name)
     table = (np.arange(_ROWS * _WIDTH) * 7919 % 2003 / 1001.5 - 1).astype(np.float32)
     np.save(folder / "embeddings.npy", table.reshape(_ROWS, _WIDTH), allow_pickle=False)
     (folder / "labeller.py").write_text(_LABELLER)
@@ -365,13 +379,12 @@ def embeddings_stages(device: str, recorder: Recorder) -> list[str]:
 def stage_names(
     trials: Mapping[str, Mapping[str, Sequence[Trial]]], recorder: Recorder
 ) -> dict[str, list[str]]:
-    """Name all stages of all trials whose generators' weights are here, each trial once.
+    """Name all stages of all trials, each trial once.
 
     Returns:
         Names by device and digest of the trial. On a GPU, of every seventh trial and of all that
         differ in one option.
     """
-    here = {"", *(card.name for card in list_generators("embedded"))}
     found: dict[str, list[str]] = {}
     for device in DEVICES:
         found[f"{device} embeddings"] = embeddings_stages(device, recorder)
@@ -379,8 +392,7 @@ def stage_names(
             every = [each for some in named.values() for each in some]
             some = every if device == "cpu" or source == "turned" else every[::7]
             for each in some:
-                generator = each.generator
-                if generator in here and f"{device} {each.digest}" not in found:
+                if f"{device} {each.digest}" not in found:
                     found[f"{device} {each.digest}"] = trial_stages(each, device, recorder)
     return found
 

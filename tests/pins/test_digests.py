@@ -13,9 +13,7 @@ ADVICE = (
 @pytest.fixture(scope="module")
 def trials(tmp_path_factory):
     """All trials, made in a folder with the inputs, which stays the working directory."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("inputs"))
-        pinned.write_inputs(pinned.Path.cwd())
+    with pinned.inputs(tmp_path_factory.mktemp("inputs")):
         yield pinned.all_trials()
 
 

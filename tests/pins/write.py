@@ -3,11 +3,11 @@
 Only where one of them is meant to change: whatever changes here, storages lose.
 """
 
-import contextlib
 import sys
 import tempfile
 from pathlib import Path
 
+import golden
 import pinned
 
 
@@ -22,10 +22,11 @@ def write_names() -> None:
 
 def main() -> None:
     wanted = sys.argv[1:] or ["names", "bytes"]
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        pinned.write_inputs(Path.cwd())
+    with tempfile.TemporaryDirectory() as folder, pinned.inputs(Path(folder)):
         if "names" in wanted:
             write_names()
+        if "bytes" in wanted:
+            print(pinned.write("golden", golden.left_behind(Path(folder) / "storage")))
 
 
 if __name__ == "__main__":
