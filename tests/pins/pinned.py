@@ -275,9 +275,11 @@ def all_trials() -> dict[str, dict[str, Sequence[Trial]]]:
 def told(trial: Trial) -> str:
     """Say for people which trial this is; not compared."""
     if isinstance(trial, DirectionTrial):
-        return trial.label
+        search = trial.search
+        return f"{trial.generator} λ={search.contrast_weight} ε={search.epsilon} seed={search.seed}"
     seed = trial.training.seed if trial.training else 0
-    return f"{trial.label}, seed {seed}"
+    name = trial.generator or trial.method
+    return f"{name} {trial.mask_kind} N={trial.data_size} seed={seed}"
 
 
 def digests(trials: Mapping[str, Sequence[Trial]]) -> dict[str, list[list[str]]]:
@@ -406,7 +408,10 @@ def read(name: str) -> dict[str, object]:
 
 def write(name: str, content: Mapping[str, object]) -> Path:
     """Write pinned data: compact and sorted, compressed from 200 kB on."""
-    text = json.dumps(content, sort_keys=True, indent=0, separators=(",", ":")) + "\n"
+    text = (
+        json.dumps(content, sort_keys=True, ensure_ascii=False, indent=0, separators=(",", ":"))
+        + "\n"
+    )
     path, data = DATA / f"{name}.json", text.encode()
     if len(data) > 200_000:
         path, data = DATA / f"{name}.json.gz", gzip.compress(data, mtime=0)

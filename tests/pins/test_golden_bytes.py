@@ -4,14 +4,22 @@ import golden
 import pinned
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ADVICE = "Where that is meant: python tests/pins/write.py bytes, and raise the stage's version."
 
 
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory):
+    """A folder with the inputs, which stays the working directory."""
+    made = tmp_path_factory.mktemp("golden")
+    with pinned.inputs(made):
+        yield made
+
+
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("golden")
-    with pinned.inputs(folder):
-        return golden.left_behind(folder / "storage")
+def found(folder):
+    return golden.left_behind(folder / "storage")
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +54,18 @@ def test_settings_in_manifests_stay(found, expected):
 
 def test_words_in_rows_stay(found, expected):
     _compare_rows(found, expected, lambda value: isinstance(value, str))
+
+
+def test_names_without_work_are_those_of_the_folders(found):
+    """What `test_digests` pins is what a run leaves; scores there are of another benchmark."""
+    recorder = pinned.Recorder()
+    trials = golden.trials().values()
+    named = {name for each in trials for name in pinned.trial_stages(each, "cpu", recorder)}
+    named |= set(pinned.embeddings_stages("cpu", recorder))
+    folders = {" ".join(path.split("/")[:2]) for path in found["files"]}
+    assert {name for name in folders if not name.startswith("scores ")} <= named
+    made = {name for name in named if not name.startswith(("scores ", "embeddings "))}
+    assert made <= folders
 
 
 @pytest.mark.usefixtures("same_machine")
