@@ -1,0 +1,420 @@
+"""The names that storages of today are found by, computed anew: digests of trials and of stages.
+
+What is computed here is compared with ``tests/data/pins`` by the tests, and written there by
+``python tests/pins/write.py``; nothing else is.
+
+How stage names are had without computing anything: `find_rows` walks through all stages of a trial
+and asks the store for each. `recorded` takes the place of two things only, `Store.make`, which
+notes the name that it would look for and gives a made-up artifact, and the look for finished
+samples (`_Set.found`), which do not go through `Store.make`. Where stages are nodes of a graph,
+`trial_stages` and `direction_stages` are all that has to ask it instead.
+
+All inputs (embeddings, labeller, labelled pictures, files in place of published weights) are made
+from numbers, in a folder that has to be the working directory (`inputs`): experiments hold their
+paths as they are written, relative ones here.
+"""
+
+import contextlib
+import gzip
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import numpy as np
+from PIL import Image
+
+from gseg import recipes
+from gseg.artifacts import Artifact, Store, canonical, digest
+from gseg.direction_trials import DirectionTrial, is_found
+from gseg.directions import CANDIDATE_KINDS, SearchConfig
+from gseg.experiment import (
+    MASK_KINDS,
+    DistanceConfig,
+    Experiment,
+    LabelledPairs,
+    SelectionConfig,
+)
+from gseg.generators import list_generators
+from gseg.generators.own_encoder import choose_encoder
+from gseg.jobs import Pairs
+from gseg.measuring import PictureSet
+from gseg.progress import silent
+from gseg.recipes import DIRECTION_WAYS, Axes, Grid, grids
+from gseg.row_values import find_card
+from gseg.samples import near_embeddings
+from gseg.samples.labeller import labeller
+from gseg.scenes.pictures import render
+from gseg.search.base import Base
+from gseg.search.knobs import KNOBS, turned
+from gseg.stages import samples as samples_stage
+from gseg.stages.embeddings import make_embeddings
+from gseg.trial import Setting, find_rows
+
+DATA = Path(__file__).parents[1] / "data" / "pins"
+DEVICES = ("cpu", "cuda")
+MAIN = "biggan.scenes32-large"
+PICTURES = 12
+_WIDTH = 64
+_ROWS = 50
+_FIRST_PICTURE = 500_000
+_LABELLER = '"""Pinned."""\n\n\ndef bright(x):\n    return x.mean(1) > 0\n'
+
+Trial = Experiment | DirectionTrial
+
+
+@contextlib.contextmanager
+def inputs(folder: Path) -> Iterator[None]:
+    """Write all inputs into a folder, and work there; published weights are made up."""
+    _write_inputs(folder)
+    weights = {"GSEG_WEIGHTS": str(folder / "weights")}
+    with contextlib.chdir(folder), patch.dict(os.environ, weights):
+        yield
+
+
+def _write_inputs(folder: Path) -> None:
+    """Write embeddings, labeller and labelled pictures; BMP has no compression to change sizes."""
+    (folder / "weights").mkdir()
+    for card in list_generators("published"):
+        (folder / "weights" / f"{card.name}.pth").write_text(card.name)
+    table = (np.arange(_ROWS * _WIDTH) * 7919 % 2003 / 1001.5 - 1).astype(np.float32)
+    np.save(folder / "embeddings.npy", table.reshape(_ROWS, _WIDTH), allow_pickle=False)
+    (folder / "labeller.py").write_text(_LABELLER)
+    for name in ("images", "masks"):
+        (folder / "pictures" / name).mkdir(parents=True)
+    scenes = render(range(_FIRST_PICTURE, _FIRST_PICTURE + PICTURES), resolution=32)
+    for number, (picture, mask) in enumerate(zip(scenes.pictures, scenes.masks, strict=True)):
+        name = f"{number:03d}.bmp"
+        grey = mask.numpy().astype(np.uint8) * 255
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(folder / "pictures/images" / name)
+        Image.fromarray(grey).save(folder / "pictures/masks" / name)
+
+
+def labelled_pictures(count: int = 8) -> LabelledPairs:
+    return LabelledPairs(benchmark="folder:pictures", count=count, side=32)
+
+
+def nearest_pictures(candidates: int) -> SelectionConfig:
+    return SelectionConfig(folder="pictures/images", candidates=candidates)
+
+
+def recipe_trials(name: str) -> dict[str, Sequence[Trial]]:
+    """Make the trials of every recipe in the grid of this name."""
+    grid, published = grids()[name], name == "paper"
+    embedded = tuple(card.name for card in list_generators("embedded"))
+    others = tuple(card.name for card in list_generators("published")) if published else ()
+    every = Axes(generators=(*embedded, *others), seeds=(0, 1))
+    own = Axes(generators=("stylegan2.afhqwild512",) if published else ())
+    varied = Axes(
+        generators=embedded[:2],
+        contrast_weights=(0.5, 4.0),
+        epsilons=(0.75, 3.0),
+        data_sizes=(60, 90),
+        mask_kinds=MASK_KINDS,
+        seeds=(0, 3),
+    )
+    labelled = replace(grid, labelled=labelled_pictures(), selection=nearest_pictures(200))
+    found: dict[str, Sequence[Trial]] = {
+        "all_gans": recipes.all_gans(grid, every),
+        "all_gans, every axis": recipes.all_gans(grid, varied),
+        "both_papers": recipes.both_papers(grid, every),
+        "table_11": recipes.table_11(grid, own),
+        "table_15": recipes.table_15(grid, own),
+        "table_13": recipes.table_13(labelled, Axes()),
+        "table_13, weighted": recipes.table_13(
+            grid, Axes(seeds=(2,)), replace(labelled_pictures(), weight=0.25), nearest_pictures(50)
+        ),
+        "baselines": recipes.baselines("any"),
+    }
+    for each in (1, 2, 6, 7, 8, 9, 10, 12, 14):
+        found[f"table_{each}"] = getattr(recipes, f"table_{each}")(grid, Axes(seeds=(0, 1)))
+    for each in ("failure_cases", "initialisations", "strips"):
+        found[each] = getattr(recipes, each)(grid, Axes())
+    # The same with embedded generators, whose stages have names in this grid, too.
+    here = Axes(generators=("bigbigan.scenes32-large",)) if published else Axes()
+    adapted = with_embeddings(grid)
+    for axes, suffix in ((Axes(), ""), (here, ", embedded generator"))[: 1 + published]:
+        for each in ("table_1", "table_1_flowers", "table_2", "table_3", "table_4"):
+            recipe = f"voynov_{each}"
+            found[recipe + suffix] = getattr(recipes, recipe)(adapted, axes)
+        found["voynov_figure_5" + suffix] = recipes.voynov_figure_5(adapted, axes)
+        found["voynov_table_5" + suffix] = recipes.voynov_table_5(
+            adapted, axes, labeller("labeller.py:bright")
+        )
+    return found
+
+
+def with_embeddings(grid: Grid) -> Grid:
+    latents = near_embeddings("embeddings.npy")
+    return replace(grid, samples=replace(grid.samples, latents=latents))
+
+
+def turned_grids() -> dict[str, Grid]:
+    """Give the smoke grid with each option of a sweep's command line."""
+    grid = grids()["smoke"]
+
+    def sampled(**changes: object) -> Grid:
+        return replace(grid, samples=replace(grid.samples, **changes))  # type: ignore[arg-type]
+
+    def latents(**changes: object) -> Grid:
+        return sampled(latents=replace(grid.samples.latents, **changes))
+
+    found = {
+        f"{way} {kind}": replace(grid, direction=way).with_candidates(kind)
+        for way, kind in product(DIRECTION_WAYS, CANDIDATE_KINDS)
+    }
+    return found | {
+        "replicas": replace(grid, training=replace(grid.training, replicas=2)),
+        "no prior": replace(grid, search=replace(grid.search, centre_prior=False)),
+        "sample epsilon": replace(grid, sample_epsilon=2.5),
+        "batch": sampled(batch=16, blocks_per_shard=32),
+        "jpeg": sampled(picture_format="jpeg95"),
+        "rgb norm": sampled(mask_rule="rgb_norm"),
+        "truncation": latents(truncation=0.8),
+        "classes": latents(classes=(1, 4), class_weights=(1.0, 3.0)),
+        "alpha": replace(
+            grid,
+            samples=replace(grid.samples, latents=near_embeddings("embeddings.npy", alpha=0.2)),
+        ),
+        "nearest": replace(grid, selection=nearest_pictures(400)),
+        "labelled": replace(grid, labelled=labelled_pictures()),
+        "labelled weight": replace(grid, labelled=replace(labelled_pictures(), weight=0.5)),
+        "folder distance": replace(
+            grid, distance=DistanceConfig(count=20, reference="folder:pictures/images", seed=3)
+        ),
+    }
+
+
+def turned_trials() -> dict[str, Sequence[Trial]]:
+    """Make trials of grids that differ from the smoke grid in one option each."""
+    axes = Axes(generators=(MAIN,), mask_kinds=("lighter", "both"))
+    found: dict[str, Sequence[Trial]] = {
+        name: recipes.all_gans(grid, axes) for name, grid in turned_grids().items()
+    }
+    grid = grids()["smoke"]
+    found["kinds"] = recipes.all_gans(
+        grid, Axes(generators=("sngan.scenes32",), mask_kinds=MASK_KINDS)
+    )
+    chosen = recipes.all_gans(replace(grid, direction="voynov2021"), axes)[0]
+    found["labeller"] = [replace(chosen, labeller=labeller("labeller.py:bright"))]
+    found["shrunk"] = [replace(chosen, train_resolution=16)]
+    found["nothing held out"] = [replace(chosen, validation_size=0)]
+    found["searches"] = [
+        DirectionTrial(generator=MAIN, search=SearchConfig(objective=name))
+        for name in ("gseg", "melas2022_text", "melas2022_program")
+    ]
+    return found
+
+
+_VALUES: Mapping[str, Sequence[str | int | float]] = {
+    "generator": ("sngan.scenes32", "bigbigan.scenes32-large"),
+    "direction": DIRECTION_WAYS,
+    "candidates": CANDIDATE_KINDS,
+    "contrast_weight": (7,),
+    "epsilon": (0.5,),
+    "epsilon_sample": (3,),
+    "search_steps": (17,),
+    "search_learning_rate": (0.02,),
+    "mask_kind": MASK_KINDS,
+    "data_size": (70,),
+    "truncation": (0.9,),
+    "alpha": (0.3,),
+    "filters": ("none", "voynov2021_text"),
+    "min_share": (0.1,),
+    "max_share": (0.6,),
+    "component_share": (0.3,),
+    "min_contrast": (0.05,),
+    "min_roundness": (0.4,),
+    "train_learning_rate": (0.01,),
+    "train_steps": (45,),
+    "train_batch": (16,),
+    "train_width": (8,),
+}
+_COMBINED: Sequence[Mapping[str, str | int | float]] = (
+    {"train_steps": 61, "train_batch": 8, "train_learning_rate": 0.004},
+    {"direction": "voynov2021", "contrast_weight": 9.0, "candidates": "pca"},
+    {"direction": "optimised", "contrast_weight": 9.0, "candidates": "pca"},
+    {"epsilon": 2.0, "epsilon_sample": 4.0, "mask_kind": "ensemble"},
+    {"filters": "none", "max_share": 0.7, "min_share": 0.02},
+)
+
+
+def search_trials() -> dict[str, Sequence[Trial]]:
+    """Make the trials of one point of a search for each value of each setting, and a few more."""
+    grid = grids()["smoke"]
+    bases = {
+        way: Base(grid=replace(grid, direction=way), generator=MAIN, data_size=80)
+        for way in DIRECTION_WAYS
+    }
+    bases["given"] = replace(bases["optimised"], contrast_weight=2.0, epsilon=1.5)
+    adapted = Base(grid=with_embeddings(grid), generator=MAIN, data_size=80)
+    points: list[Mapping[str, str | int | float]] = [
+        {name: value} for name in KNOBS if name != "alpha" for value in _VALUES.get(name, ())
+    ]
+    found: dict[str, Sequence[Trial]] = {}
+    for name, base in bases.items():
+        for point in ({}, *points, *_COMBINED):
+            told = ", ".join(f"{key}={value}" for key, value in point.items())
+            found[f"{name}: {told}"] = turned(base, point).experiments((0, 1), "search")
+    for alpha in (0.0, *_VALUES["alpha"]):
+        point = {"alpha": alpha, "direction": "affine_ratio"}
+        found[f"embeddings: alpha={alpha}"] = turned(adapted, point).experiments((0, 1), "search")
+    return found
+
+
+def all_trials() -> dict[str, dict[str, Sequence[Trial]]]:
+    """Make all trials whose names are pinned, by where they are from."""
+    named = {name: recipe_trials(name) for name in ("embedded", "smoke", "paper")}
+    return {**named, "turned": turned_trials(), "search": search_trials()}
+
+
+def told(trial: Trial) -> str:
+    """Say for people which trial this is; not compared."""
+    if isinstance(trial, DirectionTrial):
+        search = trial.search
+        return f"{trial.generator} λ={search.contrast_weight} ε={search.epsilon} seed={search.seed}"
+    seed = trial.training.seed if trial.training else 0
+    name = trial.generator or trial.method
+    return f"{name} {trial.mask_kind} N={trial.data_size} seed={seed}"
+
+
+def digests(trials: Mapping[str, Sequence[Trial]]) -> dict[str, list[list[str]]]:
+    """Give digest and description of each trial, in their order."""
+    return {name: [[each.digest, told(each)] for each in some] for name, some in trials.items()}
+
+
+@dataclass
+class Recorder:
+    """The names that a trial asks the store for.
+
+    Attributes:
+        names: ``stage digest``.
+        examples: By stage and names of its settings: version, config and parents of the first.
+    """
+
+    names: set[str] = field(default_factory=set)
+    examples: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    def note(
+        self, stage: str, version: int | None, config: object, parents: Sequence[str], name: str
+    ) -> None:
+        """Take a name in."""
+        self.names.add(f"{stage} {name}")
+        plain = canonical(config)
+        kind = " ".join([stage, *sorted(plain)])  # type: ignore[call-overload]
+        about = {"version": version, "config": plain, "parents": list(parents), "name": name}
+        self.examples.setdefault(kind, about)
+
+
+_FACTS = {
+    "losses": {}, "cosine": 0.0, "count": 1, "width": _WIDTH, "skipped": [], "profiles": {},
+    "benchmark": "", "labeller_iou": 0.0, "labeller_accuracy": 0.0, "validation_iou": 0.0,
+    "validation_loss": 0.0, "foreground_share": 0.0, "peak_memory_mib": 0.0, "value": 0.0,
+    "protocol": "", "kernel": 0.0, "kernel_deviation": 0.0, "kernel_protocol": "",
+}  # fmt: skip
+"""Of a made-up artifact of any stage."""
+
+
+@contextlib.contextmanager
+def recorded(recorder: Recorder) -> Iterator[None]:
+    """Let stages be named but not made, see above."""
+
+    def make(store, stage, *, version, config, parents, build, device="cpu"):
+        name = digest(stage, version, config, list(parents))
+        recorder.note(stage, version, config, parents, name)
+        manifest = {"facts": _FACTS, "seconds": 0.0}
+        return Artifact(
+            digest=name, folder=store.folder(stage, name), manifest=manifest, reused=True
+        )
+
+    def found(wanted, *, reused):
+        recorder.note("samples", None, wanted.settings, wanted.parents, wanted.digest)
+        side = find_card(wanted.settings["generator"]).resolution
+        return samples_stage.SampledSet(
+            digest=wanted.digest,
+            config=wanted.order.config,
+            # Not of scenes, so that selections hear of the generator's own side.
+            pairs=Pairs(count=wanted.order.count, benchmark="samples", side=side),
+            counts={"candidates": 0, "accepted": 0},
+            seconds=0.0,
+            forwards=0.0,
+            reused=True,
+        )
+
+    with (
+        patch.object(Store, "make", make),
+        patch.object(samples_stage._Set, "found", found),
+    ):
+        yield
+
+
+def trial_stages(trial: Trial, device: str, recorder: Recorder) -> list[str]:
+    """Name all stages of a trial, scores on two benchmarks among them."""
+    recorder.names = set()
+    setting = Setting(storage=Path("storage").absolute(), benchmarks=("scenes", "folder:pictures"))
+    with recorded(recorder):
+        if isinstance(trial, DirectionTrial):
+            is_found(trial, setting.storage, SimpleNamespace(device=device))
+        else:
+            assert find_rows(trial, setting, device) == []
+    return sorted(recorder.names)
+
+
+def embeddings_stages(device: str, recorder: Recorder) -> list[str]:
+    """Name the embeddings of scenes and of a folder."""
+    recorder.names = set()
+    encoder = choose_encoder("bigbigan.scenes32-large", sampled=True)
+    with recorded(recorder):
+        for pictures in (
+            PictureSet(count=40, resolution=32),
+            PictureSet(folder=Path("pictures/images"), resolution=32),
+        ):
+            for choice in (encoder, replace(encoder, sampled=False)):
+                make_embeddings(Store(Path("storage")), pictures, choice, silent, device=device)
+    return sorted(recorder.names)
+
+
+def stage_names(
+    trials: Mapping[str, Mapping[str, Sequence[Trial]]], recorder: Recorder
+) -> dict[str, list[str]]:
+    """Name all stages of all trials, each trial once.
+
+    Returns:
+        Names by device and digest of the trial. On a GPU, of every seventh trial and of all that
+        differ in one option.
+    """
+    found: dict[str, list[str]] = {}
+    for device in DEVICES:
+        found[f"{device} embeddings"] = embeddings_stages(device, recorder)
+        for source, named in trials.items():
+            every = [each for some in named.values() for each in some]
+            some = every if device == "cpu" or source == "turned" else every[::7]
+            for each in some:
+                if f"{device} {each.digest}" not in found:
+                    found[f"{device} {each.digest}"] = trial_stages(each, device, recorder)
+    return found
+
+
+def read(name: str) -> dict[str, object]:
+    """Read pinned data."""
+    path = DATA / f"{name}.json.gz"
+    text = gzip.decompress(path.read_bytes()) if path.is_file() else None
+    return json.loads(text or (DATA / f"{name}.json").read_text())
+
+
+def write(name: str, content: Mapping[str, object]) -> Path:
+    """Write pinned data: compact and sorted, compressed from 200 kB on."""
+    text = (
+        json.dumps(content, sort_keys=True, ensure_ascii=False, indent=0, separators=(",", ":"))
+        + "\n"
+    )
+    path, data = DATA / f"{name}.json", text.encode()
+    if len(data) > 200_000:
+        path, data = DATA / f"{name}.json.gz", gzip.compress(data, mtime=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
