@@ -24,8 +24,6 @@ import safetensors
 import scipy
 import torch
 
-from gseg.artifacts import Store
-from gseg.commands.backend import LocalBackend
 from gseg.directions import (
     AffineConfig,
     CandidateConfig,
@@ -33,15 +31,17 @@ from gseg.directions import (
     LearntConfig,
     SearchConfig,
 )
-from gseg.experiment import DistanceConfig, Experiment, LabelledPairs
 from gseg.generators.own_encoder import choose_encoder
-from gseg.measuring import PictureSet
-from gseg.progress import silent
+from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.experiment import DistanceConfig, Experiment, LabelledPairs
+from gseg.pipeline.jobs.measure import PictureSet
+from gseg.pipeline.progress import silent
+from gseg.pipeline.stages.embeddings import make_embeddings
+from gseg.pipeline.trial import Setting, run_trial
 from gseg.samples import FilterConfig, LatentConfig, SampleConfig, filter_preset, near_embeddings
 from gseg.samples.labeller import labeller
 from gseg.segmenters import FitConfig
-from gseg.stages.embeddings import make_embeddings
-from gseg.trial import Setting, run_trial
+from gseg.storage.store import Store
 
 _SAMPLES = SampleConfig(batch=16, blocks_per_shard=1, filters=filter_preset("none"))
 _TRAINING = FitConfig(steps=4, batch=8, decay_at=2, width=4, depth=2, validate_every=2)

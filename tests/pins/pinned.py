@@ -29,31 +29,31 @@ import numpy as np
 from PIL import Image
 
 from gseg import recipes
-from gseg.artifacts import Artifact, Store, canonical, digest
-from gseg.direction_trials import DirectionTrial, is_found
 from gseg.directions import CANDIDATE_KINDS, SearchConfig
-from gseg.experiment import (
+from gseg.generators import list_generators
+from gseg.generators.own_encoder import choose_encoder
+from gseg.pipeline.direction_trial import DirectionTrial, is_found
+from gseg.pipeline.experiment import (
     MASK_KINDS,
     DistanceConfig,
     Experiment,
     LabelledPairs,
     SelectionConfig,
 )
-from gseg.generators import list_generators
-from gseg.generators.own_encoder import choose_encoder
-from gseg.jobs import Pairs
-from gseg.measuring import PictureSet
-from gseg.progress import silent
+from gseg.pipeline.jobs.fit import Pairs
+from gseg.pipeline.jobs.measure import PictureSet
+from gseg.pipeline.progress import silent
+from gseg.pipeline.row_values import find_card
+from gseg.pipeline.stages import samples as samples_stage
+from gseg.pipeline.stages.embeddings import make_embeddings
+from gseg.pipeline.trial import Setting, find_rows
 from gseg.recipes import DIRECTION_WAYS, Axes, Grid, grids
-from gseg.row_values import find_card
 from gseg.samples import near_embeddings
 from gseg.samples.labeller import labeller
 from gseg.scenes.pictures import render
 from gseg.search.base import Base
 from gseg.search.knobs import KNOBS, turned
-from gseg.stages import samples as samples_stage
-from gseg.stages.embeddings import make_embeddings
-from gseg.trial import Setting, find_rows
+from gseg.storage.store import Artifact, Store, canonical, digest
 
 DATA = Path(__file__).parents[1] / "data" / "pins"
 DEVICES = ("cpu", "cuda")
