@@ -12,14 +12,9 @@ from gseg.directions.candidate_config import (
     LearntConfig,
 )
 from gseg.directions.candidates import Candidates, make_candidates
-from gseg.directions.choice_config import (
-    CHOICE_RULES,
-    ChoiceConfig,
-    ChoiceRule,
-    DirectionConfig,
-)
+from gseg.directions.choice_config import ChoiceConfig, DirectionConfig
 from gseg.directions.choosing import Choice, choose_direction
-from gseg.directions.config import SearchConfig, preset
+from gseg.directions.config import CHOICE_RULES, ChoiceRule, DirectionWay, SearchConfig, preset
 from gseg.directions.direction import Direction
 from gseg.directions.objective import OBJECTIVE_NAMES, ObjectiveName
 from gseg.directions.operators import fit_operators
@@ -39,6 +34,7 @@ __all__ = [
     "ChoiceRule",
     "Direction",
     "DirectionConfig",
+    "DirectionWay",
     "LearntConfig",
     "ObjectiveName",
     "SearchConfig",

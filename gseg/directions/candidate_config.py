@@ -61,9 +61,9 @@ class CandidateConfig:
     """Settings of a set of candidate directions.
 
     Attributes:
-        kind: ``learnt`` (Voynov and Babenko 2020), ``random`` unit vectors, ``pca`` of activations
-            (Härkönen et al. 2020), or ``closed_form`` factors of the first layers' weights (Shen
-            and Zhou 2021).
+        kind: Candidates that the direction is chosen from: ``learnt`` (Voynov and Babenko 2020),
+            ``random`` unit vectors, ``pca`` of activations (Härkönen et al. 2020), or
+            ``closed_form`` factors of the first layers' weights (Shen and Zhou 2021).
         count: Directions N, 120 in Voynov et al. 2021. All kinds but ``random`` give at most as
             many as codes are wide.
         samples: Latents that ``pca`` looks at.

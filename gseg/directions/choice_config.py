@@ -2,14 +2,10 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, get_args
 
 from gseg.directions.affine_config import AffineConfig
 from gseg.directions.candidate_config import CandidateConfig
-from gseg.directions.config import SearchConfig
-
-ChoiceRule = Literal["voynov2021", "affine_ratio"]
-CHOICE_RULES: Final[tuple[ChoiceRule, ...]] = get_args(ChoiceRule)
+from gseg.directions.config import CHOICE_RULES, ChoiceRule, DirectionWay, SearchConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,8 +14,8 @@ class ChoiceConfig:
 
     Attributes:
         candidates: Which directions there are to choose from.
-        rule: How to choose; see `gseg.directions.choosing`.
-        epsilon: Length of the shift.
+        rule: The rule by which it was chosen, see `gseg.directions.choosing`.
+        epsilon: Length ε > 0 of the latent shift that the choice looks at.
         keep: Share of the candidates that rule ``voynov2021`` keeps for their restoration loss.
         least_share: Share of the pixels that each of the two maps must take for rule
             ``voynov2021``; 0 for the paper's words.
@@ -49,6 +45,11 @@ class ChoiceConfig:
             raise ValueError(f"A choice fits two maps, got maps={self.affine.maps}.")
         if self.pictures < 0:
             raise ValueError(f"pictures must be 0 or more, got {self.pictures}.")
+
+    @property
+    def way(self) -> DirectionWay:
+        """How the direction is found: by which rule it is chosen."""
+        return self.rule
 
     @property
     def seed(self) -> int:

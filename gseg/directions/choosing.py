@@ -18,7 +18,7 @@ pictures' borders decide (`gseg.directions.polarity`).
 """
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,6 +40,7 @@ from gseg.directions.direction import Direction
 from gseg.directions.polarity import border_vote
 from gseg.directions.ratio import loss_ratio
 from gseg.generators.contract import Generator
+from gseg.storage.digests import canonical
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -185,7 +186,7 @@ def choose_direction(
     lighter = -chosen if vote > 0.5 else chosen
     provenance: dict[str, Any] = {
         "generator": generator.card.name,
-        "config": asdict(config),
+        "config": canonical(config),
         "candidates": len(vectors),
         "number": number,
         "border_vote": vote,

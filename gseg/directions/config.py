@@ -2,9 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, get_args
 
 from gseg.directions.objective import ObjectiveName, objective
+
+ChoiceRule = Literal["voynov2021", "affine_ratio"]
+CHOICE_RULES: Final[tuple[ChoiceRule, ...]] = get_args(ChoiceRule)
+DirectionWay = Literal["optimised", "voynov2021", "affine_ratio"]
+"""How directions are found: optimised (Melas-Kyriazi et al. 2022), or chosen by a rule."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -12,16 +17,19 @@ class SearchConfig:
     """Settings of a search. The defaults are those of `preset("gseg")`.
 
     Attributes:
-        objective: Which losses; see `gseg.directions.objective`.
-        contrast_weight: λ > 0, comparable only within one objective.
-        epsilon: Length ε of the shift while searching; its mean where epsilon_std is positive.
+        objective: Preset of the losses that the direction minimises, see
+            `gseg.directions.objective`.
+        contrast_weight: Weight λ > 0 of the contrast loss, comparable only within one objective.
+        epsilon: Length ε > 0 of the latent shift while the direction is searched; its mean where
+            epsilon_std is positive.
         epsilon_std: Standard deviation of ε, drawn for every coordinate of every latent.
         epsilon_min: Lower bound of a drawn ε.
-        steps: Updates of Adam.
-        learning_rate: Adam's.
-        batch: Latents in a step.
-        centre_prior: Expect the foreground in the centre; otherwise the prior-free form.
-        seed: Of start and latents.
+        steps: Updates of an optimised direction by Adam.
+        learning_rate: Learning rate of an optimised direction.
+        batch: Latents in an update of an optimised direction.
+        centre_prior: Whether the contrast loss expects the foreground in the centre; otherwise the
+            prior-free form.
+        seed: Seed of the direction's start and latents.
     """
 
     objective: ObjectiveName = "gseg"
@@ -34,6 +42,11 @@ class SearchConfig:
     batch: int = 32
     centre_prior: bool = True
     seed: int = 0
+
+    @property
+    def way(self) -> DirectionWay:
+        """How the direction is found: optimised, or chosen among candidates by a rule."""
+        return "optimised"
 
     def __post_init__(self) -> None:
         objective(self.objective)

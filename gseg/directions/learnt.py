@@ -11,7 +11,7 @@ forgets the moments.)
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ from gseg.directions.learnt_checkpoint import restore_training, save_training
 from gseg.directions.reconstructor import Deformator, Reconstructor, fitting_reconstructor
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, uniforms
-from gseg.storage.store import digest
+from gseg.storage.store import canonical, digest
 
 Progress = Callable[[int, int], None]
 
@@ -75,7 +75,7 @@ def learn_directions(
         ValueError: The checkpoint is of another training, or the loss stopped being finite.
     """
     training = _Training(generator, min(count, generator.card.code_dim), config, seed)
-    identity = digest(generator.card.name, count, asdict(config), seed)
+    identity = digest(generator.card.name, count, canonical(config), seed)
     step = 0
     if checkpoint is not None and checkpoint.exists():
         step = restore_training(

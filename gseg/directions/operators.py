@@ -1,11 +1,12 @@
 """Fit the two colour maps that a direction acts by (Voynov et al. 2021, Eq. 4)."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from gseg.directions.affine import fit_maps, generated_batches
 from gseg.directions.affine_config import AffineConfig
 from gseg.directions.direction import Direction
 from gseg.generators.contract import Generator
+from gseg.storage.digests import canonical
 
 
 def fit_operators(
@@ -34,7 +35,7 @@ def fit_operators(
         "epsilon": epsilon,
         "restoration_loss": float(fit.losses[0]),
         "distance": float(fit.distances[0]),
-        "config": asdict(config),
+        "config": canonical(config),
     }
     operators = replace(fit.maps, weights=fit.maps.weights.cpu())
     return replace(

@@ -6,7 +6,6 @@ minimised and which sign is which.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 import torch
@@ -19,6 +18,7 @@ from gseg.directions.objective import objective, shared_map
 from gseg.directions.polarity import border_vote
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, normals
+from gseg.storage.digests import canonical
 
 __all__ = ["Progress", "SearchConfig", "optimise", "preset", "search_direction"]
 
@@ -49,7 +49,7 @@ def search_direction(
     vectors, curves = optimise(generator, config, _SIGNS, progress=progress)
     provenance: dict[str, Any] = {
         "generator": generator.card.name,
-        "config": asdict(config),
+        "config": canonical(config),
         "edge_weight": objective(config.objective).edge_weight,
         "device": generator.device.type,
     }

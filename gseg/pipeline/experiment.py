@@ -9,7 +9,7 @@ from gseg.features import parse_features
 from gseg.samples import MaskKind, SampleConfig
 from gseg.samples.labeller import LabellerConfig
 from gseg.segmenters import FitConfig
-from gseg.storage.store import canonical, digest
+from gseg.storage.digests import digest, since
 
 Method = Literal["gan", "true_masks", "otsu", "centre_disc"]
 TrialMaskKind = Literal["lighter", "darker", "both", "mean", "affine", "affine_each", "ensemble"]
@@ -52,13 +52,13 @@ class LabelledPairs:
     """Pictures with true masks to train on, the middle square of each.
 
     Attributes:
-        benchmark: Specification of the set, such as ``folder:PATH``. It stands in the
-            experiment's hash as it is written; the stages' hashes hold its content.
-        count: Pictures, chosen at random.
+        benchmark: Labelled pictures that are trained on as well, such as ``folder:PATH``. It stands
+            in the experiment's hash as it is written; the stages' hashes hold its content.
+        count: Labelled pictures that are trained on, chosen at random.
         side: Pixels to which the squares are resized; that of the generated pictures.
-        weight: Share of these pairs in what is trained on; None for every pair, labelled or
+        weight: Share of the labelled pairs in what is trained on; None for every pair, labelled or
             generated, to count the same.
-        seed: Of the choice of pictures.
+        seed: Seed of the choice of labelled pictures.
     """
 
     benchmark: str
@@ -85,9 +85,9 @@ class SelectionConfig:
     """Which samples are kept: those nearest to given pictures (Melas-Kyriazi et al. 2022, B.4).
 
     Attributes:
-        folder: Folder of pictures; no masks are needed. It stands in the experiment's hash as it
-            is written; the stage's hash holds what is in it.
-        candidates: Samples M that the nearest are chosen from; the paper's are a million.
+        folder: Pictures whose nearest samples are kept; no masks are needed. It stands in the
+            experiment's hash as it is written; the stage's hash holds what is in it.
+        candidates: Samples M that the nearest were chosen from; the paper's are a million.
         features: Network whose features are compared, see `gseg.features.open_features`; the
             paper's is a self-supervised ResNet-50, ``resnet50:FILE``.
     """
@@ -115,20 +115,23 @@ class Experiment:
             ``gan``.
         samples: How samples are drawn; None unless the method is ``gan``. Its mask kind is
             overruled by `mask_kind`.
-        mask_kind: Which masks; ``ensemble`` trains one network on lighter and one on darker masks.
+        mask_kind: What masks are made from: the lighter or darker direction (Eq. 3), both (Eq. 2),
+            the shifted picture's ``mean``, which of two colour maps a pixel takes, fitted to the
+            direction (``affine``) or to each picture (``affine_each``), or an ``ensemble`` of one
+            network trained on lighter and one on darker masks.
         selection: Which of more samples are trained on; None for the first ones.
         labeller: Who gives the samples other masks than those they were drawn with; None for
             nobody (Voynov et al. 2021, Table 5).
-        data_size: Samples that the network is trained on; 0 for labelled pictures alone.
+        data_size: Accepted samples that the segmenter is trained on; 0 for labelled pictures alone.
         validation_size: Held-out samples for the score without labels; labelled pictures that are
             not trained on where there are no samples. 0 to measure nothing.
-        train_resolution: Side to which samples are shrunk for the training, masks with them (table
-            15 of Melas-Kyriazi et al. 2022); None for the generator's own.
+        train_resolution: Side in pixels to which samples are shrunk for the training, masks with
+            them (table 15 of Melas-Kyriazi et al. 2022); None for the generator's own.
         training: How the network is trained; None for the methods without training.
-        train_preset: Name of those settings, for the rows.
+        train_preset: Name of the training settings, for the rows.
         labelled: Pictures with true masks to train on as well; alone with method ``true_masks``.
         distance: The generator's Fréchet distance; None to leave it out.
-        recipe: Who asked; not part of the hash.
+        recipe: Name of the experiment that asked; not part of the hash.
     """
 
     method: Method = "gan"
@@ -140,7 +143,7 @@ class Experiment:
     labeller: LabellerConfig | None = None
     data_size: int = 0
     validation_size: int = 128
-    train_resolution: int | None = None
+    train_resolution: int | None = since("0.1", None)
     training: FitConfig | None = None
     train_preset: str = ""
     labelled: LabelledPairs | None = None
@@ -207,11 +210,7 @@ class Experiment:
     @property
     def digest(self) -> str:
         """Name by content; recipe, preset name and the distance do not count."""
-        content = canonical(replace(self, recipe="", train_preset="", distance=None))
-        assert isinstance(content, dict)
-        if self.train_resolution is None:  # younger than results that are to be found again
-            del content["train_resolution"]
-        return digest("experiment", 1, content)
+        return digest("experiment", 1, replace(self, recipe="", train_preset="", distance=None))
 
     @property
     def drawn_size(self) -> int:

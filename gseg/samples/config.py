@@ -58,12 +58,13 @@ class SampleConfig:
 
     Attributes:
         mask_kind: Which pictures are compared, see `masks.brightness_difference`.
-        mask_rule: What brightness is, see `masks.brightness`.
-        epsilon: Length ε of the shift in the space of codes. 1 suits the embedded generators; both
-            official programs take 5, Melas-Kyriazi et al. 2022 state 2 for BigBiGAN (B.1).
-        filters: Which candidates are kept.
+        mask_rule: What counts as brightness of a pixel, see `masks.brightness`.
+        epsilon: Length ε > 0 of the latent shift that makes the masks, in the space of codes. 1
+            suits the embedded generators; both official programs take 5, Melas-Kyriazi et al. 2022
+            state 2 for BigBiGAN (B.1).
+        filters: Rules that decide which candidates are kept, see `gseg.samples.filters`.
         latents: Where latents and labels come from.
-        seed: Of latents and labels.
+        seed: Seed of the samples' latents and labels.
         batch: Candidates in a block. It is part of what the samples are.
         blocks_per_shard: Blocks in a shard.
         picture_format: ``exact``, or ``jpeg95``, which changes the pictures a little as the

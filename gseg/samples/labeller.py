@@ -47,7 +47,7 @@ class LabellerConfig:
 
     @property
     def name(self) -> str:
-        """A short name for people."""
+        """Other model that gave the samples their masks; empty for none."""
         return f"{Path(self.place).name} [{self.digest[:8]}]"
 
 

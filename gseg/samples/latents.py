@@ -38,10 +38,11 @@ class LatentConfig:
         embeddings: File of embeddings (.npy, (M, latent_dim)), empty for the prior; make such a
             config with `near_embeddings`. Where the file lies is not part of what samples are.
         embeddings_digest: Of the file's content.
-        alpha: Scale α of the noise around embeddings.
-        truncation: None for none. Where the architecture truncates by itself (StyleGAN2's psi,
-            BigGAN-deep's), the truncation with which the generator is loaded; otherwise the
-            largest absolute value of a coordinate of the prior.
+        alpha: Scale α of the noise around embeddings; 0 for large sets and 0.2 for small ones in
+            Voynov et al. 2021.
+        truncation: Truncation of the generator, None for none. Where the architecture truncates by
+            itself (StyleGAN2's psi, BigGAN-deep's), the truncation with which the generator is
+            loaded; otherwise the largest absolute value of a coordinate of the prior.
         classes: Labels that are drawn; all of them if empty.
         class_weights: How often, relative to each other; the same for all if empty.
     """
@@ -82,8 +83,16 @@ class LatentConfig:
 
     @property
     def source(self) -> LatentSource:
-        """Name of the source, for the rows."""
+        """Where latents come from: the prior N(0, I), or near the embeddings of pictures."""
         return "embeddings" if self.embeddings_digest else "prior"
+
+    @property
+    def drawn_classes(self) -> str | None:
+        """Labels that are drawn, with their weights; None for all alike."""
+        if not self.class_weights:
+            return ", ".join(map(str, self.classes)) or None
+        pairs = zip(self.classes, self.class_weights, strict=True)
+        return ", ".join(f"{label}: {weight:g}" for label, weight in pairs)
 
 
 def near_embeddings(path: str | Path, *, alpha: float = 0.0) -> LatentConfig:

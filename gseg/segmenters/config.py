@@ -20,14 +20,14 @@ class FitConfig:
     section 3.5.
 
     Attributes:
-        steps: Updates of Adam.
-        batch: Pairs in a step, over all replicas.
-        learning_rate: At the start.
-        decay_at: Step from which the learning rate is multiplied by decay_factor; None: never.
+        steps: Updates of the segmenter by Adam.
+        batch: Pairs in an update, over all replicas.
+        learning_rate: Learning rate of the segmenter at the start.
+        decay_at: Update from which the learning rate is multiplied by decay_factor; None: never.
         decay_factor: See decay_at.
         width: Channels of the U-Net at full resolution.
         depth: How often the U-Net halves the resolution.
-        seed: Of the initial weights and of the order of the pairs.
+        seed: Seed of the segmenter's initial weights and of the order of its pairs.
         precision: Of the forward and backward pass in training; weights, optimiser and loss stay
             float32, and so does prediction.
         validate_every: Steps between two measurements on the held-out pairs, if any are given;
@@ -82,6 +82,14 @@ class FitConfig:
                 f"{self.replicas} replicas cannot share a batch of {self.batch}; choose at most "
                 "as many replicas as there are pairs in a batch."
             )
+
+    def with_steps(self, steps: int) -> "FitConfig":
+        """Give the same training with another number of steps; it decays at the same share."""
+        if self.decay_at is None:
+            return replace(self, steps=steps)
+        return replace(
+            self, steps=steps, decay_at=max(1, round(self.decay_at * steps / self.steps))
+        )
 
     def learning_rate_at(self, step: int) -> float:
         """Say the learning rate of a step.

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ from gseg.segmenters.run import Run, check_fits
 from gseg.segmenters.segmenter import Segmenter
 from gseg.segmenters.source import BatchSource, InMemoryPairs
 from gseg.segmenters.weights import blank_unet, initialise, load_strictly
+from gseg.storage.digests import canonical
 
 __all__ = ["FitConfig", "FitResult", "Run", "fit", "fit_source"]
 
@@ -118,7 +119,12 @@ def fit_source(
     check_fits(source, config, run)
     held_out = InMemoryPairs(*validation) if validation is not None else None
     origin = {} if start is None else {"start": start.digest}
-    facts = {"pairs": len(source), "sides": source.resolution, "training": asdict(config), **origin}
+    facts = {
+        "pairs": len(source),
+        "sides": source.resolution,
+        "training": canonical(config),
+        **origin,
+    }
     identity = json.dumps(facts, sort_keys=True)
     keeper = Keeper(run.checkpoint if run.rank == 0 else None, run.checkpoint_seconds, identity)
     with _threads(config.threads):
@@ -129,7 +135,7 @@ def fit_source(
         _train(state, source, config, run, held_out if run.rank == 0 else None, keeper)
     trained = -(-(config.batch - run.rank) // config.replicas) * config.steps
     provenance = {
-        "training": asdict(config),
+        "training": canonical(config),
         "pairs": len(source),
         "resolution": source.resolution[0],
         **origin,

@@ -6,6 +6,22 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any, Final
+
+_SINCE: Final = "since"
+
+
+def since(version: str, default: object) -> Any:  # noqa: ANN401 as `dataclasses.field` is typed
+    """Declare a config's field that is younger than storages in which things are to be found.
+
+    While it has its default, no name contains it: what was made before the field came keeps its
+    name. So the default is what the code did before, and never changes afterwards.
+
+    Args:
+        version: Of gseg that has the field first.
+        default: Its value where it is not given; immutable.
+    """
+    return dataclasses.field(default=default, metadata={_SINCE: version})
 
 
 def digest(*parts: object) -> str:
@@ -29,7 +45,8 @@ def canonical(value: object) -> object:
 
     Args:
         value: See `digest`. Fields of dataclasses that do not take part in comparisons, such as
-            the place of a file whose content has a field of its own, are left out.
+            the place of a file whose content has a field of its own, are left out, and so are
+            those of `since` that have their default.
 
     Returns:
         The same content in dicts, lists, strings, numbers, booleans and None.
@@ -38,8 +55,12 @@ def canonical(value: object) -> object:
         TypeError: A part is of another type.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [field for field in dataclasses.fields(value) if field.compare]
-        return {field.name: canonical(getattr(value, field.name)) for field in fields}
+        return {
+            field.name: canonical(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if field.compare
+            and not (_SINCE in field.metadata and getattr(value, field.name) == field.default)
+        }
     if isinstance(value, Mapping):
         return {str(key): canonical(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -57,7 +57,7 @@ def test_words_in_rows_stay(found, expected):
 
 
 def test_names_without_work_are_those_of_the_folders(found):
-    """What `test_digests` pins is what a run leaves; scores there are of another benchmark."""
+    """What `test_pinned_names` pins is what a run leaves; scores there are of another benchmark."""
     recorder = pinned.Recorder()
     trials = golden.trials().values()
     named = {name for each in trials for name in pinned.trial_stages(each, "cpu", recorder)}

@@ -1,7 +1,6 @@
 """The stage that makes a set of candidate directions."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from gseg.pipeline.jobs.fit import Backend, cached_generator
 from gseg.pipeline.plan import learning_seconds
 from gseg.pipeline.progress import Report
 from gseg.storage.mirror import fetch
-from gseg.storage.store import Artifact, Store
+from gseg.storage.store import Artifact, Store, canonical
 
 _VERSION: Final = 1
 
@@ -56,7 +55,7 @@ def make_candidate_set(
     return store.make(
         "candidates",
         version=_VERSION,
-        config={"generator": generator, "candidates": asdict(config), "device": device},
+        config={"generator": generator, "candidates": canonical(config), "device": device},
         parents=[weights_digest(generator)],
         build=work,
         device=device,

@@ -1,7 +1,6 @@
 """The stage that finds a generator's lighter and darker direction, by optimising or choosing."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +22,7 @@ from gseg.generators.identity import weights_digest
 from gseg.pipeline.jobs.fit import Backend, cached_generator
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.candidates import make_candidate_set
-from gseg.storage.store import Artifact, Store
+from gseg.storage.store import Artifact, Store, canonical
 
 _VERSION: Final = 1
 _SCORED_PICTURES: Final = 64
@@ -67,7 +66,7 @@ def _search(
         }
 
     settings = {
-        "search": asdict(config),
+        "search": canonical(config),
         "edge_weight": objective(config.objective).edge_weight,
     }
     return _make(store, generator, settings, [], backend, build)
@@ -95,7 +94,9 @@ def _choose(
             **{name: facts[name] for name in names},
         }
 
-    return _make(store, generator, {"choice": asdict(config)}, [candidates.digest], backend, build)
+    return _make(
+        store, generator, {"choice": canonical(config)}, [candidates.digest], backend, build
+    )
 
 
 def _make(

@@ -1,6 +1,6 @@
 """The stage that finds the latents of real pictures (Voynov et al. 2021, section 3.3)."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ from gseg.generators.own_encoder import EncoderChoice
 from gseg.pipeline.jobs.embed import Embedder, EmbedHere, embed_job, embed_pictures, save_found
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import Report
-from gseg.storage.store import Artifact, Store
+from gseg.storage.store import Artifact, Store, canonical
 
 _VERSION: Final = 1
 EMBEDDINGS: Final = "embeddings.npy"
@@ -59,7 +59,7 @@ def make_embeddings(
         version=_VERSION,
         config={
             "pictures": source.identity,
-            "encoder": asdict(replace(encoder, name="" if encoder.digest else encoder.name)),
+            "encoder": canonical(replace(encoder, name="" if encoder.digest else encoder.name)),
             "skip_bad": skip_bad,
             "device": device,
         },

@@ -1,6 +1,5 @@
 """The stage that fits colour maps to a direction, for masks by Eq. (5) of Voynov et al. 2021."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,7 +7,7 @@ from gseg.directions import AffineConfig, Direction, fit_operators
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.jobs.fit import Backend, cached_generator
 from gseg.samples import SampleConfig
-from gseg.storage.store import Artifact, Store
+from gseg.storage.store import Artifact, Store, canonical
 
 _VERSION: Final = 1
 
@@ -46,7 +45,7 @@ def with_operators(
         version=_VERSION,
         config={
             "generator": generator,
-            "affine": asdict(config),
+            "affine": canonical(config),
             "epsilon": samples.epsilon,
             "device": device,
         },

@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gseg.generators.identity import weights_digest
@@ -170,7 +170,7 @@ class _SampleStage:
                 "generator": self._generator,
                 "samples": canonical(config),
                 "device": self._backend.device,
-                "forward": asdict(sampling_setting(self._backend.device)),
+                "forward": canonical(sampling_setting(self._backend.device)),
             }
             name = digest("samples", _VERSION, settings, parents)
             folder = self._store.folder("samples", name)

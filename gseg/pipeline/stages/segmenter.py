@@ -2,7 +2,6 @@
 
 import resource
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +48,7 @@ def make_segmenter(
         "segmenter",
         version=_VERSION,
         config={
-            "training": asdict(config),
+            "training": canonical(config),
             "count": [pairs.count for pairs in material.training],
             "weights": canonical(material.weights),
             "validation": material.validation.count if material.validation else 0,
