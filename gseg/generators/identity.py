@@ -9,6 +9,7 @@ import torch
 
 from gseg.generators.catalogue import find_weights
 from gseg.generators.own import load_own, own_file
+from gseg.storage.callables import callable_digest
 from gseg.storage.digests import digest, file_digest
 
 
@@ -33,11 +34,8 @@ def weights_digest(name: str, checkpoint: Path | None = None) -> str:
     if embedded.is_file():
         with as_file(embedded) as shipped:
             return file_digest(shipped)
-    own = own_file(name)
-    if own is not None:
-        if not own.is_file():
-            raise ValueError(f"{own}: there is no such file; check the path before the colon.")
-        return _own_digest(name, file_digest(own))
+    if own_file(name) is not None:
+        return _own_digest(name, callable_digest(name))
     path = checkpoint or find_weights(name)
     if path is None:
         raise ValueError(

@@ -13,7 +13,6 @@ or write a function without arguments that returns a `Generator` into a Python f
 by its name, as sweeps do. The network is called as ``network(code, y)`` and gives (N, 3, R, R).
 """
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ import torch
 from torch import nn
 
 from gseg.generators.contract import Generator, GeneratorCard
+from gseg.storage.callables import load_callable
 
 _REGISTERED: Final[dict[str, tuple[GeneratorCard, Callable[[], nn.Module]]]] = {}
 _MARK: Final = ".py:"
@@ -69,10 +69,9 @@ def load_own(name: str, device: torch.device | str = "cpu") -> Generator | None:
     if name in _REGISTERED:
         card, make = _REGISTERED[name]
         return Generator(make(), card).to(device)
-    path = own_file(name)
-    if path is None:
+    if own_file(name) is None:
         return None
-    made = _function(path, name.rpartition(":")[2])()
+    made = load_callable(name)()
     if not isinstance(made, Generator):
         raise ValueError(
             f"{name} gave a {type(made).__name__}, expected a gseg.generators.Generator: wrap the "
@@ -95,19 +94,3 @@ def _try_out(generator: Generator, name: str) -> None:
             f"{name} made a picture of shape {shape}, but its card says a resolution of "
             f"{card.resolution}: expected {expected}."
         )
-
-
-def _function(path: Path, function: str) -> Callable[[], object]:
-    """Import a Python file and give one of its functions."""
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file; check the path before the colon.")
-    spec = importlib.util.spec_from_file_location(f"gseg_own_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = getattr(module, function, None)
-    if not callable(found):
-        raise ValueError(f"{path} has no function '{function}': write it after the colon.")
-    called: Callable[[], object] = found
-    return called

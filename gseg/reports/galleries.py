@@ -1,5 +1,6 @@
 """Contact sheets of generators: samples, rejected candidates, and predictions on benchmarks."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,12 @@ from torch import Tensor
 from gseg.directions import Direction
 from gseg.generators import Generator
 from gseg.images import contact_sheet, from_uint8
-from gseg.pipeline.jobs.fit import cached_generator
+from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.reports.content import Part, Section, Sheet
 from gseg.reports.pictures import make_sheet
 from gseg.reports.settings import setting_text
 from gseg.reports.traces import Trace, find_trace, telling_rows
-from gseg.samples import FilterConfig, Shard, draw
+from gseg.samples import FilterConfig, draw, load_samples, shard_name
 from gseg.samples.config import SHIFTS
 from gseg.samples.filters import REASONS
 from gseg.samples.latents import candidates
@@ -62,11 +63,11 @@ def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str]
     parts: list[Part] = []
     missing: list[str] = []
     for row in telling_rows(rows):
-        trace = find_trace(row, storage)
-        if trace is None:
-            missing.append(f"{row['generator']}: not in the storage.")
-            continue
         try:
+            trace = find_trace(row, storage)
+            if trace is None:
+                missing.append(f"{row['generator']}: not in the storage.")
+                continue
             parts += _sheets(row, trace, opened)
         except (ValueError, OSError) as error:
             missing.append(f"{row['generator']}: {str(error).splitlines()[0]}")
@@ -76,9 +77,10 @@ def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str]
 
 @torch.inference_mode()
 def _sheets(row: "pd.Series", trace: Trace, opened: Mapping[str, Benchmark]) -> Iterator[Part]:
-    name = f"{trace.generator}: {setting_text(row, _SHOWN)}"
-    generator = cached_generator(trace.generator, "cpu")
-    direction = Direction.load(trace.direction)
+    origin = trace.origin
+    name = f"{origin.generator}: {setting_text(row, _SHOWN)}"
+    generator = sampled_generator(origin.generator, "cpu", origin.config.latents)
+    direction = Direction.load(origin.direction)
     yield sample_sheet(trace, generator, direction, name)
     rejected = rejected_sheet(trace, generator, direction, name)
     if rejected is not None:
@@ -100,13 +102,14 @@ def sample_sheet(trace: Trace, generator: Generator, direction: Direction, of: s
     Returns:
         The sheet.
     """
-    shard = Shard.load(trace.first_shard)
-    count = min(_SAMPLES, len(shard))
-    code, y = _codes(trace, generator, shard.indices[:count])
+    shards = (trace.samples / shard_name(number) for number in itertools.count())
+    # Of a selection the first shards may have kept nothing.
+    samples = load_samples(shards, min(_SAMPLES, trace.count))
+    code, y = _codes(trace, generator, samples.indices)
     moved = _moved(trace, generator, direction, code, y, ("lighter", "darker"))
     rows = [
-        [shard.pictures[i], moved["lighter"][i], moved["darker"][i], shard.masks[i]]
-        for i in range(count)
+        [samples.pictures[i], moved["lighter"][i], moved["darker"][i], samples.masks[i]]
+        for i in range(len(samples))
     ]
     return _sheet(rows, ("picture", "lighter", "darker", "mask"), (), of, "Accepted samples.")
 
@@ -125,7 +128,7 @@ def rejected_sheet(
     Returns:
         The sheet; None if none of the candidates was rejected.
     """
-    config = replace(trace.config, filters=_ANY, batch=_CANDIDATES, blocks_per_shard=1)
+    config = replace(trace.origin.config, filters=_ANY, batch=_CANDIDATES, blocks_per_shard=1)
     every = draw(generator, direction, config, _CANDIDATES)
     code, y = _codes(trace, generator, every.indices)
     moved = _moved(trace, generator, direction, code, y, SHIFTS[config.mask_kind])
@@ -137,7 +140,7 @@ def rejected_sheet(
     verdicts = judge(
         every.masks,
         list(moved.values()),
-        trace.config.filters,
+        trace.origin.config.filters,
         directions=singles,
         changes=every.statistics["brightness_change"],
     )
@@ -200,7 +203,7 @@ def prediction_sheet(trace: Trace, benchmark: Benchmark, profile: str, of: str) 
 
 
 def _codes(trace: Trace, generator: Generator, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-    config = trace.config
+    config = trace.origin.config
     z, y = candidates(generator.card, config.latents, config.seed, indices.numpy())
     return generator.code(z), y
 
@@ -213,7 +216,7 @@ def _moved(
     y: Tensor | None,
     names: Sequence[str],
 ) -> dict[str, Tensor]:
-    shifts = {name: trace.config.epsilon * getattr(direction, name) for name in names}
+    shifts = {name: trace.origin.config.epsilon * getattr(direction, name) for name in names}
     return {name: generator(code + shift, y) for name, shift in shifts.items()}
 
 

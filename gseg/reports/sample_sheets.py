@@ -1,38 +1,24 @@
 """Contact sheets of samples: what was kept, and what was rejected and why."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
 from torch import Tensor
 
 from gseg.directions import Direction
 from gseg.images import contact_sheet, tinted
 from gseg.pipeline.jobs.draw import sampled_generator
-from gseg.samples import REASONS, FilterConfig, LatentConfig, SampleConfig, Shard
+from gseg.reports.traces import LostEmbeddingsError, Origin, find_origin
+from gseg.samples import REASONS, Shard
 from gseg.samples.review import Review, review
-from gseg.storage.mirror import fetch
-from gseg.storage.store import Store, replacing
-
-_STAGES: Final = ("direction", "operators")
-"""Stages whose artifacts are directions."""
+from gseg.storage.store import replacing
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
     label: str
     cells: Sequence[Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """What the samples were drawn from."""
-
-    generator: str
-    direction: Direction
-    config: SampleConfig
 
 
 def sample_sheet(path: Path, shards: Sequence[Path], *, rows: int, rejected: int, tile: int) -> str:
@@ -53,8 +39,14 @@ def sample_sheet(path: Path, shards: Sequence[Path], *, rows: int, rejected: int
         DamagedShardError: A file is damaged.
     """
     first = Shard.load(shards[0])
-    source = _find_source(first, shards[0].parent)
-    blocks = {} if source is None else _reviews(first, source, rows, rejected)
+    blocks: dict[int, Review] = {}
+    missing = ""
+    try:
+        blocks = _reviews(first, find_origin(shards[0].parent), rows, rejected)
+    except LostEmbeddingsError as error:
+        missing = f"; rejected ones cannot be shown: {error}"
+    except FileNotFoundError:
+        missing = "; to show rejected ones, the direction must be in the storage"
     lines = [*_accepted_lines(first, blocks, rows), *_rejected_lines(blocks, rejected)]
     if not lines:
         raise ValueError(f"{shards[0]} holds no samples, and what it rejected cannot be shown.")
@@ -69,56 +61,22 @@ def sample_sheet(path: Path, shards: Sequence[Path], *, rows: int, rejected: int
     with replacing(path) as part:
         sheet.save(part, format="PNG")
     shown = sum(line.label.isdecimal() for line in lines)
-    missing = "" if source else "; to show rejected ones, the direction must be in the storage"
     return f"{shown} accepted samples, {len(lines) - shown} rejected candidates{missing}"
 
 
-def _find_source(shard: Shard, folder: Path) -> _Source | None:
-    """Find generator and direction where the stages leave them; None if they are not there."""
-    about = folder / "about.json"
-    fetch(about)
-    try:
-        told: dict[str, Any] = json.loads(about.read_text())
-    except FileNotFoundError:
-        return None
-    config = _read_config(shard.provenance["config"])
-    store = Store(folder.parent.parent, read_only=True)
-    for stage in _STAGES:
-        found = store.find(stage, told["parents"][-1])
-        if found is not None and config is not None:
-            return _Source(told["config"]["generator"], Direction.load(found.folder), config)
-    return None
-
-
-def _read_config(told: Mapping[str, Any]) -> SampleConfig | None:
-    """Make a config of its JSON values; None if it needs embeddings, whose file is not known."""
-    latents: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in told["latents"].items()
-    }
-    if latents["embeddings_digest"]:
-        return None
-    return SampleConfig(
-        **{
-            **told,
-            "filters": FilterConfig(**told["filters"]),
-            "latents": LatentConfig(**latents),
-        }
-    )
-
-
-def _reviews(shard: Shard, source: _Source, rows: int, rejected: int) -> dict[int, Review]:
+def _reviews(shard: Shard, origin: Origin, rows: int, rejected: int) -> dict[int, Review]:
     """Draw the blocks again that the first samples come from, and more for rare reasons."""
-    config = source.config
-    generator = sampled_generator(source.generator, "cpu", config.latents)
+    config = origin.config
+    generator = sampled_generator(origin.generator, "cpu", config.latents)
+    direction = Direction.load(origin.direction)
     wanted = set((shard.indices[:rows] // config.batch).tolist())
-    maps = source.direction.operators if config.mask_kind.startswith("affine") else None
+    maps = direction.operators if config.mask_kind.startswith("affine") else None
     missing = {reason: min(rejected, shard.counts.get(reason, 0)) for reason in REASONS}
     first = shard.number * config.blocks_per_shard
     found = {}
     for block in range(first, first + config.blocks_per_shard):
         if block in wanted or any(count > 0 for count in missing.values()):
-            found[block] = review(generator, source.direction, config, block, maps=maps)
+            found[block] = review(generator, direction, config, block, maps=maps)
             for reason in found[block].reasons:
                 missing[reason] = missing.get(reason, 0) - 1
     return found

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from gseg.storage.digests import file_digest
+from gseg.storage.digests import digest, file_digest
 
 _FILE_MARK: Final = ".py:"
 
@@ -100,10 +100,16 @@ def _source(module: str) -> Path:
 def _import_file(path: Path) -> object:
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file; check the path before the colon.")
-    spec = importlib.util.spec_from_file_location(f"gseg_own_{path.stem}", path)
+    # Files of one name in two folders must not get each other's module.
+    name = f"gseg_own_{path.stem}_{digest(str(path.absolute()))}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and the like look their module up
-    spec.loader.exec_module(module)
+    sys.modules[name] = module  # dataclasses and the like look their module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
     return module

@@ -5,9 +5,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
+from itertools import repeat
 from pathlib import Path
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
+_T = TypeVar("_T")
 _SINCE: Final = "since"
 
 
@@ -68,6 +71,42 @@ def canonical(value: object) -> object:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"Cannot name {type(value).__name__} by its content.")
+
+
+def restore(kind: type[_T], value: Mapping[str, Any]) -> _T:
+    """Rebuild a config from what `canonical` made of it.
+
+    Args:
+        kind: Its dataclass.
+        value: JSON values. Fields that `canonical` leaves out may be put in before; those that are
+            missing, as in what an older version wrote, take their defaults.
+
+    Returns:
+        The config.
+
+    Raises:
+        TypeError: There are fields that the class lacks, or one without a default is missing.
+        ValueError: The config does not accept the values.
+    """
+    hints = get_type_hints(kind)
+    known = {name: _restored(hints[name], value[name]) for name in value if name in hints}
+    return kind(**{**value, **known})
+
+
+def _restored(hint: object, value: object) -> object:
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if isinstance(value, Mapping):
+        classes = [
+            each for each in kinds if isinstance(each, type) and dataclasses.is_dataclass(each)
+        ]
+        # Of several classes that which has the fields.
+        found = max(classes, key=lambda each: len(value.keys() & get_type_hints(each)))
+        return restore(found, value)
+    if isinstance(value, list):
+        items = next(get_args(each) for each in kinds if get_origin(each) is tuple)
+        hints = repeat(items[0]) if items[-1] is ... else items
+        return tuple(map(_restored, hints, value))
+    return value
 
 
 def file_digest(path: Path) -> str:

@@ -88,6 +88,13 @@ def test_generator_from_a_file(tmp_path: Path) -> None:
     assert load_generator(name)(torch.randn(2, 5)).shape == (2, 3, 8, 8)
 
 
+def test_a_file_may_hold_dataclasses_whose_annotations_are_read_late(tmp_path: Path) -> None:
+    config = "\n@dataclass\nclass Config:\n    width: ClassVar[int] = 5\n"
+    start = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    (tmp_path / "mine.py").write_text(f"{start}from typing import ClassVar\n{config}{FILE}")
+    assert load_generator(f"{tmp_path / 'mine.py'}:make")(torch.randn(2, 5)).shape == (2, 3, 8, 8)
+
+
 def test_mistakes_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(FILE)
     with pytest.raises(ValueError, match="no such file"):

@@ -9,16 +9,26 @@ import torch
 from gseg.directions import Direction, SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.experiment import Experiment
+from gseg.generators import load_generator
+from gseg.images import encode_png, to_uint8
+from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
 from gseg.pipeline.rows import merge_rows, results
+from gseg.pipeline.stages.embeddings import EMBEDDINGS
 from gseg.pipeline.trial import Setting, find_parts, run_trial
 from gseg.reports import galleries
 from gseg.reports.galleries import gallery_section
+from gseg.reports.sample_sheets import sample_sheet
 from gseg.reports.traces import find_trace
-from gseg.samples import SampleConfig, Shard, filter_preset
+from gseg.samples import SampleConfig, Shard, filter_preset, near_embeddings, shard_name
+from gseg.samples.labeller import labeller
+from gseg.samples.review import review
+from gseg.scenes.pictures import render
 from gseg.segmenters import FitConfig
+from gseg.storage.mirror import storage_folder
+from gseg.storage.store import Store, write_atomically
 
 GENERATOR = "analytic.ellipses32"
+HERE = RayBackend(Resources(placement="process"))
 EXPERIMENT = Experiment(
     generator=GENERATOR,
     search=SearchConfig(steps=2, batch=4),
@@ -37,9 +47,12 @@ def setting(tmp_path_factory):
 @pytest.fixture(scope="module")
 def rows(setting, tmp_path_factory):
     """The rows of a trial that has run in this process."""
-    made = run_trial(EXPERIMENT, setting, RayBackend(Resources(placement="process")))
-    folder = tmp_path_factory.mktemp("results")
-    merge_rows(folder, made)
+    return run(EXPERIMENT, setting, tmp_path_factory.mktemp("results"))
+
+
+def run(experiment, setting, folder):
+    """Run a trial in this process and give its rows."""
+    merge_rows(folder, run_trial(experiment, setting, HERE))
     return results(folder)
 
 
@@ -61,11 +74,12 @@ def test_a_row_leads_to_what_its_trial_left(rows, setting):
     trace = find_trace(rows.iloc[0], setting.storage)
     parts = find_parts(EXPERIMENT, setting, "cpu")
     member = parts.members[0]
-    assert trace.direction == parts.direction.folder
-    assert trace.first_shard == member.samples.pairs.shards[0]
+    assert trace.origin.direction == parts.direction.folder
+    assert trace.samples == member.samples.pairs.shards[0].parent
+    assert trace.count == 12
     assert trace.segmenters == (member.file,)
-    assert trace.config == member.config
-    assert trace.generator == GENERATOR
+    assert trace.origin.config == member.config
+    assert trace.origin.generator == GENERATOR
 
 
 def test_without_the_storage_there_is_no_trace(rows, setting, tmp_path):
@@ -90,10 +104,10 @@ def test_three_sheets_of_a_generator(rows, setting, sheets):
     (samples, _), (rejected, about), (predictions, ranks) = sheets
 
     trace = find_trace(rows.iloc[0], setting.storage)
-    shard = Shard.load(trace.first_shard)
+    shard = Shard.load(trace.samples / shard_name(0))
     assert torch.equal(samples[0][0], shard.pictures[0])
     assert torch.equal(samples[2][3], shard.masks[2])
-    direction = Direction.load(trace.direction)
+    direction = Direction.load(trace.origin.direction)
     assert not torch.equal(direction.lighter, direction.darker)
     assert not torch.equal(samples[0][1], samples[0][2])
 
@@ -124,7 +138,147 @@ def test_an_unreadable_sample_set_is_told(rows, setting, tmp_path):
     storage = tmp_path / "storage"
     shutil.copytree(setting.storage, storage)
     trace = find_trace(rows.iloc[0], storage)
-    trace.first_shard.write_bytes(b"nothing")
+    (trace.samples / shard_name(0)).write_bytes(b"nothing")
     section = gallery_section(rows, storage)
     assert section.parts == ()
     assert "shard-000000.parquet" in section.text[-1]
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory):
+    """What other kinds of trials need: pictures with masks, a labeller, embeddings."""
+    folder = tmp_path_factory.mktemp("beside")
+    scenes = render(range(6), resolution=32)
+    for number, (picture, mask) in enumerate(zip(scenes.pictures, scenes.masks, strict=True)):
+        write_atomically(folder / "images" / f"{number}.png", encode_png(picture))
+        write_atomically(folder / "masks" / f"{number}.png", encode_png(mask))
+    (folder / "bright.py").write_text("def bright(pictures):\n    return pictures.mean(1) > 0\n")
+    np.save(folder / "mine.npy", np.random.default_rng(3).normal(size=(9, 8)).astype("float32"))
+    return folder
+
+
+KINDS = ("affine", "ensemble", "selection", "relabelled", "both stages", "labelled", "embeddings")
+
+
+def of_kind(kind, beside):
+    """A trial of a kind, smaller than others."""
+    experiment = replace(EXPERIMENT, data_size=8, validation_size=4)
+    selection = SelectionConfig(folder=str(beside / "images"), candidates=40)
+    bright = labeller(f"{beside / 'bright.py'}:bright")
+    changed = {
+        "affine": {
+            "mask_kind": "affine",
+            "samples": replace(EXPERIMENT.samples, filters=filter_preset("none")),
+        },
+        "ensemble": {"mask_kind": "ensemble"},
+        "selection": {"selection": selection},
+        "relabelled": {"labeller": bright},
+        "both stages": {"selection": selection, "labeller": bright},
+        "labelled": {
+            "labelled": LabelledPairs(benchmark=f"folder:{beside}", count=4, side=32, weight=0.5)
+        },
+        "embeddings": {
+            "samples": replace(
+                EXPERIMENT.samples, latents=near_embeddings(beside / "mine.npy", alpha=0.3)
+            )
+        },
+    }
+    return replace(experiment, **changed[kind])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_trials_of_every_kind_are_found_and_shown(kind, beside, setting, tmp_path, sheets):
+    experiment = of_kind(kind, beside)
+    rows = run(experiment, setting, tmp_path)
+    trace = find_trace(rows.iloc[0], setting.storage)
+    parts = find_parts(experiment, setting, "cpu")
+    member = parts.members[0]
+    assert trace.samples == member.samples.pairs.shards[0].parent
+    assert trace.segmenters == tuple(each.file for each in parts.members)
+    assert trace.origin.config == member.config
+    assert trace.origin.generator == GENERATOR
+    direction = Direction.load(trace.origin.direction)
+    assert direction.lighter.equal(Direction.load(parts.direction.folder).lighter)
+    assert (direction.operators is not None) == (kind == "affine")
+
+    section = gallery_section(rows, setting.storage)
+    assert "Without pictures" not in " ".join(section.text)
+    captions = [part.caption.split()[0] for part in section.parts]
+    assert (captions[0], captions[-1]) == ("Accepted", "Predictions")
+    pictures, masks = member.samples.pairs.load()  # what was trained on
+    for row, picture, mask in zip(sheets[0][0], pictures, masks, strict=False):
+        assert torch.equal(row[0], picture)
+        assert torch.equal(row[3], mask)
+    config = trace.origin.config  # the shifted pictures are of the same latents
+    shard = Shard.load(trace.samples / shard_name(0))
+    if len(shard):
+        seen = review(load_generator(GENERATOR), direction, replace(config, mask_kind="both"), 0)
+        place = seen.indices.tolist().index(int(shard.indices[0]))
+        shown = to_uint8(sheets[0][0][0][1].clamp(-1, 1))
+        assert (shown.int() - seen.shifted["lighter"][place].int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["affine", "both stages", "embeddings"])
+def test_what_was_rejected_is_drawn_again(kind, beside, setting, tmp_path):
+    experiment = of_kind(kind, beside)
+    if kind == "affine":  # whose masks are large here: reject half of them
+        run_trial(experiment, setting, HERE)
+        masks = Shard.load(
+            find_parts(experiment, setting, "cpu").members[0].samples.pairs.shards[0]
+        ).masks
+        half = float(masks.float().mean((1, 2)).median())
+        loose = replace(experiment.samples.filters, max_share=half)
+        experiment = replace(experiment, samples=replace(experiment.samples, filters=loose))
+    run_trial(experiment, setting, HERE)
+    member = find_parts(experiment, setting, "cpu").members[0]
+    assert member.samples.counts["area"]
+    path = tmp_path / "sheet.png"
+    told = sample_sheet(path, member.samples.pairs.shards, rows=4, rejected=3, tile=32)
+    assert "0 rejected" not in told
+    assert "to show" not in told
+    assert path.exists()
+
+
+def test_embeddings_are_found_in_the_storage_by_their_content(beside, setting, tmp_path):
+    own = tmp_path / "own.npy"
+    own.write_bytes((beside / "mine.npy").read_bytes())
+    storage = tmp_path / "storage"
+    latents = near_embeddings(own, alpha=0.4)
+    experiment = replace(
+        of_kind("ensemble", beside), samples=replace(EXPERIMENT.samples, latents=latents)
+    )
+    rows = run(experiment, replace(setting, storage=storage), tmp_path / "results")
+    own.unlink()
+    with pytest.raises(ValueError, match=f"embeddings.*{latents.embeddings_digest}.*own.npy"):
+        find_trace(rows.iloc[0], storage)
+    member = find_parts(experiment, replace(setting, storage=storage), "cpu").members[0]
+    sheet = {"rows": 4, "rejected": 3, "tile": 32}
+    said = sample_sheet(tmp_path / "sheet.png", member.samples.pairs.shards, **sheet)
+    assert "rejected ones cannot be shown: the samples were drawn near embeddings" in said
+    told = gallery_section(rows, storage).text[-1]
+    assert f"{GENERATOR}: " in told
+    assert "own.npy" in told
+
+    def build(folder):
+        write_atomically(folder / EMBEDDINGS, (beside / "mine.npy").read_bytes())
+        return {}
+
+    made = Store(storage).make("embeddings", version=1, config={}, parents=[], build=build)
+    latents = find_trace(rows.iloc[0], storage).origin.config.latents
+    assert latents.embeddings == str(made.folder / EMBEDDINGS)
+    assert gallery_section(rows, storage).parts
+
+
+def test_a_storage_on_an_object_store_is_fetched(beside, bucket, tmp_path, monkeypatch):
+    experiment = replace(
+        of_kind("both stages", beside),
+        mask_kind="affine",
+        samples=of_kind("affine", beside).samples,
+        validation_size=0,
+    )
+    there = Setting(storage=storage_folder(f"{bucket}/storage"), benchmarks=("scenes:20",))
+    rows = run(experiment, there, tmp_path / "results")
+    monkeypatch.setenv("GSEG_CACHE", str(tmp_path / "another machine"))
+    section = gallery_section(rows, storage_folder(f"{bucket}/storage"))
+    assert "Without pictures" not in " ".join(section.text)
+    assert len(section.parts) == 2

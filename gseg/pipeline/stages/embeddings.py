@@ -9,7 +9,8 @@ from gseg.generators.own_encoder import EncoderChoice
 from gseg.pipeline.jobs.embed import Embedder, EmbedHere, embed_job, embed_pictures, save_found
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import Report
-from gseg.storage.store import Artifact, Store, canonical
+from gseg.storage.mirror import names
+from gseg.storage.store import Artifact, Store, canonical, file_digest
 
 _VERSION: Final = 1
 EMBEDDINGS: Final = "embeddings.npy"
@@ -67,3 +68,27 @@ def make_embeddings(
         build=build,
         device=device,
     )
+
+
+def find_embeddings(store: Store, content: str) -> Path | None:
+    """Find the file of embeddings that `make_embeddings` left, by its digest.
+
+    Args:
+        store: Where to look.
+        content: Digest of the file, see `LatentConfig.embeddings_digest`.
+
+    Returns:
+        The file; None if none of the store's is it.
+
+    Raises:
+        StorageError: The object store does not answer, or what it gives is damaged.
+    """
+    folder = store.root / "embeddings"
+    there = {each.name for each in folder.glob("*")} | {
+        each.split("/")[0] for each in names(folder)
+    }
+    for name in sorted(there):
+        found = store.find("embeddings", name)
+        if found is not None and file_digest(found.folder / EMBEDDINGS) == content:
+            return found.folder / EMBEDDINGS
+    return None

@@ -236,6 +236,9 @@ class _SampleStage:
     def _draw_until_enough(self, joined: Sequence[_Set]) -> None:
         for each in joined:
             about = {"config": each.settings, "parents": each.parents}
+            # The config names embeddings by their content alone; this is where to look for them.
+            if each.order.config.latents.embeddings:
+                about["embeddings"] = each.order.config.latents.embeddings
             write_atomically(each.order.folder / "about.json", json.dumps(about, indent=1).encode())
         orders = [each.order for each in joined]
         draw_until_enough(self._store, self._generator, orders, self._backend, self._report)
