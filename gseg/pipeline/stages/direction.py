@@ -20,10 +20,11 @@ from gseg.directions.choosing import score_candidates
 from gseg.directions.objective import objective
 from gseg.generators import Generator
 from gseg.generators.identity import weights_digest
+from gseg.pipeline.costs import choosing_seconds, direction_seconds
 from gseg.pipeline.jobs.fit import Backend, cached_generator
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.candidates import make_candidate_set
-from gseg.storage.store import Artifact, Store
+from gseg.storage.store import Artifact, Cost, Store
 
 _VERSION: Final = 1
 _SCORED_PICTURES: Final = 64
@@ -70,7 +71,11 @@ def _search(
         "search": asdict(config),
         "edge_weight": objective(config.objective).edge_weight,
     }
-    return _make(store, generator, settings, [], backend, build)
+
+    def seconds() -> float:
+        return direction_seconds(generator, config.steps, config.batch, backend.device)
+
+    return _make(store, generator, settings, [], backend, build, seconds)
 
 
 def _choose(
@@ -95,7 +100,11 @@ def _choose(
             **{name: facts[name] for name in names},
         }
 
-    return _make(store, generator, {"choice": asdict(config)}, [candidates.digest], backend, build)
+    def seconds() -> float:
+        return choosing_seconds(generator, config, backend.device)
+
+    settings = {"choice": asdict(config)}
+    return _make(store, generator, settings, [candidates.digest], backend, build, seconds)
 
 
 def _make(
@@ -105,6 +114,7 @@ def _make(
     parents: Sequence[str],
     backend: Backend,
     build: Callable[[Path], dict[str, Any]],
+    seconds: Callable[[], float],
 ) -> Artifact:
     return store.make(
         "direction",
@@ -112,6 +122,7 @@ def _make(
         config={"generator": generator, **settings, "device": backend.device},
         parents=[weights_digest(generator), *parents],
         build=lambda folder: backend.call(lambda: build(folder)),
+        cost=lambda: Cost(seconds=seconds()),
         device=backend.device,
     )
 

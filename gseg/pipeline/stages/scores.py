@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import pandas as pd
 
+from gseg.pipeline.costs import score_seconds
 from gseg.pipeline.jobs.fit import Backend, ScoreJob
 from gseg.pipeline.progress import Report
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.intervals import CONFIDENCE, RESAMPLES, SEED, bootstrap_intervals
 from gseg.scores.protocol import DEFAULT_PROFILES, Scores
-from gseg.storage.store import Artifact, Store, replacing
+from gseg.storage.store import Artifact, Cost, Store, replacing
 
 _VERSION: Final = 3
 
@@ -72,6 +73,9 @@ def make_scores(
                 table.to_parquet(part, index=False)
         return _score_facts(scores)
 
+    def cost() -> Cost:
+        return Cost(seconds=score_seconds(len(benchmark), job.working_size, job.device))
+
     return store.make(
         "scores",
         version=_VERSION,
@@ -86,6 +90,7 @@ def make_scores(
         },
         parents=parents,
         build=build,
+        cost=cost,
         device=job.device,
     )
 
