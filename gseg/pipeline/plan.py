@@ -9,10 +9,12 @@ drawn yet.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from gseg.pipeline.costs import generator_size
 from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.stages.scores import open_anew
 from gseg.pipeline.trial import Setting, note_missing
 from gseg.storage.store import Artifact, Cost
 
@@ -119,10 +121,11 @@ def make_plan(
         ValueError: Samples would have to be enlarged.
     """
     missing, estimates = Missing(first), []
+    opener = cache(open_anew)
     for experiment in experiments:
         _check_side(experiment)
         try:
-            note_missing(experiment, setting, device, missing)
+            note_missing(experiment, setting, device, missing, opener)
         except ValueError:  # the trial's own fault, which it will tell of itself
             _log.info("Not all of %s can be planned.", experiment.label, exc_info=True)
         estimates.append(missing.part())

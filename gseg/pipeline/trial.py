@@ -35,6 +35,7 @@ from gseg.pipeline.stages.distance import MeasuredDistance
 from gseg.pipeline.stages.labelled import labelled_alone, with_labelled
 from gseg.pipeline.stages.parts import Member, TrialParts
 from gseg.pipeline.stages.relabelled import make_relabelled
+from gseg.pipeline.stages.scores import Opener, open_anew
 from gseg.samples import SampleConfig
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
 from gseg.scores.batches import EvalProtocol
@@ -122,7 +123,9 @@ def find_parts(experiment: Experiment, setting: Setting, device: str) -> TrialPa
         return None
 
 
-def note_missing(experiment: Experiment, setting: Setting, device: str, note: Note) -> None:
+def note_missing(
+    experiment: Experiment, setting: Setting, device: str, note: Note, opener: Opener
+) -> None:
     """Go an experiment's way without making anything.
 
     Args:
@@ -130,12 +133,14 @@ def note_missing(experiment: Experiment, setting: Setting, device: str, note: No
         setting: Storage and benchmarks.
         device: Kind of device that would do the work.
         note: Hears of what is not complete, under the names that a run would give it.
+        opener: Opens benchmarks.
 
     Raises:
         ValueError: The trial would fail by its own fault, after what is noted.
     """
     store = Store(setting.storage, read_only=True, note=note)
-    _Trial(experiment, setting, store, _Nobody(device), silent).stages()
+    trial = _Trial(experiment, setting, store, _Nobody(device), silent)
+    trial.stages(opener=opener)
 
 
 class _Trial:
@@ -163,11 +168,13 @@ class _Trial:
         values |= member_values(parts.members)
         return [row for each in scores for row in self._rows_of(each, values)]
 
-    def stages(self) -> tuple[TrialParts, MeasuredDistance | None, list[Artifact]]:
+    def stages(
+        self, opener: Opener = open_anew
+    ) -> tuple[TrialParts, MeasuredDistance | None, list[Artifact]]:
         """Go through all stages: up to the networks, the distance, the scores."""
         parts = self.parts()
         distance = self._distance() if parts.direction is not None else None
-        return parts, distance, self._scores(parts.members)
+        return parts, distance, self._scores(parts.members, opener)
 
     def parts(self) -> TrialParts:
         """Go through the stages up to the networks."""
@@ -288,7 +295,7 @@ class _Trial:
         assert config is not None
         return make_segmenter(self._store, material, config, self._backend, self._report)
 
-    def _scores(self, members: Sequence[Member]) -> list[Artifact]:
+    def _scores(self, members: Sequence[Member], opener: Opener) -> list[Artifact]:
         values = identity_values(self._experiment, self._backend.device)
         jobs = [
             ScoreJob(
@@ -303,7 +310,9 @@ class _Trial:
             for spec in self._setting.benchmarks
         ]
         parents = [member.segmenter.digest for member in members]
-        return make_all_scores(self._store, jobs, parents, self._backend, self._report)
+        return make_all_scores(
+            self._store, jobs, parents, self._backend, self._report, opener=opener
+        )
 
     def _rows_of(self, scores: Artifact, values: Mapping[str, Any]) -> list[Row]:
         common = {

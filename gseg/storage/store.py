@@ -122,7 +122,9 @@ class Store:
         if self.read_only:
             there = self._nearest()
             if not (there.is_dir() and os.access(there, os.W_OK)):
-                raise StorageError(f"Cannot write to the storage {describe(self.root)}: {there}.")
+                raise StorageError(
+                    f"Cannot write to the storage {describe(self.root)}: not into {there}."
+                )
             return
         probe = self.root / f".probe-{uuid.uuid4().hex}"
         try:

@@ -193,6 +193,16 @@ def test_of_samples_only_those_that_are_missing_count(tmp_path):
     assert left.seconds < whole.seconds
 
 
+def test_a_damaged_shard_is_missing_and_stays_where_it_is(tmp_path):
+    setting = _setting(tmp_path)
+    _run(PLAIN, setting)
+    shard = sorted(setting.storage.glob("samples/*/*.parquet"))[0]
+    shard.write_bytes(shard.read_bytes()[:100])
+    before = _bytes(tmp_path)
+    assert _plan(setting, PLAIN).stages == {"samples": 1}
+    assert _bytes(tmp_path) == before
+
+
 def test_a_set_in_a_smaller_batch_is_found_under_its_name(tmp_path, monkeypatch):
     """The batch of 8 does not fit: the set has another name, which a plan cannot know before."""
     setting, backend = _setting(tmp_path), LocalBackend("cpu")

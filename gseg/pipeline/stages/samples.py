@@ -113,6 +113,7 @@ class _Set:
     """A wanted set and its name in the store."""
 
     digest: str
+    read_only: bool
     settings: Mapping[str, Any]
     parents: Sequence[str]
     order: DrawOrder
@@ -120,7 +121,7 @@ class _Set:
     def found(self, *, reused: bool) -> SampledSet | None:
         """Take as many shards as hold the samples; None if there are too few."""
         order = self.order
-        used = GrowingSet(order.folder, order.config.shard_size)
+        used = self._look()
         while used.counts["accepted"] < order.count:
             if not used.step():
                 return None
@@ -140,7 +141,7 @@ class _Set:
 
     def cost(self) -> Cost:
         """Estimate what is left to draw, at the acceptance so far."""
-        order, known = self.order, self.order.growing()
+        order, known = self.order, self._look().update()
         generator = self.settings["generator"]
         left = order.count - known.counts["accepted"]
         size = sample_bytes(generator_size(generator).resolution, order.config.picture_format)
@@ -149,6 +150,10 @@ class _Set:
             seconds=sampling_seconds(generator, left, known.acceptance, device),
             disk_bytes=round(left * size),
         )
+
+    def _look(self) -> GrowingSet:
+        order = self.order
+        return GrowingSet(order.folder, order.config.shard_size, read_only=self.read_only)
 
     def to_come(self) -> SampledSet:
         """Stand in for the samples in a plan."""
@@ -210,7 +215,13 @@ class _SampleStage:
         order = DrawOrder(
             direction=wanted.direction.folder, config=config, folder=folder, count=wanted.count
         )
-        return _Set(digest=name, settings=settings, parents=parents, order=order)
+        return _Set(
+            digest=name,
+            read_only=self._store.read_only,
+            settings=settings,
+            parents=parents,
+            order=order,
+        )
 
     def _others(self, mine: _Set, together: Sequence[Wanted]) -> list[_Set]:
         """Pick the sets that can be drawn along."""
