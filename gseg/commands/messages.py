@@ -65,7 +65,8 @@ def plan_lines(plan: SweepPlan, device: str, slots: int | None) -> list[str]:
     Returns:
         A line about the stages and one about time, GPUs and disk.
     """
-    words = {_WORDS.get(kind, kind): count for kind, count in plan.stages.items()}
+    kinds = sorted(plan.stages.items(), key=lambda item: item[0] == "scores")  # they come last
+    words = {_WORDS.get(kind, kind): count for kind, count in kinds}
     stages = ", ".join(
         f"{count} {word}s" if count != 1 else f"1 {word}" for word, count in words.items()
     )
