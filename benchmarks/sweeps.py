@@ -75,7 +75,7 @@ def shared(options):
     experiments = [each for each in all_gans(grids()["smoke"], axes) if each.generator]
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(storage=Path(folder), benchmarks=("scenes:40",))
-        plan = make_plan(experiments, 40, None, "cpu")
+        plan = make_plan(experiments, setting, "cpu")
         with ray_session(num_cpus=_CORES):
             run_sweep(experiments, setting, Resources(), listener=_Clock(), large=False)
         builds = count_builds(setting.storage)

@@ -7,6 +7,9 @@ PATH/images --nearest-features resnet50:FILE, with 1,000 training pictures of CU
 """
 
 import sys
+import tempfile
+from argparse import Namespace
+from pathlib import Path
 
 from gseg.commands.options import sweep_parser
 from gseg.commands.run import sweep_main
@@ -25,6 +28,16 @@ def main() -> int:
     options = sweep_parser(__doc__).parse(given)
     if options.labelled is None and options.grid != "paper":
         folder = options.results.absolute() / "table_13_pictures"
+        if options.dry_run:
+            with tempfile.TemporaryDirectory() as elsewhere:
+                return run(options, given, Path(elsewhere) / folder.name)
+        return run(options, given, folder)
+    return run(options, given, None)
+
+
+def run(options: Namespace, given: list[str], folder: Path | None) -> int:
+    """Run the sweep, on labelled scenes if a folder for them is given."""
+    if folder is not None:
         write_scenes(folder, range(FIRST, FIRST + COUNT))
         given += ["--labelled", f"folder:{folder}"]
         given += [] if options.labelled_count else ["--labelled-count", str(COUNT)]

@@ -10,12 +10,15 @@ import sys
 
 from rich.console import Console
 
+from gseg.commands.messages import plan_lines
 from gseg.commands.options import chosen_axes, chosen_grid, sweep_parser
 from gseg.directions import Direction, fit_operators
 from gseg.generators import load_generator
 from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.plan import Missing, make_plan
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages import make_direction
+from gseg.pipeline.trial import Setting
 from gseg.recipes.voynov2021 import chosen_search, main_generator, voynov_grid
 from gseg.reports.voynov_figures import filters_sheet, operators_sheet
 from gseg.storage.store import Store
@@ -31,8 +34,14 @@ def main() -> int:
     grid = voynov_grid(chosen_grid(options))
     name = options.generators[0] if options.generators else main_generator(grid)
     search = chosen_search(grid, chosen_axes(options, default=()))
-    store = Store(options.storage.absolute())
+    missing = Missing()
+    store = Store(options.storage.absolute(), options.dry_run, missing)
     found = make_direction(store, name, search, LocalBackend("cpu"), silent)
+    if options.dry_run:
+        setting = Setting(storage=store.root)
+        for line in plan_lines(make_plan([], setting, "cpu", first=missing.costs), "cpu", None):
+            print(line)
+        return 0
     generator = load_generator(name)
     direction = fit_operators(generator, Direction.load(found.folder), search.epsilon)
     folder = options.results / "voynov_figures"

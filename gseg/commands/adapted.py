@@ -2,7 +2,8 @@
 
 What such a sweep needs beside its recipe is made before its trials: without ``--embeddings`` the
 embedded size embeds the first scenes that its generator was trained on, with that generator's own
-encoder; the paper's size asks for a file.
+encoder; the paper's size asks for a file. A dry run makes none of it: what is not there counts
+in the plan, and a config that says so stands in its place.
 """
 
 import argparse
@@ -18,16 +19,17 @@ from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.fit import Material, Pairs
 from gseg.pipeline.jobs.measure import PictureSet
+from gseg.pipeline.plan import Missing, planned
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages import make_segmenter
 from gseg.pipeline.stages.embeddings import EMBEDDINGS, make_embeddings
 from gseg.recipes import Axes, Grid, grids
 from gseg.recipes.tables import PaperTable
 from gseg.recipes.voynov2021 import main_generator
-from gseg.samples import near_embeddings
+from gseg.samples import LatentConfig, near_embeddings
 from gseg.samples.labeller import LabellerConfig, labeller
 from gseg.scenes.pictures import SCENES_NAME
-from gseg.storage.store import Store
+from gseg.storage.store import Note, Store
 
 LabelledRecipe = Callable[[Grid, Axes, LabellerConfig], list[Experiment]]
 
@@ -67,11 +69,12 @@ def adapted_main(
     arguments = sys.argv[1:]
     options = sweep_parser(description).parse(arguments)
     arguments += _defaults(options, arguments, benchmarks, table)
+    missing = Missing()
 
     def made(grid: Grid, axes: Axes) -> list[Experiment]:
-        return recipe(with_embeddings(grid, options, pictures), axes)
+        return recipe(with_embeddings(grid, options, pictures, missing), axes)
 
-    return sweep_main(name, made, description, arguments, table=table)
+    return sweep_main(name, made, description, arguments, table=table, first=missing.costs)
 
 
 def labelled_main(
@@ -101,21 +104,26 @@ def labelled_main(
     options = parser.parse(sys.argv[1:])
     arguments = _without(_LABELLER, sys.argv[1:])
     arguments += _defaults(options, arguments, (), table)
+    missing = Missing()
 
     def made(grid: Grid, axes: Axes) -> list[Experiment]:
-        whose = labeller(options.labeller) if options.labeller else _true_masks(grid, options)
-        return recipe(with_embeddings(grid, options, LARGE_SET), axes, whose)
+        named = options.labeller
+        whose = labeller(named) if named else _true_masks(grid, options, missing)
+        return recipe(with_embeddings(grid, options, LARGE_SET, missing), axes, whose)
 
-    return sweep_main(name, made, description, arguments, table=table)
+    return sweep_main(name, made, description, arguments, table=table, first=missing.costs)
 
 
-def with_embeddings(grid: Grid, options: argparse.Namespace, pictures: int) -> Grid:
+def with_embeddings(
+    grid: Grid, options: argparse.Namespace, pictures: int, note: Note | None = None
+) -> Grid:
     """Give a grid embeddings, if the command line named none and scenes can stand for them.
 
     Args:
         grid: As the options say.
         options: Of a sweep's command line.
         pictures: Scenes to embed.
+        note: Hears in a dry run that there are none yet.
 
     Returns:
         The grid; unchanged if it has embeddings, or if it is the paper's.
@@ -124,22 +132,32 @@ def with_embeddings(grid: Grid, options: argparse.Namespace, pictures: int) -> G
         return grid
     encoder = choose_encoder(_ENCODER, sampled=True)
     source = PictureSet(count=pictures, resolution=encoder.resolution)
-    made = make_embeddings(Store(options.storage.absolute()), source, encoder, silent)
-    latents = near_embeddings(made.folder / EMBEDDINGS)
+    made = make_embeddings(_store(options, note), source, encoder, silent)
+    file = made.folder / EMBEDDINGS
+    if options.dry_run and not made.reused:
+        latents = LatentConfig(embeddings=str(file), embeddings_digest=planned(made))
+    else:
+        latents = near_embeddings(file)
     return replace(grid, samples=replace(grid.samples, latents=latents))
 
 
-def _true_masks(grid: Grid, options: argparse.Namespace) -> LabellerConfig:
+def _store(options: argparse.Namespace, note: Note | None) -> Store:
+    return Store(options.storage.absolute(), read_only=options.dry_run, note=note)
+
+
+def _true_masks(grid: Grid, options: argparse.Namespace, note: Note) -> LabellerConfig:
     """Train the network that stands for a supervised saliency model."""
     if grid.name == "paper":
         raise ValueError(
             f"Name the model that gives the other masks ({_LABELLER}); the paper's is U²-Net."
         )
     material = Material(training=(Pairs(count=max(grid.data_sizes)),), parents=(SCENES_NAME,))
-    made = make_segmenter(
-        Store(options.storage.absolute()), material, grid.training, LocalBackend("cpu"), silent
-    )
-    return labeller(f"segmenter:{made.folder / 'segmenter.safetensors'}")
+    store, backend = _store(options, note), LocalBackend("cpu")
+    made = make_segmenter(store, material, grid.training, backend, silent)
+    file = made.folder / "segmenter.safetensors"
+    if options.dry_run and not made.reused:
+        return LabellerConfig(kind="segmenter", place=str(file), digest=planned(made))
+    return labeller(f"segmenter:{file}")
 
 
 def _defaults(

@@ -48,15 +48,19 @@ def open_benchmarks(setting: Setting) -> list[Benchmark]:
     return opened
 
 
-def check_results(folder: Path) -> None:
+def check_results(folder: Path, *, read_only: bool = False) -> None:
     """Make sure that rows can be read and written.
+
+    Args:
+        folder: Of the rows.
+        read_only: Leave no trace.
 
     Raises:
         StorageError: They cannot be written.
         ValueError: Those that are there are damaged.
     """
     try:
-        Store(folder).check()
+        Store(folder, read_only).check()
     except StorageError as error:
         reason = getattr(error.__cause__, "strerror", None) or str(error)
         raise StorageError(f"Cannot write results to {folder}: {reason}.") from error

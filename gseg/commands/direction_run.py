@@ -21,9 +21,9 @@ from gseg.distributed.view import format_seconds
 from gseg.generators.catalogue import use_weights
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.costs import direction_seconds
 from gseg.pipeline.devices import require_device
 from gseg.pipeline.direction_trial import DirectionTrial, Found, find_directions, is_found
-from gseg.pipeline.plan import direction_seconds
 from gseg.recipes import Axes, Grid, grids
 from gseg.storage.store import Store, replacing
 

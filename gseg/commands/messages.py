@@ -21,6 +21,16 @@ from gseg.storage.store import StorageError
 _FILE_WIDTH: Final = 200
 """Columns of tables that go to a file or a pipe."""
 _INTERRUPTED: Final = 130
+_WORDS: Final = {
+    "candidates": "candidate set",
+    "embeddings": "embedding",
+    "operators": "colour-map fit",
+    "relabelled": "relabelling",
+    "samples": "sample set",
+    "scores": "scoring",
+    "statistics": "feature set",
+}
+"""What people call one of a stage's outputs, where its folder has another name."""
 
 
 def run_told(run: Callable[[Console], int]) -> int:
@@ -55,8 +65,10 @@ def plan_lines(plan: SweepPlan, device: str, slots: int | None) -> list[str]:
     Returns:
         A line about the stages and one about time, GPUs and disk.
     """
+    kinds = sorted(plan.stages.items(), key=lambda item: item[0] == "scores")  # they come last
+    words = {_WORDS.get(kind, kind): count for kind, count in kinds}
     stages = ", ".join(
-        f"{count} {kind}s" if count != 1 else f"1 {kind}" for kind, count in plan.stages.items()
+        f"{count} {word}s" if count != 1 else f"1 {word}" for word, count in words.items()
     )
     distinct = sum(plan.stages.values())
     return [

@@ -38,7 +38,7 @@ from gseg.generators.catalogue import use_weights
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import known_failure
-from gseg.pipeline.plan import SweepPlan, make_plan
+from gseg.pipeline.plan import Costs, SweepPlan, is_planned, make_plan
 from gseg.pipeline.rows import Key, Row, key_of, known_scores, merge_rows
 from gseg.pipeline.trial import Setting, find_rows, run_trial
 from gseg.recipes import Axes, Grid, baselines
@@ -67,6 +67,7 @@ def sweep_main(
     arguments: list[str] | None = None,
     *,
     table: PaperTable | None = None,
+    first: Costs | None = None,
 ) -> int:
     """Run a sweep from the command line.
 
@@ -77,13 +78,14 @@ def sweep_main(
         arguments: Command line; that of the process by default.
         table: The published table that the recipe is about: it chooses the generators, and with
             the paper's grid the benchmarks, unless the command line does.
+        first: What the recipe would have to make itself; it may add to it, in a dry run.
 
     Returns:
         Exit status: 0 if all trials succeeded, 1 if some failed, 2 for wrong use, 3 if some are
         left at the end of --max-hours or --max-trials.
     """
     options = sweep_parser(description).parse(arguments)
-    return run_told(lambda console: _Sweep(name, recipe, options, console, table).run())
+    return run_told(lambda console: _Sweep(name, recipe, options, console, table, first).run())
 
 
 def chosen_trials(
@@ -120,7 +122,9 @@ class _Sweep:
         options: argparse.Namespace,
         console: Console,
         table: PaperTable | None = None,
+        first: Costs | None = None,
     ) -> None:
+        self._first: Costs = {} if first is None else first
         self._name, self._options, self._console, self._table = name, options, console, table
         use_weights(options.weights)
         self._resources = chosen_resources(options)
@@ -137,8 +141,7 @@ class _Sweep:
         failures = [] if self._control.retry_failed else self._failed_before(pending)
         failed = {failure.experiment for failure in failures}
         chosen = [each for each in pending if each not in failed][: self._control.max_trials]
-        pictures = sum(len(benchmark) for benchmark in benchmarks)
-        plan = make_plan(chosen, pictures, None, self._resources.device)
+        plan = self._plan(chosen, {**self._first, **self._baselines()})
         self._print_plan(len(pending), chosen, plan)
         if self._options.dry_run:
             return _SUCCESS
@@ -149,11 +152,18 @@ class _Sweep:
             self._console.print(failure_line(failure), style="red", markup=False, soft_wrap=True)
         left = self._left(pending, failures)
         if left:
-            estimates = make_plan(left, pictures, None, self._resources.device).estimates
+            estimates = self._plan(left).estimates
             self._console.print(left_line(left, estimates, self._control), soft_wrap=True)
         if failures:
             return _SOME_FAILED
         return _SOME_LEFT if left else _SUCCESS
+
+    def _plan(self, experiments: list[Experiment], first: Costs | None = None) -> SweepPlan:
+        return make_plan(experiments, self._setting, self._resources.device, first=first)
+
+    def _baselines(self) -> Costs:
+        """Find the scores of predictors without a network that are not there."""
+        return self._plan(baselines(self._name)).missing
 
     def _failed_before(self, pending: list[Experiment]) -> list[Failure]:
         """Find the trials that would fail again by their own fault."""
@@ -172,9 +182,11 @@ class _Sweep:
         for name in dict.fromkeys(each.generator for each in self._experiments if each.generator):
             weights_digest(name)
         for experiment in self._experiments:
-            check_samples(experiment)
-        Store(self._setting.storage).check()
-        check_results(self._results)
+            if not is_planned(experiment):
+                check_samples(experiment)
+        dry = self._options.dry_run
+        Store(self._setting.storage, read_only=dry).check()
+        check_results(self._results, read_only=dry)
         for benchmark in opened:
             for line in benchmark.bad:
                 self._console.print(f"skipped: {line}", markup=False, soft_wrap=True)

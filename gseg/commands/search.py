@@ -23,7 +23,6 @@ from gseg.generators.catalogue import use_weights
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.plan import SweepPlan, make_plan
 from gseg.reports.search import draw_search, search_table
-from gseg.scores.benchmarks import Benchmark
 from gseg.search.best import best_points
 from gseg.search.definition import Search
 from gseg.search.records import Record, read_records
@@ -64,15 +63,15 @@ class _SearchRun:
 
     def run(self) -> int:
         """Plan, try points, print the table, draw the picture."""
-        pictures = sum(len(benchmark) for benchmark in self._check())
+        self._check()
         earlier = self._earlier()
         source = self._source(earlier, at_once=1)
-        self._print_plan(source, pictures)
+        self._print_plan(source)
         if self._options.dry_run:
             return _SUCCESS
         keeper = Keeper(self._results, self._trials)
         if source.left:
-            source = self._run(source, keeper, earlier, pictures)
+            source = self._run(source, keeper, earlier)
         return self._report(source, keeper)
 
     def _source(self, earlier: list[Record], *, at_once: int) -> PointSource:
@@ -84,16 +83,16 @@ class _SearchRun:
             retry_failed=self._control.retry_failed,
         )
 
-    def _check(self) -> list[Benchmark]:
-        """Find out what would go wrong before any work starts; open the benchmarks."""
-        opened = open_benchmarks(self._setting)
+    def _check(self) -> None:
+        """Find out what would go wrong before any work starts."""
+        open_benchmarks(self._setting)
         self._search.check()
         for name in self._generators():
             weights_digest(name)
-        Store(self._setting.storage).check()
-        check_results(self._results)
-        Store(self._trials).check()
-        return opened
+        dry = self._options.dry_run
+        Store(self._setting.storage, read_only=dry).check()
+        check_results(self._results, read_only=dry)
+        Store(self._trials, read_only=dry).check()
 
     def _generators(self) -> list[str]:
         for parameter in self._search.space.parameters:
@@ -117,7 +116,7 @@ class _SearchRun:
             )
         return records
 
-    def _print_plan(self, source: PointSource, pictures: int) -> None:
+    def _print_plan(self, source: PointSource) -> None:
         say, search = self._console.print, self._search
         goals = ", ".join(f"{each.name} ({each.goal})" for each in search.objectives)
         labels = "chosen by labels" if search.uses_labels else "no labels used"
@@ -130,7 +129,7 @@ class _SearchRun:
         say(f"{source.wanted} points, {len(states)} known ({counts}), {source.left} to try")
         if not source.left:
             return
-        plan, share = self._plan(source.left, pictures)
+        plan, share = self._plan(source.left)
         cpus = self._options.cpus or os.cpu_count() or 1
         here = self._options.address is None
         slots = slots_here(self._resources, cpus, source.left) if here else None
@@ -139,7 +138,7 @@ class _SearchRun:
         for line in plan_lines(plan, self._resources.device, slots):
             say(line)
 
-    def _plan(self, left: int, pictures: int) -> tuple[SweepPlan, float]:
+    def _plan(self, left: int) -> tuple[SweepPlan, float]:
         """Plan the points, or some drawn at random; also give what share of all they are."""
         search, random = self._search, np.random.default_rng(self._search.seed)
         if search.sampler == "grid":
@@ -151,13 +150,11 @@ class _SearchRun:
             for point in points
             for experiment in search.base_of(point).experiments(search.trial_seeds, search.recipe)
         ]
-        plan = make_plan(trials, pictures, None, self._resources.device)
+        plan = make_plan(trials, self._setting, self._resources.device)
         return plan, left / len(points)
 
-    def _run(
-        self, source: PointSource, keeper: Keeper, earlier: list[Record], pictures: int
-    ) -> PointSource:
-        largest = self._plan(source.left, pictures)[0].largest
+    def _run(self, source: PointSource, keeper: Keeper, earlier: list[Record]) -> PointSource:
+        largest = self._plan(source.left)[0].largest
         large = self._resources.is_large(largest) or self._resources.workers > 1
         view = PointView(
             self._console, source.left, self._search, self._setting.storage, self._options.plain

@@ -20,9 +20,9 @@ from ray.train.torch import TorchTrainer, prepare_model
 from gseg.distributed.following import FILE as MEASUREMENTS
 from gseg.distributed.following import MeasurementFile, following
 from gseg.distributed.runtime import Resources
+from gseg.pipeline.costs import draw_seconds, features_seconds, fit_seconds, score_seconds
 from gseg.pipeline.jobs.fit import BatchTooLargeError, DrawJob, FitJob, ScoreJob, draw_here
 from gseg.pipeline.jobs.measure import InProcess, MeasureJob
-from gseg.pipeline.plan import draw_seconds, features_seconds, fit_seconds, score_seconds
 from gseg.pipeline.progress import Report, silent
 from gseg.pipeline.stages import save_fit
 from gseg.scores.benchmarks import open_benchmark

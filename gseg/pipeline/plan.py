@@ -1,117 +1,29 @@
-"""What a sweep will cost: estimates of stages, and the work that is left.
+"""What a sweep will do: the stages that are not in the storage yet, and what they cost.
 
-The rates are measured (one thread of a server CPU of 2024; one H100-class GPU) and good to a
-factor of two: enough to decide where a stage runs and to say how long a sweep takes.
+A plan goes the way of each trial through a storage that may only be read and that notes what is
+missing (see `gseg.storage.store.Store`). So it counts what a run would make, under the names that
+the run gives it; what is finished counts nothing, and of a set of samples only those that are not
+drawn yet.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-from gseg.directions import ChoiceConfig, DirectionConfig, LearntConfig
+from gseg.pipeline.costs import generator_size
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.jobs.fit import SCENES_SIDE, cached_generator
-from gseg.segmenters import FitConfig
-from gseg.storage.store import digest
+from gseg.pipeline.stages.scores import open_anew
+from gseg.pipeline.trial import Setting, note_missing
+from gseg.storage.store import Artifact, Cost
 
-_DRAW_FLOPS: Final = {"cpu": 6e10, "cuda": 2e13}
-"""Floating-point operations a second of a generator's forward pass."""
-_FIT_UNITS: Final = {"cpu": 2.5e8, "cuda": 2e11}
-"""steps x batch x pixels x width**2 a second of a U-Net's training."""
-_FORWARDS: Final = 2.0
-"""Forward passes for a candidate: the picture and one shifted picture."""
-_SCORE_PIXELS: Final = {"cpu": 2e6, "cuda": 5e7}
-"""Pixels a second of scoring, reading included."""
-_DIRECTION_FACTOR: Final = 6.0
-"""Cost of a search's step for each latent, in forward passes."""
-_LEARNT_FACTOR: Final = 1.0
-"""Cost of a step of learning directions against a search's: one shifted picture instead of two,
-and the network that tells shifts apart."""
+_log = logging.getLogger(__name__)
 
-_ACCEPTANCE: Final = 0.7
-"""Share of candidates that filters accept, until it is measured."""
-_FEATURE_SECONDS: Final = {"cpu": 5e-4, "cuda": 1e-4}
-"""Features of a picture of scenes, generated or rendered."""
-_BACKBONE_SECONDS: Final = {"cpu": 0.25, "cuda": 1e-3}
-"""Features of a picture by the Inception network or a ResNet-50."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Size:
-    """What estimates need to know of a generator.
-
-    Attributes:
-        flops: Floating-point operations of one picture.
-        resolution: Side of its pictures in pixels.
-    """
-
-    flops: int
-    resolution: int
-
-
-@lru_cache(maxsize=256)
-def generator_size(generator: str) -> Size:
-    """Measure a generator, once for each process.
-
-    Args:
-        generator: Catalogue name; it is loaded.
-
-    Returns:
-        Its size.
-    """
-    model = cached_generator(generator, "cpu")
-    z = torch.zeros(1, model.card.latent_dim)
-    y = torch.zeros(1, dtype=torch.int64) if model.card.num_classes else None
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(model.code(z), y)
-    return Size(flops=int(counter.get_total_flops()), resolution=model.card.resolution)
-
-
-def draw_seconds(generator: str, candidates: int, device: str) -> float:
-    """Estimate drawing candidates, in one-thread seconds of the device."""
-    return _FORWARDS * candidates * generator_size(generator).flops / _DRAW_FLOPS[device]
-
-
-def direction_seconds(generator: str, steps: int, batch: int, device: str) -> float:
-    """Estimate a search for a direction, in one-thread seconds of the device."""
-    work = _DIRECTION_FACTOR * steps * batch * generator_size(generator).flops
-    return work / _DRAW_FLOPS[device]
-
-
-def learning_seconds(generator: str, config: LearntConfig, device: str) -> float:
-    """Estimate learning candidate directions, in one-thread seconds of the device."""
-    return _LEARNT_FACTOR * direction_seconds(generator, config.steps, config.batch, device)
-
-
-def fit_seconds(config: FitConfig, side: int, device: str) -> float:
-    """Estimate a training on pictures of this side, in one-thread seconds of the device."""
-    return config.steps * config.batch * side**2 * config.width**2 / _FIT_UNITS[device]
-
-
-def score_seconds(pictures: int, working_size: int | None, device: str) -> float:
-    """Estimate scoring a benchmark, in one-thread seconds of the device."""
-    return pictures * (working_size or 128) ** 2 * 1.5 / _SCORE_PIXELS[device]
-
-
-def features_seconds(generator: str, pictures: int, features: str, device: str) -> float:
-    """Estimate taking the features of pictures, in one-thread seconds of the device.
-
-    Args:
-        generator: Catalogue name of what makes them; empty for pictures that are there.
-        pictures: How many.
-        features: Name of the feature network.
-        device: Kind of device.
-
-    Returns:
-        Seconds.
-    """
-    rates = _FEATURE_SECONDS if features == "scenes" else _BACKBONE_SECONDS
-    made = draw_seconds(generator, pictures, device) / _FORWARDS if generator else 0.0
-    return made + pictures * rates[device]
+_PLANNED: Final = "planned-"
+"""Marks the digest of a content that is still to be made; none of a real content begins so."""
+Costs = Mapping[tuple[str, str], Cost]
+"""What stages to be made cost, by stage and name in the storage."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,140 +33,128 @@ class SweepPlan:
     Attributes:
         estimates: One-thread seconds of each experiment, stages that several share counted once,
             with the first that needs them.
-        largest: Seconds of the largest single stage.
-        stages: Distinct stages by kind.
-        naive_stages: Stages that the experiments would need if nothing were shared.
-        disk_bytes: Space that new samples take at most.
+        missing: What is to be made, in the order in which it is needed.
+        naive_stages: Stages that would have to be made if nothing were shared.
+        first_seconds: One-thread seconds of what is made before the first experiment.
     """
 
     estimates: tuple[float, ...]
-    largest: float
-    stages: dict[str, int]
+    missing: Costs
     naive_stages: int
-    disk_bytes: int
+    first_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
         """One-thread seconds of all stages."""
-        return sum(self.estimates)
+        return self.first_seconds + sum(self.estimates)
+
+    @property
+    def largest(self) -> float:
+        """Seconds of the largest single stage."""
+        return max((cost.seconds for cost in self.missing.values()), default=0.0)
+
+    @property
+    def stages(self) -> dict[str, int]:
+        """Distinct stages by kind, in the order in which they come."""
+        kinds = [kind for kind, _ in self.missing]
+        return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+
+    @property
+    def disk_bytes(self) -> int:
+        """Space that new samples take at most."""
+        return sum(cost.disk_bytes for cost in self.missing.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    kind: str
-    name: str
-    seconds: float
-    disk_bytes: int = 0
+class Missing:
+    """Collects what is not complete; a `gseg.storage.store.Note`.
+
+    A larger set of samples extends a smaller one of the same name: the dearer counts.
+
+    Args:
+        known: What is known to be missing.
+    """
+
+    def __init__(self, known: Costs | None = None) -> None:
+        self.costs = dict(known or {})
+        self.naive, self._seconds = len(self.costs), 0.0
+        self._here: set[tuple[str, str]] = set()
+
+    def __call__(self, stage: str, name: str, cost: Callable[[], Cost]) -> None:
+        """Note one thing."""
+        key = (stage, name)
+        self.naive += key not in self._here
+        self._here.add(key)
+        known = self.costs.get(key)
+        if known is not None and stage != "samples":
+            return  # the same thing costs the same
+        found = cost()
+        if known is None or found.seconds > known.seconds:
+            self._seconds += found.seconds - (known.seconds if known else 0.0)
+            self.costs[key] = found
+
+    def part(self) -> float:
+        """End a part, such as a trial; give the seconds of what it was the first to need."""
+        seconds, self._seconds = self._seconds, 0.0
+        self._here.clear()
+        return seconds
 
 
 def make_plan(
-    experiments: Sequence[Experiment], pictures: int, working_size: int | None, device: str
+    experiments: Sequence[Experiment],
+    setting: Setting,
+    device: str,
+    *,
+    first: Costs | None = None,
 ) -> SweepPlan:
-    """Estimate a sweep and count the stages that its experiments share.
+    """Find what a sweep has to make, estimate it, and count what its experiments share.
 
     Args:
         experiments: In the order in which they start.
-        pictures: Labelled pictures of all benchmarks.
-        working_size: Side at which they are scored, if known.
+        setting: Storage and benchmarks; nothing is written.
         device: Kind of device of the stages.
+        first: What has to be made before the experiments.
 
     Returns:
         The plan.
+
+    Raises:
+        ValueError: Samples would have to be enlarged.
     """
-    seen: dict[tuple[str, str], _Stage] = {}
-    estimates, naive, drawn = [], 0, {}
+    missing, estimates = Missing(first), []
+    opener = cache(open_anew)
     for experiment in experiments:
-        stages = _stages(experiment, pictures, working_size, device)
-        naive += len(stages)
-        fresh = 0.0
-        for stage in stages:
-            key = (stage.kind, stage.name)
-            # A larger sample set extends a smaller one: only what is new counts.
-            known = seen.get(key)
-            if known is None or stage.seconds > known.seconds:
-                fresh += stage.seconds - (known.seconds if known else 0.0)
-                seen[key] = stage
-                drawn[key] = stage.disk_bytes
-        estimates.append(fresh)
-    kinds = [kind for kind, _ in seen]
+        _check_side(experiment)
+        try:
+            note_missing(experiment, setting, device, missing, opener)
+        except ValueError:  # the trial's own fault, which it will tell of itself
+            _log.info("Not all of %s can be planned.", experiment.label, exc_info=True)
+        estimates.append(missing.part())
     return SweepPlan(
         estimates=tuple(estimates),
-        largest=max((stage.seconds for stage in seen.values()), default=0.0),
-        stages={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
-        naive_stages=naive,
-        disk_bytes=sum(drawn.values()),
+        missing=missing.costs,
+        naive_stages=missing.naive,
+        first_seconds=sum(cost.seconds for cost in (first or {}).values()),
     )
 
 
-def _stages(
-    experiment: Experiment, pictures: int, working_size: int | None, device: str
-) -> list[_Stage]:
-    stages: list[_Stage] = []
-    side = SCENES_SIDE
-    if experiment.method == "gan":
-        stages, side = _generated_stages(experiment, device)
-    elif experiment.labelled is not None:
-        side = experiment.labelled.side
-    if experiment.training is not None:
-        for kind in experiment.member_kinds:
-            name = digest(replace(experiment, recipe="", train_preset="", distance=None), kind)
-            stages.append(_Stage("segmenter", name, fit_seconds(experiment.training, side, device)))
-    scoring = score_seconds(pictures, working_size or side, device)
-    stages.append(_Stage("scoring", experiment.digest, scoring))
-    return stages
+def planned(artifact: Artifact) -> str:
+    """Name the content of something that is still to be made, in place of its digest."""
+    return f"{_PLANNED}{artifact.digest}"
 
 
-def _direction_stages(
-    generator: str, search: DirectionConfig, name: str, device: str
-) -> list[_Stage]:
-    """List what a direction needs: with candidates, if it is chosen among them."""
-    if not isinstance(search, ChoiceConfig):
-        cost = direction_seconds(generator, search.steps, search.batch, device)
-        return [_Stage("direction", name, cost)]
-    candidates, affine = search.candidates, search.affine
-    each = search.pictures or (affine.steps + affine.test_batches) * affine.batch
-    cost = draw_seconds(generator, round((candidates.count + 1) * each / _FORWARDS), device)
-    made = 0.0
-    if candidates.learnt is not None:
-        made = learning_seconds(generator, candidates.learnt, device)
-    elif candidates.kind == "pca":
-        made = draw_seconds(generator, round(candidates.samples / _FORWARDS), device)
-    return [
-        _Stage("candidate set", digest(generator, candidates), made),
-        _Stage("direction", name, cost),
-    ]
+def is_planned(experiment: Experiment) -> bool:
+    """Say whether an experiment stands in for one whose embeddings are still to be made."""
+    samples = experiment.samples
+    return samples is not None and samples.latents.embeddings_digest.startswith(_PLANNED)
 
 
-def _generated_stages(experiment: Experiment, device: str) -> tuple[list[_Stage], int]:
-    assert experiment.search is not None
-    assert experiment.samples is not None
-    name, search = experiment.generator, experiment.search
-    direction = digest(name, search)
-    stages = _direction_stages(name, search, direction, device)
-    side = generator_size(name).resolution
-    for kind in experiment.member_kinds:
-        for part, count in (
-            ("training", experiment.drawn_size),
-            ("validation", experiment.validation_size),
-        ):
-            config = digest(direction, replace(experiment.samples, mask_kind=kind), part)
-            candidates = round(count / _ACCEPTANCE)
-            stages.append(
-                _Stage(
-                    "sample set",
-                    config,
-                    draw_seconds(name, candidates, device),
-                    count * (3 * side**2 + side**2 // 8),
-                )
-            )
-    if experiment.distance is not None:
-        distance = experiment.distance
-        cost = features_seconds(name, distance.count, distance.features, device)
-        stages.append(_Stage("distance", digest(name, experiment.distance), cost))
-    wanted = experiment.train_resolution or side
+def _check_side(experiment: Experiment) -> None:
+    wanted = experiment.train_resolution
+    if wanted is None:
+        return
+    side = generator_size(experiment.generator).resolution
     if wanted > side:
         raise ValueError(
-            f"Samples of {name} have {side} px and can be shrunk, not enlarged: choose a "
-            f"train_resolution of at most {side}, got {wanted}."
+            f"Samples of {experiment.generator} have {side} px and can be shrunk, not enlarged: "
+            f"choose a train_resolution of at most {side}, got {wanted}."
         )
-    return stages, wanted

@@ -31,15 +31,17 @@ from gseg.pipeline.stages import (
     make_selection,
     with_operators,
 )
+from gseg.pipeline.stages.distance import MeasuredDistance
 from gseg.pipeline.stages.labelled import labelled_alone, with_labelled
 from gseg.pipeline.stages.parts import Member, TrialParts
 from gseg.pipeline.stages.relabelled import make_relabelled
+from gseg.pipeline.stages.scores import Opener, open_anew
 from gseg.samples import SampleConfig
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
 from gseg.scores.batches import EvalProtocol
 from gseg.scores.protocol import Scores
 from gseg.storage.cache_limit import trial_runs
-from gseg.storage.store import Artifact, NotMadeError, Store
+from gseg.storage.store import Artifact, Note, NotMadeError, Store
 
 _log = logging.getLogger(__name__)
 
@@ -121,6 +123,26 @@ def find_parts(experiment: Experiment, setting: Setting, device: str) -> TrialPa
         return None
 
 
+def note_missing(
+    experiment: Experiment, setting: Setting, device: str, note: Note, opener: Opener
+) -> None:
+    """Go an experiment's way without making anything.
+
+    Args:
+        experiment: Settings of all stages.
+        setting: Storage and benchmarks.
+        device: Kind of device that would do the work.
+        note: Hears of what is not complete, under the names that a run would give it.
+        opener: Opens benchmarks.
+
+    Raises:
+        ValueError: The trial would fail by its own fault, after what is noted.
+    """
+    store = Store(setting.storage, read_only=True, note=note)
+    trial = _Trial(experiment, setting, store, _Nobody(device), silent)
+    trial.stages(opener=opener)
+
+
 class _Trial:
     def __init__(
         self,
@@ -136,14 +158,23 @@ class _Trial:
         self._siblings = siblings
 
     def rows(self) -> list[Row]:
-        """Go through all stages."""
-        parts = self.parts()
+        """Go through all stages, and say what came out."""
+        parts, distance, scores = self.stages()
         values = identity_values(self._experiment, self._backend.device)
         if parts.direction is not None:
             values |= direction_values(parts.direction)
-            values |= self._distance_values()
+        if distance is not None:
+            values |= _distance_values(distance)
         values |= member_values(parts.members)
-        return self._score(parts.members, values)
+        return [row for each in scores for row in self._rows_of(each, values)]
+
+    def stages(
+        self, opener: Opener = open_anew
+    ) -> tuple[TrialParts, MeasuredDistance | None, list[Artifact]]:
+        """Go through all stages: up to the networks, the distance, the scores."""
+        parts = self.parts()
+        distance = self._distance() if parts.direction is not None else None
+        return parts, distance, self._scores(parts.members, opener)
 
     def parts(self) -> TrialParts:
         """Go through the stages up to the networks."""
@@ -205,7 +236,7 @@ class _Trial:
             self._report,
         )
 
-    def _relabel(self, samples: SampledSet) -> tuple[SampledSet, Mapping[str, float]]:
+    def _relabel(self, samples: SampledSet) -> tuple[SampledSet, Mapping[str, float | None]]:
         labeller = self._experiment.labeller
         if labeller is None:
             return samples, {}
@@ -264,7 +295,8 @@ class _Trial:
         assert config is not None
         return make_segmenter(self._store, material, config, self._backend, self._report)
 
-    def _score(self, members: Sequence[Member], values: Mapping[str, Any]) -> list[Row]:
+    def _scores(self, members: Sequence[Member], opener: Opener) -> list[Artifact]:
+        values = identity_values(self._experiment, self._backend.device)
         jobs = [
             ScoreJob(
                 segmenters=tuple(member.file for member in members),
@@ -278,8 +310,9 @@ class _Trial:
             for spec in self._setting.benchmarks
         ]
         parents = [member.segmenter.digest for member in members]
-        made = make_all_scores(self._store, jobs, parents, self._backend, self._report)
-        return [row for scores in made for row in self._rows_of(scores, values)]
+        return make_all_scores(
+            self._store, jobs, parents, self._backend, self._report, opener=opener
+        )
 
     def _rows_of(self, scores: Artifact, values: Mapping[str, Any]) -> list[Row]:
         common = {
@@ -296,13 +329,13 @@ class _Trial:
             for profile, means in scores.facts["profiles"].items()
         ]
 
-    def _distance_values(self) -> dict[str, Any]:
+    def _distance(self) -> MeasuredDistance | None:
         experiment = self._experiment
         card = find_card(experiment.generator)
         if experiment.distance is None or not has_reference(card, experiment.distance):
-            return {}
+            return None
         assert experiment.samples is not None
-        made = make_distance(
+        return make_distance(
             self._store,
             card,
             experiment.distance,
@@ -310,15 +343,18 @@ class _Trial:
             self._backend,
             self._report,
         )
-        return {
-            "fid": made.facts["value"],
-            "fid_protocol": made.facts["protocol"],
-            "kid": made.facts["kernel"],
-            "kid_deviation": made.facts["kernel_deviation"],
-            "kid_protocol": made.facts["kernel_protocol"],
-            "fid_seconds": made.seconds,
-            "fid_reused": made.reused,
-        }
+
+
+def _distance_values(made: MeasuredDistance) -> dict[str, Any]:
+    return {
+        "fid": made.facts["value"],
+        "fid_protocol": made.facts["protocol"],
+        "kid": made.facts["kernel"],
+        "kid_deviation": made.facts["kernel_deviation"],
+        "kid_protocol": made.facts["kernel_protocol"],
+        "fid_seconds": made.seconds,
+        "fid_reused": made.reused,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ class GrowingSet:
     Args:
         folder: Where the shards are; may be absent.
         shard_size: Candidates in a shard.
+        read_only: Leave damaged shards where they are; they count as missing all the same.
     """
 
-    def __init__(self, folder: Path, shard_size: int) -> None:
-        self.folder, self._size = folder, shard_size
+    def __init__(self, folder: Path, shard_size: int, *, read_only: bool = False) -> None:
+        self.folder, self._size, self._read_only = folder, shard_size, read_only
         self.shards: list[Path] = []
         self.counts: Mapping[str, int] = {"candidates": 0, "accepted": 0}
 
@@ -32,7 +33,7 @@ class GrowingSet:
     def step(self) -> bool:
         """Look for the next shard; False if it is not there, or was damaged and is deleted."""
         path = self.folder / shard_name(len(self.shards))
-        facts = find_facts(path)
+        facts = find_facts(path, read_only=self._read_only)
         if facts is None:
             return False
         self.counts = sum_counts([self.counts, facts.counts])

@@ -72,11 +72,12 @@ class ShardFacts:
             raise damaged(path, error) from error
 
 
-def find_facts(path: Path) -> ShardFacts | None:
+def find_facts(path: Path, *, read_only: bool = False) -> ShardFacts | None:
     """Look for a shard; what turns out to be damaged is deleted, so that it is drawn again.
 
     Args:
         path: The file; it is read again only after it has changed.
+        read_only: Leave what is damaged where it is.
 
     Returns:
         Its facts, or None if it is not there.
@@ -91,7 +92,8 @@ def find_facts(path: Path) -> ShardFacts | None:
     except FileNotFoundError:
         return None
     except DamagedShardError as error:
-        put_away(path, error)
+        if not read_only:
+            put_away(path, error)
         return None
 
 

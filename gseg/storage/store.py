@@ -10,6 +10,7 @@ out where the stage ran and how long it took. Whoever finds a finished piece use
 import importlib.metadata
 import json
 import logging
+import os
 import platform
 import shutil
 import time
@@ -28,7 +29,9 @@ from gseg.storage.mirror import StorageError, describe, discard, is_here, place_
 
 __all__ = [
     "Artifact",
+    "Cost",
     "NotMadeError",
+    "Note",
     "StorageError",
     "Store",
     "bring_here",
@@ -78,6 +81,23 @@ class Artifact:
         return dict(self.manifest["facts"])
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What it takes to make something.
+
+    Attributes:
+        seconds: One-thread seconds.
+        disk_bytes: Space of the samples in it.
+    """
+
+    seconds: float = 0.0
+    disk_bytes: int = 0
+
+
+Note = Callable[[str, str, Callable[[], Cost]], None]
+"""Hears of something that is not complete: its stage, its name, and what says its cost."""
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """A folder of artifacts that any number of processes share.
@@ -85,17 +105,27 @@ class Store:
     Attributes:
         root: The folder; on several machines a shared file system.
         read_only: Nothing may be made; what is missing raises `NotMadeError`.
+        note: Hears of what is missing in a read-only store, instead of the error: so a plan is
+            made by going the way of the run. In its place stands an artifact without files.
     """
 
     root: Path
     read_only: bool = False
+    note: Note | None = None
 
     def check(self) -> None:
-        """Make sure that the storage can be written.
+        """Make sure that the storage can be written; if it is read-only, without trying.
 
         Raises:
             StorageError: It cannot.
         """
+        if self.read_only:
+            there = self._nearest()
+            if not (there.is_dir() and os.access(there, os.W_OK)):
+                raise StorageError(
+                    f"Cannot write to the storage {describe(self.root)}: not into {there}."
+                )
+            return
         probe = self.root / f".probe-{uuid.uuid4().hex}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -109,7 +139,12 @@ class Store:
 
     def free_bytes(self) -> int:
         """Space left on the storage's disk; for an object store, on that of its copy here."""
-        return shutil.disk_usage(self.root).free
+        return shutil.disk_usage(self._nearest()).free
+
+    def _nearest(self) -> Path:
+        """Find the folder itself, or the one above it that is there."""
+        root = self.root.absolute()
+        return next(folder for folder in (root, *root.parents) if folder.exists())
 
     def folder(self, stage: str, name: str) -> Path:
         """Say where an artifact is or will be."""
@@ -146,6 +181,7 @@ class Store:
         config: object,
         parents: Sequence[str],
         build: Callable[[Path], Mapping[str, Any]],
+        cost: Callable[[], Cost] = Cost,
         device: str = "cpu",
     ) -> Artifact:
         """Find a stage's output, or make it.
@@ -157,6 +193,7 @@ class Store:
             parents: Digests of the outputs that it uses.
             build: Writes files into the folder that it is given, atomically or so that it can
                 take up its own unfinished work, and returns facts for the manifest.
+            cost: Estimates what that takes, for plans.
             device: Kind of device that it runs on, for the manifest.
 
         Returns:
@@ -169,9 +206,11 @@ class Store:
         found = self.find(stage, name)
         if found is not None:
             return found
-        if self.read_only:
-            raise NotMadeError(f"{stage} {name}")
         folder = self.folder(stage, name)
+        if self.read_only:
+            self.lacks(stage, name, cost)
+            missing = {"seconds": 0.0, "facts": {}}
+            return Artifact(digest=name, folder=folder, manifest=missing, reused=False)
         with lease(folder, unless=lambda: self.find(stage, name) is not None) as held:
             found = self.find(stage, name)
             if found is not None:
@@ -194,6 +233,16 @@ class Store:
             write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1).encode())
             note_build(self.root, stage, name)
         return Artifact(digest=name, folder=folder, manifest=manifest, reused=False)
+
+    def lacks(self, stage: str, name: str, cost: Callable[[], Cost]) -> None:
+        """Note that something is not complete and may not be made.
+
+        Raises:
+            NotMadeError: Nobody takes notes.
+        """
+        if self.note is None:
+            raise NotMadeError(f"{stage} {name}")
+        self.note(stage, name, cost)
 
 
 def bring_here(folder: Path) -> Path:

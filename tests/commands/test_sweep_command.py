@@ -271,7 +271,7 @@ def test_a_dry_run_prints_the_plan_and_writes_no_rows(run, tmp_path):
     assert "2 directions" in lines[1]
     assert "8 sample sets" in lines[1]
     assert "12 segmenters" in lines[1]
-    assert "12 scorings" in lines[1]
+    assert "14 scorings" in lines[1]  # with those of two baselines
     assert "if nothing were shared" in lines[1]
     assert lines[2].startswith("estimate: ")
     trials = [line.split(":")[0].strip() for line in lines[3:]]

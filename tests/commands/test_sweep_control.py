@@ -20,6 +20,7 @@ from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import Setting, run_trial
 from gseg.samples import SampleConfig, filter_preset
 from gseg.segmenters import FitConfig
+from gseg.storage.store import Cost
 
 _SMALL = Experiment(
     generator="analytic.ellipses32",
@@ -145,13 +146,18 @@ def test_a_trial_that_failed_before_is_run_on_request(run, here, tmp_path):
 def test_the_plan_has_time_gpu_hours_and_disk():
     plan = SweepPlan(
         estimates=(3600.0, 5400.0, 1800.0),
-        largest=3000.0,
-        stages={"direction": 1, "segmenter": 3},
-        naive_stages=6,
-        disk_bytes=3 * 2**20,
+        missing={
+            ("direction", "a"): Cost(seconds=600.0),
+            ("samples", "a"): Cost(seconds=900.0, disk_bytes=2 * 2**20),
+            ("samples", "b"): Cost(seconds=900.0, disk_bytes=2**20),
+            **{("segmenter", name): Cost(seconds=2800.0) for name in "abc"},
+        },
+        naive_stages=8,
     )
     stages, cpu = plan_lines(plan, "cpu", 2)
-    assert stages == "to do: 1 direction, 3 segmenters: 4 stages, 6 if nothing were shared"
+    assert stages == (
+        "to do: 1 direction, 2 sample sets, 3 segmenters: 6 stages, 8 if nothing were shared"
+    )
     assert cpu == (
         "estimate: 3 h 0 min of one-thread time, about 1 h 30 min with 2 at a time, no GPU-hours, "
         "3 MiB of samples"

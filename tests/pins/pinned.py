@@ -323,7 +323,7 @@ _FACTS = {
 def recorded(recorder: Recorder) -> Iterator[None]:
     """Let stages be named but not made, see above."""
 
-    def make(store, stage, *, version, config, parents, build, device="cpu"):
+    def make(store, stage, *, version, config, parents, **how):
         name = digest(stage, version, config, list(parents))
         recorder.note(stage, version, config, parents, name)
         manifest = {"facts": _FACTS, "seconds": 0.0}

@@ -1,19 +1,22 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from gseg.directions import SearchConfig
-from gseg.pipeline import plan
-from gseg.pipeline.experiment import DistanceConfig, Experiment
-from gseg.pipeline.plan import (
+from gseg.pipeline import costs
+from gseg.pipeline.costs import (
     Size,
     direction_seconds,
     draw_seconds,
     fit_seconds,
     generator_size,
-    make_plan,
+    sample_bytes,
     score_seconds,
 )
+from gseg.pipeline.experiment import DistanceConfig, Experiment
+from gseg.pipeline.plan import make_plan
+from gseg.pipeline.trial import Setting
 from gseg.samples import SampleConfig
 from gseg.segmenters import FitConfig
 
@@ -25,7 +28,7 @@ def _size(monkeypatch, request):
     """Every generator makes 32 px pictures at 60 MFLOP each."""
     if "generator_size" not in request.node.name:
         monkeypatch.setattr(
-            plan, "generator_size", lambda name: Size(flops=60_000_000, resolution=32)
+            costs, "generator_size", lambda name: Size(flops=60_000_000, resolution=32)
         )
 
 
@@ -47,15 +50,16 @@ def _ceiling(size=700):
     return Experiment(method="true_masks", data_size=size, training=FitConfig(steps=300, width=16))
 
 
-def _plan(*experiments, pictures=1000):
-    return make_plan(experiments, pictures, None, "cpu")
+def _plan(*experiments):
+    """Of an empty storage."""
+    return make_plan(experiments, Setting(storage=Path("nowhere")), "cpu")
 
 
 def test_generator_size_is_measured_once(monkeypatch):
     generator_size.cache_clear()
     loaded = []
-    load = plan.cached_generator
-    monkeypatch.setattr(plan, "cached_generator", lambda *args: loaded.append(args) or load(*args))
+    load = costs.cached_generator
+    monkeypatch.setattr(costs, "cached_generator", lambda *args: loaded.append(args) or load(*args))
     size = generator_size(GENERATOR)
     assert generator_size(GENERATOR) == size
     assert len(loaded) == 1
@@ -84,24 +88,25 @@ def test_one_trial_has_all_stages():
     found = _plan(_gan(distance=DistanceConfig()))
     assert found.stages == {
         "direction": 1,
-        "sample set": 2,  # for training and for validation
-        "distance": 1,
+        "samples": 2,  # for training and for validation
         "segmenter": 1,
-        "scoring": 1,
+        "statistics": 2,  # of the generator's pictures and of scenes
+        "distance": 1,
+        "scores": 1,
     }
-    assert found.naive_stages == 6
+    assert found.naive_stages == 8
     assert found.seconds == found.estimates[0] > found.largest > 0
 
 
 def test_baselines_and_ceilings_have_fewer():
-    assert _plan(_ceiling()).stages == {"segmenter": 1, "scoring": 1}
-    assert _plan(Experiment(method="otsu")).stages == {"scoring": 1}
+    assert _plan(_ceiling()).stages == {"segmenter": 1, "scores": 1}
+    assert _plan(Experiment(method="otsu")).stages == {"scores": 1}
 
 
 def test_data_sizes_share_direction_and_samples():
     large, small = _gan(7000), _gan(700)
     both = _plan(large, small)
-    assert both.stages == {"direction": 1, "sample set": 2, "segmenter": 2, "scoring": 2}
+    assert both.stages == {"direction": 1, "samples": 2, "segmenter": 2, "scores": 2}
     assert both.naive_stages == 10
     assert both.disk_bytes == _plan(large).disk_bytes
     fit, score = fit_seconds(small.training, 32, "cpu"), score_seconds(1000, 32, "cpu")
@@ -119,8 +124,8 @@ def test_the_order_of_sizes_does_not_change_the_sum():
 def test_mask_kinds_share_the_direction_only():
     found = _plan(_gan(), _gan(mask_kind="darker"), _gan(mask_kind="ensemble"))
     assert found.stages["direction"] == 1
-    assert found.stages["sample set"] == 4
-    assert found.stages["scoring"] == 3
+    assert found.stages["samples"] == 4
+    assert found.stages["scores"] == 3
 
 
 def test_an_ensemble_trains_two_networks():
@@ -130,7 +135,7 @@ def test_an_ensemble_trains_two_networks():
 def test_settings_that_differ_share_nothing():
     other = _gan(search=SearchConfig(contrast_weight=2.0))
     assert _plan(_gan(), other).stages["direction"] == 2
-    assert _plan(_gan(), other).stages["sample set"] == 4
+    assert _plan(_gan(), other).stages["samples"] == 4
 
 
 def test_the_distance_is_of_the_generator():
@@ -140,7 +145,8 @@ def test_the_distance_is_of_the_generator():
 
 
 def test_disk_space_is_that_of_pictures_and_masks():
-    assert _plan(_gan()).disk_bytes == (700 + 70) * (3 * 32**2 + 32**2 // 8)
+    assert sample_bytes(32) == 3 * 32**2 + 32**2 // 8 + 64
+    assert _plan(_gan()).disk_bytes == (700 + 70) * sample_bytes(32)
     assert _plan(_ceiling()).disk_bytes == 0
 
 

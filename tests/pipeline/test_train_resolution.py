@@ -48,11 +48,12 @@ def test_experiments_without_it_keep_their_name():
     assert len({WHOLE.digest, SHRUNK.digest, replace(SHRUNK, train_resolution=4).digest}) == 3
 
 
-def test_plans_refuse_to_enlarge_and_count_smaller_trainings():
-    whole, shrunk = (make_plan([each], 10, None, "cpu").seconds for each in (WHOLE, SHRUNK))
+def test_plans_refuse_to_enlarge_and_count_smaller_trainings(tmp_path):
+    empty = Setting(storage=tmp_path, benchmarks=("scenes:10",))
+    whole, shrunk = (make_plan([each], empty, "cpu").seconds for each in (WHOLE, SHRUNK))
     assert shrunk < whole
     with pytest.raises(ValueError, match=r"16 px and can be shrunk, not enlarged.* got 32"):
-        make_plan([replace(WHOLE, train_resolution=32)], 10, None, "cpu")
+        make_plan([replace(WHOLE, train_resolution=32)], empty, "cpu")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from gseg.commands.options import chosen_grid, sweep_parser
 from gseg.directions import SearchConfig
 from gseg.pipeline.plan import make_plan
+from gseg.pipeline.trial import Setting
 from gseg.recipes import Axes, all_gans, both_papers, grids
 
 EMBEDDED = grids()["embedded"]
@@ -74,16 +75,17 @@ def test_options_choose_rule_and_candidates():
     assert (paper.keep, paper.affine.steps, paper.affine.batch) == (0.7, 200, 4)
 
 
-def test_a_plan_counts_candidates_that_rules_share_once():
+def test_a_plan_counts_candidates_that_rules_share_once(tmp_path):
+    setting = Setting(storage=tmp_path, benchmarks=("scenes:10",))
     trials = [
         each
         for rule in ("voynov2021", "affine_ratio")
         for each in _gans(all_gans(replace(EMBEDDED, direction=rule), replace(AXES, seeds=(0,))))
     ]
-    plan = make_plan(trials, 10, None, "cpu")
-    assert plan.stages["candidate set"] == 1
+    plan = make_plan(trials, setting, "cpu")
+    assert plan.stages["candidates"] == 1
     assert plan.stages["direction"] == 2
     learnt = replace(EMBEDDED.with_candidates("learnt"), direction="voynov2021")
     (trial,) = _gans(all_gans(learnt, replace(AXES, seeds=(0,))))
-    alone = make_plan(trials[:1], 10, None, "cpu")
-    assert make_plan([trial], 10, None, "cpu").seconds > alone.seconds
+    alone = make_plan(trials[:1], setting, "cpu")
+    assert make_plan([trial], setting, "cpu").seconds > alone.seconds

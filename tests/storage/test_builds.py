@@ -75,13 +75,10 @@ def test_the_stages_of_a_grid_are_computed_once_each(tmp_path):
         SHARD: 3 * 2 * 2 * (3 + 1),  # 24 samples to train on, and 4 held-out ones
     }
     sets = {name.partition("/")[0] for stage, name in builds if stage == SHARD}
-    planned = make_plan(trials, 2, None, "cpu")
-    assert planned.stages == {
-        "direction": stages["direction"],
-        "sample set": len(sets),
-        "segmenter": stages["segmenter"],
-        "scoring": stages["scores"],
-    }
+    assert not make_plan(trials, setting, "cpu").missing
+    planned = make_plan(trials, replace(setting, storage=tmp_path / "other"), "cpu")
+    names = {("samples", name) for name in sets} | {key for key in builds if key[0] != SHARD}
+    assert set(planned.missing) == names
     assert planned.naive_stages == 36 * 5
     for trial in trials[::7]:
         assert run_trial(trial, setting, backend)

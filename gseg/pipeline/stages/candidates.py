@@ -7,11 +7,11 @@ from typing import Any, Final
 from gseg.directions import CandidateConfig, make_candidates
 from gseg.directions.candidates import CHECKPOINT, save_candidates
 from gseg.generators.identity import weights_digest
+from gseg.pipeline.costs import candidates_seconds, learning_seconds
 from gseg.pipeline.jobs.fit import Backend, cached_generator
-from gseg.pipeline.plan import learning_seconds
 from gseg.pipeline.progress import Report
 from gseg.storage.mirror import fetch
-from gseg.storage.store import Artifact, Store, canonical
+from gseg.storage.store import Artifact, Cost, Store, canonical
 
 _VERSION: Final = 1
 
@@ -58,5 +58,6 @@ def make_candidate_set(
         config={"generator": generator, "candidates": canonical(config), "device": device},
         parents=[weights_digest(generator)],
         build=work,
+        cost=lambda: Cost(seconds=candidates_seconds(generator, config, device)),
         device=device,
     )

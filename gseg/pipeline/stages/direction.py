@@ -19,10 +19,11 @@ from gseg.directions.choosing import score_candidates
 from gseg.directions.objective import objective
 from gseg.generators import Generator
 from gseg.generators.identity import weights_digest
+from gseg.pipeline.costs import choosing_seconds, direction_seconds
 from gseg.pipeline.jobs.fit import Backend, cached_generator
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.candidates import make_candidate_set
-from gseg.storage.store import Artifact, Store, canonical
+from gseg.storage.store import Artifact, Cost, Store, canonical
 
 _VERSION: Final = 1
 _SCORED_PICTURES: Final = 64
@@ -69,7 +70,11 @@ def _search(
         "search": canonical(config),
         "edge_weight": objective(config.objective).edge_weight,
     }
-    return _make(store, generator, settings, [], backend, build)
+
+    def seconds() -> float:
+        return direction_seconds(generator, config.steps, config.batch, backend.device)
+
+    return _make(store, generator, settings, [], backend, build, seconds)
 
 
 def _choose(
@@ -94,9 +99,11 @@ def _choose(
             **{name: facts[name] for name in names},
         }
 
-    return _make(
-        store, generator, {"choice": canonical(config)}, [candidates.digest], backend, build
-    )
+    def seconds() -> float:
+        return choosing_seconds(generator, config, backend.device)
+
+    settings = {"choice": canonical(config)}
+    return _make(store, generator, settings, [candidates.digest], backend, build, seconds)
 
 
 def _make(
@@ -106,6 +113,7 @@ def _make(
     parents: Sequence[str],
     backend: Backend,
     build: Callable[[Path], dict[str, Any]],
+    seconds: Callable[[], float],
 ) -> Artifact:
     return store.make(
         "direction",
@@ -113,6 +121,7 @@ def _make(
         config={"generator": generator, **settings, "device": backend.device},
         parents=[weights_digest(generator), *parents],
         build=lambda folder: backend.call(lambda: build(folder)),
+        cost=lambda: Cost(seconds=seconds()),
         device=backend.device,
     )
 

@@ -8,13 +8,14 @@ from typing import Any, Final
 from gseg.features import features_name
 from gseg.generators.contract import GeneratorCard
 from gseg.generators.identity import weights_digest
+from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.experiment import DistanceConfig
 from gseg.pipeline.jobs.measure import MeasureJob, Measurer, PictureSet
 from gseg.pipeline.progress import Report
 from gseg.samples import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import compare
-from gseg.storage.store import Artifact, Store, file_digest
+from gseg.storage.store import Artifact, Cost, Store, file_digest
 
 _STATISTICS_VERSION: Final = 1
 _DISTANCE_VERSION: Final = 2
@@ -119,14 +120,17 @@ def make_statistics(
         source = pictures.open()
         total, identity = len(source), source.identity
 
-    def build(folder: Path) -> dict[str, Any]:
-        job = MeasureJob(
+    def open_job(folder: Path) -> MeasureJob:
+        return MeasureJob(
             pictures=pictures,
             total=total,
             features=features,
             folder=folder,
             device=backend.device,
         )
+
+    def build(folder: Path) -> dict[str, Any]:
+        job = open_job(folder)
         missing = job.missing()
         done = total - sum(len(job.rows(part)) for part in missing)
         listen = _counting(report, done, total)
@@ -135,6 +139,9 @@ def make_statistics(
         whole.save(folder / _FILE)
         job.clear()
         return {"pictures": total, "source": whole.source, "features": whole.features}
+
+    def cost() -> Cost:
+        return Cost(seconds=features_seconds(pictures.generator, total, features, backend.device))
 
     return store.make(
         "statistics",
@@ -146,6 +153,7 @@ def make_statistics(
         },
         parents=[identity],
         build=build,
+        cost=cost,
         device=backend.device,
     )
 

@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from gseg.generators.identity import weights_digest
 from gseg.generators.own_encoder import EncoderChoice
+from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.jobs.embed import Embedder, EmbedHere, embed_job, embed_pictures, save_found
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import Report
 from gseg.storage.mirror import names
-from gseg.storage.store import Artifact, Store, canonical, file_digest
+from gseg.storage.store import Artifact, Cost, Store, canonical, file_digest
 
 _VERSION: Final = 1
 EMBEDDINGS: Final = "embeddings.npy"
@@ -66,6 +67,7 @@ def make_embeddings(
         },
         parents=shipped,
         build=build,
+        cost=lambda: Cost(seconds=features_seconds("", len(source), "scenes", device)),
         device=device,
     )
 

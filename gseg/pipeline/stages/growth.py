@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from gseg.pipeline.costs import generator_size, sample_bytes
 from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
 from gseg.pipeline.jobs.fit import Backend
-from gseg.pipeline.plan import generator_size
 from gseg.pipeline.progress import Report
 from gseg.samples import check_acceptance
 from gseg.storage.files import DiskFullError
@@ -18,8 +18,6 @@ _SHARDS_AT_ONCE: Final = 1024
 _GUESS: Final = 0.25
 """Acceptance to plan with before any is known; shards that turn out not to be needed are left."""
 _RESERVE: Final = 64 * 2**20
-_JPEG_SHARE: Final = 0.4
-_ROW_BYTES: Final = 64
 
 
 def draw_until_enough(
@@ -56,9 +54,8 @@ def _check_space(store: Store, generator: str, orders: Sequence[DrawOrder]) -> N
     side = generator_size(generator).resolution
     needed = 0.0
     for order in orders:
-        share = _JPEG_SHARE if order.config.picture_format != "exact" else 1.0
-        bytes_each = 3 * side**2 * share + side**2 / 8 + _ROW_BYTES
-        needed += (order.count - order.growing().counts["accepted"]) * bytes_each
+        left = order.count - order.growing().counts["accepted"]
+        needed += left * sample_bytes(side, order.config.picture_format)
     free = store.free_bytes()
     if needed + _RESERVE > free:
         raise DiskFullError(

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from gseg.directions import AffineConfig, Direction, fit_operators
 from gseg.generators.identity import weights_digest
+from gseg.pipeline.costs import operators_seconds
 from gseg.pipeline.jobs.fit import Backend, cached_generator
 from gseg.samples import SampleConfig
-from gseg.storage.store import Artifact, Store, canonical
+from gseg.storage.store import Artifact, Cost, Store, canonical
 
 _VERSION: Final = 1
 
@@ -51,5 +52,6 @@ def with_operators(
         },
         parents=[weights_digest(generator), direction.digest],
         build=lambda folder: backend.call(lambda: build(folder)),
+        cost=lambda: Cost(seconds=operators_seconds(generator, config, device)),
         device=device,
     )

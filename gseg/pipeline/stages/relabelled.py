@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gseg.images import from_uint8, read_mask
+from gseg.pipeline.costs import sample_bytes, score_seconds
 from gseg.pipeline.jobs.fit import Backend, Pairs
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.samples import SampledSet
@@ -21,7 +22,7 @@ from gseg.samples import Shard, shard_name
 from gseg.samples.labeller import LabellerConfig, labeller, mask_files, sample_name
 from gseg.segmenters import Segmenter
 from gseg.storage.callables import load_callable
-from gseg.storage.store import Store
+from gseg.storage.store import Cost, Store
 
 _VERSION: Final = 1
 _BATCH: Final = 64
@@ -32,7 +33,7 @@ Label = Callable[[Shard, int], Tensor]
 
 def make_relabelled(
     store: Store, samples: SampledSet, config: LabellerConfig, backend: Backend, report: Report
-) -> tuple[SampledSet, Mapping[str, float]]:
+) -> tuple[SampledSet, Mapping[str, float | None]]:
     """Give samples the masks of another model.
 
     Args:
@@ -64,6 +65,15 @@ def make_relabelled(
             report("labelling", done, samples.pairs.count)
         return agreement.means
 
+    side = samples.pairs.resolution()
+
+    def cost() -> Cost:
+        count = samples.pairs.count
+        return Cost(
+            seconds=score_seconds(count, side, backend.device),
+            disk_bytes=round(count * sample_bytes(side)),
+        )
+
     made = store.make(
         "relabelled",
         version=_VERSION,
@@ -74,17 +84,19 @@ def make_relabelled(
         },
         parents=[samples.digest],
         build=lambda folder: backend.call(lambda: build(folder)),
+        cost=cost,
         device=backend.device,
     )
     shards = tuple(made.folder / shard_name(number) for number in range(len(samples.pairs.shards)))
     relabelled = replace(
         samples,
         digest=made.digest,
-        pairs=Pairs(count=samples.pairs.count, shards=shards),
+        pairs=Pairs(count=samples.pairs.count, shards=shards, drawn=side),
         seconds=samples.seconds + made.seconds,
         reused=samples.reused and made.reused,
     )
-    return relabelled, {name: float(made.facts[name]) for name in _Agreement().means}
+    # None in a plan, where nothing is there to agree.
+    return relabelled, {name: made.facts.get(name) for name in _Agreement().means}
 
 
 def open_labeller(config: LabellerConfig, device: str) -> Label:

@@ -10,16 +10,17 @@ from typing import Any, Final
 
 from gseg.generators.identity import weights_digest
 from gseg.generators.precision import sampling_setting
+from gseg.pipeline.costs import generator_size, sample_bytes, sampling_seconds
 from gseg.pipeline.jobs.draw import BatchTooLargeError, DrawJob, DrawOrder, read_cost
 from gseg.pipeline.jobs.fit import Backend, Pairs
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.growth import draw_until_enough
-from gseg.samples import GrowingSet, SampleConfig
+from gseg.samples import GrowingSet, SampleConfig, shard_name
 from gseg.storage.leases import lease
 from gseg.storage.mirror import fetch
 from gseg.storage.store import (
     Artifact,
-    NotMadeError,
+    Cost,
     Store,
     canonical,
     digest,
@@ -112,6 +113,7 @@ class _Set:
     """A wanted set and its name in the store."""
 
     digest: str
+    read_only: bool
     settings: Mapping[str, Any]
     parents: Sequence[str]
     order: DrawOrder
@@ -119,7 +121,7 @@ class _Set:
     def found(self, *, reused: bool) -> SampledSet | None:
         """Take as many shards as hold the samples; None if there are too few."""
         order = self.order
-        used = GrowingSet(order.folder, order.config.shard_size)
+        used = self._look()
         while used.counts["accepted"] < order.count:
             if not used.step():
                 return None
@@ -137,6 +139,37 @@ class _Set:
             reused=reused,
         )
 
+    def cost(self) -> Cost:
+        """Estimate what is left to draw, at the acceptance so far."""
+        order, known = self.order, self._look().update()
+        generator = self.settings["generator"]
+        left = order.count - known.counts["accepted"]
+        size = sample_bytes(generator_size(generator).resolution, order.config.picture_format)
+        device = self.settings["device"]
+        return Cost(
+            seconds=sampling_seconds(generator, left, known.acceptance, device),
+            disk_bytes=round(left * size),
+        )
+
+    def _look(self) -> GrowingSet:
+        order = self.order
+        return GrowingSet(order.folder, order.config.shard_size, read_only=self.read_only)
+
+    def to_come(self) -> SampledSet:
+        """Stand in for the samples in a plan."""
+        order = self.order
+        side = generator_size(self.settings["generator"]).resolution
+        shards = (order.folder / shard_name(0),)
+        return SampledSet(
+            digest=self.digest,
+            config=order.config,
+            pairs=Pairs(count=order.count, shards=shards, drawn=side),
+            counts={},
+            seconds=0.0,
+            forwards=0.0,
+            reused=False,
+        )
+
     def is_complete(self) -> bool:
         return self.order.growing().counts["accepted"] >= self.order.count
 
@@ -152,7 +185,8 @@ class _SampleStage:
         if found is not None:
             return found
         if self._store.read_only:
-            raise NotMadeError("samples")
+            self._store.lacks("samples", mine.digest, mine.cost)
+            return mine.to_come()
         with lease(mine.order.folder, unless=mine.is_complete) as held:
             fits = not held or self._draw(mine, self._others(mine, together()))
         if not fits:
@@ -181,7 +215,13 @@ class _SampleStage:
         order = DrawOrder(
             direction=wanted.direction.folder, config=config, folder=folder, count=wanted.count
         )
-        return _Set(digest=name, settings=settings, parents=parents, order=order)
+        return _Set(
+            digest=name,
+            read_only=self._store.read_only,
+            settings=settings,
+            parents=parents,
+            order=order,
+        )
 
     def _others(self, mine: _Set, together: Sequence[Wanted]) -> list[_Set]:
         """Pick the sets that can be drawn along."""

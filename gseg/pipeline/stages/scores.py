@@ -1,7 +1,7 @@
 """The stage that scores a predictor on benchmarks."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -9,18 +9,34 @@ from typing import Any, Final
 
 import pandas as pd
 
+from gseg.pipeline.costs import score_seconds
 from gseg.pipeline.jobs.fit import Backend, ScoreJob
 from gseg.pipeline.progress import Report
-from gseg.scores.benchmarks import open_benchmark
+from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.scores.intervals import CONFIDENCE, RESAMPLES, SEED, bootstrap_intervals
 from gseg.scores.protocol import DEFAULT_PROFILES, Scores
-from gseg.storage.store import Artifact, Store, replacing
+from gseg.storage.store import Artifact, Cost, Store, replacing
 
 _VERSION: Final = 3
 
 
+Opener = Callable[[str, bool], Benchmark]
+"""Opens a benchmark by its specification, with or without what is bad."""
+
+
+def open_anew(spec: str, skip_bad: bool) -> Benchmark:
+    """Open a benchmark as it is now."""
+    return open_benchmark(spec, skip_bad=skip_bad)
+
+
 def make_all_scores(
-    store: Store, jobs: Sequence[ScoreJob], parents: Sequence[str], backend: Backend, report: Report
+    store: Store,
+    jobs: Sequence[ScoreJob],
+    parents: Sequence[str],
+    backend: Backend,
+    report: Report,
+    *,
+    opener: Opener = open_anew,
 ) -> list[Artifact]:
     """Score a predictor on several benchmarks; those that are scored elsewhere, side by side.
 
@@ -30,13 +46,14 @@ def make_all_scores(
         parents: Names of the segmenters.
         backend: Who scores.
         report: Hears of the pictures.
+        opener: Opens benchmarks; one that remembers them saves a plan of many trials its time.
 
     Returns:
         The artifacts in the order of the jobs; see `make_scores`.
     """
 
     def make(job: ScoreJob) -> Artifact:
-        return make_scores(store, job, parents, backend, report)
+        return make_scores(store, job, parents, backend, report, opener=opener)
 
     if store.read_only or not any(backend.is_apart(job) for job in jobs):
         return [make(job) for job in jobs]
@@ -45,7 +62,13 @@ def make_all_scores(
 
 
 def make_scores(
-    store: Store, job: ScoreJob, parents: Sequence[str], backend: Backend, report: Report
+    store: Store,
+    job: ScoreJob,
+    parents: Sequence[str],
+    backend: Backend,
+    report: Report,
+    *,
+    opener: Opener = open_anew,
 ) -> Artifact:
     """Score a predictor on a benchmark.
 
@@ -55,6 +78,7 @@ def make_scores(
         parents: Names of the segmenters.
         backend: Who scores.
         report: Hears of the pictures.
+        opener: Opens the benchmark.
 
     Returns:
         An artifact with ``images.parquet`` (one row for each picture and profile) and
@@ -62,7 +86,7 @@ def make_scores(
         ``skipped``, ``profiles``: the means by name of profile with their intervals, and
         ``intervals``: how those were drawn.
     """
-    benchmark = open_benchmark(job.benchmark, skip_bad=job.skip_bad)
+    benchmark = opener(job.benchmark, job.skip_bad)
 
     def build(folder: Path) -> dict[str, Any]:
         scores = backend.score(job, report)
@@ -71,6 +95,9 @@ def make_scores(
             with replacing(folder / f"{name}.parquet") as part:
                 table.to_parquet(part, index=False)
         return _score_facts(scores)
+
+    def cost() -> Cost:
+        return Cost(seconds=score_seconds(len(benchmark), job.working_size, job.device))
 
     return store.make(
         "scores",
@@ -86,6 +113,7 @@ def make_scores(
         },
         parents=parents,
         build=build,
+        cost=cost,
         device=job.device,
     )
 

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from gseg.pipeline.costs import fit_seconds
 from gseg.pipeline.jobs.fit import Backend, FitJob, Material
 from gseg.pipeline.progress import Report
 from gseg.segmenters import FitConfig, FitResult
 from gseg.segmenters.curves import curve_table
 from gseg.storage.mirror import discard
-from gseg.storage.store import Artifact, Store, canonical, replacing
+from gseg.storage.store import Artifact, Cost, Store, canonical, replacing
 
 _VERSION: Final = 2
 
@@ -43,6 +44,10 @@ def make_segmenter(
         discard(job.checkpoint)
         return facts
 
+    def cost() -> Cost:
+        side = material.training[0].resolution()
+        return Cost(seconds=fit_seconds(config, side, backend.device))
+
     sides = [pairs.shrunk for pairs in material.training if pairs.shrunk is not None]
     return store.make(
         "segmenter",
@@ -57,6 +62,7 @@ def make_segmenter(
         },
         parents=material.parents,
         build=build,
+        cost=cost,
         device=backend.device,
     )
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gseg.features import features_name, open_features
+from gseg.pipeline.costs import features_seconds, sample_bytes
 from gseg.pipeline.experiment import SelectionConfig
 from gseg.pipeline.jobs.fit import Backend, Pairs
 from gseg.pipeline.progress import Report
@@ -20,7 +21,7 @@ from gseg.pipeline.stages.samples import SampledSet
 from gseg.samples import Shard, shard_name
 from gseg.samples.nearest import nearest, similarities
 from gseg.scores.picture_sources import FolderPictures
-from gseg.storage.store import Store
+from gseg.storage.store import Cost, Store
 
 _VERSION: Final = 1
 
@@ -49,7 +50,8 @@ def make_selection(
     Raises:
         ValueError: Features or pictures are not there, or there are fewer samples.
     """
-    pictures = FolderPictures(config.folder, resolution=samples.pairs.resolution())
+    side = samples.pairs.resolution()
+    pictures = FolderPictures(config.folder, resolution=side)
 
     def build(folder: Path) -> dict[str, Any]:
         extract = open_features(config.features, device=backend.device)
@@ -64,6 +66,13 @@ def make_selection(
         _write(folder, samples.pairs, places, similarity)
         return {"least_similarity": float(similarity[places].min()), "pictures": pictures.name}
 
+    def cost() -> Cost:
+        compared = samples.pairs.count + len(pictures)
+        return Cost(
+            seconds=features_seconds("", compared, config.features, backend.device),
+            disk_bytes=round(count * sample_bytes(side)),
+        )
+
     made = store.make(
         "selection",
         version=_VERSION,
@@ -76,13 +85,14 @@ def make_selection(
         },
         parents=[samples.digest],
         build=lambda folder: backend.call(lambda: build(folder)),
+        cost=cost,
         device=backend.device,
     )
     shards = tuple(made.folder / shard_name(number) for number in range(len(samples.pairs.shards)))
     return replace(
         samples,
         digest=made.digest,
-        pairs=Pairs(count=count, shards=shards),
+        pairs=Pairs(count=count, shards=shards, drawn=side),
         seconds=samples.seconds + made.seconds,
         reused=samples.reused and made.reused,
     )

@@ -1,0 +1,159 @@
+"""What stages cost: one-thread seconds, and bytes of samples.
+
+The rates are measured (one thread of a server CPU of 2024; one H100-class GPU) and good to a
+factor of two: enough to decide where a stage runs and to say how long a sweep takes.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from gseg.directions import AffineConfig, CandidateConfig, ChoiceConfig, LearntConfig
+from gseg.pipeline.jobs.fit import cached_generator
+from gseg.segmenters import FitConfig
+
+_DRAW_FLOPS: Final = {"cpu": 6e10, "cuda": 2e13}
+"""Floating-point operations a second of a generator's forward pass."""
+_FIT_UNITS: Final = {"cpu": 2.5e8, "cuda": 2e11}
+"""steps x batch x pixels x width**2 a second of a U-Net's training."""
+_FORWARDS: Final = 2.0
+"""Forward passes for a candidate: the picture and one shifted picture."""
+_SCORE_PIXELS: Final = {"cpu": 2e6, "cuda": 5e7}
+"""Pixels a second of scoring, reading included."""
+_DIRECTION_FACTOR: Final = 6.0
+"""Cost of a search's step for each latent, in forward passes."""
+_LEARNT_FACTOR: Final = 1.0
+"""Cost of a step of learning directions against a search's: one shifted picture instead of two,
+and the network that tells shifts apart."""
+
+_ACCEPTANCE: Final = 0.7
+"""Share of candidates that filters accept, until it is measured."""
+_JPEG_SHARE: Final = 0.4
+_ROW_BYTES: Final = 64
+_FEATURE_SECONDS: Final = {"cpu": 5e-4, "cuda": 1e-4}
+"""Features of a picture of scenes, generated or rendered."""
+_BACKBONE_SECONDS: Final = {"cpu": 0.25, "cuda": 1e-3}
+"""Features of a picture by the Inception network or a ResNet-50."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    """What estimates need to know of a generator.
+
+    Attributes:
+        flops: Floating-point operations of one picture.
+        resolution: Side of its pictures in pixels.
+    """
+
+    flops: int
+    resolution: int
+
+
+@lru_cache(maxsize=256)
+def generator_size(generator: str) -> Size:
+    """Measure a generator, once for each process.
+
+    Args:
+        generator: Catalogue name; it is loaded.
+
+    Returns:
+        Its size.
+    """
+    model = cached_generator(generator, "cpu")
+    z = torch.zeros(1, model.card.latent_dim)
+    y = torch.zeros(1, dtype=torch.int64) if model.card.num_classes else None
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(model.code(z), y)
+    return Size(flops=int(counter.get_total_flops()), resolution=model.card.resolution)
+
+
+def draw_seconds(generator: str, candidates: int, device: str) -> float:
+    """Estimate drawing candidates, in one-thread seconds of the device."""
+    return _FORWARDS * candidates * generator_size(generator).flops / _DRAW_FLOPS[device]
+
+
+def sampling_seconds(generator: str, samples: int, acceptance: float | None, device: str) -> float:
+    """Estimate drawing samples, in one-thread seconds of the device.
+
+    Args:
+        generator: Catalogue name.
+        samples: That are to be accepted.
+        acceptance: Share of candidates that filters accept; None while it is not known.
+        device: Kind of device.
+
+    Returns:
+        Seconds.
+    """
+    return draw_seconds(generator, round(samples / (acceptance or _ACCEPTANCE)), device)
+
+
+def sample_bytes(side: int, picture_format: str = "exact") -> float:
+    """Estimate what a sample takes on the disk: its picture, its mask, and a line about it."""
+    share = 1.0 if picture_format == "exact" else _JPEG_SHARE
+    return 3 * side**2 * share + side**2 / 8 + _ROW_BYTES
+
+
+def direction_seconds(generator: str, steps: int, batch: int, device: str) -> float:
+    """Estimate a search for a direction, in one-thread seconds of the device."""
+    work = _DIRECTION_FACTOR * steps * batch * generator_size(generator).flops
+    return work / _DRAW_FLOPS[device]
+
+
+def choosing_seconds(generator: str, config: ChoiceConfig, device: str) -> float:
+    """Estimate choosing among candidates that are there, in one-thread seconds of the device."""
+    each = config.pictures or _affine_pictures(config.affine)
+    pictures = (config.candidates.count + 1) * each  # and once more without a shift
+    return draw_seconds(generator, round(pictures / _FORWARDS), device)
+
+
+def candidates_seconds(generator: str, config: CandidateConfig, device: str) -> float:
+    """Estimate making candidate directions, in one-thread seconds of the device."""
+    if config.learnt is not None:
+        return learning_seconds(generator, config.learnt, device)
+    if config.kind == "pca":
+        return draw_seconds(generator, round(config.samples / _FORWARDS), device)
+    return 0.0
+
+
+def operators_seconds(generator: str, config: AffineConfig, device: str) -> float:
+    """Estimate fitting colour maps to a direction, in one-thread seconds of the device."""
+    return draw_seconds(generator, _affine_pictures(config), device)
+
+
+def _affine_pictures(config: AffineConfig) -> int:
+    return (config.steps + config.test_batches) * config.batch
+
+
+def learning_seconds(generator: str, config: LearntConfig, device: str) -> float:
+    """Estimate learning candidate directions, in one-thread seconds of the device."""
+    return _LEARNT_FACTOR * direction_seconds(generator, config.steps, config.batch, device)
+
+
+def fit_seconds(config: FitConfig, side: int, device: str) -> float:
+    """Estimate a training on pictures of this side, in one-thread seconds of the device."""
+    return config.steps * config.batch * side**2 * config.width**2 / _FIT_UNITS[device]
+
+
+def score_seconds(pictures: int, working_size: int | None, device: str) -> float:
+    """Estimate scoring a benchmark, in one-thread seconds of the device."""
+    return pictures * (working_size or 128) ** 2 * 1.5 / _SCORE_PIXELS[device]
+
+
+def features_seconds(generator: str, pictures: int, features: str, device: str) -> float:
+    """Estimate taking the features of pictures, in one-thread seconds of the device.
+
+    Args:
+        generator: Catalogue name of what makes them; empty for pictures that are there.
+        pictures: How many.
+        features: Name of the feature network.
+        device: Kind of device.
+
+    Returns:
+        Seconds.
+    """
+    rates = _FEATURE_SECONDS if features == "scenes" else _BACKBONE_SECONDS
+    made = draw_seconds(generator, pictures, device) / _FORWARDS if generator else 0.0
+    return made + pictures * rates[device]

@@ -1,0 +1,106 @@
+"""A dry run makes nothing: no folder, no probe, no embeddings, no network; and tells the plan."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import ray
+
+from gseg.commands.adapted import SMALL_SET, with_embeddings
+from gseg.commands.options import sweep_parser
+from gseg.recipes import grids
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch, capsys):
+    """Run a script in a folder of its own; gives exit status and standard output."""
+
+    def refuse(*_, **__):
+        raise AssertionError("started Ray")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.chdir(tmp_path)
+
+    def call(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        with pytest.raises(SystemExit) as left:
+            runpy.run_path(str(SWEEPS / f"{name}.py"), run_name="__main__")
+        shown = capsys.readouterr()
+        assert shown.err == ""
+        return left.value.code, shown.out
+
+    return call
+
+
+def _everything(folder):
+    """All that is below a folder: names, bytes and times."""
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
+        for path in folder.rglob("*")
+    }
+
+
+SCRIPTS = sorted(path.stem for path in SWEEPS.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_dry_run_of_every_script_leaves_no_trace(script, tmp_path, name):
+    words = ["--space", "epsilon=1,2", "--generators", "analytic.ellipses8"]
+    status, out = script(name, "--dry-run", "--grid", "smoke", *(words if name == "search" else []))
+    assert status == 0
+    assert out
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_storage_stays_as_it_was(script, tmp_path):
+    for folder in ("storage", "results"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine").write_text("mine")
+    before = _everything(tmp_path)
+    assert script("voynov_table_1", "--dry-run", "--grid", "smoke")[0] == 0
+    assert script("table_13", "--dry-run", "--grid", "smoke")[0] == 0
+    assert _everything(tmp_path) == before
+
+
+def _told(out):
+    """The numbers of the plan by kind, 1 for those in the singular."""
+    (line,) = re.findall(r"to do: (.*?): \d+ stages", out)
+    return {
+        name if number == "1" else name.removesuffix("s"): int(number)
+        for number, name in (part.split(" ", 1) for part in line.split(", "))
+    }
+
+
+def test_embeddings_are_a_stage_until_they_are_there(script):
+    _, out = script("voynov_table_1", "--dry-run", "--grid", "smoke")
+    assert _told(out)["embedding"] == 1
+    assert "planned" not in out
+    options = sweep_parser("").parse([])
+    with_embeddings(grids()["smoke"], options, SMALL_SET)
+    _, out = script("voynov_table_1", "--dry-run", "--grid", "smoke")
+    assert "embedding" not in _told(out)
+
+
+def test_the_network_that_stands_for_another_model_is_a_stage(script):
+    _, out = script("voynov_table_5", "--dry-run", "--grid", "smoke")
+    told = _told(out)
+    assert told["embedding"] == 1
+    assert told["segmenter"] == 1 + 2  # the labeller, and two trials
+    assert told["relabelling"] == 2  # of the samples to train on and of the held-out ones
+
+
+def test_figures_tell_of_the_direction_that_they_need(script):
+    status, out = script("voynov_figures", "--dry-run", "--grid", "smoke")
+    assert status == 0
+    assert _told(out) == {"candidate set": 1, "direction": 1}
+
+
+def test_labelled_scenes_are_read_from_elsewhere(script):
+    """Five trials: labelled pictures alone, all samples, the nearest, and both with labelled."""
+    _, out = script("table_13", "--dry-run", "--grid", "smoke")
+    told = _told(out)
+    assert (told["selection"], told["segmenter"], told["scoring"]) == (1, 5, 5 + 2)
