@@ -37,7 +37,7 @@ from gseg.distributed.sweep import Listener, run_sweep
 from gseg.generators import list_generators
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Setting
-from gseg.recipes import Axes, all_gans, grids
+from gseg.recipes import all_gans, grids
 from gseg.storage.builds import count_builds
 from gseg.storage.store import Store
 
@@ -66,12 +66,12 @@ class _Clock(Listener):
 
 def shared(options):
     """Count the computations of a sweep whose trials have much in common."""
-    axes = Axes(
-        generators=_THREE,
-        contrast_weights=(2.5, 5.0),
-        epsilons=(1.0, 2.0),
-        data_sizes=(60, 120, 200),
-    )
+    axes = {
+        "generator": _THREE,
+        "contrast_weight": (2.5, 5.0),
+        "epsilon": (1.0, 2.0),
+        "data_size": (60, 120, 200),
+    }
     experiments = [each for each in all_gans(grids()["smoke"], axes) if each.generator]
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(storage=Path(folder), benchmarks=("scenes:40",))
@@ -93,7 +93,7 @@ def shared(options):
 def two_cores(options):
     """Compare the wall time of a sweep on two cores with the sum of its stages."""
     names = tuple(card.name for card in list_generators("embedded"))
-    experiments = all_gans(grids()[options.grid], Axes(generators=names))
+    experiments = all_gans(grids()[options.grid], {"generator": names})
     clock = _Clock()
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(storage=Path(folder))
@@ -156,11 +156,11 @@ def _replace_trials():
 
 def cluster(options):
     """Kill a quarter of a simulated cluster and see what the others do."""
-    axes = Axes(
-        generators=("analytic.ellipses32",),
-        seeds=tuple(range(2 * options.nodes)),
-        data_sizes=(60, 200),
-    )
+    axes = {
+        "generator": ("analytic.ellipses32",),
+        "seed": tuple(range(2 * options.nodes)),
+        "data_size": (60, 200),
+    }
     experiments = [each for each in all_gans(grids()["smoke"], axes) if each.generator]
     simulated = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     nodes = [

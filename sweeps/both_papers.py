@@ -14,13 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from gseg.commands.options import (
-    chosen_axes,
-    chosen_grid,
     chosen_resources,
-    chosen_setting,
     sweep_parser,
 )
-from gseg.commands.run import sweep_main
+from gseg.commands.run import chosen_trials, sweep_main
 from gseg.recipes import both_papers
 from gseg.reports.papers import compare_papers
 from gseg.storage.store import replacing
@@ -58,9 +55,9 @@ def main() -> int:
     options = sweep_parser(__doc__).parse()
     if status != 0 or options.dry_run:
         return status
-    experiments = both_papers(chosen_grid(options), chosen_axes(options))
+    experiments, setting = chosen_trials(both_papers, options)
     device = chosen_resources(options).device
-    lines = compare_papers(experiments, chosen_setting(options), device)
+    lines = compare_papers(experiments, setting, device)
     with replacing(options.results / "both_papers_table" / "lines.parquet") as part:
         lines.to_parquet(part, index=False)
     Console(width=None if sys.stdout.isatty() else 160).print(show(lines))

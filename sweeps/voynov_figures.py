@@ -11,7 +11,7 @@ import sys
 from rich.console import Console
 
 from gseg.commands.messages import plan_lines
-from gseg.commands.options import chosen_axes, chosen_grid, sweep_parser
+from gseg.commands.options import chosen_axes, chosen_grids, sweep_parser
 from gseg.directions import Direction, fit_operators
 from gseg.generators import load_generator
 from gseg.pipeline.backend import LocalBackend
@@ -31,9 +31,9 @@ def main() -> int:
     options = sweep_parser(__doc__).parse()
     if options.weights is not None:
         os.environ["GSEG_WEIGHTS"] = str(options.weights.absolute())
-    grid = voynov_grid(chosen_grid(options))
-    name = options.generators[0] if options.generators else main_generator(grid)
-    search = chosen_search(grid, chosen_axes(options, default=()))
+    grid = voynov_grid(chosen_grids(options)[0])
+    name = options.generator[0] if options.generator else main_generator(grid)
+    search = chosen_search(grid, chosen_axes(options))
     missing = Missing()
     store = Store(options.storage.absolute(), options.dry_run, missing)
     found = make_direction(store, name, search, LocalBackend("cpu"), silent)

@@ -16,8 +16,13 @@ from gseg.pipeline.rows import COLUMNS, make_row, merge_rows
 
 ON_RAY = (
     "gseg.distributed",
-    *(f"gseg.commands.{name}" for name in ("adapted", "arguments", "checks", "direction_run")),
-    *(f"gseg.commands.{name}" for name in ("messages", "options", "run", "search", "searching")),
+    *(
+        f"gseg.commands.{name}"
+        for name in (
+            *("adapted", "arguments", "checks", "direction_run", "messages"),
+            *("options", "run", "sampling", "search"),  # and searching, search_view
+        )
+    ),
 )
 """What runs sweeps; everything else is plain PyTorch."""
 

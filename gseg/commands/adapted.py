@@ -170,7 +170,7 @@ def _defaults(
     found: list[str] = []
     if not any(word.split("=")[0] == "--seeds" for word in arguments):
         found += ["--seeds", *(str(seed) for seed in range(_RUNS.get(options.grid, 1)))]
-    if table is None and not options.generators:
+    if table is None and not options.generator:
         found += ["--generators", main_generator(grids()[options.grid])]
     if options.grid == "paper" and not options.benchmark and benchmarks:
         found += ["--benchmark", *benchmarks]

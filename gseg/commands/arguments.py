@@ -1,21 +1,35 @@
 """The options that all sweeps share, group by group."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 from gseg.commands.app import at_least, place
-from gseg.directions import CANDIDATE_KINDS
 from gseg.distributed.runtime import Placement
-from gseg.pipeline.experiment import MASK_KINDS
-from gseg.recipes import DIRECTION_WAYS, grids
+from gseg.pipeline.settings import Setting, axes
+from gseg.recipes import grids
 from gseg.scores.sizes import EvalProtocol
+
+_VALUES: Final = {"word": str, "number": float, "count": int}
+_METAVARS: Final = {"word": "NAME", "number": "X", "count": "N"}
+_DEFAULTS: Final = {
+    "seed": "0",
+    "direction": "optimised",
+    "mask_kind": "lighter, or what a table is about",
+    "epsilon_sample": "that of the search",
+    "alpha": "0",
+    "truncation": "none",
+}
+"""Of options whose default is not the grid's."""
+_GRID: Final = "the grid's"
 
 
 def add_axes(group: argparse._ArgumentGroup) -> None:
-    """Add the options that say what directions are searched of, and how."""
+    """Add the options that say of what directions are searched, and how."""
     group.add_argument(
         "--generators",
+        dest="generator",
         nargs="+",
         default=[],
         metavar="NAME",
@@ -31,68 +45,44 @@ def add_axes(group: argparse._ArgumentGroup) -> None:
         help="settings of all stages: embedded (minutes on a laptop), paper (the published "
         "settings), smoke (seconds, to see that everything works). Default: embedded",
     )
-    group.add_argument(
-        "--contrast-weight",
-        nargs="+",
-        type=float,
-        default=[],
-        metavar="λ",
-        help="weights λ > 0 of the contrast loss in the search for a direction. "
-        "Default: the grid's",
-    )
-    group.add_argument(
-        "--epsilon",
-        nargs="+",
-        type=float,
-        default=[],
-        metavar="ε",
-        help="lengths ε > 0 of the latent shift, in the search and for the masks. "
-        "Default: the grid's",
-    )
-    group.add_argument(
-        "--seeds",
-        nargs="+",
-        type=int,
-        default=[0],
-        metavar="SEED",
-        help="trial seeds, 0 or more. Default: 0",
-    )
+    add_settings(group, lambda each: each.path.startswith("search.") and not _is_way(each))
+    add_settings(group, lambda each: each.is_seed)
 
 
 def add_what(group: argparse._ArgumentGroup) -> None:
     """Add the options that say which trials to run."""
     add_axes(group)
-    group.add_argument(
-        "--direction",
-        choices=DIRECTION_WAYS,
-        default="optimised",
-        help="how directions are found: optimised (Melas-Kyriazi et al. 2022), or chosen among "
-        "candidates by the rule of the paper (voynov2021) or by how much better two colour maps "
-        "explain them than one (affine_ratio). Default: optimised",
-    )
-    group.add_argument(
-        "--candidates",
-        choices=CANDIDATE_KINDS,
-        help="candidates to choose from. Default: the grid's",
-    )
-    group.add_argument(
-        "--data-size",
-        nargs="+",
-        type=int,
-        default=[],
-        metavar="N",
-        help="numbers of accepted samples to train segmenters on. Default: the grid's",
-    )
-    group.add_argument(
-        "--mask-kind",
-        nargs="+",
-        choices=MASK_KINDS,
-        default=[],
-        help="what masks are made from: the lighter or darker direction (Eq. 3), both (Eq. 2), an "
-        "ensemble of two networks, the shifted picture's mean, or which of two colour maps a pixel "
-        "takes, fitted to the direction (affine) or to each picture. Default: lighter, or what a "
-        "table is about",
-    )
+    add_settings(group, _is_way)
+    add_settings(group, lambda each: each.path in ("data_size", "mask_kind"))
+
+
+def _is_way(setting: Setting) -> bool:
+    """Whether it says how directions are found, and not how they are optimised."""
+    return setting.axis in ("direction", "candidates")
+
+
+def add_settings(group: argparse._ArgumentGroup, chosen: Callable[[Setting], bool]) -> None:
+    """Add an option for each setting that sweeps vary; it takes one value or several.
+
+    Args:
+        group: Where they go.
+        chosen: Says which settings.
+    """
+    for name, setting in axes().items():
+        if not chosen(setting):
+            continue
+        meaning = setting.meaning.replace("``", "").replace("`", "").replace("%", "%%")
+        words = setting.known_words
+        group.add_argument(
+            setting.flag,
+            dest=name,
+            nargs="+",
+            type=_VALUES[setting.kind],
+            choices=words or None,
+            default=[],
+            metavar=None if words else setting.heading or _METAVARS[setting.kind],
+            help=f"{meaning} Default: {_DEFAULTS.get(name, _GRID)}",
+        )
 
 
 def add_scoring(group: argparse._ArgumentGroup) -> None:

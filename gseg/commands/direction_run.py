@@ -24,7 +24,7 @@ from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.costs import direction_seconds
 from gseg.pipeline.devices import require_device
 from gseg.pipeline.direction_trial import DirectionTrial, Found, find_directions, is_found
-from gseg.recipes import Axes, Grid, grids
+from gseg.recipes import Axes, Grid, grids, varied_grids
 from gseg.storage.store import Store, replacing
 
 Recipe = Callable[[Grid, Axes], list[DirectionTrial]]
@@ -54,7 +54,6 @@ def direction_parser(description: str) -> Parser:
     )
     how.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     how.add_argument("--plain", action="store_true", help="print lines instead of a progress bar")
-    parser.set_defaults(data_size=[], mask_kind=[])
     return parser
 
 
@@ -85,7 +84,9 @@ def _run(
     name: str, recipe: Recipe, show: Show, options: argparse.Namespace, console: Console
 ) -> int:
     use_weights(options.weights)
-    trials = recipe(grids()[options.grid], chosen_axes(options, default=()))
+    varied = chosen_axes(options)
+    grids_here = varied_grids(grids()[options.grid], varied)
+    trials = list(dict.fromkeys(each for grid in grids_here for each in recipe(grid, varied)))
     for generator in dict.fromkeys(trial.generator for trial in trials):
         weights_digest(generator)
     _print_plan(name, trials, options, console)

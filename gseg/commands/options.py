@@ -9,15 +9,16 @@ from typing import Final
 import torch
 
 from gseg.commands.app import Parser
-from gseg.commands.arguments import add_places, add_running, add_scoring, add_what
+from gseg.commands.arguments import add_places, add_running, add_scoring, add_settings, add_what
 from gseg.commands.control import add_control
 from gseg.commands.sampling import add_sampling, with_sampling
 from gseg.distributed.runtime import Resources
 from gseg.generators import list_generators
 from gseg.generators.catalogue import Kind
 from gseg.generators.own import own_file
+from gseg.pipeline.settings import axes
 from gseg.pipeline.trial import Setting
-from gseg.recipes import Axes, Grid, grids
+from gseg.recipes import Axes, Grid, grids, varied_grids
 from gseg.scores.specs import absolute_spec
 
 _KINDS: Final[tuple[Kind, ...]] = ("embedded", "snapshots", "published", "all")
@@ -35,6 +36,8 @@ def sweep_parser(description: str) -> Parser:
     parser = Parser(description=description, allow_abbrev=False)
     add_what(parser.add_argument_group("what to run"))
     add_sampling(parser.add_argument_group("how to sample"))
+    training = parser.add_argument_group("how to train")
+    add_settings(training, lambda each: each.path.startswith("training.") and not each.is_seed)
     add_scoring(parser.add_argument_group("what to score on"))
     add_places(parser.add_argument_group("where things are"))
     add_running(parser.add_argument_group("how to run"))
@@ -43,12 +46,9 @@ def sweep_parser(description: str) -> Parser:
 
 
 def chosen_grid(options: argparse.Namespace) -> Grid:
-    """Give the grid that the options name."""
+    """Give the grid that the options name, without what sweeps vary."""
     grid = grids()[options.grid]
     grid = replace(grid, training=replace(grid.training, replicas=options.workers))
-    grid = replace(grid, direction=options.direction)
-    if options.candidates is not None:
-        grid = grid.with_candidates(options.candidates)
     grid = with_sampling(grid, options)
     if options.batch is None:
         return grid
@@ -57,7 +57,16 @@ def chosen_grid(options: argparse.Namespace) -> Grid:
     return replace(grid, samples=samples)
 
 
-def chosen_axes(options: argparse.Namespace, *, default: tuple[str, ...] = ("embedded",)) -> Axes:
+def chosen_grids(options: argparse.Namespace) -> list[Grid]:
+    """Give the grids that the options name: one for each combination of what recipes do not vary.
+
+    Raises:
+        ValueError: A value is out of range, or means nothing under the others.
+    """
+    return varied_grids(chosen_grid(options), chosen_axes(options))
+
+
+def chosen_axes(options: argparse.Namespace, *, default: tuple[str, ...] = ()) -> Axes:
     """Give what the options vary.
 
     Args:
@@ -69,17 +78,12 @@ def chosen_axes(options: argparse.Namespace, *, default: tuple[str, ...] = ("emb
     """
     names: list[str] = []
     kinds = {str(kind): kind for kind in _KINDS}
-    for word in options.generators or default:
+    for word in options.generator or default:
         kind = kinds.get(word)
         names += [card.name for card in list_generators(kind)] if kind else [word]
-    return Axes(
-        generators=tuple(_checked_generator(name) for name in names),
-        contrast_weights=tuple(options.contrast_weight),
-        epsilons=tuple(options.epsilon),
-        data_sizes=tuple(options.data_size),
-        mask_kinds=tuple(options.mask_kind),
-        seeds=tuple(options.seeds),
-    )
+    found = {name: tuple(getattr(options, name, ())) for name in axes()}
+    found["generator"] = tuple(_checked_generator(name) for name in names)
+    return {name: values for name, values in found.items() if values}
 
 
 def chosen_setting(

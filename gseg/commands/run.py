@@ -24,7 +24,7 @@ from gseg.commands.messages import (
 )
 from gseg.commands.options import (
     chosen_axes,
-    chosen_grid,
+    chosen_grids,
     chosen_resources,
     chosen_setting,
     sweep_parser,
@@ -104,12 +104,12 @@ def chosen_trials(
     Raises:
         ValueError: A value is out of range.
     """
-    grid = chosen_grid(options)
-    if table is None:
-        return recipe(grid, chosen_axes(options)), chosen_setting(options)
-    benchmarks = paper_benchmarks(table) if grid.name == "paper" else ("scenes",)
-    experiments = recipe(grid, chosen_axes(options, default=()))
-    return experiments, chosen_setting(options, default=benchmarks)
+    varied = chosen_axes(options, default=("embedded",) if table is None else ())
+    found = [each for grid in chosen_grids(options) for each in recipe(grid, varied)]
+    benchmarks: tuple[str, ...] = ("scenes",)
+    if table is not None and options.grid == "paper":
+        benchmarks = paper_benchmarks(table)
+    return list(dict.fromkeys(found)), chosen_setting(options, default=benchmarks)
 
 
 class _Sweep:
@@ -128,7 +128,7 @@ class _Sweep:
         self._name, self._options, self._console, self._table = name, options, console, table
         use_weights(options.weights)
         self._resources = chosen_resources(options)
-        self._grid = chosen_grid(options)
+        self._grid = chosen_grids(options)[0]
         self._experiments, self._setting = chosen_trials(recipe, options, table)
         self._results: Path = options.results / name
         self._control, self._begun = Control.chosen(options), time.monotonic()

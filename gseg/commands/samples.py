@@ -20,7 +20,7 @@ from gseg.pipeline.devices import require_device
 from gseg.pipeline.progress import Report
 from gseg.pipeline.sharing import sample_sets
 from gseg.pipeline.stages import Wanted, make_direction, make_samples, with_operators
-from gseg.recipes import Axes, all_gans, grids
+from gseg.recipes import all_gans, grids
 from gseg.reports.sample_sheets import sample_sheet
 from gseg.samples import SampleConfig, Shard, filter_preset, shard_name
 from gseg.samples.labeller import sample_name
@@ -128,12 +128,13 @@ def export(options: argparse.Namespace, console: Console) -> int:
 
 def _settings(options: argparse.Namespace) -> tuple[Any, SampleConfig]:
     """Give the search and the sampling that a sweep of the embedded grid would make."""
-    axes = Axes(
-        generators=(options.generator,),
-        epsilons=() if options.epsilon is None else (options.epsilon,),
-        data_sizes=(options.count,),
-        seeds=(options.seed,),
-    )
+    axes: dict[str, tuple[Any, ...]] = {
+        "generator": (options.generator,),
+        "data_size": (options.count,),
+        "seed": (options.seed,),
+    }
+    if options.epsilon is not None:
+        axes["epsilon"] = (options.epsilon,)
     experiment = all_gans(grids()["embedded"], axes)[0]
     config, _ = sample_sets(experiment)[0]
     config = replace(

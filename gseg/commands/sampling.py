@@ -3,18 +3,14 @@
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
+from gseg.commands.arguments import add_settings
 from gseg.features import features_name, parse_features
 from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
 from gseg.pipeline.row_values import find_card
 from gseg.recipes import Grid
-from gseg.samples import (
-    FilterPreset,
-    LatentConfig,
-    filter_preset,
-    near_embeddings,
-)
+from gseg.samples import LatentConfig, near_embeddings
 from gseg.samples.latents import candidates
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.labelled import chosen_pictures
@@ -34,18 +30,7 @@ def add_sampling(group: argparse._ArgumentGroup) -> None:
     Args:
         group: Where they go.
     """
-    add = group.add_argument
-    add(
-        "--sample-epsilon",
-        type=float,
-        metavar="ε",
-        help="length ε > 0 of the shift that masks are made with. Default: that of the search",
-    )
-    add(
-        "--filters",
-        choices=get_args(FilterPreset),
-        help="rules that decide which candidates are kept. Default: the grid's",
-    )
+    add_settings(group, lambda each: each.path.startswith("samples.") and not each.is_seed)
     _add_latents(group)
     _add_nearest(group)
     _add_labelled(group)
@@ -58,21 +43,8 @@ def _add_latents(group: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar="FILE",
         help="draw latents near a data set's embeddings (.npy, one row for each picture) instead "
-        "of from the prior (Voynov et al. 2021, Eq. 6); their width must be the generators'",
-    )
-    add(
-        "--alpha",
-        type=float,
-        metavar="α",
-        help="scale α >= 0 of the noise around --embeddings; the paper's are 0 for large sets and "
-        "0.2 for small ones. Default: 0",
-    )
-    add(
-        "--truncation",
-        type=float,
-        metavar="T",
-        help="largest absolute value of a latent's coordinate, or what the architecture calls "
-        "truncation (StyleGAN2, BigGAN-deep). Default: none",
+        "of from the prior (Voynov et al. 2021, Eq. 6); their width must be the generators'. "
+        "Default: the prior",
     )
     add(
         "--classes",
@@ -145,21 +117,18 @@ def with_sampling(grid: Grid, options: argparse.Namespace) -> Grid:
         options: What `add_sampling` made.
 
     Returns:
-        The grid with the options' samples, selection, labelled pictures and ε of the masks.
+        The grid with the options' latents, selection and labelled pictures.
 
     Raises:
         ValueError: Options exclude each other, or a value is out of range.
     """
     samples = replace(grid.samples, latents=_latents(options))
-    if options.filters is not None:
-        samples = replace(samples, filters=filter_preset(options.filters))
     largest = max(options.data_size or [grid.table_size or 0, *grid.data_sizes])
     return replace(
         grid,
         samples=samples,
         selection=_selection(options, largest),
         labelled=_labelled(options),
-        sample_epsilon=options.sample_epsilon,
     )
 
 
@@ -191,17 +160,11 @@ def check_samples(experiment: Experiment) -> None:
 
 
 def _latents(options: argparse.Namespace) -> LatentConfig:
-    if options.alpha is not None and options.embeddings is None:
-        raise ValueError(
-            f"--alpha {options.alpha:g} is the noise around embeddings: name their file "
-            "(--embeddings FILE.npy)."
-        )
     found = LatentConfig()
     if options.embeddings is not None:
-        found = near_embeddings(options.embeddings, alpha=options.alpha or 0.0)
+        found = near_embeddings(options.embeddings)
     return replace(
         found,
-        truncation=options.truncation,
         classes=_classes(options.classes),
         class_weights=tuple(options.class_weights),
     )

@@ -98,7 +98,7 @@ class _SearchRun:
         for parameter in self._search.space.parameters:
             if parameter.name == "generator":
                 return [str(name) for name in parameter.choices]
-        return [self._search.base.generator]
+        return [str(self._search.fixed["generator"])]
 
     def _earlier(self) -> list[Record]:
         """Read the points of earlier runs.
@@ -145,11 +145,7 @@ class _SearchRun:
             points = search.space.points()[:left]
         else:
             points = [search.space.draw(random) for _ in range(min(left, _PLANNED))]
-        trials = [
-            experiment
-            for point in points
-            for experiment in search.base_of(point).experiments(search.trial_seeds, search.recipe)
-        ]
+        trials = [experiment for point in points for experiment in search.trials_of(point)]
         plan = make_plan(trials, self._setting, self._resources.device)
         return plan, left / len(points)
 

@@ -7,13 +7,13 @@ from typing import Final, get_args
 from gseg.commands.app import Parser, at_least
 from gseg.commands.options import chosen_axes, chosen_grid, sweep_parser
 from gseg.distributed.search import WATCHED, Asha
+from gseg.pipeline.settings import Value
 from gseg.recipes import Axes, Grid
-from gseg.search.base import Base
+from gseg.recipes.grids import seeds_of
+from gseg.recipes.trials import RECIPE_AXES, turned
 from gseg.search.definition import Search
-from gseg.search.knob import Value
-from gseg.search.knobs import KNOBS
 from gseg.search.objectives import OBJECTIVES, chosen_objectives
-from gseg.search.space import Parameter, Space, parse_space
+from gseg.search.space import Parameter, Space, parse_space, searched_axes
 from gseg.search.suggest import RANDOM_FIRST, Sampler
 
 _LABELS: Final = "_labels"
@@ -37,7 +37,7 @@ def search_parser(description: str) -> Parser:
         metavar="NAME=VALUES",
         help="settings that vary: NAME=choice:A,B,... or NAME=A,B,..., NAME=uniform:LOW:HIGH, "
         "NAME=log:LOW:HIGH. Several values of an option such as --epsilon are a choice, too. "
-        f"Names: {', '.join(KNOBS)}",
+        f"Names: {', '.join(searched_axes())}",
     )
     group.add_argument(
         "--sampler",
@@ -133,28 +133,31 @@ def chosen_search(options: argparse.Namespace) -> Search:
     Raises:
         ValueError: Something is unknown, out of range, or does not fit the rest.
     """
-    grid, axes = chosen_grid(options), chosen_axes(options)
+    grid, axes = chosen_grid(options), chosen_axes(options, default=("embedded",))
     if options.validate_every is not None:
         training = replace(grid.training, validate_every=options.validate_every)
         grid = replace(grid, training=training)
     objectives = chosen_objectives(
         options.objective,
         use_labels=options.use_labels,
-        seeds=axes.seeds,
+        seeds=tuple(seeds_of(axes)),
         validation_size=grid.validation_size,
     )
     if options.asha is not None:
         _check_looks(grid)
-    space, base = _space_and_base(grid, axes, parse_space(options.space))
+    space, fixed = _space_and_fixed(grid, axes, parse_space(options.space))
+    others = {name: value for name, value in fixed.items() if name not in RECIPE_AXES}
+    grid = turned(grid, others)
     points = options.points or (None if options.sampler == "grid" else 20)
     uses_labels = any(objective.uses_labels for objective in objectives)
     return Search(
         space=space,
-        base=base,
+        grid=grid,
+        fixed={name: fixed[name] for name in RECIPE_AXES if name in fixed},
         objectives=objectives,
         sampler=options.sampler,
         points=points,
-        trial_seeds=axes.seeds,
+        trial_seeds=tuple(seeds_of(axes)),
         seed=options.search_seed,
         watched=options.asha or "",
         random_first=options.random_first,
@@ -183,33 +186,22 @@ def _check_looks(grid: Grid) -> None:
         )
 
 
-def _space_and_base(grid: Grid, axes: Axes, given: tuple[Parameter, ...]) -> tuple[Space, Base]:
+def _space_and_fixed(
+    grid: Grid, axes: Axes, given: tuple[Parameter, ...]
+) -> tuple[Space, dict[str, Value]]:
     """Tell what varies from what stays: several values of an option are a choice."""
     named = {parameter.name for parameter in given}
-    lists: dict[str, tuple[Value, ...]] = {
-        "generator": axes.generators,
-        "contrast_weight": axes.contrast_weights,
-        "epsilon": axes.epsilons,
-        "mask_kind": axes.mask_kinds,
-        "data_size": axes.data_sizes or (max(grid.data_sizes),),
-    }
+    lists = {"data_size": (max(grid.data_sizes),), **axes}
     unique = {name: tuple(dict.fromkeys(values)) for name, values in lists.items()}
     varied = tuple(
-        Parameter(name=name, choices=values)
+        Parameter(name=name, choices=unique[name])
+        for name in searched_axes()
+        if len(unique.get(name, ())) > 1 and name not in named
+    )
+    names = {*named, *(parameter.name for parameter in varied)}
+    fixed = {
+        name: values[0]
         for name, values in unique.items()
-        if len(values) > 1 and name not in named
-    )
-    single = {name: values[0] for name, values in unique.items() if len(values) == 1}
-    first = {
-        parameter.name: parameter.choices[0] if parameter.choices else parameter.low
-        for parameter in (*given, *varied)
+        if name in searched_axes() and name not in names
     }
-    base = Base(
-        grid=grid,
-        generator=str(single.get("generator", first.get("generator", ""))),
-        data_size=int(single.get("data_size", first.get("data_size", 0))),
-    )
-    for name in ("contrast_weight", "epsilon", "mask_kind"):
-        if name in single:
-            base = KNOBS[name].turn(base, single[name])
-    return Space(parameters=(*varied, *given)), base
+    return Space(parameters=(*varied, *given)), fixed

@@ -87,8 +87,7 @@ class PointActor(tune.Trainable):
         return outcome
 
     def _experiments(self) -> list[Any]:
-        search = self._search
-        return search.base_of(self._parameters).experiments(search.trial_seeds, search.recipe)
+        return self._search.trials_of(self._parameters)
 
     def _failed(self, error: Exception) -> dict[str, Any]:
         plain = plain_error(error)

@@ -6,9 +6,9 @@ Melas-Kyriazi et al. 2022, Table 9 (v_l · v_d), section A.3 (ten initialisation
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from gseg.directions import Direction, SearchConfig
 from gseg.pipeline.jobs.fit import Backend
 from gseg.pipeline.progress import Report, silent
 from gseg.pipeline.row_values import direction_values, find_card, provenance
+from gseg.pipeline.settings import columns
 from gseg.pipeline.stages import make_direction
 from gseg.storage.store import Artifact, NotMadeError, Store, digest
 
@@ -148,31 +149,16 @@ def pair_rows(found: Sequence[Found], device: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-_SEARCH_COLUMNS: Final = {
-    "objective": "objective",
-    "contrast_weight": "contrast_weight",
-    "epsilon": "epsilon_search",
-    "centre_prior": "centre_prior",
-    "steps": "search_steps",
-    "batch": "search_batch",
-    "learning_rate": "search_learning_rate",
-    "seed": "direction_seed",
-}
-"""Fields of the search to columns."""
-
-
 def _identity(found: Found, device: str) -> dict[str, Any]:
     trial = found.trial
     card = find_card(trial.generator)
     return {
         "experiment": trial.digest,
-        "recipe": trial.recipe,
-        "generator": trial.generator,
+        **{name: each.value(trial) for name, each in columns().items() if each.stands_in(trial)},
         "family": card.family,
         "dataset": card.dataset,
         "resolution": card.resolution,
         "latent_dim": card.latent_dim,
-        **{column: getattr(trial.search, name) for name, column in _SEARCH_COLUMNS.items()},
         "device": device,
         **provenance(),
     }
@@ -182,7 +168,6 @@ def _facts(found: Found) -> dict[str, Any]:
     return direction_values(found.artifact)
 
 
-def _without_seed(found: Found) -> tuple[object, ...]:
-    search = found.trial.search
-    fields = (getattr(search, name) for name in _SEARCH_COLUMNS if name != "seed")
-    return (found.trial.generator, *fields)
+def _without_seed(found: Found) -> DirectionTrial:
+    trial = found.trial
+    return replace(trial, search=replace(trial.search, seed=0))

@@ -6,13 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gseg.directions import ChoiceConfig, DirectionConfig
 from gseg.features import features_name
 from gseg.generators import GeneratorCard, list_generators, load_generator
-from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
+from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.fit import SCENES_SIDE
+from gseg.pipeline.settings import setting_values
 from gseg.pipeline.stages.parts import Member
-from gseg.samples import REASONS, LatentConfig, filter_preset_name
+from gseg.samples import REASONS
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.intervals import INTERVALS
 from gseg.scores.picture_sources import FolderPictures
@@ -32,109 +32,42 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
     """
     values: dict[str, Any] = {
         "experiment": experiment.digest,
-        "method": experiment.method,
-        "recipe": experiment.recipe,
-        "generator": experiment.generator,
+        **setting_values(experiment),
         "supervision": "true masks" if experiment.method == "true_masks" else "none",
         **provenance(),
     }
+    side = SCENES_SIDE
     if experiment.method == "gan":
-        values |= _generator_values(experiment)
-    if experiment.labeller is not None:
-        others = "" if values["supervision"] == "none" else f", {values['supervision']}"
-        values["supervision"] = f"another model's masks{others}"
-    training = experiment.training
-    if training is not None:
+        card = find_card(experiment.generator)
+        side = card.resolution
         values |= {
-            "data_size": experiment.data_size,
-            "train_steps": training.steps,
-            "train_learning_rate": training.learning_rate,
-            "train_decay_at": training.decay_at,
-            "train_batch": training.batch,
-            "train_width": training.width,
-            "train_preset": experiment.train_preset,
-            "train_replicas": training.replicas,
-            "train_seed": training.seed,
-            "train_resolution": experiment.train_resolution
-            or values.get("resolution", SCENES_SIDE),
-            "device": device,
+            "family": card.family,
+            "dataset": card.dataset,
+            "resolution": side,
+            "supervision": card.supervision,
+            "published_fid": card.published_fid,
+            "published_fid_protocol": card.fid_protocol or None,
         }
+    if experiment.training is not None:
+        values |= {"train_resolution": experiment.train_resolution or side, "device": device}
+    if experiment.selection is not None:
+        pictures = FolderPictures(experiment.selection.folder, resolution=side)
+        features = features_name(experiment.selection.features)
+        values["selection"] = f"{pictures.name}, {features}"
+    if experiment.labeller is not None:
+        values["supervision"] = _joined("another model's masks", values["supervision"])
     if experiment.labelled is not None:
-        values |= _labelled_values(experiment.labelled, values["supervision"])
+        values |= {
+            "supervision": _joined("true masks", values["supervision"]),
+            "train_resolution": experiment.labelled.side,
+            "labelled_set": open_benchmark(experiment.labelled.benchmark).name,
+        }
     return values
 
 
-def _labelled_values(labelled: LabelledPairs, supervision: str) -> dict[str, Any]:
-    """Columns about pictures with true masks that were trained on."""
-    mixed = "true masks" if supervision in ("none", "true masks") else f"true masks, {supervision}"
-    return {
-        "supervision": mixed,
-        "train_resolution": labelled.side,
-        "labelled_set": open_benchmark(labelled.benchmark).name,
-        "labelled_size": labelled.count,
-        "labelled_weight": labelled.weight,
-        "labelled_seed": labelled.seed,
-    }
-
-
-def _generator_values(experiment: Experiment) -> dict[str, Any]:
-    search, samples = experiment.search, experiment.samples
-    assert search is not None
-    assert samples is not None
-    card = find_card(experiment.generator)
-    return {
-        "family": card.family,
-        "dataset": card.dataset,
-        "resolution": card.resolution,
-        "supervision": card.supervision,
-        "published_fid": card.published_fid,
-        "published_fid_protocol": card.fid_protocol or None,
-        **_direction_identity(search),
-        "epsilon_search": search.epsilon,
-        "epsilon_sample": samples.epsilon,
-        "mask_kind": experiment.mask_kind,
-        "mask_rule": samples.mask_rule,
-        "filters": filter_preset_name(samples.filters),
-        **_latent_values(samples.latents),
-        **_selection_values(experiment.selection, card.resolution),
-        "labeller": experiment.labeller.name if experiment.labeller else None,
-        "direction_seed": search.seed,
-        "sample_seed": samples.seed,
-    }
-
-
-def _latent_values(latents: LatentConfig) -> dict[str, Any]:
-    classes = ", ".join(str(label) for label in latents.classes)
-    if latents.class_weights:
-        pairs = zip(latents.classes, latents.class_weights, strict=True)
-        classes = ", ".join(f"{label}: {weight:g}" for label, weight in pairs)
-    return {
-        "latent_source": latents.source,
-        "alpha": latents.alpha if latents.source == "embeddings" else None,
-        "truncation": latents.truncation,
-        "classes": classes or None,
-    }
-
-
-def _selection_values(selection: SelectionConfig | None, side: int) -> dict[str, Any]:
-    if selection is None:
-        return {}
-    pictures = FolderPictures(selection.folder, resolution=side)
-    return {
-        "selection": f"{pictures.name}, {features_name(selection.features)}",
-        "selected_from": selection.candidates,
-    }
-
-
-def _direction_identity(search: DirectionConfig) -> dict[str, Any]:
-    """Say how a direction was found: by which objective, or by which rule among what."""
-    if isinstance(search, ChoiceConfig):
-        return {"objective": search.rule, "candidate_directions": search.candidates.kind}
-    return {
-        "objective": search.objective,
-        "contrast_weight": search.contrast_weight,
-        "centre_prior": search.centre_prior,
-    }
+def _joined(supervision: str, others: str) -> str:
+    """Put one kind of supervision before what there is already."""
+    return supervision if others in ("none", supervision) else f"{supervision}, {others}"
 
 
 def direction_values(direction: Artifact) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Result rows: one for each (experiment, benchmark, metric profile), as Parquet.
 
-The columns, their types and their meaning are written down here and nowhere else;
-``results/README.md`` repeats the meaning and a test keeps the two together.
+The columns, their types and their meaning are written down here and, for settings, in
+`gseg.pipeline.settings`; ``results/README.md`` repeats them and a test keeps the two together.
 """
 
 import time
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gseg.pipeline.settings import columns as setting_columns
 from gseg.storage.leases import lease
 from gseg.storage.store import replacing
 
@@ -30,67 +31,19 @@ _ORDER: Final = ("benchmark", "metric_profile", "method", "generator", "data_siz
 _NULLABLE: Final = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
 _TEXT, _NUMBER, _COUNT, _FLAG = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+_TYPES: Final = {"word": _TEXT, "number": _NUMBER, "count": _COUNT, "flag": _FLAG}
 
 COLUMNS: Final[dict[str, tuple[pa.DataType, str]]] = {
     "experiment": (_TEXT, "Hash of everything that decides the trained segmenter."),
     "benchmark": (_TEXT, "What the segmenter was scored on."),
     "metric_profile": (_TEXT, "Which source's definition of the metrics."),
-    "method": (
-        _TEXT,
-        "`gan`: masks from a direction; `true_masks`: the same U-Net trained with the exact masks "
-        "of the scenes (the ceiling); `otsu` and `centre_disc`: baselines without training.",
-    ),
-    "recipe": (_TEXT, "Name of the experiment that asked for the row; not part of the hash."),
-    "generator": (_TEXT, "Catalogue name; empty for methods without a generator."),
+    **{
+        name: (_TYPES[each.kind], each.meaning.replace("``", "`"))
+        for name, each in setting_columns().items()
+    },
     "family": (_TEXT, "Generator's family, such as SNGAN."),
     "dataset": (_TEXT, "What the generator was trained on."),
     "resolution": (_COUNT, "Side of the generated pictures in pixels."),
-    "objective": (
-        _TEXT,
-        "Preset of the losses that the direction minimises, or rule by which it was chosen "
-        "(`voynov2021`, `affine_ratio`).",
-    ),
-    "candidate_directions": (
-        _TEXT,
-        "Candidates that the direction was chosen from: learnt, random, pca or closed_form; empty "
-        "for an optimised one.",
-    ),
-    "contrast_weight": (_NUMBER, "λ, weight of the contrast loss; comparable in one objective."),
-    "centre_prior": (_FLAG, "Whether the contrast loss expects the foreground in the centre."),
-    "epsilon_search": (_NUMBER, "ε, length of the shift while the direction is searched."),
-    "epsilon_sample": (_NUMBER, "ε, length of the shift that makes the masks."),
-    "mask_kind": (
-        _TEXT,
-        "lighter, darker, both, mean, affine, affine_each, or ensemble of two networks.",
-    ),
-    "mask_rule": (_TEXT, "What counts as brightness of a pixel: luminance or norm of RGB."),
-    "filters": (_TEXT, "Preset of the filters on generated samples."),
-    "latent_source": (_TEXT, "Where latents come from: `prior` is N(0, I)."),
-    "alpha": (_NUMBER, "α, noise around embeddings; empty for the prior."),
-    "truncation": (_NUMBER, "Truncation of the generator; empty when off."),
-    "classes": (_TEXT, "Labels that are drawn, with their weights; empty for all alike."),
-    "selection": (_TEXT, "Pictures whose nearest samples are kept, and features; empty for none."),
-    "selected_from": (_COUNT, "Samples that the nearest were chosen from."),
-    "labeller": (_TEXT, "Other model that gave the samples their masks; empty for none."),
-    "data_size": (_COUNT, "Accepted samples that the segmenter was trained on."),
-    "train_resolution": (_COUNT, "Side of the training pictures in pixels."),
-    "train_steps": (_COUNT, "Updates of the segmenter."),
-    "train_learning_rate": (_NUMBER, "Learning rate of the segmenter at the start."),
-    "train_decay_at": (_COUNT, "Update from which it is lower; empty for never."),
-    "train_batch": (_COUNT, "Samples in an update."),
-    "train_width": (_COUNT, "Channels of the U-Net's first level."),
-    "train_preset": (_TEXT, "Name of the training settings."),
-    "train_replicas": (_COUNT, "Replicas that trained in parallel."),
-    "labelled_set": (_TEXT, "Labelled pictures that were trained on as well; empty for none."),
-    "labelled_size": (_COUNT, "How many of them."),
-    "labelled_weight": (
-        _NUMBER,
-        "Their share in what was trained on; empty where every pair counted the same.",
-    ),
-    "labelled_seed": (_COUNT, "Seed of the choice of labelled pictures."),
-    "direction_seed": (_COUNT, "Seed of the search for the direction."),
-    "sample_seed": (_COUNT, "Seed of the samples' latents and labels."),
-    "train_seed": (_COUNT, "Seed of the segmenter's initialisation and order of samples."),
     "supervision": (
         _TEXT,
         "none; class labels (in the GAN's training); labels used in a search; another model's "

@@ -2,7 +2,7 @@
 
 from gseg.recipes.both_papers import both_papers
 from gseg.recipes.directions import initialisations, strips, table_9
-from gseg.recipes.grids import DIRECTION_WAYS, Axes, DirectionWay, Grid, GridName, grids
+from gseg.recipes.grids import Axes, Grid, GridName, grids
 from gseg.recipes.melas2022 import (
     all_gans,
     failure_cases,
@@ -16,7 +16,7 @@ from gseg.recipes.melas2022 import (
     table_14,
 )
 from gseg.recipes.stylegan2 import table_11, table_12, table_15
-from gseg.recipes.trials import baselines
+from gseg.recipes.trials import baselines, varied_grids
 from gseg.recipes.voynov2021 import (
     voynov_figure_5,
     voynov_table_1,
@@ -28,9 +28,7 @@ from gseg.recipes.voynov2021 import (
 )
 
 __all__ = [
-    "DIRECTION_WAYS",
     "Axes",
-    "DirectionWay",
     "Grid",
     "GridName",
     "all_gans",
@@ -52,6 +50,7 @@ __all__ = [
     "table_13",
     "table_14",
     "table_15",
+    "varied_grids",
     "voynov_figure_5",
     "voynov_table_1",
     "voynov_table_1_flowers",

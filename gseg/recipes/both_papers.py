@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from gseg.directions import CHOICE_RULES
+from gseg.directions import CHOICE_RULES, DirectionWay
 from gseg.pipeline.experiment import Experiment
-from gseg.recipes.grids import Axes, DirectionWay, Grid
+from gseg.recipes.grids import Axes, Grid
 from gseg.recipes.melas2022 import all_gans
 
 
@@ -21,11 +21,11 @@ def both_papers(grid: Grid, axes: Axes) -> list[Experiment]:
     """
     chosen = CHOICE_RULES if grid.direction == "optimised" else (grid.direction,)
     ways: tuple[DirectionWay, ...] = ("optimised", *chosen)
-    sizes = axes.data_sizes or (grid.table_size or max(grid.data_sizes),)
+    sizes = axes.get("data_size", (grid.table_size or max(grid.data_sizes),))
     plain = replace(grid, distance=None)
     found = [
         each
         for way in ways
-        for each in all_gans(replace(plain, direction=way), replace(axes, data_sizes=sizes))
+        for each in all_gans(replace(plain, direction=way), {**axes, "data_size": sizes})
     ]
     return [replace(each, recipe="both_papers") for each in dict.fromkeys(found)]

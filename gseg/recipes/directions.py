@@ -11,7 +11,7 @@ from typing import Final
 
 from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.recipes.generators import angle_generators, main_generators, strip_generators
-from gseg.recipes.grids import Axes, Grid
+from gseg.recipes.grids import Axes, Grid, seeds_of
 
 INITIALISATIONS: Final = 10
 """Section A.3."""
@@ -21,8 +21,7 @@ STRIP_FACTORS: Final = (0.0, 1.0, 2.0, 4.0)
 
 def table_9(grid: Grid, axes: Axes) -> list[DirectionTrial]:
     """Table 9: v_l · v_d of five generators."""
-    generators = axes.generators or angle_generators(grid.name)
-    return _searches("table_9", grid, replace(axes, generators=generators))
+    return _searches("table_9", grid, {"generator": angle_generators(grid.name), **axes})
 
 
 def initialisations(grid: Grid, axes: Axes, count: int = INITIALISATIONS) -> list[DirectionTrial]:
@@ -41,19 +40,18 @@ def initialisations(grid: Grid, axes: Axes, count: int = INITIALISATIONS) -> lis
     """
     if count < 2:
         raise ValueError(f"Pairs of directions need 2 initialisations or more, got {count}.")
-    first = axes.seeds[0]
-    filled = replace(
-        axes,
-        generators=axes.generators or main_generators(grid.name)[:1],
-        seeds=tuple(range(first, first + count)),
-    )
+    first = seeds_of(axes)[0]
+    filled = {
+        "generator": main_generators(grid.name)[:1],
+        **axes,
+        "seed": range(first, first + count),
+    }
     return _searches("initialisations", grid, filled)
 
 
 def strips(grid: Grid, axes: Axes) -> list[DirectionTrial]:
     """Figures 3a and 5: directions whose pictures are shown at growing ε (`strip_epsilons`)."""
-    generators = axes.generators or strip_generators(grid.name)
-    return _searches("strips", grid, replace(axes, generators=generators))
+    return _searches("strips", grid, {"generator": strip_generators(grid.name), **axes})
 
 
 def strip_epsilons(trial: DirectionTrial) -> tuple[float, ...]:
@@ -62,8 +60,8 @@ def strip_epsilons(trial: DirectionTrial) -> tuple[float, ...]:
 
 
 def _searches(recipe: str, grid: Grid, axes: Axes) -> list[DirectionTrial]:
-    weights = axes.contrast_weights or (grid.search.contrast_weight,)
-    epsilons = axes.epsilons or (grid.search.epsilon,)
+    weights = axes.get("contrast_weight", (grid.search.contrast_weight,))
+    epsilons = axes.get("epsilon", (grid.search.epsilon,))
     found = [
         DirectionTrial(
             generator=name,
@@ -71,7 +69,7 @@ def _searches(recipe: str, grid: Grid, axes: Axes) -> list[DirectionTrial]:
             recipe=recipe,
         )
         for name, weight, epsilon, seed in itertools.product(
-            axes.generators, weights, epsilons, axes.seeds
+            axes["generator"], weights, epsilons, seeds_of(axes)
         )
     ]
     return list(dict.fromkeys(found))

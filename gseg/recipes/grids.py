@@ -1,26 +1,24 @@
 """Settings that recipes keep constant, and the axes along which they vary."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from gseg.directions import (
-    CHOICE_RULES,
     AffineConfig,
     CandidateConfig,
     CandidateKind,
     ChoiceConfig,
-    ChoiceRule,
+    DirectionWay,
     LearntConfig,
     SearchConfig,
     preset,
 )
-from gseg.pipeline.experiment import DistanceConfig, LabelledPairs, SelectionConfig, TrialMaskKind
+from gseg.pipeline.experiment import DistanceConfig, LabelledPairs, SelectionConfig
 from gseg.samples import SampleConfig
 from gseg.segmenters import FitConfig, fit_preset
 
 GridName = Literal["embedded", "smoke", "paper", "own"]
-DirectionWay = Literal["optimised", ChoiceRule]
-DIRECTION_WAYS: Final[tuple[DirectionWay, ...]] = ("optimised", *CHOICE_RULES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,25 +74,14 @@ class Grid:
         return replace(self, choice=replace(self.choice, candidates=candidates))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Axes:
-    """What a sweep varies; an empty axis keeps the grid's value, or takes the recipe's values.
+Axes = Mapping[str, Sequence[Any]]
+"""What a sweep varies: values by the name of an axis, see `gseg.pipeline.settings.axes`. What is
+absent keeps the grid's value, or takes the recipe's values; the seed is 0 then."""
 
-    Attributes:
-        generators: Catalogue names; empty for those that a table is about.
-        contrast_weights: λ.
-        epsilons: ε, for search and samples alike.
-        data_sizes: Numbers of samples.
-        mask_kinds: Kinds of masks; empty for ``lighter``, or for those of a table.
-        seeds: Trial seeds.
-    """
 
-    generators: tuple[str, ...] = ()
-    contrast_weights: tuple[float, ...] = ()
-    epsilons: tuple[float, ...] = ()
-    data_sizes: tuple[int, ...] = ()
-    mask_kinds: tuple[TrialMaskKind, ...] = ()
-    seeds: tuple[int, ...] = (0,)
+def seeds_of(axes: Axes) -> Sequence[int]:
+    """Give the seeds of the trials."""
+    return axes.get("seed", (0,))
 
 
 def grids() -> dict[str, Grid]:

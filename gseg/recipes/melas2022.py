@@ -22,7 +22,7 @@ from typing import Final
 
 from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig, TrialMaskKind
 from gseg.recipes.generators import main_generators, table_2_generators
-from gseg.recipes.grids import Axes, Grid
+from gseg.recipes.grids import Axes, Grid, seeds_of
 from gseg.recipes.trials import (
     ASSUMED_MASKS,
     ceiling,
@@ -57,15 +57,15 @@ def all_gans(grid: Grid, axes: Axes) -> list[Experiment]:
     Raises:
         ValueError: A value is out of range; the message says which.
     """
-    sizes = sorted(axes.data_sizes or grid.data_sizes, reverse=True)
+    sizes = sorted(axes.get("data_size", grid.data_sizes), reverse=True)
     found = combinations(grid, axes, "all_gans")
-    found += [ceiling(grid, size, seed, "all_gans") for size in sizes for seed in axes.seeds]
+    found += [ceiling(grid, size, seed, "all_gans") for size in sizes for seed in seeds_of(axes)]
     return list(dict.fromkeys(found))
 
 
 def table_1(grid: Grid, axes: Axes) -> list[Experiment]:
     """Table 1: BigBiGAN with both directions (Eq. 2), on every benchmark."""
-    return table_trials("table_1", grid, axes, Axes(mask_kinds=("both",)))
+    return table_trials("table_1", grid, axes, {"mask_kind": ("both",)})
 
 
 def failure_cases(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -75,27 +75,27 @@ def failure_cases(grid: Grid, axes: Axes) -> list[Experiment]:
 
 def table_2(grid: Grid, axes: Axes) -> list[Experiment]:
     """Table 2 and Figure 4: twelve generators, the lighter direction alone, one setting."""
-    generators = axes.generators or table_2_generators(grid.name)
-    chosen = filled(grid, replace(axes, generators=generators), Axes(mask_kinds=("lighter",)))
+    own = {"generator": table_2_generators(grid.name), "mask_kind": ("lighter",)}
+    chosen = filled(grid, axes, own)
     return combinations(grid, chosen, "table_2")
 
 
 def table_6(grid: Grid, axes: Axes) -> list[Experiment]:
     """Table 6: masks from the lighter direction, the darker, both, and two networks together."""
-    return table_trials("table_6", without_distance(grid), axes, Axes(mask_kinds=TABLE_6_MASKS))
+    return table_trials("table_6", without_distance(grid), axes, {"mask_kind": TABLE_6_MASKS})
 
 
 def table_7(grid: Grid, axes: Axes) -> list[Experiment]:
     """Table 7: the weight λ of the contrast loss, with both directions."""
     weights = tuple(factor * grid.search.contrast_weight for factor in TABLE_7_FACTORS)
-    own = Axes(mask_kinds=("both",), contrast_weights=weights)
+    own = {"mask_kind": ("both",), "contrast_weight": weights}
     return table_trials("table_7", without_distance(grid), axes, own)
 
 
 def table_8(grid: Grid, axes: Axes) -> list[Experiment]:
     """Table 8: the length ε of the shift, with the lighter direction."""
     epsilons = tuple(factor * grid.search.epsilon for factor in TABLE_8_FACTORS)
-    own = Axes(mask_kinds=("lighter",), epsilons=epsilons)
+    own = {"mask_kind": ("lighter",), "epsilon": epsilons}
     return table_trials("table_8", without_distance(grid), axes, own)
 
 
@@ -114,7 +114,7 @@ def table_10(grid: Grid, axes: Axes) -> list[Experiment]:
             f"({grid.direction}): leave --direction out."
         )
     without = replace(grid, search=replace(grid.search, centre_prior=False))
-    own = Axes(mask_kinds=ASSUMED_MASKS)
+    own = {"mask_kind": ASSUMED_MASKS}
     return [
         each
         for one in (without, grid)
@@ -153,7 +153,7 @@ def table_13(
         ValueError: A value is out of range; or neither of labelled pictures and selection is there.
     """
     if labelled is None and grid.labelled is not None:
-        name = (axes.generators or main_generators(grid.name))[0]
+        name = axes.get("generator", main_generators(grid.name))[0]
         labelled = labelled_pairs(grid.labelled, name, 0)
     nearest = nearest or grid.selection
     if labelled is None or nearest is None:
@@ -164,12 +164,12 @@ def table_13(
         )
     grid = replace(without_distance(grid), labelled=None, selection=None)
     sizes = (grid.table_size,) if grid.table_size else grid.data_sizes
-    size = max(axes.data_sizes or sizes)
+    size = max(axes.get("data_size", sizes))
     near = max(1, size // _NEAREST_PART)
     chosen = replace(nearest, candidates=size)
-    generators = axes.generators or main_generators(grid.name)[:1]
+    generators = axes.get("generator", main_generators(grid.name)[:1])
     found: list[Experiment] = []
-    for seed in axes.seeds:
+    for seed in seeds_of(axes):
         pictures = replace(labelled, seed=seed)
         found.append(
             Experiment(
@@ -181,7 +181,7 @@ def table_13(
                 recipe="table_13",
             )
         )
-        for kind in axes.mask_kinds or ("lighter",):
+        for kind in axes.get("mask_kind", ("lighter",)):
             for name in generators:
                 made = trial(grid, name, grid.search.contrast_weight, None, size, kind, seed)
                 plain = replace(made, recipe="table_13")
@@ -202,5 +202,5 @@ def table_14(grid: Grid, axes: Axes) -> list[Experiment]:
         training=grid.curve_training or grid.training,
         train_preset=grid.curve_preset or grid.train_preset,
     )
-    own = Axes(mask_kinds=ASSUMED_MASKS, data_sizes=grid.curve_sizes or grid.data_sizes)
+    own = {"mask_kind": ASSUMED_MASKS, "data_size": grid.curve_sizes or grid.data_sizes}
     return table_trials("table_14", longer, axes, own)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from gseg.pipeline.experiment import Experiment
-from gseg.recipes.generators import main_generators, resolution, style_generators
+from gseg.recipes.generators import StyleSet, main_generators, resolution, style_generators
 from gseg.recipes.grids import Axes, Grid
 from gseg.recipes.trials import (
     ASSUMED_MASKS,
@@ -34,11 +34,12 @@ def table_11(grid: Grid, axes: Axes) -> list[Experiment]:
     Raises:
         ValueError: The paper's grid is asked for without a generator.
     """
-    generators = axes.generators or style_generators(grid.name, "flowers")
-    own = Axes(mask_kinds=ASSUMED_MASKS)
-    bigbigan = replace(axes, generators=main_generators(grid.name)[:1], epsilons=())
+    axes = _with_generators(axes, grid, "flowers")
+    own = {"mask_kind": ASSUMED_MASKS}
+    bigbigan = {name: values for name, values in axes.items() if name != "epsilon"}
+    bigbigan["generator"] = main_generators(grid.name)[:1]
     reference = table_trials("table_11", without_distance(grid), bigbigan, own)
-    return [*_style_trials("table_11", grid, replace(axes, generators=generators)), *reference]
+    return [*_style_trials("table_11", grid, axes), *reference]
 
 
 def table_12(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -46,9 +47,9 @@ def table_12(grid: Grid, axes: Axes) -> list[Experiment]:
 
     The catalogue's StyleGAN2 of FFHQ makes pictures of 1,024 px; they are shrunk to 256 px.
     """
-    generators = axes.generators or style_generators(grid.name, "ffhq")
-    side = _SIDE if generators == style_generators("paper", "ffhq") else None
-    found = _style_trials("table_12", grid, replace(axes, generators=generators))
+    axes = _with_generators(axes, grid, "ffhq")
+    side = _SIDE if axes["generator"] == style_generators("paper", "ffhq") else None
+    found = _style_trials("table_12", grid, axes)
     return [replace(each, train_resolution=side) for each in found]
 
 
@@ -60,16 +61,21 @@ def table_15(grid: Grid, axes: Axes) -> list[Experiment]:
         the whole one, of the same samples. No embedded generator makes larger pictures;
         ``analytic.ellipses64`` does, of another domain than the scenes.
     """
-    generators = axes.generators or style_generators(grid.name, "flowers")
-    found = _style_trials("table_15", grid, replace(axes, generators=generators))
-    sides = {name: resolution(name) // _SHRINK for name in generators}
+    axes = _with_generators(axes, grid, "flowers")
+    found = _style_trials("table_15", grid, axes)
+    sides = {name: resolution(name) // _SHRINK for name in axes["generator"]}
     shrunk = [replace(each, train_resolution=sides[each.generator]) for each in found]
     return [*shrunk, *found]
 
 
 def _style_trials(name: str, grid: Grid, axes: Axes) -> list[Experiment]:
     """Make trials of StyleGAN2, whose latent space asks for a shorter shift."""
-    chosen = filled(grid, axes, Axes(mask_kinds=ASSUMED_MASKS))
-    if grid.name == "paper" and not axes.epsilons:
-        chosen = replace(chosen, epsilons=(STYLEGAN2_EPSILON,))
-    return combinations(without_distance(grid), chosen, name)
+    own: Axes = {"mask_kind": ASSUMED_MASKS}
+    if grid.name == "paper":
+        own = {**own, "epsilon": (STYLEGAN2_EPSILON,)}
+    return combinations(without_distance(grid), filled(grid, axes, own), name)
+
+
+def _with_generators(axes: Axes, grid: Grid, data: StyleSet) -> Axes:
+    """Name a table's StyleGAN2, unless generators are asked for: the paper's may not be there."""
+    return axes if "generator" in axes else {**axes, "generator": style_generators(grid.name, data)}

@@ -1,17 +1,23 @@
-"""One trial from a grid's settings, and all combinations of what a recipe varies."""
+"""One trial from a grid's settings, and all combinations of what a sweep varies."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from gseg.directions import ChoiceConfig, DirectionConfig
 from gseg.pipeline.experiment import Experiment, LabelledPairs, TrialMaskKind
+from gseg.pipeline.settings import Setting, Value, near_embeddings, replaced
+from gseg.pipeline.settings import axes as setting_axes
 from gseg.recipes.generators import main_generators, resolution
-from gseg.recipes.grids import Axes, Grid
+from gseg.recipes.grids import Axes, Grid, seeds_of
 
 ASSUMED_MASKS: Final[tuple[TrialMaskKind, ...]] = ("both",)
 """Masks of the tables that do not name theirs."""
+RECIPE_AXES: Final = ("generator", "contrast_weight", "epsilon", "data_size", "mask_kind", "seed")
+"""Axes that recipes vary themselves; all others change the grid that a recipe gets."""
+_OWN: Final = "own"
+"""Name of training settings that are no preset's."""
 
 
 def combinations(grid: Grid, axes: Axes, recipe: str) -> list[Experiment]:
@@ -29,16 +35,123 @@ def combinations(grid: Grid, axes: Axes, recipe: str) -> list[Experiment]:
     Raises:
         ValueError: A value is out of range; the message says which.
     """
-    sizes = sorted(axes.data_sizes or grid.data_sizes, reverse=True)
-    weights: Sequence[float | None] = axes.contrast_weights or (None,)
-    epsilons: Sequence[float | None] = axes.epsilons or (None,)
-    kinds: Sequence[TrialMaskKind] = axes.mask_kinds or ("lighter",)
+    unknown = sorted(set(axes) - set(setting_axes()))
+    if unknown:
+        raise ValueError(f"No axis of sweeps: {', '.join(unknown)}; {', '.join(setting_axes())}.")
+    sizes = sorted(axes.get("data_size", grid.data_sizes), reverse=True)
+    weights: Sequence[float | None] = axes.get("contrast_weight", (None,))
+    epsilons: Sequence[float | None] = axes.get("epsilon", (None,))
+    kinds: Sequence[TrialMaskKind] = axes.get("mask_kind", ("lighter",))
+    names: Sequence[str] = axes.get("generator", ())
     found: list[Experiment] = []
-    for size, seed, kind in itertools.product(sizes, axes.seeds, kinds):
-        for weight, epsilon, name in itertools.product(weights, epsilons, axes.generators):
+    for size, seed, kind in itertools.product(sizes, seeds_of(axes), kinds):
+        for weight, epsilon, name in itertools.product(weights, epsilons, names):
             made = trial(grid, name, weight, epsilon, size, kind, seed)
             found.append(replace(made, recipe=recipe))
     return list(dict.fromkeys(found))
+
+
+def varied_grids(grid: Grid, axes: Axes) -> list[Grid]:
+    """Combine the axes that recipes know nothing of.
+
+    Args:
+        grid: Settings.
+        axes: What a sweep varies; those of `RECIPE_AXES` are left out.
+
+    Returns:
+        A grid for each combination.
+
+    Raises:
+        ValueError: A value is out of range, or means nothing under the other settings.
+    """
+    names = [name for name in setting_axes() if name in axes and name not in RECIPE_AXES]
+    combined = itertools.product(*(dict.fromkeys(axes[name]) for name in names))
+    return [turned(grid, dict(zip(names, values, strict=True))) for values in combined]
+
+
+def turned(grid: Grid, values: Mapping[str, Value], *, leave_out: bool = False) -> Grid:
+    """Give a grid with other values.
+
+    Args:
+        grid: Settings.
+        values: By axis; none of `RECIPE_AXES`.
+        leave_out: Whether values that mean nothing under the others are left out.
+
+    Raises:
+        ValueError: A value is out of range, or means nothing under the other settings.
+    """
+    for name, setting in setting_axes().items():
+        if name not in values:
+            continue
+        if (why := _means_nothing(grid, setting)) and not leave_out:
+            raise ValueError(f"{setting.flag} {values[name]} {why}")
+        if not why:
+            grid = _turned(grid, setting, values[name])
+    return grid
+
+
+def _means_nothing(grid: Grid, setting: Setting) -> str:
+    """Say why a setting means nothing under the others; empty if it does."""
+    if setting.is_of_optimised and grid.direction != "optimised":
+        return (
+            "belongs to optimised directions, but directions are to be chosen "
+            f"({grid.direction}): leave one of the two out."
+        )
+    if setting.needs_embeddings and not near_embeddings(grid.samples):
+        return "is about latents near embeddings: name their file (--embeddings FILE.npy)."
+    return ""
+
+
+def _turned(grid: Grid, setting: Setting, value: Value) -> Grid:
+    if setting.kind == "number":
+        value = float(value)  # 3 and 3.0 are one value, and have one name
+
+    def change(holder: Any, field: str) -> Any:  # noqa: ANN401 any config
+        if setting.turn is not None:
+            return setting.turn(holder, value)
+        return replace(holder, **{field: value})
+
+    path = setting.grid_path or setting.path
+    if path.startswith("training."):
+        grid = replace(grid, train_preset=_OWN, curve_preset=_OWN)
+        if grid.curve_training is not None:
+            grid = replaced(grid, f"curve_{path}", change)
+    changed: Grid = replaced(grid, path, change)
+    return changed
+
+
+def point_trials(
+    grid: Grid, values: Mapping[str, Any], seeds: Sequence[int], recipe: str
+) -> list[Experiment]:
+    """Make the trials of a point of a search.
+
+    Args:
+        grid: All other settings.
+        values: By axis; ``generator`` and ``data_size`` among them. Those that mean nothing under
+            the others are left out.
+        seeds: A trial for each.
+        recipe: Who asks.
+
+    Raises:
+        ValueError: A value is out of range.
+    """
+    others = {name: value for name, value in values.items() if name not in RECIPE_AXES}
+    made = turned(grid, others, leave_out=True)
+    given = {name: float(values[name]) for name in ("contrast_weight", "epsilon") if name in values}
+    weight = given.get("contrast_weight") if made.direction == "optimised" else None
+    found = [
+        trial(
+            made,
+            values["generator"],
+            weight,
+            given.get("epsilon"),
+            values["data_size"],
+            values.get("mask_kind", "lighter"),
+            seed,
+        )
+        for seed in seeds
+    ]
+    return [replace(each, recipe=recipe) for each in found]
 
 
 def table_trials(name: str, grid: Grid, axes: Axes, own: Axes) -> list[Experiment]:
@@ -53,20 +166,13 @@ def table_trials(name: str, grid: Grid, axes: Axes, own: Axes) -> list[Experimen
     Returns:
         All combinations.
     """
-    generators = axes.generators or main_generators(grid.name)
-    return combinations(grid, filled(grid, replace(axes, generators=generators), own), name)
+    own = {"generator": main_generators(grid.name), **own}
+    return combinations(grid, filled(grid, axes, own), name)
 
 
 def filled(grid: Grid, axes: Axes, own: Axes) -> Axes:
     """Give empty axes a table's own values, and one number of samples."""
-    size = () if grid.table_size is None else (grid.table_size,)
-    return replace(
-        axes,
-        contrast_weights=axes.contrast_weights or own.contrast_weights,
-        epsilons=axes.epsilons or own.epsilons,
-        data_sizes=axes.data_sizes or own.data_sizes or size or (max(grid.data_sizes),),
-        mask_kinds=axes.mask_kinds or own.mask_kinds,
-    )
+    return {"data_size": (grid.table_size or max(grid.data_sizes),), **own, **axes}
 
 
 def without_distance(grid: Grid) -> Grid:

@@ -27,7 +27,7 @@ from typing import Final
 
 from gseg.directions import ChoiceConfig, ChoiceRule, affine_preset
 from gseg.pipeline.experiment import Experiment, TrialMaskKind
-from gseg.recipes.grids import Axes, Grid
+from gseg.recipes.grids import Axes, Grid, seeds_of
 from gseg.samples import FilterConfig, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.filters import ablation
 from gseg.samples.labeller import LabellerConfig
@@ -53,8 +53,7 @@ def voynov_table_1_flowers(grid: Grid, axes: Axes) -> list[Experiment]:
     made = voynov_grid(grid)
     filters = replace(made.samples.filters, max_share=1.0)
     made = replace(made, samples=replace(made.samples, filters=filters))
-    kinds: tuple[TrialMaskKind, ...] = axes.mask_kinds or ("mean",)
-    return _table_1("voynov_table_1_flowers", made, replace(axes, mask_kinds=kinds))
+    return _table_1("voynov_table_1_flowers", made, {"mask_kind": ("mean",), **axes})
 
 
 def voynov_table_2(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -66,8 +65,8 @@ def voynov_table_2(grid: Grid, axes: Axes) -> list[Experiment]:
 
 def voynov_table_3(grid: Grid, axes: Axes) -> list[Experiment]:
     """Table 3: BigGAN, which was trained with labels, BigBiGAN without filters, E-BigBiGAN."""
-    made, rest = voynov_grid(grid), replace(axes, generators=())
-    supervised = replace(axes, generators=axes.generators or (_of(grid, _SUPERVISED),))
+    made, supervised = voynov_grid(grid), {"generator": (_of(grid, _SUPERVISED),), **axes}
+    rest = {name: values for name, values in axes.items() if name != "generator"}
     base = (LatentConfig(), filter_preset("none"))
     return [
         *_trials("voynov_table_3", made, supervised, [base]),
@@ -175,11 +174,11 @@ def _trials(
 ) -> list[Experiment]:
     """Make a table's rows for each generator, number of samples, kind of mask and seed."""
     found = []
-    sizes = axes.data_sizes or (grid.table_size or max(grid.data_sizes),)
-    for seed in axes.seeds:
+    sizes = axes.get("data_size", (grid.table_size or max(grid.data_sizes),))
+    for seed in seeds_of(axes):
         for size in sizes:
-            for kind in axes.mask_kinds or ("lighter",):
-                for name in axes.generators or (main_generator(grid),):
+            for kind in axes.get("mask_kind", ("lighter",)):
+                for name in axes.get("generator", (main_generator(grid),)):
                     for latents, filters in rows:
                         made = _trial(grid, axes, name, size, kind, seed)
                         assert made.samples is not None
@@ -215,12 +214,12 @@ def chosen_search(grid: Grid, axes: Axes) -> ChoiceConfig:
     Raises:
         ValueError: They name several, or a λ.
     """
-    if grid.direction == "optimised" or axes.contrast_weights or len(axes.epsilons) > 1:
+    epsilons = axes.get("epsilon", (grid.choice.epsilon,))
+    if grid.direction == "optimised" or "contrast_weight" in axes or len(epsilons) > 1:
         raise ValueError(
             "Directions are chosen here, along one length of shift: leave λ out, and give one ε."
         )
-    epsilon = axes.epsilons[0] if axes.epsilons else grid.choice.epsilon
-    choice = replace(grid.choice, rule=grid.direction, epsilon=epsilon)
+    choice = replace(grid.choice, rule=grid.direction, epsilon=epsilons[0])
     return choice.with_seed(DIRECTION_SEED)
 
 

@@ -4,29 +4,18 @@ from typing import Final
 
 import pandas as pd
 
+from gseg.pipeline.settings import columns
 from gseg.reports.content import ReportTable
 from gseg.reports.settings import present
 
 _DIRECTION: Final = (
     "generator",
-    "objective",
-    "contrast_weight",
-    "centre_prior",
-    "epsilon_search",
-    "candidate_directions",
-    "direction_seed",
+    *(name for name, each in columns().items() if each.path.startswith("search.")),
 )
 _SAMPLES: Final = (
     *_DIRECTION,
-    "epsilon_sample",
     "mask_kind",
-    "mask_rule",
-    "filters",
-    "latent_source",
-    "alpha",
-    "truncation",
-    "classes",
-    "sample_seed",
+    *(name for name, each in columns().items() if each.path.startswith("samples.")),
 )
 _STAGES: Final = {
     "direction": _DIRECTION,

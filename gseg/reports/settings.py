@@ -7,52 +7,22 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from gseg.pipeline.settings import columns
 from gseg.scores.protocol import DEFAULT_PROFILES
 
+_NAMED: Final = ("method", "recipe", "generator")
+"""What a trial is, rather than how it is made."""
 SETTINGS: Final = (
-    "objective",
-    "contrast_weight",
-    "centre_prior",
-    "epsilon_search",
-    "epsilon_sample",
-    "mask_kind",
-    "mask_rule",
-    "filters",
-    "latent_source",
-    "alpha",
-    "truncation",
-    "classes",
-    "candidate_directions",
-    "selection",
-    "selected_from",
-    "labeller",
-    "labelled_set",
-    "labelled_size",
-    "labelled_weight",
-    "data_size",
-    "train_resolution",
-    "train_steps",
-    "train_learning_rate",
-    "train_decay_at",
-    "train_batch",
-    "train_width",
-    "train_preset",
-    "train_replicas",
+    *(name for name, each in columns().items() if not each.is_seed and name not in _NAMED),
     "supervision",
 )
 """Columns that make experiments of one generator differ, besides the seeds."""
-SEEDS: Final = ("direction_seed", "sample_seed", "train_seed", "labelled_seed")
+SEEDS: Final = tuple(name for name, each in columns().items() if each.is_seed)
 SCORING: Final = ("benchmark", "eval_protocol", "metric_profile")
 """Columns that make scores of one experiment differ."""
 SCORES: Final = ("accuracy", "iou", "f_beta", "max_f_beta")
 HEADINGS: Final = {
     "name": "generator",
-    "data_size": "samples",
-    "mask_kind": "masks",
-    "contrast_weight": "λ",
-    "epsilon_sample": "ε",
-    "epsilon_search": "ε of the search",
-    "alpha": "α",
     "iou": "IoU",
     "iou_sd": "± IoU",
     "accuracy_sd": "± accuracy",
@@ -63,10 +33,10 @@ HEADINGS: Final = {
     "iou_low": "IoU, low",
     "iou_high": "IoU, high",
     "cosine": "v_l · v_d",
-    "train_preset": "training",
+    **{name: each.heading for name, each in columns().items() if each.heading},
 }
 """Column name to what people read."""
-DIGITS: Final = {"contrast_weight": -1, "epsilon_sample": -1, "epsilon_search": -1, "alpha": -1}
+DIGITS: Final = {name: each.digits for name, each in columns().items() if each.digits is not None}
 """Decimal places of settings; -1 for as many as needed."""
 
 
@@ -84,12 +54,27 @@ def varying(rows: pd.DataFrame, names: Sequence[str] = SETTINGS) -> list[str]:
 
     Returns:
         Those with several values; an empty cell is one, too. The ε of the search is left out where
-        it is always that of the samples.
+        it is always that of the samples, and a part of a setting (a rule of the filters) where the
+        whole (their preset) tells it.
     """
     found = [name for name in present(rows, names) if rows[name].nunique(dropna=False) > 1]
+    found = [name for name in found if not _is_told(rows, name, found)]
     if "epsilon_sample" in found and "epsilon_search" in found and _one_epsilon(rows):
         found.remove("epsilon_search")
     return found
+
+
+def _is_told(rows: pd.DataFrame, name: str, varying: Sequence[str]) -> bool:
+    """Say whether a setting that this one is a part of tells its values."""
+    settings = columns()
+    if name not in settings:
+        return False
+    return any(
+        whole in settings
+        and settings[name].path.startswith(f"{settings[whole].path}.")
+        and rows.groupby(whole, dropna=False)[name].nunique(dropna=False).max() <= 1
+        for whole in varying
+    )
 
 
 def _one_epsilon(rows: pd.DataFrame) -> bool:

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gseg.search.base import Base
-from gseg.search.knob import Value
-from gseg.search.knobs import KNOBS, turned
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.settings import Value
+from gseg.recipes.grids import Grid
+from gseg.recipes.trials import point_trials
 from gseg.search.objectives import Objective
 from gseg.search.records import Record
-from gseg.search.space import Space
+from gseg.search.space import Space, searched_axes
 from gseg.search.suggest import RANDOM_FIRST, Sampler
 
 _RECIPE: Final = "search"
@@ -21,7 +22,9 @@ class Search:
 
     Attributes:
         space: Settings that vary.
-        base: All other settings.
+        grid: All other settings.
+        fixed: Values of axes that stay the same and are none of the grid's, such as the generator
+            and the data size.
         objectives: What points are compared by; the first one decides where there is one.
         sampler: ``grid``, ``random``, or ``tpe``, Optuna's tree-structured Parzen estimator.
         points: Points of the space that shall be tried in all, those of earlier runs included;
@@ -34,7 +37,8 @@ class Search:
     """
 
     space: Space
-    base: Base
+    grid: Grid
+    fixed: Mapping[str, Value]
     objectives: tuple[Objective, ...]
     sampler: Sampler = "tpe"
     points: int | None = None
@@ -57,18 +61,29 @@ class Search:
         """Whether labels decide."""
         return any(objective.uses_labels for objective in self.objectives)
 
-    def base_of(self, parameters: Mapping[str, Value]) -> Base:
-        """Give the settings of a point.
+    def trials_of(self, parameters: Mapping[str, Value]) -> list[Experiment]:
+        """Make the trials of a point, one for each seed.
 
         Raises:
             ValueError: A value is out of range.
         """
-        return turned(self.base, parameters)
+        values = {**self.fixed, **parameters}
+        return point_trials(self.grid, values, self.trial_seeds, self.recipe)
 
     def names_of(self, parameters: Mapping[str, Value]) -> tuple[str, ...]:
         """Name the experiments of a point."""
-        made = self.base_of(parameters).experiments(self.trial_seeds, self.recipe)
-        return tuple(experiment.digest for experiment in made)
+        return tuple(experiment.digest for experiment in self.trials_of(parameters))
+
+    def meaningful(self, parameters: Mapping[str, Value]) -> dict[str, Value]:
+        """Leave out the values that mean nothing under the others, such as λ of a chosen direction.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        settings, trial = searched_axes(), self.trials_of(parameters)[0]
+        return {
+            name: value for name, value in parameters.items() if settings[name].stands_in(trial)
+        }
 
     def check(self) -> None:
         """Make sure that every value can be used, each with the first values of the others.
@@ -122,15 +137,15 @@ class Search:
     def _inside(self, record: Record) -> dict[str, Value] | None:
         """Give a record's place in the space; None if it has none."""
         try:
-            base = self.base_of(record.parameters)
+            trial = self.trials_of(record.parameters)[0]
         except ValueError:
             return None
         values: dict[str, Value] = {}
         for parameter in self.space.parameters:
-            knob = KNOBS[parameter.name]
-            if not knob.applies(base):
+            setting = searched_axes()[parameter.name]
+            if not setting.stands_in(trial):
                 continue
-            value = record.parameters.get(parameter.name, knob.read(base))
+            value = record.parameters.get(parameter.name, setting.value(trial))
             if value is None or value not in parameter:
                 return None
             values[parameter.name] = value

@@ -10,9 +10,9 @@ from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.fit import Backend, ScoreJob, cached_generator
 from gseg.pipeline.progress import Report
 from gseg.pipeline.rows import Row
+from gseg.pipeline.settings import Value
 from gseg.pipeline.trial import Setting, find_parts, run_trial
 from gseg.search.definition import Search
-from gseg.search.knob import Value
 from gseg.search.objectives import row_values, with_mark
 from gseg.search.stability import agreement, common_pictures
 
@@ -50,7 +50,7 @@ def evaluate(
     Returns:
         Rows and objectives. Rows are marked if the search chooses by labels.
     """
-    experiments = search.base_of(parameters).experiments(search.trial_seeds, search.recipe)
+    experiments = search.trials_of(parameters)
     rows_of_seeds = [run_trial(each, setting, backend, report) for each in experiments]
     values = row_values(rows_of_seeds, labels=search.uses_labels)
     if any(objective.of_row is None for objective in search.objectives):

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gseg.pipeline.rows import writing_to
-from gseg.search.knob import Value
-from gseg.search.knobs import KNOBS
+from gseg.pipeline.settings import Value
 from gseg.search.objectives import OBJECTIVES
+from gseg.search.space import searched_axes
 from gseg.storage.store import digest, replacing
 
 State = Literal["complete", "pruned", "failed"]
@@ -30,7 +30,7 @@ SCHEMA: Final = pa.schema(
         ("number", pa.int64()),
         ("state", pa.string()),
         ("reason", pa.string()),
-        *((name, _TYPES[knob.kind]) for name, knob in KNOBS.items()),
+        *((name, _TYPES[setting.kind]) for name, setting in searched_axes().items()),
         *((f"objective_{name}", pa.float64()) for name in OBJECTIVES),
         ("last_percent", pa.int64()),
         ("last_held_out_loss", pa.float64()),
@@ -106,7 +106,7 @@ class Record:
         """Read a line of the file."""
         return cls(
             number=row["number"],
-            parameters={name: row[name] for name in KNOBS if row.get(name) is not None},
+            parameters={name: row[name] for name in searched_axes() if row.get(name) is not None},
             experiments=tuple(row["experiments"].split(_JOIN)),
             state=row["state"],
             values={

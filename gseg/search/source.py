@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gseg.pipeline.settings import Value
 from gseg.search.definition import Search
-from gseg.search.knob import Value
-from gseg.search.knobs import effective
 from gseg.search.records import Record
 from gseg.search.suggest import draw_point, suggest
 
@@ -94,9 +93,7 @@ class PointSource:
         if parameters is None:
             self.is_exhausted = True
             return None
-        return self._start(
-            Point(number=number, parameters=effective(self._search.base, parameters))
-        )
+        return self._start(Point(number=number, parameters=self._search.meaningful(parameters)))
 
     def _start(self, point: Point) -> Point:
         self._left -= 1

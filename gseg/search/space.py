@@ -4,6 +4,7 @@
 range, ends included: ``uniform:LOW:HIGH``, or ``log:LOW:HIGH`` for one whose logarithm is even.
 """
 
+import difflib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -12,11 +13,29 @@ from typing import Final, Literal
 
 import numpy as np
 
-from gseg.search.knob import Knob, Value
-from gseg.search.knobs import knob
+from gseg.pipeline.settings import Setting, Value, axes
 
 _FORMS: Final = "choice:A,B,..., uniform:LOW:HIGH or log:LOW:HIGH"
 Scale = Literal["uniform", "log"]
+
+
+def searched_axes() -> dict[str, Setting]:
+    """Give the settings that a search may vary, by name; what others depend on comes first."""
+    return {name: setting for name, setting in axes().items() if setting.searched}
+
+
+def searched_axis(name: str) -> Setting:
+    """Look a setting up.
+
+    Raises:
+        ValueError: A search varies no such setting; the nearest is suggested.
+    """
+    known = searched_axes()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"Unknown setting {name!r} in a space{hint} There are {', '.join(known)}.")
+    return known[name]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +43,7 @@ class Parameter:
     """One setting and the values that it may take.
 
     Attributes:
-        name: Of the setting, see `gseg.search.knobs.KNOBS`.
+        name: Of the setting, see `searched_axes`.
         choices: Values; empty for a range.
         low: Least value of a range.
         high: Greatest value of a range.
@@ -150,7 +169,7 @@ def _parameter(word: str) -> Parameter:
     name, equals, values = word.partition("=")
     if not equals or not values:
         raise ValueError(f"Cannot read {word!r} in the space: expected NAME={_FORMS}.")
-    found = knob(name)
+    found = searched_axis(name)
     form, colon, rest = values.partition(":")
     if colon and form in ("uniform", "log"):
         return _range(name, found, form, rest)  # type: ignore[arg-type]
@@ -159,9 +178,10 @@ def _parameter(word: str) -> Parameter:
     return Parameter(name=name, choices=choices)
 
 
-def _range(name: str, found: Knob, scale: Scale, ends: str) -> Parameter:
+def _range(name: str, found: Setting, scale: Scale, ends: str) -> Parameter:
     if found.kind == "word":
-        known = f", such as {name}=choice:{','.join(found.words[:2])}" if found.words else ""
+        such = ",".join(found.known_words[:2])
+        known = f", such as {name}=choice:{such}" if such else ""
         raise ValueError(f"{name} is a word and has no range: list its values{known}.")
     parts = ends.split(":")
     if len(parts) != 2:
@@ -174,11 +194,12 @@ def _range(name: str, found: Knob, scale: Scale, ends: str) -> Parameter:
     )
 
 
-def _value(name: str, found: Knob, text: str) -> Value:
+def _value(name: str, found: Setting, text: str) -> Value:
     """Read one value."""
     if found.kind == "word":
-        if found.words and text not in found.words:
-            raise ValueError(f"{text!r} is no {name}: expected one of {', '.join(found.words)}.")
+        words = found.known_words
+        if words and text not in words:
+            raise ValueError(f"{text!r} is no {name}: expected one of {', '.join(words)}.")
         if not text:
             raise ValueError(f"A value of {name} is empty.")
         return text

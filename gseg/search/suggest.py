@@ -10,8 +10,8 @@ from typing import Final, Literal
 import numpy as np
 import optuna
 
+from gseg.pipeline.settings import Value
 from gseg.randomness import derive_seed
-from gseg.search.knob import Value
 from gseg.search.objectives import Objective
 from gseg.search.records import Record
 from gseg.search.space import Parameter, Space

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gseg.commands.options import chosen_axes, chosen_grid, sweep_parser
+from gseg.commands.options import chosen_axes, chosen_grids, sweep_parser
 from gseg.commands.sampling import check_samples
 from gseg.pipeline.experiment import Experiment
 from gseg.recipes import all_gans
@@ -12,7 +12,8 @@ GGAN, SNGAN = "ggan.scenes32", "sngan.scenes32"
 
 def _experiments(*arguments, generator=SNGAN):
     options = sweep_parser("").parse(["--generators", generator, "--data-size", "10", *arguments])
-    found = all_gans(chosen_grid(options), chosen_axes(options))
+    axes = chosen_axes(options)
+    found = [each for grid in chosen_grids(options) for each in all_gans(grid, axes)]
     return [each for each in found if each.method == "gan"]
 
 
@@ -84,7 +85,7 @@ def test_labelled_pictures_have_the_samples_size_and_the_trial_s_seed(pictures):
     ("arguments", "message"),
     [
         ("--embeddings nowhere.npy", "there is no such file of embeddings"),
-        ("--alpha 0.2", "--alpha 0.2 is the noise around embeddings: name their file"),
+        ("--alpha 0.2", "--alpha 0.2 is about latents near embeddings: name their file"),
         ("--truncation 0", "truncation is above 0"),
         ("--classes uniform 3", "--classes takes 'uniform' alone, or numbers from 0"),
         ("--classes 3 3", "classes are different labels"),

@@ -14,9 +14,9 @@ from gseg.distributed.backend import RayBackend
 from gseg.pipeline.progress import silent
 from gseg.pipeline.rows import KEY, make_row
 from gseg.search.evaluate import Outcome, evaluate
-from gseg.search.knobs import KNOBS
 from gseg.search.objectives import LABELS_USED, OBJECTIVES, with_mark
 from gseg.search.records import Record
+from gseg.search.space import searched_axes
 
 _SMALL = (
     *("--grid", "smoke", "--generators", "analytic.ellipses32", "--benchmark", "scenes:12"),
@@ -155,7 +155,7 @@ def test_help_names_every_setting_and_objective(run):
     status, out, _ = run("--help")
     assert status == 0
     text = " ".join(out.split())
-    assert all(name in text for name in (*KNOBS, *OBJECTIVES))
+    assert all(name in text for name in (*searched_axes(), *OBJECTIVES))
     for action in search_parser("")._actions:
         assert action.help, action.option_strings
 

@@ -320,19 +320,19 @@ def test_options_become_axes():
         *("--epsilon", "0.5", "--data-size", "10", "20", "--seeds", "3", "--mask-kind", "ensemble"),
     )
     axes = chosen_axes(options)
-    assert axes.generators == ("ggan.scenes32", "sngan.scenes32")
-    assert axes.contrast_weights == (2.0, 5.0)
-    assert axes.epsilons == (0.5,)
-    assert axes.data_sizes == (10, 20)
-    assert axes.mask_kinds == ("ensemble",)
-    assert axes.seeds == (3,)
+    assert axes["generator"] == ("ggan.scenes32", "sngan.scenes32")
+    assert axes["contrast_weight"] == (2.0, 5.0)
+    assert axes["epsilon"] == (0.5,)
+    assert axes["data_size"] == (10, 20)
+    assert axes["mask_kind"] == ("ensemble",)
+    assert axes["seed"] == (3,)
 
 
 def test_words_for_many_generators():
-    every = chosen_axes(_chosen("--generators", "all")).generators
-    embedded = chosen_axes(_chosen()).generators
-    published = chosen_axes(_chosen("--generators", "published")).generators
-    assert embedded == chosen_axes(_chosen("--generators", "embedded")).generators
+    every = chosen_axes(_chosen("--generators", "all"))["generator"]
+    embedded = chosen_axes(_chosen(), default=("embedded",))["generator"]
+    published = chosen_axes(_chosen("--generators", "published"))["generator"]
+    assert embedded == chosen_axes(_chosen("--generators", "embedded"))["generator"]
     assert {"ggan.scenes32"} <= set(embedded) <= set(every)
     assert "stylegan2.ffhq1024" in published
     assert set(every) >= set(embedded) | set(published)
@@ -353,7 +353,7 @@ def test_paths_are_told_to_other_processes_in_full(tmp_path):
     assert setting.storage == tmp_path / "s"
     assert setting.benchmarks == (f"folder:{tmp_path}/birds", "scenes")
     assert setting.skip_bad
-    assert chosen_axes(options).generators == (f"{tmp_path}/mine.py:make",)
+    assert chosen_axes(options)["generator"] == (f"{tmp_path}/mine.py:make",)
 
 
 def test_a_generator_of_the_user_s_own_can_be_planned(run, tmp_path):

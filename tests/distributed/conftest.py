@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from gseg.distributed.runtime import ray_session
-from gseg.recipes import Axes, Grid, all_gans, grids
+from gseg.recipes import Grid, all_gans, grids
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def tiny_grid() -> Grid:
 
 @pytest.fixture(scope="session")
 def tiny_experiment(tiny_grid):
-    return all_gans(tiny_grid, Axes(generators=("analytic.ellipses32",)))[0]
+    return all_gans(tiny_grid, {"generator": ("analytic.ellipses32",)})[0]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pytest
 from gseg.distributed.runtime import Resources
 from gseg.distributed.search import Asha, PointListener, run_search
 from gseg.pipeline.trial import Setting
-from gseg.search.base import Base
 from gseg.search.definition import Search
 from gseg.search.objectives import LABELS_USED, OBJECTIVES
 from gseg.search.source import PointSource
@@ -33,7 +32,8 @@ class _Kept(PointListener):
 def _search(grid, *words, objectives=("held_out_loss",), **options):
     return Search(
         space=Space(parameters=parse_space(words)),
-        base=Base(grid=grid, generator="analytic.ellipses32", data_size=48),
+        grid=grid,
+        fixed={"generator": "analytic.ellipses32", "data_size": 48},
         objectives=tuple(OBJECTIVES[name] for name in objectives),
         **{"points": 4, **options},
     )
@@ -133,7 +133,7 @@ def test_labels_mark_every_row_and_a_failing_point_does_not_stop_the_others(
 ):
     setting = Setting(storage=tmp_path, benchmarks=("scenes:12",))
     search = _search(tiny_grid, "train_batch=8,1", objectives=("iou",), sampler="grid", points=None)
-    search = replace(search, base=replace(search.base, grid=_deep(tiny_grid)))
+    search = replace(search, grid=_deep(tiny_grid))
     kept, _ = _try(search, setting)
     good, bad = sorted(kept.records, key=lambda record: record.number)
     assert good.values["iou"] > 0

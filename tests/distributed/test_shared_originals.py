@@ -8,7 +8,7 @@ from gseg.distributed.runtime import Resources
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.pipeline.jobs.draw import cost_file, read_cost
 from gseg.pipeline.trial import Setting, find_parts
-from gseg.recipes import Axes, all_gans
+from gseg.recipes import all_gans
 from gseg.samples import Shard
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -28,7 +28,7 @@ def run(folder, experiments):
 
 
 def test_a_sweep_over_lambda_makes_each_original_once(tmp_path, tiny_grid, local_ray):
-    axes = Axes(generators=("analytic.ellipses32",), contrast_weights=WEIGHTS)
+    axes = {"generator": ("analytic.ellipses32",), "contrast_weight": WEIGHTS}
     experiments = [each for each in all_gans(tiny_grid, axes) if each.method == "gan"]
     assert len(experiments) == len(WEIGHTS)
     shared = run(tmp_path / "shared", experiments)

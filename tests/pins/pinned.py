@@ -47,12 +47,11 @@ from gseg.pipeline.row_values import find_card
 from gseg.pipeline.stages import samples as samples_stage
 from gseg.pipeline.stages.embeddings import make_embeddings
 from gseg.pipeline.trial import Setting, find_rows
-from gseg.recipes import DIRECTION_WAYS, Axes, Grid, grids
+from gseg.recipes import Grid, grids
+from gseg.recipes.trials import point_trials
 from gseg.samples import near_embeddings
 from gseg.samples.labeller import labeller
 from gseg.scenes.pictures import render
-from gseg.search.base import Base
-from gseg.search.knobs import KNOBS, turned
 from gseg.storage.store import Artifact, Store, canonical, digest
 
 DATA = Path(__file__).parents[1] / "data" / "pins"
@@ -62,6 +61,7 @@ PICTURES = 12
 _WIDTH = 64
 _ROWS = 50
 _FIRST_PICTURE = 500_000
+_WAYS = ("optimised", "voynov2021", "affine_ratio")
 _LABELLER = '"""Pinned."""\n\n\ndef bright(x):\n    return x.mean(1) > 0\n'
 
 Trial = Experiment | DirectionTrial
@@ -107,16 +107,16 @@ def recipe_trials(name: str) -> dict[str, Sequence[Trial]]:
     grid, published = grids()[name], name == "paper"
     embedded = tuple(card.name for card in list_generators("embedded"))
     others = tuple(card.name for card in list_generators("published")) if published else ()
-    every = Axes(generators=(*embedded, *others), seeds=(0, 1))
-    own = Axes(generators=("stylegan2.afhqwild512",) if published else ())
-    varied = Axes(
-        generators=embedded[:2],
-        contrast_weights=(0.5, 4.0),
-        epsilons=(0.75, 3.0),
-        data_sizes=(60, 90),
-        mask_kinds=MASK_KINDS,
-        seeds=(0, 3),
-    )
+    every = {"generator": (*embedded, *others), "seed": (0, 1)}
+    own = {"generator": ("stylegan2.afhqwild512",)} if published else {}
+    varied = {
+        "generator": embedded[:2],
+        "contrast_weight": (0.5, 4.0),
+        "epsilon": (0.75, 3.0),
+        "data_size": (60, 90),
+        "mask_kind": MASK_KINDS,
+        "seed": (0, 3),
+    }
     labelled = replace(grid, labelled=labelled_pictures(), selection=nearest_pictures(200))
     found: dict[str, Sequence[Trial]] = {
         "all_gans": recipes.all_gans(grid, every),
@@ -124,20 +124,20 @@ def recipe_trials(name: str) -> dict[str, Sequence[Trial]]:
         "both_papers": recipes.both_papers(grid, every),
         "table_11": recipes.table_11(grid, own),
         "table_15": recipes.table_15(grid, own),
-        "table_13": recipes.table_13(labelled, Axes()),
+        "table_13": recipes.table_13(labelled, {}),
         "table_13, weighted": recipes.table_13(
-            grid, Axes(seeds=(2,)), replace(labelled_pictures(), weight=0.25), nearest_pictures(50)
+            grid, {"seed": (2,)}, replace(labelled_pictures(), weight=0.25), nearest_pictures(50)
         ),
         "baselines": recipes.baselines("any"),
     }
     for each in (1, 2, 6, 7, 8, 9, 10, 12, 14):
-        found[f"table_{each}"] = getattr(recipes, f"table_{each}")(grid, Axes(seeds=(0, 1)))
+        found[f"table_{each}"] = getattr(recipes, f"table_{each}")(grid, {"seed": (0, 1)})
     for each in ("failure_cases", "initialisations", "strips"):
-        found[each] = getattr(recipes, each)(grid, Axes())
+        found[each] = getattr(recipes, each)(grid, {})
     # The same with embedded generators, whose stages have names in this grid, too.
-    here = Axes(generators=("bigbigan.scenes32-large",)) if published else Axes()
+    here = {"generator": ("bigbigan.scenes32-large",)} if published else {}
     adapted = with_embeddings(grid)
-    for axes, suffix in ((Axes(), ""), (here, ", embedded generator"))[: 1 + published]:
+    for axes, suffix in (({}, ""), (here, ", embedded generator"))[: 1 + published]:
         for each in ("table_1", "table_1_flowers", "table_2", "table_3", "table_4"):
             recipe = f"voynov_{each}"
             found[recipe + suffix] = getattr(recipes, recipe)(adapted, axes)
@@ -165,7 +165,7 @@ def turned_grids() -> dict[str, Grid]:
 
     found = {
         f"{way} {kind}": replace(grid, direction=way).with_candidates(kind)
-        for way, kind in product(DIRECTION_WAYS, CANDIDATE_KINDS)
+        for way, kind in product(_WAYS, CANDIDATE_KINDS)
     }
     return found | {
         "replicas": replace(grid, training=replace(grid.training, replicas=2)),
@@ -191,13 +191,13 @@ def turned_grids() -> dict[str, Grid]:
 
 def turned_trials() -> dict[str, Sequence[Trial]]:
     """Make trials of grids that differ from the smoke grid in one option each."""
-    axes = Axes(generators=(MAIN,), mask_kinds=("lighter", "both"))
+    axes = {"generator": (MAIN,), "mask_kind": ("lighter", "both")}
     found: dict[str, Sequence[Trial]] = {
         name: recipes.all_gans(grid, axes) for name, grid in turned_grids().items()
     }
     grid = grids()["smoke"]
     found["kinds"] = recipes.all_gans(
-        grid, Axes(generators=("sngan.scenes32",), mask_kinds=MASK_KINDS)
+        grid, {"generator": ("sngan.scenes32",), "mask_kind": MASK_KINDS}
     )
     chosen = recipes.all_gans(replace(grid, direction="voynov2021"), axes)[0]
     found["labeller"] = [replace(chosen, labeller=labeller("labeller.py:bright"))]
@@ -212,7 +212,7 @@ def turned_trials() -> dict[str, Sequence[Trial]]:
 
 _VALUES: Mapping[str, Sequence[str | int | float]] = {
     "generator": ("sngan.scenes32", "bigbigan.scenes32-large"),
-    "direction": DIRECTION_WAYS,
+    "direction": _WAYS,
     "candidates": CANDIDATE_KINDS,
     "contrast_weight": (7,),
     "epsilon": (0.5,),
@@ -246,23 +246,22 @@ _COMBINED: Sequence[Mapping[str, str | int | float]] = (
 def search_trials() -> dict[str, Sequence[Trial]]:
     """Make the trials of one point of a search for each value of each setting, and a few more."""
     grid = grids()["smoke"]
-    bases = {
-        way: Base(grid=replace(grid, direction=way), generator=MAIN, data_size=80)
-        for way in DIRECTION_WAYS
-    }
-    bases["given"] = replace(bases["optimised"], contrast_weight=2.0, epsilon=1.5)
-    adapted = Base(grid=with_embeddings(grid), generator=MAIN, data_size=80)
+    fixed = {"generator": MAIN, "data_size": 80}
+    bases = {way: (replace(grid, direction=way), fixed) for way in _WAYS}
+    bases["given"] = (grid, {**fixed, "contrast_weight": 2.0, "epsilon": 1.5})
     points: list[Mapping[str, str | int | float]] = [
-        {name: value} for name in KNOBS if name != "alpha" for value in _VALUES.get(name, ())
+        {name: value} for name in _VALUES if name != "alpha" for value in _VALUES[name]
     ]
     found: dict[str, Sequence[Trial]] = {}
-    for name, base in bases.items():
+    for name, (base, given) in bases.items():
         for point in ({}, *points, *_COMBINED):
             told = ", ".join(f"{key}={value}" for key, value in point.items())
-            found[f"{name}: {told}"] = turned(base, point).experiments((0, 1), "search")
+            made = point_trials(base, {**given, **point}, (0, 1), "search")
+            found[f"{name}: {told}"] = made
     for alpha in (0.0, *_VALUES["alpha"]):
-        point = {"alpha": alpha, "direction": "affine_ratio"}
-        found[f"embeddings: alpha={alpha}"] = turned(adapted, point).experiments((0, 1), "search")
+        point = {**fixed, "alpha": alpha, "direction": "affine_ratio"}
+        made = point_trials(with_embeddings(grid), point, (0, 1), "search")
+        found[f"embeddings: alpha={alpha}"] = made
     return found
 
 

@@ -2,16 +2,16 @@ from dataclasses import replace
 
 from gseg.pipeline.experiment import Experiment, SelectionConfig
 from gseg.pipeline.sharing import sample_sets, sharing_groups
-from gseg.recipes import Axes, all_gans, grids
+from gseg.recipes import all_gans, grids
 
 
 def experiments(**axes):
     names = ("analytic.ellipses16", "analytic.ellipses32")
-    return all_gans(grids()["smoke"], Axes(**{"generators": names, **axes}))
+    return all_gans(grids()["smoke"], {"generator": names, **axes})
 
 
 def test_a_trial_needs_a_training_and_a_held_out_set_for_each_network():
-    one = experiments(mask_kinds=("ensemble",))[0]
+    one = experiments(mask_kind=("ensemble",))[0]
     sets = sample_sets(one)
     assert [config.mask_kind for config, _ in sets] == ["lighter", "lighter", "darker", "darker"]
     assert [count for _, count in sets] == [100, 32, 100, 32]
@@ -29,7 +29,7 @@ def groups(trials, processes):
 
 
 def test_trials_of_the_same_candidates_draw_together():
-    trials = experiments(contrast_weights=(1.0, 2.0, 3.0), epsilons=(1.0, 2.0))
+    trials = experiments(contrast_weight=(1.0, 2.0, 3.0), epsilon=(1.0, 2.0))
     assert len(trials) == 13  # and the ceiling
     wanted = [
         {number for number, each in enumerate(trials) if each.generator == name}
@@ -41,7 +41,7 @@ def test_trials_of_the_same_candidates_draw_together():
 
 
 def test_more_processes_than_groups_split_them():
-    trials = experiments(contrast_weights=(1.0, 2.0, 3.0, 4.0))
+    trials = experiments(contrast_weight=(1.0, 2.0, 3.0, 4.0))
     split = groups(trials, 4)
     assert sorted(len(group) for group in split) == [1, 2, 2, 2, 2]
     # Trials that start at the same time are in different groups.
@@ -51,5 +51,5 @@ def test_more_processes_than_groups_split_them():
 
 
 def test_other_seeds_are_other_candidates():
-    trials = experiments(seeds=(0, 1), generators=("analytic.ellipses16",))
+    trials = experiments(seed=(0, 1), generator=("analytic.ellipses16",))
     assert all(len(group) == 1 for group in groups(trials, 1))

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from gseg.commands.options import chosen_grid, sweep_parser
+from gseg.commands.options import chosen_grids, sweep_parser
 from gseg.directions import SearchConfig
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Setting
-from gseg.recipes import Axes, all_gans, both_papers, grids
+from gseg.recipes import all_gans, both_papers, grids
 
 EMBEDDED = grids()["embedded"]
-AXES = Axes(generators=("analytic.ellipses32",), data_sizes=(10,), seeds=(0, 3))
+AXES = {"generator": ("analytic.ellipses32",), "data_size": (10,), "seed": (0, 3)}
 
 
 def _gans(experiments):
@@ -26,13 +26,13 @@ def test_a_chosen_direction_brings_its_shift_and_takes_the_trial_s_seed():
     for each, seed in zip(found, (0, 3), strict=True):
         assert each.search == replace(choice, rule="affine_ratio").with_seed(seed)
         assert each.samples.epsilon == 2.5
-    (longer, _) = _gans(all_gans(grid, replace(AXES, epsilons=(4.0,))))
+    (longer, _) = _gans(all_gans(grid, {**AXES, "epsilon": (4.0,)}))
     assert longer.search.epsilon == longer.samples.epsilon == 4
 
 
 def test_a_weight_has_no_meaning_for_a_chosen_direction():
     with pytest.raises(ValueError, match=r"λ \(2.0\).*leave one of the two out"):
-        all_gans(replace(EMBEDDED, direction="voynov2021"), replace(AXES, contrast_weights=(2.0,)))
+        all_gans(replace(EMBEDDED, direction="voynov2021"), {**AXES, "contrast_weight": (2.0,)})
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_both_papers_has_every_trial_in_all_ways_and_one_ceiling(direction, rule
 
 
 def test_both_papers_takes_one_number_of_samples_and_no_distances():
-    found = _gans(both_papers(EMBEDDED, Axes(generators=("a.x", "b.x"))))
+    found = _gans(both_papers(EMBEDDED, {"generator": ("a.x", "b.x")}))
     assert len(found) == 6
     assert {each.data_size for each in found} == {EMBEDDED.table_size}
     assert {each.distance for each in found} == {None}
@@ -62,7 +62,7 @@ def test_both_papers_takes_one_number_of_samples_and_no_distances():
 
 def test_options_choose_rule_and_candidates():
     def grid(*words):
-        return chosen_grid(sweep_parser("").parse(list(words)))
+        return chosen_grids(sweep_parser("").parse(list(words)))[0]
 
     assert grid().direction == "optimised"
     learnt = grid("--direction", "affine_ratio", "--candidates", "learnt")
@@ -80,12 +80,12 @@ def test_a_plan_counts_candidates_that_rules_share_once(tmp_path):
     trials = [
         each
         for rule in ("voynov2021", "affine_ratio")
-        for each in _gans(all_gans(replace(EMBEDDED, direction=rule), replace(AXES, seeds=(0,))))
+        for each in _gans(all_gans(replace(EMBEDDED, direction=rule), {**AXES, "seed": (0,)}))
     ]
     plan = make_plan(trials, setting, "cpu")
     assert plan.stages["candidates"] == 1
     assert plan.stages["direction"] == 2
     learnt = replace(EMBEDDED.with_candidates("learnt"), direction="voynov2021")
-    (trial,) = _gans(all_gans(learnt, replace(AXES, seeds=(0,))))
+    (trial,) = _gans(all_gans(learnt, {**AXES, "seed": (0,)}))
     alone = make_plan(trials[:1], setting, "cpu")
     assert make_plan([trial], setting, "cpu").seconds > alone.seconds

@@ -16,7 +16,7 @@ from gseg.pipeline.direction_trial import (
     is_found,
     pair_rows,
 )
-from gseg.recipes import Axes, grids, initialisations, strips, table_9
+from gseg.recipes import grids, initialisations, strips, table_9
 from gseg.recipes.directions import strip_epsilons
 from gseg.recipes.published import published_tables
 from gseg.reports.found_directions import angle_lines, pair_lines
@@ -26,11 +26,11 @@ QUICK = SearchConfig(steps=3, batch=4)
 
 
 def test_table_9_has_the_paper_s_five():
-    found = table_9(PAPER, Axes())
+    found = table_9(PAPER, {})
     printed = published_tables().query("paper == 'melas2022' and table == '9'")
     assert [each.generator for each in found] == list(printed["generator"])
     assert {each.search for each in found} == {PAPER.search}
-    names = [each.generator for each in table_9(EMBEDDED, Axes())]
+    names = [each.generator for each in table_9(EMBEDDED, {})]
     assert names == [
         f"{name}.scenes32-large"
         for name in ("bigbigan", "selfcondgan", "uncondgan", "contragan", "sagan")
@@ -38,17 +38,17 @@ def test_table_9_has_the_paper_s_five():
 
 
 def test_ten_initialisations_differ_in_their_seed_alone():
-    found = initialisations(PAPER, Axes())
+    found = initialisations(PAPER, {})
     assert [each.search.seed for each in found] == list(range(10))
     assert {each.generator for each in found} == {"bigbigan.imagenet128"}
     assert len({(each.search.contrast_weight, each.search.epsilon) for each in found}) == 1
     with pytest.raises(ValueError, match="2 initialisations or more, got 1"):
-        initialisations(PAPER, Axes(), 1)
+        initialisations(PAPER, {}, 1)
 
 
 def test_strips_go_to_four_times_the_usual_shift():
-    assert [strip_epsilons(each) for each in strips(PAPER, Axes())] == [(0, 2, 4, 8)] * 5
-    assert [strip_epsilons(each) for each in strips(EMBEDDED, Axes())] == [(0, 1, 2, 4)] * 4
+    assert [strip_epsilons(each) for each in strips(PAPER, {})] == [(0, 2, 4, 8)] * 5
+    assert [strip_epsilons(each) for each in strips(EMBEDDED, {})] == [(0, 1, 2, 4)] * 4
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from gseg.pipeline.experiment import LabelledPairs, SelectionConfig
-from gseg.recipes import Axes, all_gans, baselines, grids, table_13
+from gseg.recipes import all_gans, baselines, grids, table_13
 
 EMBEDDED = grids()["embedded"]
 
@@ -34,7 +34,7 @@ def test_smoke_is_embedded_made_small():
 
 
 def test_empty_axes_keep_the_grid_s_values():
-    found = all_gans(EMBEDDED, Axes(generators=("a.x", "b.x")))
+    found = all_gans(EMBEDDED, {"generator": ("a.x", "b.x")})
     gans = _only(found)
     assert {each.generator for each in gans} == {"a.x", "b.x"}
     assert {each.data_size for each in gans} == set(EMBEDDED.data_sizes)
@@ -45,14 +45,14 @@ def test_empty_axes_keep_the_grid_s_values():
 
 
 def test_every_combination_is_one_experiment():
-    axes = Axes(
-        generators=("a.x", "b.x"),
-        contrast_weights=(2.0, 5.0),
-        epsilons=(0.5, 2.0),
-        data_sizes=(10, 20, 30),
-        mask_kinds=("lighter", "both"),
-        seeds=(0, 7),
-    )
+    axes = {
+        "generator": ("a.x", "b.x"),
+        "contrast_weight": (2.0, 5.0),
+        "epsilon": (0.5, 2.0),
+        "data_size": (10, 20, 30),
+        "mask_kind": ("lighter", "both"),
+        "seed": (0, 7),
+    }
     gans = _only(all_gans(EMBEDDED, axes))
     combinations = {
         (
@@ -81,16 +81,19 @@ def test_every_combination_is_one_experiment():
 
 
 def test_trials_that_share_a_stage_do_not_start_together():
-    axes = Axes(generators=("a.x", "b.x", "c.x"), data_sizes=(10, 30, 20))
+    axes = {"generator": ("a.x", "b.x", "c.x"), "data_size": (10, 30, 20)}
     gans = _only(all_gans(EMBEDDED, axes))
     assert [each.data_size for each in gans] == [30] * 3 + [20] * 3 + [10] * 3
     assert [each.generator for each in gans] == ["a.x", "b.x", "c.x"] * 3
 
 
 def test_each_size_and_seed_has_a_ceiling():
-    axes = Axes(
-        generators=("a.x",), data_sizes=(10, 20), seeds=(0, 1), mask_kinds=("lighter", "both")
-    )
+    axes = {
+        "generator": ("a.x",),
+        "data_size": (10, 20),
+        "seed": (0, 1),
+        "mask_kind": ("lighter", "both"),
+    }
     ceilings = _only(all_gans(EMBEDDED, axes), "true_masks")
     assert [(each.data_size, each.training.seed) for each in ceilings] == [
         (20, 0),
@@ -102,26 +105,26 @@ def test_each_size_and_seed_has_a_ceiling():
 
 
 def test_values_given_twice_count_once():
-    axes = Axes(generators=("a.x", "a.x"), data_sizes=(10, 10), seeds=(0, 0), epsilons=(1, 1.0))
+    axes = {"generator": ("a.x", "a.x"), "data_size": (10, 10), "seed": (0, 0), "epsilon": (1, 1.0)}
     assert len(all_gans(EMBEDDED, axes)) == 2
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"contrast_weights": (0.0,)}, "contrast_weight must be a positive number, got 0"),
-        ({"contrast_weights": (-1.0,)}, "contrast_weight must be a positive number, got -1"),
-        ({"contrast_weights": (float("nan"),)}, "contrast_weight must be a positive number"),
-        ({"epsilons": (0.0,)}, "epsilon must be a positive number, got 0"),
-        ({"epsilons": (float("inf"),)}, "epsilon must be a positive number, got inf"),
-        ({"data_sizes": (100, 0)}, "data size must be at least 1, got 0"),
-        ({"seeds": (-1,)}, "seed must be 0 or more, got -1"),
-        ({"mask_kinds": ("brighter",)}, "Unknown mask kind 'brighter'"),
+        ({"contrast_weight": (0.0,)}, "contrast_weight must be a positive number, got 0"),
+        ({"contrast_weight": (-1.0,)}, "contrast_weight must be a positive number, got -1"),
+        ({"contrast_weight": (float("nan"),)}, "contrast_weight must be a positive number"),
+        ({"epsilon": (0.0,)}, "epsilon must be a positive number, got 0"),
+        ({"epsilon": (float("inf"),)}, "epsilon must be a positive number, got inf"),
+        ({"data_size": (100, 0)}, "data size must be at least 1, got 0"),
+        ({"seed": (-1,)}, "seed must be 0 or more, got -1"),
+        ({"mask_kind": ("brighter",)}, "Unknown mask kind 'brighter'"),
     ],
 )
 def test_values_out_of_range_are_named(values, message):
     with pytest.raises(ValueError, match=message):
-        all_gans(EMBEDDED, Axes(generators=("a.x",), **values))
+        all_gans(EMBEDDED, {"generator": ("a.x",), **values})
 
 
 def test_baselines_learn_nothing():
@@ -135,7 +138,7 @@ def test_table_13_has_its_five_rows():
     grid = replace(grids()["paper"], search=replace(grids()["paper"].search, seed=0))
     labelled = LabelledPairs(benchmark="folder:cub", count=1_000, side=128, weight=0.25)
     nearest = SelectionConfig(folder="cub/images", candidates=1, features="resnet50:moco.pth")
-    axes = Axes(generators=("bigbigan.imagenet128",), mask_kinds=("both",), seeds=(0, 1))
+    axes = {"generator": ("bigbigan.imagenet128",), "mask_kind": ("both",), "seed": (0, 1)}
     found = table_13(grid, axes, labelled, nearest)
     assert len(found) == 10
     rows = [

@@ -8,7 +8,7 @@ import pytest
 
 from gseg.directions import ChoiceConfig
 from gseg.pipeline.row_values import identity_values
-from gseg.recipes import Axes, grids
+from gseg.recipes import grids
 from gseg.recipes.published import published_tables
 from gseg.recipes.voynov2021 import (
     figure_5_trainings,
@@ -55,7 +55,7 @@ def printed(number):
 def test_every_row_of_the_paper_has_its_trials_with_the_printed_settings(grid, name):
     table = VOYNOV_TABLES[name]
     rows = printed(table.number)
-    found = RECIPES[name](grid, Axes(seeds=(0, 1)))
+    found = RECIPES[name](grid, {"seed": (0, 1)})
     labels = []
     for each in found:
         line = identity_values(each, "cpu")
@@ -87,7 +87,7 @@ def test_the_paper_s_size_has_the_paper_s_numbers():
 
 
 def test_runs_share_the_direction_and_differ_in_the_rest(grid):
-    first, second = voynov_table_2(grid, Axes(seeds=(3, 4)))[::2]
+    first, second = voynov_table_2(grid, {"seed": (3, 4)})[::2]
     assert first.search.seed == first.search.candidates.seed == 0
     assert isinstance(first.search, ChoiceConfig)
     assert first.search == second.search
@@ -96,18 +96,18 @@ def test_runs_share_the_direction_and_differ_in_the_rest(grid):
 
 
 def test_on_flowers_masks_come_from_the_mean_and_may_be_large(grid):
-    for each in voynov_table_1_flowers(grid, Axes()):
+    for each in voynov_table_1_flowers(grid, {}):
         assert each.mask_kind == "mean"
         assert each.samples.filters.max_share == 1.0
         assert each.samples.filters.component_share == 0.2
 
 
 def test_the_labelled_trials_differ_in_nothing_else(grid):
-    labelled, own = voynov_table_5(grid, Axes(), LABELLER)
+    labelled, own = voynov_table_5(grid, {}, LABELLER)
     assert replace(labelled, labeller=None) == own
     assert identity_values(own, "cpu")["supervision"] == "none"
     assert identity_values(labelled, "cpu")["supervision"] == "another model's masks"
-    assert own == replace(voynov_table_2(grid, Axes())[1], recipe="voynov_table_5")
+    assert own == replace(voynov_table_2(grid, {})[1], recipe="voynov_table_5")
 
 
 def test_hyper_parameters_vary_one_at_a_time(grid):
@@ -122,14 +122,14 @@ def test_hyper_parameters_vary_one_at_a_time(grid):
     assert sorted(differences) == sorted(2 * [[name] for name in names])
     for each in trainings:  # the rate falls after the same share of the steps
         assert each.decay_at / each.steps == pytest.approx(chosen.decay_at / chosen.steps, abs=0.01)
-    assert len(voynov_figure_5(grid, Axes(seeds=(0, 1)))) == 14
+    assert len(voynov_figure_5(grid, {"seed": (0, 1)})) == 14
 
 
 def test_without_embeddings_the_next_step_is_told():
     with pytest.raises(ValueError, match=r"--embeddings FILE\.npy"):
-        voynov_table_4(grids()["paper"], Axes())
+        voynov_table_4(grids()["paper"], {})
 
 
 def test_the_weight_of_a_loss_has_no_place_here(grid):
     with pytest.raises(ValueError, match="leave λ out"):
-        voynov_table_2(grid, Axes(contrast_weights=(5.0,)))
+        voynov_table_2(grid, {"contrast_weight": (5.0,)})

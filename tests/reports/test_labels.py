@@ -1,19 +1,19 @@
 from dataclasses import replace
 
 from gseg.pipeline.experiment import Experiment
-from gseg.recipes import Axes, all_gans, grids
+from gseg.recipes import all_gans, grids
 from gseg.reports.labels import experiment_labels
 
 SMOKE = grids()["smoke"]
 
 
 def test_trials_of_a_sweep_are_told_apart_by_what_differs():
-    axes = Axes(
-        generators=("ggan.scenes32", "acgan.scenes32"),
-        contrast_weights=(2.5, 5.0),
-        data_sizes=(100,),
-        seeds=(0, 1),
-    )
+    axes = {
+        "generator": ("ggan.scenes32", "acgan.scenes32"),
+        "contrast_weight": (2.5, 5.0),
+        "data_size": (100,),
+        "seed": (0, 1),
+    }
     labels = experiment_labels(all_gans(SMOKE, axes))
     assert len(set(labels)) == len(labels) == 10
     assert "ggan.scenes32 N=100 λ=2.5 seed=0" in labels
@@ -22,7 +22,7 @@ def test_trials_of_a_sweep_are_told_apart_by_what_differs():
 
 
 def test_what_a_label_says_already_is_not_said_twice():
-    axes = Axes(generators=("ggan.scenes32",), data_sizes=(50, 100), mask_kinds=("both",))
+    axes = {"generator": ("ggan.scenes32",), "data_size": (50, 100), "mask_kind": ("both",)}
     labels = experiment_labels(all_gans(SMOKE, axes))
     assert sorted(labels) == [
         "ggan.scenes32 N=100 both",
@@ -33,7 +33,7 @@ def test_what_a_label_says_already_is_not_said_twice():
 
 
 def test_filters_and_latents_are_differences_too():
-    (trial, _) = all_gans(SMOKE, Axes(generators=("ggan.scenes32",)))
+    (trial, _) = all_gans(SMOKE, {"generator": ("ggan.scenes32",)})
     samples = trial.samples
     bare = replace(trial, samples=replace(samples, filters=replace(samples.filters, max_share=1.0)))
     first, second = experiment_labels([trial, bare])

@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from gseg.recipes import grids
-from gseg.search.base import Base
 from gseg.search.best import best_points
 from gseg.search.definition import Search
 from gseg.search.objectives import OBJECTIVES
@@ -20,10 +19,10 @@ _SPACE = ("contrast_weight=log:1:20", "epsilon=uniform:0.2:3")
 
 
 def _search(*words, objectives=("held_out_loss",), **options):
-    base = Base(grid=grids()["smoke"], generator="analytic.ellipses32", data_size=100)
     settings = {
         "space": Space(parameters=parse_space(words or _SPACE)),
-        "base": base,
+        "grid": grids()["smoke"],
+        "fixed": {"generator": "analytic.ellipses32", "data_size": 100},
         "objectives": tuple(OBJECTIVES[name] for name in objectives),
         "points": 12,
         "random_first": 3,
@@ -144,7 +143,7 @@ def test_known_points_of_a_wider_space_are_given_to_the_estimator(monkeypatch):
     assert len(source.known) == 6
     assert len(found) == 6
     last = {record.number: record for record in seen[-1]}
-    epsilon = wider.base.grid.search.epsilon
+    epsilon = wider.grid.search.epsilon
     for record in old:
         assert last[record.number].parameters == {**record.parameters, "epsilon": epsilon}
     assert not {20, 21} & set(last)
@@ -154,7 +153,7 @@ def test_known_points_of_a_wider_space_are_given_to_the_estimator(monkeypatch):
 def test_points_under_other_settings_are_not_known():
     found, _ = _run(_search(points=4))
     search = _search(points=4)
-    others = replace(search, base=replace(search.base, data_size=101))
+    others = replace(search, fixed={**search.fixed, "data_size": 101})
     assert search.sort_out(found) == (found, [])
     assert others.sort_out(found) == ([], [])
     assert replace(search, trial_seeds=(1,)).sort_out(found) == ([], [])

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from gseg.directions import ChoiceConfig, DirectionConfig, SearchConfig
-from gseg.recipes import Axes, all_gans, grids
+from gseg.recipes import all_gans, grids
 from gseg.samples import LatentConfig, SampleConfig, filter_preset
 from gseg.storage.digests import canonical, restore
 
@@ -37,7 +37,7 @@ def there_and_back(config):
         _Nested(),
         _Nested(direction=SearchConfig(steps=3), pairs=((1, "x"), (2, "y")), kind="b"),
         _Nested(direction=ChoiceConfig(), place="here"),
-        *all_gans(grids()["smoke"], Axes())[:2],
+        *all_gans(grids()["smoke"], {})[:2],
     ],
 )
 def test_what_comes_back_is_what_was_reduced(config):
