@@ -39,7 +39,7 @@ from gseg.generators.identity import weights_digest
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import known_failure
 from gseg.pipeline.plan import Costs, SweepPlan, is_planned, make_plan
-from gseg.pipeline.rows import Key, Row, key_of, known_scores, merge_rows
+from gseg.pipeline.rows import Key, Row, fill_rows, key_of, known_scores, merge_rows
 from gseg.pipeline.trial import Setting, find_rows, run_trial
 from gseg.recipes import Axes, Grid, baselines
 from gseg.recipes.tables import PaperTable
@@ -206,6 +206,7 @@ class _Sweep:
         self._take(rows)
         known = known_scores(self._results)
         fresh = [row for key, row in self._rows.items() if known.get(key) != row["scores"]]
+        fill_rows(self._results, self._rows.values())
         if fresh:
             merge_rows(self._results, fresh)
 

@@ -245,10 +245,40 @@ def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
         old = _read(folder, list(COLUMNS))
         replaced = pc.is_in(_joined_key(old), value_set=_joined_key(fresh))
         merged = pa.concat_tables([old.filter(pc.invert(replaced)), fresh])
-        with replacing(folder / _FILE) as part:
-            ordered = merged.sort_by([(name, "ascending") for name in KEY])
-            pq.write_table(ordered, part, compression="zstd")
+        _write(folder, merged)
     return int(merged.num_rows)
+
+
+def fill_rows(folder: Path, rows: Iterable[Row]) -> None:
+    """Fill the columns that an older version's file lacks; all else stays as it is.
+
+    Args:
+        folder: Such as ``results/all_gans``; may be absent.
+        rows: As they are found today, by which rows with the same keys are filled.
+
+    Raises:
+        ValueError: The file is damaged; the message names it.
+    """
+    if not (folder / _FILE).exists() or not _lacking(folder):
+        return
+    found = {key_of(row): row for row in rows}
+    with writing_to(folder):
+        lacking, old = _lacking(folder), _read(folder, list(COLUMNS)).to_pylist()
+        for row in old:
+            today = found.get(key_of(row), row)
+            row |= {name: today[name] for name in lacking}
+        _write(folder, pa.Table.from_pylist(old, schema=SCHEMA))
+
+
+def _lacking(folder: Path) -> list[str]:
+    there = set(pq.read_schema(folder / _FILE).names)
+    return [name for name in COLUMNS if name not in there]
+
+
+def _write(folder: Path, table: pa.Table) -> None:
+    with replacing(folder / _FILE) as part:
+        ordered = table.sort_by([(name, "ascending") for name in KEY])
+        pq.write_table(ordered, part, compression="zstd")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from gseg.pipeline.rows import (
     COLUMNS,
     KEY,
     SCHEMA,
+    fill_rows,
     known_scores,
     make_row,
     merge_rows,
@@ -203,3 +204,18 @@ def test_rows_of_two_evaluation_protocols_stand_side_by_side(tmp_path):
     for protocol in ("text", "melas_program"):
         merge_rows(tmp_path, [make_row({**values, "eval_protocol": protocol, "scores": protocol})])
     assert {row["eval_protocol"] for row in read_rows(tmp_path)} == {"text", "melas_program"}
+
+
+def test_rows_of_an_older_version_are_filled_and_nothing_else_changes(tmp_path):
+    merge_rows(tmp_path, [_row("a", iou=0.5, search_steps=7), _row("b", iou=0.25, search_steps=8)])
+    whole = pq.read_table(tmp_path / "rows.parquet")
+    pq.write_table(whole.drop_columns(["search_steps", "max_share"]), tmp_path / "rows.parquet")
+    fill_rows(tmp_path, [_row("a", iou=0.9, search_steps=7, max_share=0.5), _row("c", iou=1.0)])
+    first, second = read_rows(tmp_path)
+    assert (first["iou"], first["search_steps"], first["max_share"]) == (0.5, 7, 0.5)
+    assert (second["iou"], second["search_steps"], second["max_share"]) == (0.25, None, None)
+    before = (tmp_path / "rows.parquet").stat().st_mtime_ns
+    fill_rows(tmp_path, [_row("b", search_steps=8)])
+    assert (tmp_path / "rows.parquet").stat().st_mtime_ns == before
+    fill_rows(tmp_path / "nowhere", [_row("a")])
+    assert not (tmp_path / "nowhere").exists()
