@@ -38,6 +38,7 @@ OTHER = {
     "train_steps": 15,
     "train_batch": 8,
     "train_width": 4,
+    "train_depth": 2,
     "seed": 5,
 }
 UNTOLD = {
@@ -48,7 +49,7 @@ UNTOLD = {
     *("samples.filters", "samples.latents", "samples.mask_kind"),
     *("samples.batch", "samples.blocks_per_shard", "samples.picture_format"),
     # Of the training; what is measured beside it and how fast it runs.
-    *("training.decay_factor", "training.depth", "training.precision", "training.threads"),
+    *("training.decay_factor", "training.precision", "training.threads"),
     *("training.validate_every", "training.shuffle_window", "training.compiled"),
     *("validation_size", "labelled.side", "selection.features"),
     *("labeller.kind", "labeller.digest", "labeller.place", "distance"),
