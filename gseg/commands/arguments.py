@@ -71,8 +71,14 @@ def add_settings(group: argparse._ArgumentGroup, chosen: Callable[[Setting], boo
     for name, setting in axes().items():
         if not chosen(setting):
             continue
-        meaning = setting.meaning.replace("``", "").replace("`", "").replace("%", "%%")
+        meaning = (
+            (setting.varies or setting.meaning)
+            .replace("``", "")
+            .replace("`", "")
+            .replace("%", "%%")
+        )
         words = setting.known_words
+        symbol = setting.heading if len(setting.heading) == 1 else ""
         group.add_argument(
             setting.flag,
             dest=name,
@@ -80,7 +86,7 @@ def add_settings(group: argparse._ArgumentGroup, chosen: Callable[[Setting], boo
             type=_VALUES[setting.kind],
             choices=words or None,
             default=[],
-            metavar=None if words else setting.heading or _METAVARS[setting.kind],
+            metavar=None if words else symbol or _METAVARS[setting.kind],
             help=f"{meaning} Default: {_DEFAULTS.get(name, _GRID)}",
         )
 

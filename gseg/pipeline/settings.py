@@ -37,6 +37,7 @@ class Setting:
         heading: What people read; by default the column's words.
         digits: Decimal places in tables, -1 for as many as needed; None for the table's own.
         axis: Name by which sweeps and searches vary it; empty if they do not.
+        varies: What the axis changes, where that is more than this field.
         option: Of the command line, without dashes; by default the axis.
         searched: Whether searches vary it as sweeps do.
         methods: Those of trials to which it means something; empty for all.
@@ -54,6 +55,7 @@ class Setting:
     heading: str = ""
     digits: int | None = None
     axis: str = ""
+    varies: str = ""
     option: str = ""
     searched: bool = True
     methods: tuple[str, ...] = ()
@@ -182,6 +184,7 @@ SETTINGS: Final = (
         heading="ε of the search",
         digits=-1,
         axis="epsilon",
+        varies="Length ε > 0 of the latent shift, in the search and for the masks alike.",
     ),
     Setting(
         path="samples.epsilon",
@@ -250,7 +253,14 @@ SETTINGS: Final = (
     Setting(path="labelled.seed", column="labelled_seed"),
     Setting(path="search.seed", column="direction_seed"),
     Setting(path="samples.seed", column="sample_seed"),
-    Setting(path="training.seed", column="train_seed", axis="seed", option="seeds", searched=False),
+    Setting(
+        path="training.seed",
+        column="train_seed",
+        axis="seed",
+        varies="Seed of a whole trial, 0 or more; all stages draw theirs from it.",
+        option="seeds",
+        searched=False,
+    ),
 )
 """All settings that a row tells, in the order in which people look at them."""
 
