@@ -8,25 +8,19 @@ from typing import Final
 import pandas as pd
 
 from gseg.recipes import grids
-from gseg.recipes.published import published_tables
+from gseg.recipes.published import PUBLISHED_COLUMNS, published_tables
 from gseg.reports.content import ReportTable
-from gseg.reports.settings import SCORES, over_seeds
+from gseg.reports.settings import HEADINGS, SCORES, SETTINGS, over_seeds
 
+_STEPS: Final = "train_steps"
 _AXES: Final = {
-    "contrast_weight": "contrast_weight",
     "epsilon": "epsilon_sample",
-    "mask_kind": "mask_kind",
-    "centre_prior": "centre_prior",
-    "latent_source": "latent_source",
-    "alpha": "alpha",
-    "filters": "filters",
-    "data_size": "data_size",
-    "train_resolution": "train_resolution",
+    **{name: name for name in SETTINGS if name in PUBLISHED_COLUMNS and name != _STEPS},
 }
 """Published settings and the rows' columns that hold them."""
 _KINDS: Final = ("mask_kind", "centre_prior", "latent_source")
 """Settings that a row shares with the table or is no counterpart of it."""
-_TOLD: Final = {"contrast_weight": "λ", "epsilon": "ε", "data_size": "samples"}
+_TOLD: Final = ("contrast_weight", "epsilon", "data_size")
 _PROFILES: Final = {
     "melas2022": ("melas2022_program", "melas2022_text"),
     "voynov2021": ("voynov2021",),
@@ -193,13 +187,13 @@ def _reasons(paper: str, printed: pd.Series, line: pd.Series) -> Iterator[str]:
         yield "embedded generator in place of the published one"
     if not str(line["objective"]).startswith(paper):
         yield f"objective {line['objective']}"
-    for name, shown in _TOLD.items():
+    for name in _TOLD:
         wanted, got = printed[name], line[_AXES[name]]
         if pd.notna(wanted) and pd.notna(got) and wanted != got:
-            yield f"{shown} {got:,.10g} instead of {wanted:,.10g}"
-    steps = printed["train_steps"]
-    if pd.notna(steps) and pd.notna(line["train_steps"]) and steps != line["train_steps"]:
-        yield f"{line['train_steps']:,.0f} training steps instead of {steps:,}"
+            yield f"{HEADINGS[_AXES[name]]} {got:,.10g} instead of {wanted:,.10g}"
+    steps = printed[_STEPS]
+    if pd.notna(steps) and pd.notna(line[_STEPS]) and steps != line[_STEPS]:
+        yield f"{line[_STEPS]:,.0f} training steps instead of {steps:,}"
     if line["metric_profile"] not in _PROFILES[paper]:
         yield f"metric profile {line['metric_profile']}"
     if "label" in str(line["supervision"]) and "search" in str(line["supervision"]):

@@ -6,7 +6,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from gseg.reports.settings import SETTINGS, over_seeds, present, same_in
+from gseg.reports.settings import HEADINGS, SEEDS, SETTINGS, over_seeds, present, same_in, varying
 
 METHOD_NAMES: Final = {
     "gan": "",
@@ -23,16 +23,9 @@ _SECONDS: Final = (
     "training_seconds",
     "scoring_seconds",
 )
-_SEEDS: Final = ("direction_seed", "sample_seed", "train_seed")
-_VARYING: Final = (
-    "data_size",
-    "mask_kind",
-    "objective",
-    "contrast_weight",
-    "epsilon_sample",
-    *_SEEDS,
-    "train_preset",
-)
+_FIRST: Final = ("data_size", "mask_kind")
+_SHOWN: Final = (*_FIRST, *(name for name in SETTINGS if name in HEADINGS and name not in _FIRST))
+"""Settings with a heading of their own: shown wherever they vary, the first ones first."""
 
 
 def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataFrame:
@@ -52,23 +45,21 @@ def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataF
     is_gan = chosen.method == "gan"
     chosen["name"] = chosen.generator.where(is_gan, chosen.method.map(METHOD_NAMES))
     chosen["seed"] = chosen.train_seed
-    varying = [name for name in _VARYING if chosen.loc[is_gan, name].nunique() > 1]
-    varying += _telling_apart(chosen[is_gan], varying)
-    seeds = [name for name in varying if name in _SEEDS]
-    if _agree(chosen.loc[is_gan, seeds]):
-        varying = [
-            "seed" if name == seeds[0] else name for name in varying if name not in seeds[1:]
-        ]
+    gans = chosen[is_gan]
+    shown = [name for name in varying(gans, _SHOWN) if gans[name].nunique() > 1]
+    shown += _telling_apart(gans, shown)
+    seeds = [name for name in present(gans, SEEDS) if gans[name].nunique() > 1]
+    shown += ["seed"] if _agree(gans[seeds]) else seeds
     chosen["seconds"] = chosen[list(_SECONDS)].sum(axis=1)
     chosen["group"] = ~is_gan
     chosen = chosen.sort_values(["group", "iou"], ascending=[True, False])
-    columns = ["method", "name", *varying, *_split_distances(chosen), *_SCORES, "seconds"]
+    columns = ["method", "name", *shown, *_split_distances(chosen), *_SCORES, "seconds"]
     return chosen[columns].reset_index(drop=True)
 
 
 def _telling_apart(rows: pd.DataFrame, shown: list[str]) -> list[str]:
     """Find settings without which trials that differ in more than their seeds would look alike."""
-    known = ["generator", *(name for name in shown if name not in _SEEDS)]
+    known = ["generator", *shown]
     found: list[str] = []
     for name in present(rows, SETTINGS):
         before = same_in(rows, [*known, *found]).nunique()
@@ -123,7 +114,7 @@ def seed_summary(lines: pd.DataFrame) -> pd.DataFrame:
         score, ``<score>_sd``: the standard deviation over seeds (n - 1), empty for a single one.
     """
     numbers = [*_distances(lines), *_SCORES, "seconds"]
-    keys = [name for name in lines.columns if name not in (*numbers, *_SEEDS, "seed")]
+    keys = [name for name in lines.columns if name not in (*numbers, *SEEDS, "seed")]
     deviations = [f"{name}_sd" for name in _SCORES]
     found = over_seeds(lines, numbers, keys)[[*keys, "seeds", *numbers, *deviations]]
     found = found.astype(dict.fromkeys([*numbers, *deviations], "float64"))

@@ -14,13 +14,12 @@ from typing import Any, Final
 import pandas as pd
 
 from gseg.pipeline.stages.embeddings import find_embeddings
-from gseg.reports.settings import SEEDS, main_profile, present
+from gseg.reports.settings import SEEDS, SETTINGS, main_profile, present
 from gseg.samples import SampleConfig, shard_name
 from gseg.storage.digests import file_digest, restore
 from gseg.storage.mirror import fetch
 from gseg.storage.store import Store
 
-_SETTINGS: Final = ("mask_kind", "contrast_weight", "epsilon_sample")
 _SETS: Final = ("samples", "relabelled", "selection")
 """Stages whose artifacts are samples."""
 _DIRECTIONS: Final = ("direction", "operators")
@@ -82,7 +81,7 @@ def telling_rows(rows: pd.DataFrame) -> Iterator["pd.Series[Any]"]:
         for all generators of a grid.
     """
     chosen = rows[(rows["method"] == "gan") & (rows["metric_profile"] == main_profile(rows))]
-    keys = ["benchmark", *present(chosen, (*_SETTINGS, *SEEDS)), "experiment"]
+    keys = ["benchmark", *present(chosen, (*SETTINGS, *SEEDS)), "experiment"]
     ordered = chosen.sort_values(
         ["generator", "data_size", *keys], ascending=[True, False, *([True] * len(keys))]
     )
