@@ -114,7 +114,7 @@ class Setting:
     def _found(self, trial: object) -> tuple[Any] | None:
         if self.methods and getattr(trial, "method", "") not in self.methods:
             return None
-        if self.needs_embeddings and not near_embeddings(getattr(trial, "samples", None)):
+        if self.needs_embeddings and not lie_near_embeddings(getattr(trial, "samples", None)):
             return None
         for path in filter(None, (self.path, self.or_path)):
             found: Any = trial
@@ -127,7 +127,7 @@ class Setting:
         return None
 
 
-def near_embeddings(samples: SampleConfig | None) -> bool:
+def lie_near_embeddings(samples: SampleConfig | None) -> bool:
     """Whether latents lie near the embeddings of real pictures."""
     return samples is not None and samples.latents.source == "embeddings"
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from gseg.directions import ChoiceConfig, DirectionConfig
 from gseg.pipeline.experiment import Experiment, LabelledPairs, TrialMaskKind
-from gseg.pipeline.settings import Setting, Value, near_embeddings, replaced
+from gseg.pipeline.settings import Setting, Value, lie_near_embeddings, replaced
 from gseg.pipeline.settings import axes as setting_axes
 from gseg.recipes.generators import main_generators, resolution
 from gseg.recipes.grids import Axes, Grid, seeds_of
@@ -97,7 +97,7 @@ def _means_nothing(grid: Grid, setting: Setting) -> str:
             "belongs to optimised directions, but directions are to be chosen "
             f"({grid.direction}): leave one of the two out."
         )
-    if setting.needs_embeddings and not near_embeddings(grid.samples):
+    if setting.needs_embeddings and not lie_near_embeddings(grid.samples):
         return "is about latents near embeddings: name their file (--embeddings FILE.npy)."
     return ""
 
