@@ -45,7 +45,6 @@ def learn(folder, placement, config=CONFIG):
     return make_candidate_set(Store(folder), "analytic.ellipses32", config, backend, silent)
 
 
-@pytest.mark.slow
 def test_a_killed_worker_changes_nothing_and_a_fault_is_told(tmp_path, local_ray):
     torch.set_num_threads(1)
     alone = learn(tmp_path / "process", "process")
