@@ -76,6 +76,7 @@ def test_any_number_of_actors_gives_the_same_samples(tmp_path, local_ray, monkey
         assert drawn <= len(more.pairs.shards) + drawers - 1
 
 
+@pytest.mark.slow  # with fewer shards as the first of the kills in test_sweep.py
 def test_a_killed_driver_leaves_whole_shards_that_are_taken_up(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     here = Path(__file__).parent

@@ -83,6 +83,7 @@ def test_a_training_goes_on_elsewhere_to_the_same_bits(tmp_path, cluster):
     assert len(digests) == 1
 
 
+@pytest.mark.slow  # a lost actor in test_backend.py, a lost node in the other tests here
 def test_samples_are_those_of_one_process(tmp_path, cluster):
     vector = known_direction(analytic_generator(32))
     direction = Direction(lighter=vector, darker=-vector, provenance={})

@@ -20,7 +20,7 @@ from gseg.distributed.sweep import Listener, run_sweep
 from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import Setting, find_rows, run_trial
 from gseg.recipes import all_gans
-from gseg.samples import FilterConfig
+from gseg.samples import FilterConfig, Shard
 
 pytestmark = pytest.mark.ray
 
@@ -56,6 +56,12 @@ def _run_here(folder: Path, *more: str) -> str:
     return output.getvalue()
 
 
+def _run_left(folder: Path, *more: str) -> None:
+    """Run what the script runs where nothing does the trials: they are left."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert sweep_main("all_gans", all_gans, "", _arguments(folder, *more)) == 3
+
+
 def _rows(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / "results" / "all_gans").set_index(list(KEY)).sort_index()
 
@@ -77,15 +83,24 @@ def _wait_for(pattern: str, folder: Path, process: subprocess.Popen[bytes]) -> N
 
 
 def test_a_driver_killed_twice_and_the_same_command_again(tmp_path, undisturbed, local_ray):
+    """First while actors draw, then while trials work in their own processes."""
     storage = tmp_path / "storage"
-    for moment in ("samples/*/shard-*.parquet", "segmenter/*/manifest.json"):
+    moments = {"cluster": "samples/*/shard-*.parquet", "process": "segmenter/*/manifest.json"}
+    for placement, moment in moments.items():
         assert not any(storage.glob(moment))
         with subprocess.Popen(
-            _command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            _command(tmp_path, "--placement", placement),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         ) as process:
             _wait_for(moment, storage, process)
             process.send_signal(signal.SIGKILL)
+        if placement == "cluster":
+            kept = list(storage.glob(moment))
+            modified = {path: path.stat().st_mtime_ns for path in kept}
+            assert all(len(Shard.load(path)) for path in kept)
     _run_here(tmp_path)
+    assert all(path.stat().st_mtime_ns == then for path, then in modified.items())
     mine, expected = _rows(tmp_path), _rows(undisturbed)
     assert mine.index.is_unique
     pd.testing.assert_frame_equal(mine[_SCORES], expected[_SCORES])
@@ -122,15 +137,30 @@ def test_all_stages_as_distributed_jobs_under_tune(tmp_path, undisturbed, local_
     mine, expected = _rows(tmp_path), _rows(undisturbed)
     shared = mine.index.intersection(expected.index)
     assert len(shared) == len(mine)
-    pd.testing.assert_frame_equal(mine[_SCORES], expected.loc[shared, _SCORES], atol=1e-3)
+    names = [*_SCORES, "foreground_share"]
+    pd.testing.assert_frame_equal(mine[names], expected.loc[shared, names], atol=1e-4)
 
 
-def test_two_replicas_train_beside_a_waiting_trial_on_two_cpus(tmp_path):
-    _run(tmp_path, "--workers", "2", "--data-size", "60")
+def test_two_replicas_train_beside_a_waiting_trial_on_two_cpus(tmp_path, local_ray):
+    _run_here(tmp_path, "--workers", "2", "--data-size", "60")
     rows = pd.read_parquet(tmp_path / "results" / "all_gans").query("data_size == 60")
     assert set(rows.method) == {"gan", "true_masks"}
     assert (rows.train_replicas == 2).all()
     assert rows.iou.between(0.2, 1).all()
+
+
+def test_ray_train_gets_the_dashboard_that_it_needs(tmp_path, monkeypatch):
+    asked = []
+
+    def session(address, **options):
+        asked.append((address, options))
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr("gseg.commands.run.ray_session", session)
+    monkeypatch.setattr("gseg.commands.run.run_sweep", lambda *_, **__: [])
+    for words in ((), ("--workers", "2"), ("--placement", "cluster")):
+        _run_left(tmp_path, *words)
+    assert asked == [(None, {"num_cpus": 2, "dashboard": large}) for large in (False, True, True)]
 
 
 class _Events(Listener):
