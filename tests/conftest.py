@@ -6,6 +6,22 @@ import pytest
 
 from gseg.storage import objects as store
 
+_SHARED_RAY = {"local_ray", "cluster"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what `-n 2` must give to one and the same process.
+
+    These are the tests that share a Ray (see `tests/distributed/conftest.py`), so that it is
+    started once, and otherwise the tests of a file, which may share fixtures.
+    """
+    for item in items:
+        shares = not _SHARED_RAY.isdisjoint(getattr(item, "fixturenames", ()))
+        item.add_marker(
+            pytest.mark.xdist_group("ray" if shares else item.nodeid.partition("::")[0])
+        )
+
 
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[str]:
