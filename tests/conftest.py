@@ -6,21 +6,24 @@ import pytest
 
 from gseg.storage import objects as store
 
-_SHARED_RAY = {"local_ray", "cluster"}
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Say which tests `-n 2` gives to the same process, in the order of their names.
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what `-n 2` must give to one and the same process.
-
-    These are the tests that share a Ray (see `tests/distributed/conftest.py`), so that it is
-    started once, and otherwise the tests of a file, which may share fixtures.
+    All that share a Ray (see `tests/distributed/conftest.py`), so that each kind is started once;
+    otherwise those of a file, which share fixtures. Groups by marker are no way to say so:
+    pytest-xdist 3.8 loses them under pytest 9.2.
     """
-    for item in items:
-        shares = not _SHARED_RAY.isdisjoint(getattr(item, "fixturenames", ()))
-        item.add_marker(
-            pytest.mark.xdist_group("ray" if shares else item.nodeid.partition("::")[0])
-        )
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "distributed" if "distributed/" in file else file
+
+    config.option.loadscopereorder = False  # or the longest group starts behind larger ones
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ Starting Ray takes ten seconds, and a process is connected to one Ray at a time.
 kinds, each started by the first test that asks for it and left running for those that follow:
 `local_ray`, and `cluster`, of which tests may take nodes away. Asking for one stops the other:
 tests run in the order of what they ask for, so that each is started once. Tests without either run
-first, beside no Ray at all; sweeps in processes of their own start and stop their own. With `-n 2`
-the tests that share a Ray come first, as they take longest, and the others run beside them.
+first, beside no Ray at all; sweeps in processes of their own start and stop their own.
+With `-n 2` one process runs all tests of this folder, and the other those of other folders.
 """
 
 from collections.abc import Iterator
@@ -23,13 +23,12 @@ _KINDS = ("local_ray", "cluster")
 _NODES = 2
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run tests of one kind of Ray after one another; otherwise the order stays as it is."""
-    others = len(_KINDS) if getattr(config.option, "loadgroup", False) else -1
 
     def last_kind(item: pytest.Item) -> int:
         asked = [n for n, kind in enumerate(_KINDS) if kind in getattr(item, "fixturenames", ())]
-        return max(asked, default=others)
+        return max(asked, default=-1)
 
     items.sort(key=last_kind)
 
