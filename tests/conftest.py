@@ -7,6 +7,25 @@ import pytest
 from gseg.storage import objects as store
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Say which tests `-n 2` gives to the same process, in the order of their names.
+
+    All that share a Ray (see `tests/distributed/conftest.py`), so that each kind is started once;
+    otherwise those of a file, which share fixtures. Groups by marker are no way to say so:
+    pytest-xdist 3.8 loses them under pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "distributed" if "distributed/" in file else file
+
+    config.option.loadscopereorder = False  # or the longest group starts behind larger ones
+    return Scheduling(config, log)
+
+
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[str]:
     """The address of an object store on this machine's loopback that speaks S3."""

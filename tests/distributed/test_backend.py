@@ -27,7 +27,7 @@ def _samples(experiment, setting):
     return load_samples(pairs.shards, pairs.count)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # stage by stage elsewhere, and together in test_sweep.py under Tune
 def test_a_trial_is_the_same_on_the_cluster(tmp_path, tiny_experiment, local_ray):
     rows, samples = {}, {}
     for placement in ("process", "cluster"):
@@ -63,7 +63,6 @@ class _KillDrawers(threading.Thread):
                 return
 
 
-@pytest.mark.slow
 def test_killing_a_drawing_worker_changes_nothing(tmp_path, tiny_experiment, local_ray):
     config = replace(tiny_experiment.samples, blocks_per_shard=16)
     sets = {}

@@ -10,7 +10,7 @@ import torch
 
 from gseg.directions import CandidateConfig, LearntConfig
 from gseg.directions.candidates import CHECKPOINT, load_candidates
-from gseg.distributed.backend import RayBackend
+from gseg.distributed.backend import _FAULT, RayBackend, _train_alone
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.candidates import make_candidate_set
@@ -45,8 +45,7 @@ def learn(folder, placement, config=CONFIG):
     return make_candidate_set(Store(folder), "analytic.ellipses32", config, backend, silent)
 
 
-@pytest.mark.slow
-def test_a_killed_worker_changes_nothing_and_a_fault_is_told(tmp_path, local_ray):
+def test_a_killed_worker_changes_nothing(tmp_path, local_ray):
     torch.set_num_threads(1)
     alone = learn(tmp_path / "process", "process")
     killer = _KillLearner(tmp_path / "cluster")
@@ -56,6 +55,19 @@ def test_a_killed_worker_changes_nothing_and_a_fault_is_told(tmp_path, local_ray
     assert killer.killed
     assert apart.facts == alone.facts
     assert torch.equal(load_candidates(apart.folder), load_candidates(alone.folder))
+
+
+@pytest.mark.slow  # the fault of a worker below, what becomes of it in test_training.py
+def test_a_fault_is_told(tmp_path, local_ray):
     wild = CandidateConfig(count=4, learnt=LearntConfig(steps=20, batch=4, learning_rate=1e30))
     with pytest.raises(ValueError, match="diverged"):
         learn(tmp_path / "wild", "cluster", wild)
+
+
+def test_a_worker_leaves_its_fault_instead_of_dying_of_it(tmp_path):
+    def diverge():
+        raise ValueError("it diverged")
+
+    _train_alone({"work": diverge, "folder": tmp_path})
+    assert (tmp_path / _FAULT).read_text() == "it diverged"
+    assert [path.name for path in tmp_path.iterdir()] == [_FAULT]

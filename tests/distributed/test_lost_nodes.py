@@ -5,13 +5,11 @@ import time
 
 import psutil
 import pytest
-import ray
 import torch
-from ray.cluster_utils import Cluster
 
 from gseg.directions import Direction
 from gseg.distributed.backend import RayBackend
-from gseg.distributed.runtime import Resources, ray_session
+from gseg.distributed.runtime import Resources
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.jobs.fit import FitJob, Material, Pairs, ScoreJob
 from gseg.pipeline.progress import silent
@@ -22,31 +20,12 @@ from gseg.segmenters import FitConfig, Segmenter
 from gseg.segmenters.checkpoint import read_curve
 from gseg.storage.store import Artifact, Store
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.ray
 
 TRAINING = FitConfig(steps=400, batch=8, width=2, depth=2, decay_at=200, validate_every=120)
 MATERIAL = Material(training=(Pairs(count=60),), validation=Pairs(count=10, first=VALIDATION_FIRST))
 SAMPLES = SampleConfig(epsilon=2.0, batch=16, blocks_per_shard=4, seed=7)
 COUNT = 4_000
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """A head that only drives."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    try:
-        with ray_session(cluster.address):
-            yield cluster
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
-
-
-@pytest.fixture(autouse=True)
-def two_nodes(cluster):
-    """Two nodes that work; a test loses one of them."""
-    while len(cluster.worker_nodes) < 2:
-        cluster.add_node(num_cpus=1)
 
 
 class LosesNode(threading.Thread):
@@ -104,6 +83,7 @@ def test_a_training_goes_on_elsewhere_to_the_same_bits(tmp_path, cluster):
     assert len(digests) == 1
 
 
+@pytest.mark.slow  # a lost actor in test_backend.py, a lost node in the other tests here
 def test_samples_are_those_of_one_process(tmp_path, cluster):
     vector = known_direction(analytic_generator(32))
     direction = Direction(lighter=vector, darker=-vector, provenance={})

@@ -3,16 +3,14 @@
 from dataclasses import replace
 
 import pytest
-import ray
-from ray.cluster_utils import Cluster
 
 from gseg.distributed.backend import RayBackend
-from gseg.distributed.runtime import Resources, ray_session
+from gseg.distributed.runtime import Resources
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.pipeline.rows import key_of
 from gseg.pipeline.trial import Setting, run_trial
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.ray
 
 _COSTS = ("seconds", "reused", "finished", "rows", "peak_memory_mib", "commit")
 
@@ -49,23 +47,16 @@ def _settled(rows):
     return found
 
 
-def test_a_node_is_lost_in_mid_sweep(tmp_path, tiny_experiment):
+def test_a_node_is_lost_in_mid_sweep(tmp_path, cluster, tiny_experiment):
     training = tiny_experiment.training
     experiments = [
         replace(tiny_experiment, training=replace(training, seed=seed, steps=40, decay_at=30))
         for seed in range(5)
     ]
     setting = Setting(storage=tmp_path / "cluster", benchmarks=("scenes:40",))
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    try:
-        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-        events = _Loss(cluster, nodes[1])
-        with ray_session(cluster.address):
-            run_sweep(experiments, setting, Resources(), listener=events, large=False)
-        assert len(cluster.worker_nodes) == 1
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+    events = _Loss(cluster, next(iter(cluster.worker_nodes)))
+    run_sweep(experiments, setting, Resources(), listener=events, large=False)
+    assert len(cluster.worker_nodes) == 1
     assert sorted(events.order) == list(range(5))
     assert all("ended" in reason for _, _, reason in events.retries)
     alone = Setting(storage=tmp_path / "alone", benchmarks=("scenes:40",))

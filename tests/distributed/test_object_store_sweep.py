@@ -24,8 +24,9 @@ class _Rows(Listener):
 
 
 @pytest.mark.ray
-@pytest.mark.slow
-def test_two_processes_share_a_storage_on_s3(bucket, tiny_experiment, tmp_path, monkeypatch):
+def test_two_processes_share_a_storage_on_s3(
+    no_ray, bucket, tiny_experiment, tmp_path, monkeypatch
+):
     training = tiny_experiment.training
     experiments = [
         replace(tiny_experiment, training=replace(training, seed=seed)) for seed in range(4)

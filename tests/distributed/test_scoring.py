@@ -14,7 +14,6 @@ from gseg.storage.store import Store
 pytestmark = pytest.mark.ray
 
 
-@pytest.mark.slow
 def test_benchmarks_are_scored_alike_in_tasks_and_in_the_process(tmp_path, local_ray):
     job = ScoreJob(
         baseline="otsu", benchmark="", skip_bad=False, protocol="text", working_size=None

@@ -14,7 +14,7 @@ from gseg.search.source import PointSource
 from gseg.search.space import Space, parse_space
 from gseg.storage.builds import count_builds
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.ray
 
 
 class _Kept(PointListener):

@@ -11,7 +11,7 @@ from gseg.pipeline.trial import Setting, find_parts
 from gseg.recipes import all_gans
 from gseg.samples import Shard
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.ray
 
 WEIGHTS = (2.5, 5.0)
 

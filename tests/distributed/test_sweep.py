@@ -1,5 +1,7 @@
 """Sweeps from the command line: killed and started again, on a cluster, with a failing trial."""
 
+import contextlib
+import io
 import signal
 import subprocess
 import sys
@@ -9,49 +11,66 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import ray
-from ray.cluster_utils import Cluster
 
+from gseg.commands.run import sweep_main
 from gseg.directions.objective import objective
 from gseg.distributed.backend import RayBackend
-from gseg.distributed.runtime import Resources, ray_session
+from gseg.distributed.runtime import Resources
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import Setting, find_rows, run_trial
-from gseg.samples import FilterConfig
+from gseg.recipes import all_gans
+from gseg.samples import FilterConfig, Shard
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.ray
 
 _ROOT = Path(__file__).parents[2]
 _SCORES = ["accuracy", "iou", "f_beta", "max_f_beta", "validation_iou", "candidates", "images"]
 
 
-def _command(folder: Path, *more: str) -> list[str]:
+def _arguments(folder: Path, *more: str) -> list[str]:
     return [
-        sys.executable,
-        str(_ROOT / "sweeps" / "all_gans.py"),
         *("--grid", "smoke", "--generators", "analytic.ellipses32", "--benchmark", "scenes:40"),
         *("--data-size", "60", "200", "--storage", str(folder / "storage")),
         *("--results", str(folder / "results"), "--plain", "--cpus", "2", *more),
     ]
 
 
-def _run(folder: Path, *more: str) -> str:
+def _command(folder: Path, *more: str) -> list[str]:
+    return [sys.executable, str(_ROOT / "sweeps" / "all_gans.py"), *_arguments(folder, *more)]
+
+
+def _run(folder: Path, *more: str) -> None:
+    """Run the script, on a Ray of its own unless it is given an address."""
     done = subprocess.run(
         _command(folder, *more), capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+
+
+def _run_here(folder: Path, *more: str) -> str:
+    """Run what the script runs, on the Ray that this process is connected to."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        status = sweep_main("all_gans", all_gans, "", _arguments(folder, *more))
+    assert status == 0, output.getvalue()
+    return output.getvalue()
+
+
+def _run_left(folder: Path, *more: str) -> None:
+    """Run what the script runs where nothing does the trials: they are left."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert sweep_main("all_gans", all_gans, "", _arguments(folder, *more)) == 3
 
 
 def _rows(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / "results" / "all_gans").set_index(list(KEY)).sort_index()
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+@pytest.fixture(scope="session")  # tests on both kinds of Ray compare with it
+def undisturbed(rays, tmp_path_factory):
+    rays.use("local_ray")
     folder = tmp_path_factory.mktemp("undisturbed")
-    _run(folder)
+    _run_here(folder)
     return folder
 
 
@@ -63,71 +82,85 @@ def _wait_for(pattern: str, folder: Path, process: subprocess.Popen[bytes]) -> N
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("moment", ["samples/*/shard-*.parquet", "segmenter/*/manifest.json"])
-def test_killed_driver_and_the_same_command_again(tmp_path, undisturbed, moment):
-    with subprocess.Popen(
-        _command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        _wait_for(moment, tmp_path / "storage", process)
-        process.send_signal(signal.SIGKILL)
-    _run(tmp_path)
+def test_a_driver_killed_twice_and_the_same_command_again(tmp_path, undisturbed, local_ray):
+    """First while actors draw, then while trials work in their own processes."""
+    storage = tmp_path / "storage"
+    moments = {"cluster": "samples/*/shard-*.parquet", "process": "segmenter/*/manifest.json"}
+    for placement, moment in moments.items():
+        assert not any(storage.glob(moment))
+        with subprocess.Popen(
+            _command(tmp_path, "--placement", placement),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            _wait_for(moment, storage, process)
+            process.send_signal(signal.SIGKILL)
+        if placement == "cluster":
+            kept = list(storage.glob(moment))
+            modified = {path: path.stat().st_mtime_ns for path in kept}
+            assert all(len(Shard.load(path)) for path in kept)
+    _run_here(tmp_path)
+    assert all(path.stat().st_mtime_ns == then for path, then in modified.items())
     mine, expected = _rows(tmp_path), _rows(undisturbed)
     assert mine.index.is_unique
     pd.testing.assert_frame_equal(mine[_SCORES], expected[_SCORES])
 
 
-def test_running_again_recomputes_nothing(undisturbed):
+def test_running_again_recomputes_nothing(undisturbed, local_ray):
     storage = undisturbed / "storage"
     before = {path: path.stat().st_mtime_ns for path in storage.rglob("*.parquet")}
     rows = _rows(undisturbed)
-    output = _run(undisturbed)
+    output = _run_here(undisturbed)
     assert "4 trials, 4 of them finished" in output
     assert {path: path.stat().st_mtime_ns for path in storage.rglob("*.parquet")} == before
     pd.testing.assert_frame_equal(_rows(undisturbed), rows)
 
 
-def test_existing_cluster(tmp_path, undisturbed):
+def test_existing_cluster(tmp_path, undisturbed, cluster):
     """Two nodes with one CPU each beside a head that only drives."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    try:
-        for _ in range(2):
-            cluster.add_node(num_cpus=1)
-        _run(tmp_path, "--address", cluster.address)
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+    _run(tmp_path, "--address", cluster.address)
     expected = _rows(undisturbed)
     pd.testing.assert_frame_equal(_rows(tmp_path)[_SCORES], expected[_SCORES])
 
 
-def test_no_cluster_at_the_address_is_one_line(tmp_path):
-    done = subprocess.run(
-        _command(tmp_path, "--address", "127.0.0.1:1"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "No Ray cluster answers at '127.0.0.1:1'" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_no_cluster_at_the_address_is_one_line(tmp_path, no_ray, capsys):
+    address = ("--address", "127.0.0.1:1")
+    assert sweep_main("all_gans", all_gans, "", _arguments(tmp_path, *address)) == 2
+    shown = capsys.readouterr().err
+    assert "No Ray cluster answers at '127.0.0.1:1'" in shown
+    assert "Traceback" not in shown
 
 
-def test_all_stages_as_distributed_jobs_under_tune(tmp_path, undisturbed):
-    output = _run(tmp_path, "--placement", "cluster", "--data-size", "60")
+def test_all_stages_as_distributed_jobs_under_tune(tmp_path, undisturbed, local_ray):
+    output = _run_here(tmp_path, "--placement", "cluster", "--data-size", "60")
     assert "Started a local Ray instance" not in output
     mine, expected = _rows(tmp_path), _rows(undisturbed)
     shared = mine.index.intersection(expected.index)
     assert len(shared) == len(mine)
-    pd.testing.assert_frame_equal(mine[_SCORES], expected.loc[shared, _SCORES], atol=1e-3)
+    names = [*_SCORES, "foreground_share"]
+    pd.testing.assert_frame_equal(mine[names], expected.loc[shared, names], atol=1e-4)
 
 
-def test_two_replicas_train_beside_a_waiting_trial_on_two_cpus(tmp_path):
-    _run(tmp_path, "--workers", "2", "--data-size", "60")
+def test_two_replicas_train_beside_a_waiting_trial_on_two_cpus(tmp_path, local_ray):
+    _run_here(tmp_path, "--workers", "2", "--data-size", "60")
     rows = pd.read_parquet(tmp_path / "results" / "all_gans").query("data_size == 60")
     assert set(rows.method) == {"gan", "true_masks"}
     assert (rows.train_replicas == 2).all()
     assert rows.iou.between(0.2, 1).all()
+
+
+def test_ray_train_gets_the_dashboard_that_it_needs(tmp_path, monkeypatch):
+    asked = []
+
+    def session(address, **options):
+        asked.append((address, options))
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr("gseg.commands.run.ray_session", session)
+    monkeypatch.setattr("gseg.commands.run.run_sweep", lambda *_, **__: [])
+    for words in ((), ("--workers", "2"), ("--placement", "cluster")):
+        _run_left(tmp_path, *words)
+    assert asked == [(None, {"num_cpus": 2, "dashboard": large}) for large in (False, True, True)]
 
 
 class _Events(Listener):
@@ -141,7 +174,7 @@ class _Events(Listener):
         self.failures.append(failure)
 
 
-def test_one_failing_trial_does_not_stop_the_others(tmp_path, tiny_experiment):
+def test_one_failing_trial_does_not_stop_the_others(tmp_path, local_ray, tiny_experiment):
     picky = replace(
         tiny_experiment,
         samples=replace(
@@ -153,10 +186,9 @@ def test_one_failing_trial_does_not_stop_the_others(tmp_path, tiny_experiment):
     )
     setting = Setting(storage=tmp_path, benchmarks=("scenes:40",))
     events = _Events()
-    with ray_session(num_cpus=2):
-        failures = run_sweep(
-            [picky, tiny_experiment], setting, Resources(), listener=events, large=False
-        )
+    failures = run_sweep(
+        [picky, tiny_experiment], setting, Resources(), listener=events, large=False
+    )
     assert events.done == [1]
     (failure,) = failures
     assert failure.experiment == picky

@@ -17,7 +17,7 @@ from gseg.samples import FilterConfig
 from gseg.storage.builds import SHARD, count_builds
 from gseg.storage.store import Store
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.ray
 
 _ROOT = Path(__file__).parents[2]
 _SILENT_ONCE = """

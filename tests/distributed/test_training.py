@@ -42,7 +42,6 @@ class _KillTrainer(threading.Thread):
                     self.killed_at = reached
 
 
-@pytest.mark.slow
 def test_killing_a_training_worker_changes_nothing(tmp_path, local_ray):
     facts, weights = {}, {}
     for placement in ("process", "cluster"):
@@ -68,7 +67,6 @@ def test_killing_a_training_worker_changes_nothing(tmp_path, local_ray):
     ]
 
 
-@pytest.mark.slow
 def test_what_is_wrong_with_a_training_is_said_once_and_not_tried_again(tmp_path, local_ray):
     config = replace(CONFIG, learning_rate=1e38)
     job = FitJob(material=MATERIAL, config=config, folder=tmp_path)
@@ -76,7 +74,6 @@ def test_what_is_wrong_with_a_training_is_said_once_and_not_tried_again(tmp_path
         RayBackend(Resources(placement="cluster")).fit(job, silent)
 
 
-@pytest.mark.slow
 def test_two_replicas_end_with_one_segmenter(tmp_path, local_ray):
     losses = {}
     for replicas in (1, 2):

@@ -1,6 +1,7 @@
 """Training: it learns, and nothing but config and pairs decides its bits."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -348,9 +349,11 @@ def test_writing_checkpoints_takes_little_of_the_time(tmp_path, monkeypatch):
     assert not Keeper(None, 0.0, "").due
 
 
-@pytest.mark.slow
+# The compiler's last step, to machine code, takes a minute, and what it gives is its own affair.
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own code
-def test_a_compiled_training_is_the_same_but_for_rounding(pairs):
+def test_a_compiled_training_is_the_same_but_for_rounding(pairs, monkeypatch, backend):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     config = replace(SMALL, steps=4)
     plain = fit(*pairs, config, validation=discs(7, seed=1))
     compiled = fit(*pairs, replace(config, compiled=True), validation=discs(7, seed=1))

@@ -4,8 +4,6 @@ import itertools
 from collections import Counter
 from dataclasses import replace
 
-import pytest
-
 from gseg.directions import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
@@ -56,7 +54,6 @@ def _grid() -> list[Experiment]:
     ]
 
 
-@pytest.mark.slow
 def test_the_stages_of_a_grid_are_computed_once_each(tmp_path):
     """Three generators x two λ x two ε x three sizes."""
     trials = _grid()
