@@ -51,7 +51,7 @@ STYLEGAN2_WIDTHS = {"synthesis_kwargs": {"channel_base": 32768}, "z_dim": 512, "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Setting:
+class Context:
     """A way to run a forward."""
 
     name: str
@@ -65,14 +65,14 @@ class Setting:
 
 
 SETTINGS = (
-    Setting(name="float32"),
-    Setting(name="float32 channels-last", channels_last=True),
-    Setting(name="bfloat16", narrow=True),
-    Setting(name="bfloat16 channels-last", narrow=True, channels_last=True),
+    Context(name="float32"),
+    Context(name="float32 channels-last", channels_last=True),
+    Context(name="bfloat16", narrow=True),
+    Context(name="bfloat16 channels-last", narrow=True, channels_last=True),
 )
 COMPILED = (
-    Setting(name="float32 channels-last compiled", channels_last=True, compiled=True),
-    Setting(name="bfloat16 channels-last compiled", narrow=True, channels_last=True, compiled=True),
+    Context(name="float32 channels-last compiled", channels_last=True, compiled=True),
+    Context(name="bfloat16 channels-last compiled", narrow=True, channels_last=True, compiled=True),
 )
 
 
@@ -118,7 +118,7 @@ class Outcome:
 
 @torch.no_grad()
 def measure(
-    generator: Generator, shift: Tensor, setting: Setting, batch: int, candidates: int
+    generator: Generator, shift: Tensor, setting: Context, batch: int, candidates: int
 ) -> Outcome:
     """Time a batch, the shortest of several, and judge candidates batch by batch."""
     layout = torch.channels_last if setting.channels_last else torch.contiguous_format

@@ -36,7 +36,7 @@ from gseg.distributed.runtime import Resources, ray_session
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.generators import list_generators
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Setting
+from gseg.pipeline.trial import Context
 from gseg.recipes import all_gans, grids
 from gseg.storage.builds import count_builds
 from gseg.storage.store import Store
@@ -74,7 +74,7 @@ def shared(options):
     }
     experiments = [each for each in all_gans(grids()["smoke"], axes) if each.generator]
     with tempfile.TemporaryDirectory() as folder:
-        setting = Setting(storage=Path(folder), benchmarks=("scenes:40",))
+        setting = Context(storage=Path(folder), benchmarks=("scenes:40",))
         plan = make_plan(experiments, setting, "cpu")
         with ray_session(num_cpus=_CORES):
             run_sweep(experiments, setting, Resources(), listener=_Clock(), large=False)
@@ -96,7 +96,7 @@ def two_cores(options):
     experiments = all_gans(grids()[options.grid], {"generator": names})
     clock = _Clock()
     with tempfile.TemporaryDirectory() as folder:
-        setting = Setting(storage=Path(folder))
+        setting = Context(storage=Path(folder))
         with ray_session(num_cpus=_CORES):
             run_sweep(experiments, setting, Resources(), listener=clock, large=False)
         manifests = [
@@ -169,7 +169,7 @@ def cluster(options):
     events = _Simulated(simulated, nodes[: options.nodes // 4], len(experiments))
     staying = {node.node_id for node in nodes[options.nodes // 4 :]}
     with tempfile.TemporaryDirectory() as folder:
-        setting = Setting(storage=Path(folder))
+        setting = Context(storage=Path(folder))
         ray.init(
             simulated.address,
             log_to_driver=False,

@@ -18,7 +18,7 @@ from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.plan import Missing, make_plan
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages import make_direction
-from gseg.pipeline.trial import Setting
+from gseg.pipeline.trial import Context
 from gseg.recipes.voynov2021 import chosen_search, main_generator, voynov_grid
 from gseg.reports.voynov_figures import filters_sheet, operators_sheet
 from gseg.storage.store import Store
@@ -38,7 +38,7 @@ def main() -> int:
     store = Store(options.storage.absolute(), options.dry_run, missing)
     found = make_direction(store, name, search, LocalBackend("cpu"), silent)
     if options.dry_run:
-        setting = Setting(storage=store.root)
+        setting = Context(storage=store.root)
         for line in plan_lines(make_plan([], setting, "cpu", first=missing.costs), "cpu", None):
             print(line)
         return 0

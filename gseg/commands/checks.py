@@ -6,7 +6,7 @@ from pathlib import Path
 from gseg.distributed.sweep import Failure, Listener
 from gseg.distributed.view import SweepView
 from gseg.pipeline.rows import Row, known_scores
-from gseg.pipeline.trial import Setting
+from gseg.pipeline.trial import Context
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.storage.store import StorageError, Store
 
@@ -35,7 +35,7 @@ class Keeper(Listener):
         self._view.retried(number, attempt, reason)
 
 
-def open_benchmarks(setting: Setting) -> list[Benchmark]:
+def open_benchmarks(setting: Context) -> list[Benchmark]:
     """Open the benchmarks of a sweep.
 
     Raises:

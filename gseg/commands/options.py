@@ -17,7 +17,7 @@ from gseg.generators import list_generators
 from gseg.generators.catalogue import Kind
 from gseg.generators.own import own_file
 from gseg.pipeline.settings import axes
-from gseg.pipeline.trial import Setting
+from gseg.pipeline.trial import Context
 from gseg.recipes import Axes, Grid, grids, varied_grids
 from gseg.scores.specs import absolute_spec
 
@@ -88,7 +88,7 @@ def chosen_axes(options: argparse.Namespace, *, default: tuple[str, ...] = ()) -
 
 def chosen_setting(
     options: argparse.Namespace, *, default: tuple[str, ...] = ("scenes",)
-) -> Setting:
+) -> Context:
     """Give what all trials have in common; paths become absolute, for processes elsewhere.
 
     Args:
@@ -96,7 +96,7 @@ def chosen_setting(
         default: Benchmarks if none are named.
     """
     names = options.benchmark or default
-    return Setting(
+    return Context(
         storage=options.storage.absolute(),
         benchmarks=tuple(absolute_spec(name, options.benchmarks_root) for name in names),
         eval_protocol=options.eval_protocol,

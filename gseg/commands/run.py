@@ -40,7 +40,7 @@ from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import known_failure
 from gseg.pipeline.plan import Costs, SweepPlan, is_planned, make_plan
 from gseg.pipeline.rows import Key, Row, fill_rows, key_of, known_scores, merge_rows
-from gseg.pipeline.trial import Setting, find_rows, run_trial
+from gseg.pipeline.trial import Context, find_rows, run_trial
 from gseg.recipes import Axes, Grid, baselines
 from gseg.recipes.tables import PaperTable
 from gseg.reports.labels import experiment_labels
@@ -90,7 +90,7 @@ def sweep_main(
 
 def chosen_trials(
     recipe: Recipe, options: argparse.Namespace, table: PaperTable | None = None
-) -> tuple[list[Experiment], Setting]:
+) -> tuple[list[Experiment], Context]:
     """Make the experiments that a command line asks for, and what they have in common.
 
     Args:

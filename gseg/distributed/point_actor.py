@@ -15,7 +15,7 @@ from gseg.distributed.runtime import Resources
 from gseg.distributed.trial_actor import plain_error
 from gseg.pipeline.failures import Failed, forget_failure, is_worth_another_attempt, note_failure
 from gseg.pipeline.progress import FileReport, HaltedError
-from gseg.pipeline.trial import Setting
+from gseg.pipeline.trial import Context
 from gseg.search.definition import Search
 from gseg.search.evaluate import Outcome, evaluate
 
@@ -36,7 +36,7 @@ class PointActor(tune.Trainable):
     """
 
     def setup(  # type: ignore[override]
-        self, config: dict[str, Any], search: Search, setting: Setting, resources: Resources
+        self, config: dict[str, Any], search: Search, setting: Context, resources: Resources
     ) -> None:
         """Get what all points share; see `gseg.distributed.search.run_search`."""
         self._search, self._setting = search, setting

@@ -25,7 +25,7 @@ from gseg.distributed.point_actor import PointActor
 from gseg.distributed.runtime import Resources
 from gseg.distributed.tuning import RESTARTS, TimeIsUp, held_by_a_trial, reason_of
 from gseg.pipeline.rows import Row
-from gseg.pipeline.trial import Setting
+from gseg.pipeline.trial import Context
 from gseg.search.definition import Search
 from gseg.search.objectives import OBJECTIVES
 from gseg.search.records import Record, State
@@ -77,7 +77,7 @@ class PointListener:
 def run_search(
     search: Search,
     source: PointSource,
-    setting: Setting,
+    setting: Context,
     resources: Resources,
     *,
     listener: PointListener,

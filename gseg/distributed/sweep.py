@@ -34,7 +34,7 @@ from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import details_file
 from gseg.pipeline.rows import Row
 from gseg.pipeline.sharing import sharing_groups
-from gseg.pipeline.trial import Setting
+from gseg.pipeline.trial import Context
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +70,7 @@ class Listener:
 
 def run_sweep(
     experiments: Sequence[Experiment],
-    setting: Setting,
+    setting: Context,
     resources: Resources,
     *,
     listener: Listener,
@@ -144,7 +144,7 @@ class _Tracker(tune.Callback):
     """Turns Tune's events into calls of a listener."""
 
     def __init__(
-        self, experiments: Sequence[Experiment], setting: Setting, listener: Listener
+        self, experiments: Sequence[Experiment], setting: Context, listener: Listener
     ) -> None:
         self._experiments, self._setting, self._listener = experiments, setting, listener
         self.failures: dict[int, Failure] = {}

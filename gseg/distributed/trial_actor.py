@@ -13,7 +13,7 @@ from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import forget_failure, is_worth_another_attempt, note_failure
 from gseg.pipeline.progress import FileReport
-from gseg.pipeline.trial import Setting, run_trial
+from gseg.pipeline.trial import Context, run_trial
 
 
 def progress_file(storage: Path, experiment: Experiment) -> Path:
@@ -32,7 +32,7 @@ class TrialActor(tune.Trainable):
         config: dict[str, Any],
         experiments: list[Experiment],
         groups: list[tuple[int, ...]],
-        setting: Setting,
+        setting: Context,
         resources: Resources,
     ) -> None:
         """Get what all trials share; see `gseg.distributed.sweep.run_sweep`."""

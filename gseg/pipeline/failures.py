@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.draw import BatchTooLargeError
-from gseg.pipeline.trial import Setting
+from gseg.pipeline.trial import Context
 from gseg.samples import DamagedShardError
 from gseg.storage.files import DiskFullError
 from gseg.storage.mirror import discard, fetch
@@ -54,7 +54,7 @@ def is_worth_another_attempt(error: BaseException) -> bool:
     return not is_own_fault(error) and not isinstance(error, _HOPELESS)
 
 
-def note_failure(experiment: Experiment, setting: Setting, error: BaseException) -> Failed:
+def note_failure(experiment: Experiment, setting: Context, error: BaseException) -> Failed:
     """Keep in the storage why a trial failed.
 
     Args:
@@ -86,7 +86,7 @@ def note_failure(experiment: Experiment, setting: Setting, error: BaseException)
     return failed
 
 
-def known_failure(experiment: Experiment, setting: Setting) -> Failed | None:
+def known_failure(experiment: Experiment, setting: Context) -> Failed | None:
     """Say whether a trial has failed before and would fail again.
 
     Args:
@@ -107,22 +107,22 @@ def known_failure(experiment: Experiment, setting: Setting) -> Failed | None:
     return failed if failed.own_fault and kept.get("versions") == versions() else None
 
 
-def forget_failure(experiment: Experiment, setting: Setting) -> None:
+def forget_failure(experiment: Experiment, setting: Context) -> None:
     """Remove what is kept about a trial's failure, after it has succeeded."""
     discard(_file(experiment, setting))
     discard(details_file(experiment, setting))
 
 
-def details_file(experiment: Experiment, setting: Setting) -> Path:
+def details_file(experiment: Experiment, setting: Context) -> Path:
     """Say where the whole story of a trial's last failure stands, if it has failed."""
     return setting.storage / "errors" / f"{_name(experiment, setting)}.txt"
 
 
-def _file(experiment: Experiment, setting: Setting) -> Path:
+def _file(experiment: Experiment, setting: Context) -> Path:
     return setting.storage / "failures" / f"{_name(experiment, setting)}.json"
 
 
-def _name(experiment: Experiment, setting: Setting) -> str:
+def _name(experiment: Experiment, setting: Context) -> str:
     """Name a trial with all that it does: the distance and the benchmarks may fail, too."""
     plain = replace(experiment, recipe="", train_preset="")
     return digest("trial", plain, list(setting.benchmarks), setting.eval_protocol)

@@ -15,7 +15,7 @@ from typing import Final
 from gseg.pipeline.costs import generator_size
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.stages.scores import open_anew
-from gseg.pipeline.trial import Setting, note_missing
+from gseg.pipeline.trial import Context, note_missing
 from gseg.storage.store import Artifact, Cost
 
 _log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Missing:
 
 def make_plan(
     experiments: Sequence[Experiment],
-    setting: Setting,
+    setting: Context,
     device: str,
     *,
     first: Costs | None = None,

@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Setting:
+class Context:
     """What all trials of a sweep have in common.
 
     Attributes:
@@ -65,7 +65,7 @@ class Setting:
 
 def run_trial(
     experiment: Experiment,
-    setting: Setting,
+    setting: Context,
     backend: Backend,
     report: Report = silent,
     *,
@@ -87,7 +87,7 @@ def run_trial(
         return _Trial(experiment, setting, Store(setting.storage), backend, report, siblings).rows()
 
 
-def find_rows(experiment: Experiment, setting: Setting, device: str) -> list[Row] | None:
+def find_rows(experiment: Experiment, setting: Context, device: str) -> list[Row] | None:
     """Put an experiment's rows together from the storage alone.
 
     Args:
@@ -105,7 +105,7 @@ def find_rows(experiment: Experiment, setting: Setting, device: str) -> list[Row
         return None
 
 
-def find_parts(experiment: Experiment, setting: Setting, device: str) -> TrialParts | None:
+def find_parts(experiment: Experiment, setting: Context, device: str) -> TrialParts | None:
     """Find what a trial left in the storage.
 
     Args:
@@ -124,7 +124,7 @@ def find_parts(experiment: Experiment, setting: Setting, device: str) -> TrialPa
 
 
 def note_missing(
-    experiment: Experiment, setting: Setting, device: str, note: Note, opener: Opener
+    experiment: Experiment, setting: Context, device: str, note: Note, opener: Opener
 ) -> None:
     """Go an experiment's way without making anything.
 
@@ -147,7 +147,7 @@ class _Trial:
     def __init__(
         self,
         experiment: Experiment,
-        setting: Setting,
+        setting: Context,
         store: Store,
         backend: Backend,
         report: Report,

@@ -154,7 +154,7 @@ def _charts(points: pd.DataFrame, key: Key, fold: str, what: str = "") -> list[P
             band=fit_band(x, y),
         )
         parts = [f"{what or f'Trained on {datasets}'}. Distance: {key.protocol}.", _told(x, y)]
-        parts += [f"Setting: {setting}."] if setting else []
+        parts += [f"Context: {setting}."] if setting else []
         charts.append(Chart(svg=svg, caption=" ".join(parts), fold=fold))
     return charts
 

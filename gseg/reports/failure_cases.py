@@ -18,7 +18,7 @@ from torch import Tensor
 from gseg.images import contact_sheet, from_uint8
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.stages.parts import TrialParts
-from gseg.pipeline.trial import Setting, find_parts, find_rows
+from gseg.pipeline.trial import Context, find_parts, find_rows
 from gseg.samples import load_samples
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark, open_benchmark
@@ -33,7 +33,7 @@ _TILE: Final = 96
 
 
 def failure_cases(
-    folder: Path, experiment: Experiment, setting: Setting, device: str, count: int
+    folder: Path, experiment: Experiment, setting: Context, device: str, count: int
 ) -> pd.DataFrame:
     """Draw a finished trial's failure cases, one sheet of samples and one of each benchmark.
 

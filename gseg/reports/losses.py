@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.trial import Setting, find_parts
+from gseg.pipeline.trial import Context, find_parts
 from gseg.segmenters.curves import Curve, find_curves
 from gseg.storage.store import replacing
 
@@ -83,7 +83,7 @@ def write_events(folder: Path, curve: Curve) -> bool:
 
 
 def write_trial_events(
-    folder: Path, experiment: Experiment, setting: Setting, device: str
+    folder: Path, experiment: Experiment, setting: Context, device: str
 ) -> list[Path]:
     """Write the curves of a finished trial's trainings as event files of TensorBoard.
 

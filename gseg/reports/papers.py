@@ -19,7 +19,7 @@ from gseg.generators import Generator
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.fit import cached_generator
 from gseg.pipeline.rows import Row
-from gseg.pipeline.trial import Setting, find_parts, find_rows
+from gseg.pipeline.trial import Context, find_parts, find_rows
 from gseg.randomness import derive_seed
 from gseg.samples import make_masks
 from gseg.scores.protocol import DEFAULT_PROFILES
@@ -29,7 +29,7 @@ _SCORES: Final = ("accuracy", "iou", "max_f_beta", "two_affine_ratio", "directio
 
 
 def compare_papers(
-    experiments: Sequence[Experiment], setting: Setting, device: str = "cpu"
+    experiments: Sequence[Experiment], setting: Context, device: str = "cpu"
 ) -> pd.DataFrame:
     """Compare finished trials that differ in how their direction was found.
 
@@ -90,7 +90,7 @@ def _scores(rows: Sequence[Row], side: str) -> dict[str, Any]:
 
 @torch.no_grad()
 def _agreement(
-    optimised: Experiment, chosen: Experiment, setting: Setting, device: str
+    optimised: Experiment, chosen: Experiment, setting: Context, device: str
 ) -> dict[str, float]:
     generator = cached_generator(optimised.generator, device)
     masks, vectors, others = [], [], {}

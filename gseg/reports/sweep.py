@@ -7,7 +7,7 @@ import pandas as pd
 
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.rows import Row
-from gseg.pipeline.trial import Setting, find_parts
+from gseg.pipeline.trial import Context, find_parts
 from gseg.reports.figures import distance_figure
 from gseg.reports.pictures import sheet_name
 from gseg.reports.sheets import trial_sheet
@@ -39,7 +39,7 @@ def write_image_scores(folder: Path, rows: Iterable[Row], storage: Path) -> None
 def draw_sheets(
     folder: Path,
     experiments: Sequence[Experiment],
-    setting: Setting,
+    setting: Context,
     device: str,
     benchmark: Benchmark,
 ) -> list[Path]:

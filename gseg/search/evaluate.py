@@ -11,7 +11,7 @@ from gseg.pipeline.jobs.fit import Backend, ScoreJob, cached_generator
 from gseg.pipeline.progress import Report
 from gseg.pipeline.rows import Row
 from gseg.pipeline.settings import Value
-from gseg.pipeline.trial import Setting, find_parts, run_trial
+from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.search.definition import Search
 from gseg.search.objectives import row_values, with_mark
 from gseg.search.stability import agreement, common_pictures
@@ -33,7 +33,7 @@ class Outcome:
 def evaluate(
     search: Search,
     parameters: Mapping[str, Value],
-    setting: Setting,
+    setting: Context,
     backend: Backend,
     report: Report,
 ) -> Outcome:
@@ -62,7 +62,7 @@ def evaluate(
     return Outcome(rows=marked, values=values)
 
 
-def _stability(experiments: Sequence[Experiment], setting: Setting, device: str) -> dict[str, Any]:
+def _stability(experiments: Sequence[Experiment], setting: Context, device: str) -> dict[str, Any]:
     generator = cached_generator(experiments[0].generator, device)
     pictures = common_pictures(generator)
     found = [_masks(each, setting, device, pictures) for each in experiments]
@@ -70,7 +70,7 @@ def _stability(experiments: Sequence[Experiment], setting: Setting, device: str)
 
 
 def _masks(
-    experiment: Experiment, setting: Setting, device: str, pictures: torch.Tensor
+    experiment: Experiment, setting: Context, device: str, pictures: torch.Tensor
 ) -> torch.Tensor:
     parts = find_parts(experiment, setting, device)
     assert parts is not None

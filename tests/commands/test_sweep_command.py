@@ -21,7 +21,7 @@ from gseg.distributed.runtime import Resources
 from gseg.distributed.sweep import Failure
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.rows import merge_rows, read_rows
-from gseg.pipeline.trial import Setting, run_trial
+from gseg.pipeline.trial import Context, run_trial
 from gseg.recipes import all_gans
 from gseg.samples import SampleConfig, filter_preset
 from gseg.scores.protocol import DEFAULT_PROFILES
@@ -76,7 +76,7 @@ def _tiny(grid, axes):
 @pytest.fixture(scope="module")
 def finished_storage(tmp_path_factory):
     """What the two trials leave in a storage."""
-    setting = Setting(storage=tmp_path_factory.mktemp("storage"), benchmarks=("scenes:30",))
+    setting = Context(storage=tmp_path_factory.mktemp("storage"), benchmarks=("scenes:30",))
     for experiment in _tiny(None, None):
         run_trial(experiment, setting, RayBackend(Resources(placement="process")))
     return setting.storage

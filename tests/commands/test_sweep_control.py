@@ -17,7 +17,7 @@ from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import known_failure, note_failure
 from gseg.pipeline.plan import SweepPlan
 from gseg.pipeline.rows import KEY
-from gseg.pipeline.trial import Setting, run_trial
+from gseg.pipeline.trial import Context, run_trial
 from gseg.samples import SampleConfig, filter_preset
 from gseg.segmenters import FitConfig
 from gseg.storage.store import Cost
@@ -118,7 +118,7 @@ def test_a_limit_of_time_is_handed_on_and_what_is_left_is_said(run, here):
 
 
 def _failed(tmp_path):
-    setting = Setting(storage=tmp_path / "storage", benchmarks=("scenes:12",))
+    setting = Context(storage=tmp_path / "storage", benchmarks=("scenes:12",))
     note_failure(_THREE[1], setting, ValueError("it diverged"))
     return setting
 

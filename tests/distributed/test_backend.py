@@ -12,7 +12,7 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages import Wanted, make_samples
-from gseg.pipeline.trial import Setting, find_parts, run_trial
+from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.samples import load_samples
 from gseg.storage.store import Store
 
@@ -31,7 +31,7 @@ def _samples(experiment, setting):
 def test_a_trial_is_the_same_on_the_cluster(tmp_path, tiny_experiment, local_ray):
     rows, samples = {}, {}
     for placement in ("process", "cluster"):
-        setting = Setting(storage=tmp_path / placement, benchmarks=("scenes:40",))
+        setting = Context(storage=tmp_path / placement, benchmarks=("scenes:40",))
         backend = RayBackend(Resources(placement=placement, drawers=2))
         rows[placement] = run_trial(tiny_experiment, setting, backend)
         samples[placement] = _samples(tiny_experiment, setting)
@@ -69,7 +69,7 @@ def test_killing_a_drawing_worker_changes_nothing(tmp_path, tiny_experiment, loc
     for case in ("undisturbed", "killed"):
         store = Store(tmp_path / case)
         process = RayBackend(Resources(placement="process"))
-        setting = Setting(storage=store.root, benchmarks=("scenes:40",))
+        setting = Context(storage=store.root, benchmarks=("scenes:40",))
         run_trial(tiny_experiment, setting, process)
         direction = find_parts(tiny_experiment, setting, "cpu").direction
         for shard in store.root.glob("samples/*/*"):

@@ -6,7 +6,7 @@ from gseg.distributed import sweep
 from gseg.distributed.runtime import Resources
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.distributed.tuning import RESTARTS
-from gseg.pipeline.trial import Setting
+from gseg.pipeline.trial import Context
 
 
 class _Heard(Listener):
@@ -40,7 +40,7 @@ def _sweep(tmp_path, experiment, monkeypatch, outcomes):
     heard = _Heard()
     failures = run_sweep(
         [experiment] * 3,
-        Setting(storage=tmp_path),
+        Context(storage=tmp_path),
         Resources(concurrency=1),
         listener=heard,
         large=False,

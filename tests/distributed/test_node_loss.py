@@ -8,7 +8,7 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.pipeline.rows import key_of
-from gseg.pipeline.trial import Setting, run_trial
+from gseg.pipeline.trial import Context, run_trial
 
 pytestmark = pytest.mark.ray
 
@@ -53,13 +53,13 @@ def test_a_node_is_lost_in_mid_sweep(tmp_path, cluster, tiny_experiment):
         replace(tiny_experiment, training=replace(training, seed=seed, steps=40, decay_at=30))
         for seed in range(5)
     ]
-    setting = Setting(storage=tmp_path / "cluster", benchmarks=("scenes:40",))
+    setting = Context(storage=tmp_path / "cluster", benchmarks=("scenes:40",))
     events = _Loss(cluster, next(iter(cluster.worker_nodes)))
     run_sweep(experiments, setting, Resources(), listener=events, large=False)
     assert len(cluster.worker_nodes) == 1
     assert sorted(events.order) == list(range(5))
     assert all("ended" in reason for _, _, reason in events.retries)
-    alone = Setting(storage=tmp_path / "alone", benchmarks=("scenes:40",))
+    alone = Context(storage=tmp_path / "alone", benchmarks=("scenes:40",))
     backend = RayBackend(Resources(placement="process"))
     expected = [row for each in experiments for row in run_trial(each, alone, backend)]
     rows = [row for each in events.rows.values() for row in each]

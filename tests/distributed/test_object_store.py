@@ -9,7 +9,7 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.jobs.fit import FitJob, Material
 from gseg.pipeline.progress import silent
-from gseg.pipeline.trial import Setting, find_parts, find_rows, run_trial
+from gseg.pipeline.trial import Context, find_parts, find_rows, run_trial
 from gseg.randomness import derive_seed
 from gseg.samples import shard_name
 from gseg.storage.mirror import fetch, storage_folder
@@ -29,8 +29,8 @@ def machine(bucket, tmp_path, monkeypatch):
     return move
 
 
-def setting(storage: Path) -> Setting:
-    return Setting(storage=storage, benchmarks=("scenes:40",))
+def setting(storage: Path) -> Context:
+    return Context(storage=storage, benchmarks=("scenes:40",))
 
 
 def backend() -> RayBackend:

@@ -8,7 +8,7 @@ from gseg.commands.options import sweep_parser
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.pipeline.rows import key_of
-from gseg.pipeline.trial import Setting, find_rows
+from gseg.pipeline.trial import Context, find_rows
 from gseg.storage.mirror import storage_folder
 
 
@@ -31,7 +31,7 @@ def test_two_processes_share_a_storage_on_s3(
     experiments = [
         replace(tiny_experiment, training=replace(training, seed=seed)) for seed in range(4)
     ]
-    setting = Setting(storage=storage_folder(f"{bucket}/storage"), benchmarks=("scenes:40",))
+    setting = Context(storage=storage_folder(f"{bucket}/storage"), benchmarks=("scenes:40",))
     events = _Rows()
     with ray_session(num_cpus=2):
         run_sweep(experiments, setting, Resources(), listener=events, large=False)

@@ -7,7 +7,7 @@ import pytest
 
 from gseg.distributed.runtime import Resources
 from gseg.distributed.search import Asha, PointListener, run_search
-from gseg.pipeline.trial import Setting
+from gseg.pipeline.trial import Context
 from gseg.search.definition import Search
 from gseg.search.objectives import LABELS_USED, OBJECTIVES
 from gseg.search.source import PointSource
@@ -67,7 +67,7 @@ def test_unpromising_points_are_stopped_and_leave_nothing_locked(tmp_path, local
         points=None,
         watched="held_out_loss",
     )
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:12",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:12",))
     kept, _ = _try(search, setting, at_once=1, asha=Asha(grace=50, factor=2))
     first, *others = sorted(kept.records, key=lambda record: record.number)
     assert first.state == "complete"
@@ -92,7 +92,7 @@ def test_unpromising_points_are_stopped_and_leave_nothing_locked(tmp_path, local
 
 
 def test_two_objectives_over_seeds_and_an_extended_space(tmp_path, local_ray, tiny_grid):
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:12",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:12",))
     search = _search(
         tiny_grid,
         "epsilon=uniform:0.5:2",
@@ -131,7 +131,7 @@ def test_two_objectives_over_seeds_and_an_extended_space(tmp_path, local_ray, ti
 def test_labels_mark_every_row_and_a_failing_point_does_not_stop_the_others(
     tmp_path, local_ray, tiny_grid
 ):
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:12",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:12",))
     search = _search(tiny_grid, "train_batch=8,1", objectives=("iou",), sampler="grid", points=None)
     search = replace(search, grid=_deep(tiny_grid))
     kept, _ = _try(search, setting)
@@ -150,7 +150,7 @@ def _deep(grid):
 
 
 def test_a_search_that_is_out_of_time_has_points_left(tmp_path, local_ray, tiny_grid):
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:12",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:12",))
     grid = replace(tiny_grid, training=replace(tiny_grid.training, steps=100_000, decay_at=None))
     search = _search(grid, "epsilon=0.5,1,2", sampler="grid", points=None)
     kept, source = _try(search, setting, at_once=1, seconds=8)

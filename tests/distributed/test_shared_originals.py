@@ -7,7 +7,7 @@ import pytest
 from gseg.distributed.runtime import Resources
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.pipeline.jobs.draw import cost_file, read_cost
-from gseg.pipeline.trial import Setting, find_parts
+from gseg.pipeline.trial import Context, find_parts
 from gseg.recipes import all_gans
 from gseg.samples import Shard
 
@@ -18,7 +18,7 @@ WEIGHTS = (2.5, 5.0)
 
 def run(folder, experiments):
     """Run a sweep, one trial at a time; give the sets that its segmenters were trained on."""
-    setting = Setting(storage=folder, benchmarks=("scenes:40",))
+    setting = Context(storage=folder, benchmarks=("scenes:40",))
     failures = run_sweep(
         experiments, setting, Resources(concurrency=1), listener=Listener(), large=False
     )

@@ -18,7 +18,7 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.pipeline.rows import KEY
-from gseg.pipeline.trial import Setting, find_rows, run_trial
+from gseg.pipeline.trial import Context, find_rows, run_trial
 from gseg.recipes import all_gans
 from gseg.samples import FilterConfig, Shard
 
@@ -184,7 +184,7 @@ def test_one_failing_trial_does_not_stop_the_others(tmp_path, local_ray, tiny_ex
             filters=FilterConfig(min_share=0.4999, max_share=0.4999),
         ),
     )
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:40",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:40",))
     events = _Events()
     failures = run_sweep(
         [picky, tiny_experiment], setting, Resources(), listener=events, large=False
@@ -199,7 +199,7 @@ def test_one_failing_trial_does_not_stop_the_others(tmp_path, local_ray, tiny_ex
 
 def test_another_edge_weight_is_another_direction(tmp_path, tiny_experiment, monkeypatch):
     """What an objective means is part of the hash, not only its name."""
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:40",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:40",))
     run_trial(tiny_experiment, setting, RayBackend(Resources()))
     assert find_rows(tiny_experiment, setting, "cpu") is not None
     changed = replace(objective("gseg"), edge_weight=1.0)

@@ -12,7 +12,7 @@ from gseg.distributed.runtime import Resources
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.pipeline.failures import known_failure
 from gseg.pipeline.rows import KEY
-from gseg.pipeline.trial import Setting, find_rows
+from gseg.pipeline.trial import Context, find_rows
 from gseg.samples import FilterConfig
 from gseg.storage.builds import SHARD, count_builds
 from gseg.storage.store import Store
@@ -60,7 +60,7 @@ def test_what_the_machines_did_is_tried_again_and_an_own_fault_is_kept(
         tiny_experiment,
         samples=replace(tiny_experiment.samples, batch=256, blocks_per_shard=40, filters=filters),
     )
-    setting, events = Setting(storage=tmp_path / "storage", benchmarks=("scenes:20",)), _Events()
+    setting, events = Context(storage=tmp_path / "storage", benchmarks=("scenes:20",)), _Events()
     failures = run_sweep([shaky, picky], setting, Resources(), listener=events, large=False)
     assert events.retries == [(0, 1, "the store is silent")]
     assert events.done == [0]
@@ -78,7 +78,7 @@ def test_what_the_machines_did_is_tried_again_and_an_own_fault_is_kept(
 def test_when_the_time_is_up_work_in_progress_is_left_to_the_next_sweep(
     tmp_path, local_ray, tiny_experiment
 ):
-    setting, events = Setting(storage=tmp_path, benchmarks=("scenes:20",)), _Events()
+    setting, events = Context(storage=tmp_path, benchmarks=("scenes:20",)), _Events()
     training = replace(tiny_experiment.training, steps=200_000, decay_at=None)
     long = [replace(tiny_experiment, training=replace(training, seed=n)) for n in range(4)]
 

@@ -37,7 +37,7 @@ from gseg.pipeline.experiment import DistanceConfig, Experiment, LabelledPairs
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.embeddings import make_embeddings
-from gseg.pipeline.trial import Setting, run_trial
+from gseg.pipeline.trial import Context, run_trial
 from gseg.samples import FilterConfig, LatentConfig, SampleConfig, filter_preset, near_embeddings
 from gseg.samples.labeller import labeller
 from gseg.segmenters import FitConfig
@@ -140,7 +140,7 @@ def left_behind(storage: Path) -> dict[str, Any]:
 
 
 def _run(storage: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    setting = Setting(storage=storage, benchmarks=("scenes:10", "folder:pictures"))
+    setting = Context(storage=storage, benchmarks=("scenes:10", "folder:pictures"))
     files: dict[str, Any] = {}
     rows: dict[str, Any] = {}
     _embed(storage)

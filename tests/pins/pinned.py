@@ -46,7 +46,7 @@ from gseg.pipeline.progress import silent
 from gseg.pipeline.row_values import find_card
 from gseg.pipeline.stages import samples as samples_stage
 from gseg.pipeline.stages.embeddings import make_embeddings
-from gseg.pipeline.trial import Setting, find_rows
+from gseg.pipeline.trial import Context, find_rows
 from gseg.recipes import Grid, grids
 from gseg.recipes.trials import point_trials
 from gseg.samples import near_embeddings
@@ -354,7 +354,7 @@ def recorded(recorder: Recorder) -> Iterator[None]:
 def trial_stages(trial: Trial, device: str, recorder: Recorder) -> list[str]:
     """Name all stages of a trial, scores on two benchmarks among them."""
     recorder.names = set()
-    setting = Setting(storage=Path("storage").absolute(), benchmarks=("scenes", "folder:pictures"))
+    setting = Context(storage=Path("storage").absolute(), benchmarks=("scenes", "folder:pictures"))
     with recorded(recorder):
         if isinstance(trial, DirectionTrial):
             is_found(trial, setting.storage, SimpleNamespace(device=device))

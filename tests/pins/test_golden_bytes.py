@@ -4,8 +4,6 @@ import golden
 import pinned
 import pytest
 
-pytestmark = pytest.mark.slow
-
 ADVICE = "Where that is meant: python tests/pins/write.py bytes, and raise the stage's version."
 
 

@@ -25,7 +25,7 @@ from gseg.pipeline.failures import (
     note_failure,
 )
 from gseg.pipeline.jobs.draw import BatchTooLargeError
-from gseg.pipeline.trial import Setting, run_trial
+from gseg.pipeline.trial import Context, run_trial
 from gseg.samples import SampleConfig, filter_preset
 from gseg.samples.sets import AcceptanceError
 from gseg.segmenters import FitConfig
@@ -43,8 +43,8 @@ _TINY = Experiment(
 _SCORES = ("iou", "accuracy", "validation_loss", "foreground_share", "candidates", "accepted")
 
 
-def _setting(storage: Path) -> Setting:
-    return Setting(storage=storage, benchmarks=("scenes:12",))
+def _setting(storage: Path) -> Context:
+    return Context(storage=storage, benchmarks=("scenes:12",))
 
 
 @pytest.mark.parametrize(

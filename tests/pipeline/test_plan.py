@@ -16,7 +16,7 @@ from gseg.pipeline.costs import (
 )
 from gseg.pipeline.experiment import DistanceConfig, Experiment
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Setting
+from gseg.pipeline.trial import Context
 from gseg.samples import SampleConfig
 from gseg.segmenters import FitConfig
 
@@ -52,7 +52,7 @@ def _ceiling(size=700):
 
 def _plan(*experiments):
     """Of an empty storage."""
-    return make_plan(experiments, Setting(storage=Path("nowhere")), "cpu")
+    return make_plan(experiments, Context(storage=Path("nowhere")), "cpu")
 
 
 def test_generator_size_is_measured_once(monkeypatch):

@@ -18,7 +18,7 @@ from gseg.pipeline.experiment import DistanceConfig, Experiment, LabelledPairs, 
 from gseg.pipeline.jobs.draw import BatchTooLargeError
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.row_values import find_card
-from gseg.pipeline.trial import Setting, run_trial
+from gseg.pipeline.trial import Context, run_trial
 from gseg.samples import LatentConfig, SampleConfig, filter_preset, near_embeddings
 from gseg.samples.labeller import labeller
 from gseg.segmenters import FitConfig
@@ -117,7 +117,7 @@ CHAINS = (
 
 
 def _setting(folder):
-    return Setting(storage=folder / "storage", benchmarks=("scenes:3",))
+    return Context(storage=folder / "storage", benchmarks=("scenes:3",))
 
 
 def _plan(setting, *experiments):

@@ -8,7 +8,7 @@ from gseg.directions import SearchConfig
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import Experiment, LabelledPairs
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Setting, find_parts, run_trial
+from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.samples import SampleConfig, filter_preset
 from gseg.segmenters import FitConfig, Segmenter
 
@@ -25,7 +25,7 @@ SHRUNK = replace(WHOLE, train_resolution=8)
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
-    return Setting(storage=tmp_path_factory.mktemp("storage"), benchmarks=("scenes:10",))
+    return Context(storage=tmp_path_factory.mktemp("storage"), benchmarks=("scenes:10",))
 
 
 def test_the_network_sees_smaller_pictures_of_the_same_samples(setting):
@@ -49,7 +49,7 @@ def test_experiments_without_it_keep_their_name():
 
 
 def test_plans_refuse_to_enlarge_and_count_smaller_trainings(tmp_path):
-    empty = Setting(storage=tmp_path, benchmarks=("scenes:10",))
+    empty = Context(storage=tmp_path, benchmarks=("scenes:10",))
     whole, shrunk = (make_plan([each], empty, "cpu").seconds for each in (WHOLE, SHRUNK))
     assert shrunk < whole
     with pytest.raises(ValueError, match=r"16 px and can be shrunk, not enlarged.* got 32"):

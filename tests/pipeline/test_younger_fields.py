@@ -7,7 +7,7 @@ import torch
 
 from gseg.directions import SearchConfig
 from gseg.pipeline.stages.scores import open_anew
-from gseg.pipeline.trial import Setting, note_missing
+from gseg.pipeline.trial import Context, note_missing
 from gseg.recipes import all_gans, grids
 from gseg.samples import FilterConfig, SampleConfig
 from gseg.segmenters import FitConfig
@@ -61,7 +61,7 @@ def _younger(trial, **changes):
 
 def _stages(trial, folder):
     found = []
-    setting = Setting(storage=folder)
+    setting = Context(storage=folder)
     note_missing(trial, setting, "cpu", lambda *stage: found.append(stage[:2]), open_anew)
     return found
 

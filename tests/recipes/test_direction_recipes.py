@@ -7,7 +7,7 @@ import pytest
 from gseg.commands.options import chosen_grids, sweep_parser
 from gseg.directions import SearchConfig
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Setting
+from gseg.pipeline.trial import Context
 from gseg.recipes import all_gans, both_papers, grids
 
 EMBEDDED = grids()["embedded"]
@@ -76,7 +76,7 @@ def test_options_choose_rule_and_candidates():
 
 
 def test_a_plan_counts_candidates_that_rules_share_once(tmp_path):
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:10",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:10",))
     trials = [
         each
         for rule in ("voynov2021", "affine_ratio")

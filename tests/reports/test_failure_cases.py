@@ -8,7 +8,7 @@ from gseg.directions import SearchConfig
 from gseg.images import from_uint8
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.trial import Setting, find_parts, run_trial
+from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports.failure_cases import failure_cases
 from gseg.samples import SampleConfig, filter_preset, load_samples
 from gseg.segmenters import FitConfig, Segmenter
@@ -38,7 +38,7 @@ def setting(tmp_path_factory):
         Image.fromarray(picture).save(folder / "images" / f"{number}.png")
         Image.fromarray(mask).save(folder / "masks" / f"{number}.png")
     storage = tmp_path_factory.mktemp("storage")
-    setting = Setting(storage=storage, benchmarks=(f"folder:{folder}", "scenes:5"))
+    setting = Context(storage=storage, benchmarks=(f"folder:{folder}", "scenes:5"))
     run_trial(TRIAL, setting, LocalBackend())
     return setting
 
@@ -81,4 +81,4 @@ def test_there_is_a_sheet_of_each_kind(lines):
 
 def test_a_trial_that_is_not_finished_is_named(tmp_path):
     with pytest.raises(ValueError, match="N=12 both is not finished: run its sweep first"):
-        failure_cases(tmp_path, TRIAL, Setting(storage=tmp_path / "empty"), "cpu", 4)
+        failure_cases(tmp_path, TRIAL, Context(storage=tmp_path / "empty"), "cpu", 4)

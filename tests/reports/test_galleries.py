@@ -14,7 +14,7 @@ from gseg.images import encode_png, to_uint8
 from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
 from gseg.pipeline.rows import merge_rows, results
 from gseg.pipeline.stages.embeddings import EMBEDDINGS
-from gseg.pipeline.trial import Setting, find_parts, run_trial
+from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports import galleries
 from gseg.reports.galleries import gallery_section
 from gseg.reports.sample_sheets import sample_sheet
@@ -41,7 +41,7 @@ EXPERIMENT = Experiment(
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
-    return Setting(storage=tmp_path_factory.mktemp("storage"), benchmarks=("scenes:20",))
+    return Context(storage=tmp_path_factory.mktemp("storage"), benchmarks=("scenes:20",))
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +276,7 @@ def test_a_storage_on_an_object_store_is_fetched(beside, bucket, tmp_path, monke
         samples=of_kind("affine", beside).samples,
         validation_size=0,
     )
-    there = Setting(storage=storage_folder(f"{bucket}/storage"), benchmarks=("scenes:20",))
+    there = Context(storage=storage_folder(f"{bucket}/storage"), benchmarks=("scenes:20",))
     rows = run(experiment, there, tmp_path / "results")
     monkeypatch.setenv("GSEG_CACHE", str(tmp_path / "another machine"))
     section = gallery_section(rows, storage_folder(f"{bucket}/storage"))

@@ -8,7 +8,7 @@ from gseg.directions import AffineConfig, CandidateConfig, ChoiceConfig, SearchC
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.trial import Setting, run_trial
+from gseg.pipeline.trial import Context, run_trial
 from gseg.reports.papers import compare_papers
 from gseg.samples import SampleConfig, filter_preset
 from gseg.segmenters import FitConfig
@@ -30,7 +30,7 @@ OPTIMISED = Experiment(
 
 
 def test_a_line_compares_two_trials_that_differ_in_their_direction(tmp_path) -> None:
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:10",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:10",))
     backend = RayBackend(Resources(placement="process"))
     chosen = replace(OPTIMISED, search=CHOICE)
     alone = replace(OPTIMISED, data_size=8)  # has no partner
@@ -49,13 +49,13 @@ def test_a_line_compares_two_trials_that_differ_in_their_direction(tmp_path) -> 
 
 
 def test_nothing_finished_is_an_empty_table(tmp_path) -> None:
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:10",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:10",))
     assert compare_papers([OPTIMISED, replace(OPTIMISED, search=CHOICE)], setting).empty
 
 
 @pytest.mark.parametrize("side", ["optimised", "chosen"])
 def test_rows_say_how_a_direction_was_found(tmp_path, side) -> None:
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:10",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:10",))
     each = OPTIMISED if side == "optimised" else replace(OPTIMISED, search=CHOICE)
     backend = RayBackend(Resources(placement="process"))
     row = run_trial(replace(each, mask_kind="affine"), setting, backend)[0]

@@ -12,7 +12,7 @@ from gseg.generators import load_generator
 from gseg.images import from_uint8, to_uint8
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.rows import make_row
-from gseg.pipeline.trial import Setting, find_parts, run_trial
+from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports import sheets
 from gseg.reports.sheets import trial_sheet
 from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
@@ -34,7 +34,7 @@ EXPERIMENT = Experiment(
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
-    return Setting(storage=tmp_path_factory.mktemp("storage"), benchmarks=("scenes:20",))
+    return Context(storage=tmp_path_factory.mktemp("storage"), benchmarks=("scenes:20",))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_a_generator_of_the_user_s_own_does_not_lead_out_of_the_folder(tmp_path,
     monkeypatch.setattr("gseg.reports.sweep.find_parts", lambda *_: "parts")
     monkeypatch.setattr("gseg.reports.sweep.trial_sheet", lambda path, *_: path.touch())
     own = replace(EXPERIMENT, generator=f"{tmp_path}/models/mine.py:make")
-    paths = draw_sheets(tmp_path, [own], Setting(storage=tmp_path), "cpu", None)
+    paths = draw_sheets(tmp_path, [own], Context(storage=tmp_path), "cpu", None)
     assert paths == [tmp_path / "mine.py-make.png"]
 
 

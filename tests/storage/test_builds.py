@@ -10,7 +10,7 @@ from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.sharing import sharing_groups
-from gseg.pipeline.trial import Setting, run_trial
+from gseg.pipeline.trial import Context, run_trial
 from gseg.samples import SampleConfig, filter_preset
 from gseg.segmenters import FitConfig
 from gseg.storage.builds import SHARD, count_builds, note_build
@@ -57,7 +57,7 @@ def _grid() -> list[Experiment]:
 def test_the_stages_of_a_grid_are_computed_once_each(tmp_path):
     """Three generators x two λ x two ε x three sizes."""
     trials = _grid()
-    setting, backend = Setting(storage=tmp_path, benchmarks=("scenes:2",)), RayBackend(Resources())
+    setting, backend = Context(storage=tmp_path, benchmarks=("scenes:2",)), RayBackend(Resources())
     for trial, others in zip(trials, sharing_groups(trials, 1), strict=True):
         siblings = [trials[number] for number in others]
         rows = run_trial(trial, setting, backend, siblings=siblings)

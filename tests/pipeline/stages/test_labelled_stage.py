@@ -11,7 +11,7 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.images import encode_png
 from gseg.pipeline.experiment import Experiment, LabelledPairs
-from gseg.pipeline.trial import Setting, find_parts, find_rows, run_trial
+from gseg.pipeline.trial import Context, find_parts, find_rows, run_trial
 from gseg.samples import SampleConfig
 from gseg.scenes.pictures import render
 from gseg.segmenters import FitConfig, Segmenter
@@ -45,7 +45,7 @@ def mixed(labelled: LabelledPairs) -> Experiment:
 
 
 def test_generated_and_labelled_pairs_together(birds, tmp_path):
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:8",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:8",))
     halves = mixed(replace(birds, weight=0.5))
     (row, *_) = run_trial(halves, setting, HERE)
     assert row["supervision"] == "true masks"
@@ -62,7 +62,7 @@ def test_generated_and_labelled_pairs_together(birds, tmp_path):
 
 
 def test_labelled_pairs_alone(birds, tmp_path):
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:8",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:8",))
     alone = Experiment(method="true_masks", labelled=birds, validation_size=4, training=TINY)
     (row, *_) = run_trial(alone, setting, HERE)
     assert row["supervision"] == "true masks"
@@ -78,7 +78,7 @@ def test_labelled_pairs_alone(birds, tmp_path):
 
 
 def test_another_labelled_set_is_another_training(birds, tmp_path):
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:8",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:8",))
     alone = Experiment(method="true_masks", labelled=birds, validation_size=4, training=TINY)
     run_trial(alone, setting, HERE)
     run_trial(replace(alone, labelled=replace(birds, seed=1)), setting, HERE)
@@ -90,7 +90,7 @@ def test_another_labelled_set_is_another_training(birds, tmp_path):
 
 
 def test_too_few_labelled_pictures(birds, tmp_path):
-    setting = Setting(storage=tmp_path, benchmarks=("scenes:8",))
+    setting = Context(storage=tmp_path, benchmarks=("scenes:8",))
     alone = Experiment(method="true_masks", labelled=birds, validation_size=5, training=TINY)
     with pytest.raises(ValueError, match="birds has 14 pictures, asked for 5 after the first 10"):
         run_trial(alone, setting, HERE)
