@@ -8,6 +8,7 @@ generators (none is a StyleGAN2). The paper's form: --grid paper with the publis
 
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -26,11 +27,20 @@ LATENTS = 6
 def show(found: Sequence[Found], options: Namespace, console: Console) -> pd.DataFrame:
     """Draw the sheets, one of all generators for each ε of the search."""
     folder = options.results / "strips_figures"
-    for epsilons, group in groupby(found, lambda each: strip_epsilons(each.trial)):
+    labels = Counter(each.trial.label for each in found)
+
+    def name_of(each: Found) -> str:
+        trial = each.trial
+        return trial.label if labels[trial.label] == 1 else f"{trial.label}-{trial.digest[:6]}"
+
+    def by(each: Found) -> tuple[float, ...]:
+        return strip_epsilons(each.trial)
+
+    for epsilons, group in groupby(sorted(found, key=by), by):
         searched = list(group)
         every = "strips.png" if len(searched) == len(found) else f"strips-{epsilons[1]:g}.png"
         sheets = {every: (searched, 1)}
-        sheets |= {f"{each.trial.label}.png": ([each], LATENTS) for each in searched}
+        sheets |= {f"{name_of(each)}.png": ([each], LATENTS) for each in searched}
         for name, (chosen, count) in sheets.items():
             strip_sheet(folder / name, chosen, epsilons, count)
             console.print(f"figure: {folder / name}", markup=False)

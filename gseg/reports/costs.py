@@ -6,12 +6,9 @@ import pandas as pd
 
 from gseg.pipeline.settings import columns
 from gseg.reports.content import ReportTable
-from gseg.reports.settings import present
+from gseg.reports.settings import SEARCH, present
 
-_DIRECTION: Final = (
-    "generator",
-    *(name for name, each in columns().items() if each.path.startswith("search.")),
-)
+_DIRECTION: Final = ("generator", *SEARCH, "direction_seed")
 _SAMPLES: Final = (
     *_DIRECTION,
     "mask_kind",

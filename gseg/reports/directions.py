@@ -6,10 +6,8 @@ from gseg.recipes.published import published_tables
 from gseg.reports.comparison import counterpart
 from gseg.reports.content import ReportTable
 from gseg.reports.found_directions import pair_lines
-from gseg.reports.settings import DIGITS, HEADINGS, present
+from gseg.reports.settings import DIGITS, HEADINGS, SEARCH, present, varying
 
-_SEARCH = ("objective", "contrast_weight", "centre_prior", "epsilon_search")
-"""Columns that a direction depends on, besides generator and seed."""
 _COSINES = ("cosine", "cosine_sd", "lighter", "lighter_sd", "darker", "darker_sd")
 _DIGITS = dict.fromkeys((*_COSINES, "published", "published_sd"), 4)
 _EMBEDDED = (
@@ -29,7 +27,7 @@ def direction_cosines(rows: pd.DataFrame) -> pd.DataFrame:
         for one seed), ``directions`` (n), ``published`` (Table 9's value of the generator or of
         the one that it stands for) and ``published_generator``.
     """
-    keys = ["generator", *present(rows, _SEARCH)]
+    keys = ["generator", *present(rows, SEARCH)]
     found = rows[rows["cosine"].notna()]
     if "method" in found:
         found = found[found["method"] == "gan"]
@@ -50,8 +48,8 @@ def cosine_table(rows: pd.DataFrame) -> ReportTable | None:
     lines = direction_cosines(rows) if about_directions else rows.iloc[:0]
     if not len(lines):
         return None
-    varying = [name for name in _SEARCH if name in lines and lines[name].nunique() > 1]
-    columns = ["generator", *varying, "cosine", "cosine_sd", "directions"]
+    differing = varying(lines, SEARCH)
+    columns = ["generator", *differing, "cosine", "cosine_sd", "directions"]
     if lines["published"].notna().any():
         columns += ["published", "published_generator"]
     return ReportTable(
@@ -76,8 +74,8 @@ def initialisation_table(pairs: pd.DataFrame) -> ReportTable | None:
     if not {"seed_a", "seed_b", "lighter", "darker"} <= set(pairs.columns):
         return None
     lines = pair_lines(pairs)
-    varying = [name for name in _SEARCH if name in lines and lines[name].nunique() > 1]
-    columns = ["generator", *varying, *_COSINES[2:], "pairs", "published", "published_sd"]
+    differing = varying(lines, SEARCH)
+    columns = ["generator", *differing, *_COSINES[2:], "pairs", "published", "published_sd"]
     return ReportTable(
         name="initialisations",
         title="Cosines between directions of different initialisations",

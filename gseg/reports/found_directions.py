@@ -16,11 +16,11 @@ from gseg.pipeline.direction_trial import Found
 from gseg.pipeline.jobs.fit import cached_generator
 from gseg.recipes.published import published_tables
 from gseg.reports.comparison import counterpart
+from gseg.reports.settings import HEADINGS, SEARCH, present, varying
 from gseg.samples.latents import prior
 from gseg.storage.store import write_atomically
 
-_SETTINGS: Final = ("contrast_weight", "epsilon_search")
-_HEADINGS: Final = {"contrast_weight": "λ", "epsilon_search": "ε"}
+_HEADINGS: Final = HEADINGS | {"epsilon_search": "ε"}
 _NOTE: Final = "not comparable: embedded generators in place of the published ones"
 _TILE: Final = 96
 
@@ -32,10 +32,10 @@ def angle_lines(rows: pd.DataFrame) -> pd.DataFrame:
         rows: From `gseg.pipeline.direction_trial.direction_rows`.
 
     Returns:
-        A line for each generator, λ and ε, in the rows' order: ``cosine``, ``cosine_sd`` (n - 1),
+        A line for each generator and search, in the rows' order: ``cosine``, ``cosine_sd`` (n - 1),
         ``seeds`` and ``published``, empty where Table 9 has no such generator.
     """
-    groups = rows.groupby(["generator", *_SETTINGS], sort=False)["cosine"]
+    groups = rows.groupby(["generator", *present(rows, SEARCH)], sort=False)["cosine"]
     lines = groups.agg(cosine="mean", cosine_sd="std", seeds="size").reset_index()
     printed = published_tables().query("paper == 'melas2022' and table == '9'")
     values = printed.set_index("generator")["value"]
@@ -50,10 +50,10 @@ def pair_lines(pairs: pd.DataFrame) -> pd.DataFrame:
         pairs: From `gseg.pipeline.direction_trial.pair_rows`.
 
     Returns:
-        A line for each generator, λ and ε: ``pairs``; ``lighter`` and ``darker``, the mean cosine,
-        and ``lighter_sd`` and ``darker_sd`` (n - 1); ``published`` and ``published_sd``.
+        A line for each generator and search: ``pairs``; ``lighter`` and ``darker``, the mean
+        cosine, and ``lighter_sd`` and ``darker_sd`` (n - 1); ``published`` and ``published_sd``.
     """
-    groups = pairs.groupby(["generator", *_SETTINGS], sort=False)
+    groups = pairs.groupby(["generator", *present(pairs, SEARCH)], sort=False)
     lines = groups[["lighter", "darker"]].mean()
     lines = lines.join(groups[["lighter", "darker"]].std().add_suffix("_sd"))
     lines = lines.join(groups.size().rename("pairs")).reset_index()
@@ -124,18 +124,22 @@ def _start(title: str, lines: pd.DataFrame) -> Table:
     shown = Table(title=title, title_justify="left")
     shown.add_column("generator", no_wrap=True)
     for name in _varying(lines):
-        shown.add_column(_HEADINGS[name], justify="right")
+        shown.add_column(_HEADINGS.get(name, name.replace("_", " ")), justify="right")
     if lines["generator"].str.contains(".scenes32", regex=False).any():
         shown.caption, shown.caption_justify = _NOTE, "left"
     return shown
 
 
 def _varying(lines: pd.DataFrame) -> list[str]:
-    return [name for name in _SETTINGS if lines[name].nunique() > 1]
+    return varying(lines, SEARCH)
 
 
 def _names(line: Mapping[Hashable, Any], lines: pd.DataFrame) -> list[str]:
-    return [str(line["generator"]), *(f"{line[name]:g}" for name in _varying(lines))]
+    return [str(line["generator"]), *(_text(line[name]) for name in _varying(lines))]
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: float | None, deviation: float | None = None) -> str:

@@ -17,6 +17,10 @@ SETTINGS: Final = (
     "supervision",
 )
 """Columns that make experiments of one generator differ, besides the seeds."""
+SEARCH: Final = tuple(
+    name for name, each in columns().items() if each.path.startswith("search.") and not each.is_seed
+)
+"""Columns that a direction depends on, besides generator and seed."""
 SEEDS: Final = tuple(name for name, each in columns().items() if each.is_seed)
 SCORING: Final = ("benchmark", "eval_protocol", "metric_profile")
 """Columns that make scores of one experiment differ."""

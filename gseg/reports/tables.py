@@ -137,17 +137,7 @@ def summary_table(lines: pd.DataFrame, title: str) -> Table:
         A table for a rich console.
     """
     table = Table(title=title, title_justify="left")
-    headings = {
-        "name": "generator",
-        "data_size": "samples",
-        "mask_kind": "masks",
-        "contrast_weight": "λ",
-        "epsilon_sample": "ε",
-        "fid": "distance",
-        "accuracy": "accuracy",
-        "iou": "IoU",
-        "max_f_beta": "max Fβ",
-    }
+    headings = HEADINGS | {"fid": "distance"}
     columns = [name for name in lines.columns if name != "method" and not name.endswith("_sd")]
     columns = [name for name in columns if not name.startswith("fid") or lines[name].notna().any()]
     for name in columns:
