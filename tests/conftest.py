@@ -20,7 +20,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "distributed" if "distributed/" in file else file
+            return "a shared Ray" if file.rpartition("/")[0].endswith("distributed") else file
 
     config.option.loadscopereorder = False  # or the longest group starts behind larger ones
     return Scheduling(config, log)

@@ -5,7 +5,8 @@ kinds, each started by the first test that asks for it and left running for thos
 `local_ray`, and `cluster`, of which tests may take nodes away. Asking for one stops the other:
 tests run in the order of what they ask for, so that each is started once. Tests without either run
 first, beside no Ray at all; sweeps in processes of their own start and stop their own.
-With `-n 2` one process runs all tests of this folder, and the other those of other folders.
+With `-n 2` one process runs all tests of this folder. Long ones that need none of the two kinds
+are in `alone/`, to be run beside them like the tests of other folders.
 """
 
 from collections.abc import Iterator

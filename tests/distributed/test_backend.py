@@ -77,7 +77,8 @@ def test_killing_a_drawing_worker_changes_nothing(tmp_path, tiny_experiment, loc
         killer = _KillDrawers(store.root)
         if case == "killed":
             killer.start()
-        backend = RayBackend(Resources(placement="cluster", drawers=2))
+        placement = "cluster" if case == "killed" else "process"
+        backend = RayBackend(Resources(placement=placement, drawers=2))
         wanted = Wanted(direction=direction, config=config, count=1500)
         drawn = make_samples(store, "analytic.ellipses32", wanted, backend, silent)
         assert killer.killed == (case == "killed")

@@ -1,25 +1,18 @@
-"""Sweeps on Ray that are stopped, tried again, or run twice at the same time."""
+"""Sweeps on Ray that are stopped or tried again."""
 
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from gseg.distributed.runtime import Resources
 from gseg.distributed.sweep import Listener, run_sweep
 from gseg.pipeline.failures import known_failure
-from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import Context, find_rows
 from gseg.samples import FilterConfig
-from gseg.storage.builds import SHARD, count_builds
-from gseg.storage.store import Store
+from gseg.storage.builds import count_builds
 
 pytestmark = pytest.mark.ray
 
-_ROOT = Path(__file__).parents[2]
 _SILENT_ONCE = """
 from pathlib import Path
 from gseg.generators.analytic import analytic_generator
@@ -94,39 +87,3 @@ def test_when_the_time_is_up_work_in_progress_is_left_to_the_next_sweep(
     run_sweep([tiny_experiment], setting, Resources(), listener=again, large=False)
     assert again.done == [0]
     assert set(count_builds(tmp_path).values()) == {1}
-
-
-def _command(folder: Path, *sizes: str) -> list[str]:
-    return [
-        sys.executable,
-        str(_ROOT / "sweeps" / "all_gans.py"),
-        *("--grid", "smoke", "--generators", "analytic.ellipses32", "--benchmark", "scenes:40"),
-        *("--data-size", *sizes, "--storage", str(folder / "storage")),
-        *("--results", str(folder / "results"), "--plain", "--cpus", "1"),
-    ]
-
-
-def test_two_drivers_on_the_same_storage_share_the_work(tmp_path):
-    commands = [_command(tmp_path, "60", "120", "200"), _command(tmp_path, "200", "120", "90")]
-    drivers = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for command in commands
-    ]
-    shown = [driver.communicate(timeout=400)[0] for driver in drivers]
-    assert [driver.returncode for driver in drivers] == [0, 0], shown
-    rows = pd.read_parquet(tmp_path / "results" / "all_gans").set_index(list(KEY))
-    assert rows.index.is_unique
-    trained = rows[rows.method.isin(["gan", "true_masks"])].reset_index()
-    counts = trained.groupby(["method", "data_size"]).experiment.nunique()
-    assert counts.to_dict() == {
-        (method, size): 1 for method in ("gan", "true_masks") for size in (60, 90, 120, 200)
-    }
-    builds = count_builds(tmp_path / "storage")
-    assert set(builds.values()) == {1}
-    stages = [stage for stage, _ in builds]
-    assert stages.count("direction") == 1
-    assert stages.count("segmenter") == 8
-    assert stages.count(SHARD) >= 2
-    assert not list((tmp_path / "storage").rglob("lease.json"))
-    store = Store(tmp_path / "storage", read_only=True)
-    assert all(store.find("scores", name) for name in rows.scores)
