@@ -22,6 +22,8 @@ SEARCH: Final = tuple(
 )
 """Columns that a direction depends on, besides generator and seed."""
 SEEDS: Final = tuple(name for name, each in columns().items() if each.is_seed)
+_OWN: Final = "custom"
+"""Name of filters that are no preset's, see `gseg.samples.filters.preset_name`."""
 SCORING: Final = ("benchmark", "eval_protocol", "metric_profile")
 """Columns that make scores of one experiment differ."""
 SCORES: Final = ("accuracy", "iou", "f_beta", "max_f_beta")
@@ -68,6 +70,11 @@ def varying(rows: pd.DataFrame, names: Sequence[str] = SETTINGS) -> list[str]:
     return found
 
 
+def says_nothing(rows: pd.DataFrame, name: str) -> bool:
+    """Whether a setting names what it is made of only as no preset's: its parts say more."""
+    return bool((rows[name] == _OWN).any())
+
+
 def _is_told(rows: pd.DataFrame, name: str, varying: Sequence[str]) -> bool:
     """Say whether a setting that this one is a part of tells its values."""
     settings = columns()
@@ -75,6 +82,7 @@ def _is_told(rows: pd.DataFrame, name: str, varying: Sequence[str]) -> bool:
         return False
     return any(
         whole in settings
+        and not says_nothing(rows, whole)
         and settings[name].path.startswith(f"{settings[whole].path}.")
         and rows.groupby(whole, dropna=False)[name].nunique(dropna=False).max() <= 1
         for whole in varying

@@ -6,7 +6,16 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from gseg.reports.settings import HEADINGS, SEEDS, SETTINGS, over_seeds, present, same_in, varying
+from gseg.reports.settings import (
+    HEADINGS,
+    SEEDS,
+    SETTINGS,
+    over_seeds,
+    present,
+    same_in,
+    says_nothing,
+    varying,
+)
 
 METHOD_NAMES: Final = {
     "gan": "",
@@ -61,7 +70,8 @@ def _telling_apart(rows: pd.DataFrame, shown: list[str]) -> list[str]:
     """Find settings without which trials that differ in more than their seeds would look alike."""
     known = ["generator", *shown]
     found: list[str] = []
-    for name in present(rows, SETTINGS):
+    # What is named by its parts comes after these: then they are shown, and it mostly is not.
+    for name in sorted(present(rows, SETTINGS), key=lambda name: says_nothing(rows, name)):
         before = same_in(rows, [*known, *found]).nunique()
         if same_in(rows, [*known, *found, name]).nunique() > before:
             found.append(name)

@@ -38,3 +38,11 @@ def test_the_search_s_epsilon_is_told_where_it_differs(frame):
 def test_short_names_stay_apart():
     names = ["sngan.scenes32", "sngan.scenes32-large", "sagan.imagenet128", "sagan.tinyimagenet64"]
     assert list(short_names(names).values()) == ["sngan", "sngan-large", *names[2:]]
+
+
+def test_parts_are_told_where_the_whole_has_no_name():
+    rows = pd.DataFrame({"filters": ["gseg", "none"], "max_share": [0.5, 1.0], "iou": [0.1, 0.2]})
+    assert varying(rows) == ["filters"]
+    own = rows.assign(filters=["gseg", "custom"])
+    assert varying(own) == ["filters", "max_share"]
+    assert varying(own.assign(filters="custom")) == ["max_share"]
