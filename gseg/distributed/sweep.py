@@ -149,6 +149,8 @@ class _Tracker(tune.Callback):
         self._experiments, self._setting, self._listener = experiments, setting, listener
         self.failures: dict[int, Failure] = {}
         self._dropped: set[int] = set()
+        # Tune runs a trial again whose process is lost between its result and its end.
+        self._ended: set[int] = set()
 
     def take_dropped(self) -> list[int]:
         """Give the trials that Tune gave up without the attempts that they had left."""
@@ -179,6 +181,9 @@ class _Tracker(tune.Callback):
         **info: object,
     ) -> None:
         number = result["number"]
+        if number in self._ended:
+            return
+        self._ended.add(number)
         if "failure" in result:
             details = result["details"]
             self._fail(number, result["failure"], Path(details) if details else None)
@@ -189,6 +194,8 @@ class _Tracker(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
         number, attempts = trial.config["number"], trial.run_metadata.num_failures
+        if number in self._ended:
+            return
         if attempts <= RESTARTS:  # it was to take over a process that a lost node had taken along
             self._dropped.add(number)
             self._listener.retried(number, attempts, reason_of(trial))

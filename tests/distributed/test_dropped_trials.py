@@ -65,3 +65,22 @@ def test_a_trial_that_is_dropped_every_time_fails(tmp_path, tiny_experiment, mon
     assert len(rounds) == RESTARTS + 1
     assert heard.failed_numbers == [0]
     assert "dropped 4 times" in failures[0].reason
+
+
+def test_a_trial_that_is_lost_after_its_result_is_heard_once(tmp_path, tiny_experiment):
+    finished = []
+
+    class Finished(_Heard):
+        def finished(self, number, rows):
+            finished.append((number, rows))
+
+    heard = Finished()
+    tracker = sweep._Tracker([tiny_experiment], Context(storage=tmp_path), heard)
+    trial = SimpleNamespace(
+        config={"number": 0}, run_metadata=SimpleNamespace(num_failures=1), error_file=None
+    )
+    for _ in range(2):
+        tracker.on_trial_result(0, [], trial, {"number": 0, "rows": "[]"})
+    tracker.on_trial_error(0, [], trial)
+    assert finished == [(0, [])]
+    assert heard.retried_numbers == heard.failed_numbers == tracker.take_dropped() == []
