@@ -143,11 +143,11 @@ def chosen_search(options: argparse.Namespace) -> Search:
         seeds=tuple(seeds_of(axes)),
         validation_size=grid.validation_size,
     )
-    if options.asha is not None:
-        _check_looks(grid)
     space, fixed = _space_and_fixed(grid, axes, parse_space(options.space))
     others = {name: value for name, value in fixed.items() if name not in RECIPE_AXES}
     grid = turned(grid, others)
+    if options.asha is not None:
+        _check_looks(grid)
     points = options.points or (None if options.sampler == "grid" else 20)
     uses_labels = any(objective.uses_labels for objective in objectives)
     return Search(

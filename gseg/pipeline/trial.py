@@ -160,7 +160,7 @@ class _Trial:
     def rows(self) -> list[Row]:
         """Go through all stages, and say what came out."""
         parts, distance, scores = self.stages()
-        values = identity_values(self._experiment, self._backend.device)
+        values = dict(self._identity)
         if parts.direction is not None:
             values |= direction_values(parts.direction)
         if distance is not None:
@@ -243,6 +243,10 @@ class _Trial:
         return make_relabelled(self._store, samples, labeller, self._backend, self._report)
 
     @cached_property
+    def _identity(self) -> Mapping[str, Any]:
+        return identity_values(self._experiment, self._backend.device)
+
+    @cached_property
     def _direction(self) -> Artifact:
         return self._find_direction(self._experiment)
 
@@ -296,7 +300,6 @@ class _Trial:
         return make_segmenter(self._store, material, config, self._backend, self._report)
 
     def _scores(self, members: Sequence[Member], opener: Opener) -> list[Artifact]:
-        values = identity_values(self._experiment, self._backend.device)
         jobs = [
             ScoreJob(
                 segmenters=tuple(member.file for member in members),
@@ -304,7 +307,7 @@ class _Trial:
                 benchmark=spec,
                 skip_bad=self._setting.skip_bad,
                 protocol=self._setting.eval_protocol,
-                working_size=values.get("train_resolution"),
+                working_size=self._identity.get("train_resolution"),
                 device=self._backend.device if members else "cpu",
             )
             for spec in self._setting.benchmarks
