@@ -1,6 +1,7 @@
 """Cost of scoring, as ratios within one run: `python benchmarks/scores.py`.
 
 - Metrics of one 128 px picture in one pass against a loop of 255 tensor passes (to reach: 1/50).
+- Pixel counts of batches of 32 pictures at three sizes.
 - Scoring photographs at 128 px in each protocol, wall time over the time of the segmenter's forward
   passes alone, on the same batches already in memory (to reach: 1.3). Without `--benchmark` the
   photographs are made up, at 640x480 in JPEG.
@@ -62,6 +63,23 @@ def metrics(side: int = 128) -> None:
     print(
         f"metrics, {side} px: one pass {1e3 * one_pass:.3f} ms, 255 passes {1e3 * loop:.2f} ms: "
         f"1/{loop / one_pass:.0f}"
+    )
+
+
+def batches(count: int = 32) -> None:
+    """Metrics of whole batches, whose cost should grow as their pixels do, and no faster."""
+    spent = {}
+    for side in (32, 128, 320):
+        generator = torch.Generator().manual_seed(0)
+        probability = torch.rand(count, side, side, generator=generator)
+        mask = torch.rand(count, side, side, generator=generator) > 0.7
+        seconds = best_seconds(lambda p=probability, m=mask: pixel_histogram(p, m), 30)
+        spent[side] = 1e3 * seconds / count
+    each = ", ".join(f"{side} px {cost:.3f} ms" for side, cost in spent.items())
+    growth, pixels = spent[320] / spent[128], (320 / 128) ** 2
+    print(
+        f"pixel counts, {count} pictures at once: {each} a picture; 320 px over 128 px "
+        f"{growth:.1f} for {pixels:.2f} times the pixels"
     )
 
 
@@ -175,6 +193,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     metrics()
+    batches()
     intervals(5000)
     with tempfile.TemporaryDirectory() as folder:
         opening(Path(folder), 5000)

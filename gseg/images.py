@@ -75,7 +75,8 @@ def from_uint8(pixels: Tensor) -> Tensor:
     Returns:
         float32 of the same shape in [-1, 1].
     """
-    return pixels.to(torch.float32).div(127.5).sub(1)
+    # In place: large batches spend more time on fresh memory than on arithmetic.
+    return pixels.to(torch.float32, copy=True).div_(127.5).sub_(1)
 
 
 def read_image(path: str | Path) -> Tensor:

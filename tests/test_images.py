@@ -62,6 +62,12 @@ def test_every_byte_survives_the_way_to_floats_and_back():
     assert torch.equal(to_uint8(floats), every)
 
 
+def test_bytes_that_are_floats_already_are_left_as_they_were():
+    given = torch.tensor([0.0, 127.5, 255.0])
+    assert from_uint8(given).tolist() == [-1, 0, 1]
+    assert given.tolist() == [0, 127.5, 255]
+
+
 def test_what_leaves_the_range_is_clamped():
     assert to_uint8(torch.tensor([-7.0, -1.0, 0.0, 1.0, 3.5])).tolist() == [0, 0, 128, 255, 255]
 

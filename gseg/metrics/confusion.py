@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gseg.metrics.counts import BINS, ERROR_UNIT, STEPS, PixelHistogram
+from gseg.metrics.counts import ERROR_UNIT, STEPS, PixelHistogram
 from gseg.metrics.profiles import MetricProfile
 
 _HALF: Final = STEPS // 2
@@ -97,9 +97,9 @@ def _bytes(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     Byte q reaches from threshold 2q - 1 of the grid, inclusive, to threshold 2q + 1: four bins
     from 4q - 1 on.
     """
-    shifted = np.zeros_like(counts)
-    shifted[:, :, 1:] = counts[:, :, :-1]
-    return np.asarray(shifted.reshape(len(counts), 2, BINS // 4, 4).sum(3))
+    levels = counts[:, :, 0::4] + counts[:, :, 1::4] + counts[:, :, 2::4]
+    levels[:, :, 1:] += counts[:, :, 3:-1:4]
+    return levels
 
 
 def _stretch(levels: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -24,6 +24,10 @@ ERROR_UNIT: Final = 2**24
 """Absolute errors are summed as multiples of 2**-24: integers, whatever the device adds first."""
 _SLACK: Final = 0.01
 """A guess is too small by at most this: far more than float32 can round on the grid."""
+_PART: Final = 2**15
+"""Pixels at a time on a CPU: what is computed from them, some 25 bytes each, stays in its cache. A
+whole batch of 32 pictures of 320 px does not, and every operation on it takes fresh memory from the
+system: 2.1 ms a picture instead of 0.5 (one thread of a server CPU of 2023)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +53,8 @@ class PixelHistogram:
     @classmethod
     def join(cls, parts: Sequence["PixelHistogram"]) -> "PixelHistogram":
         """Put the pictures of several batches one after the other."""
+        if len(parts) == 1:
+            return parts[0]
         return cls(
             counts=np.concatenate([part.counts for part in parts]),
             error=np.concatenate([part.error for part in parts]),
@@ -71,22 +77,49 @@ def pixel_histogram(probability: Tensor, mask: Tensor) -> PixelHistogram:
         ValueError: Shapes differ, the mask is not bool, or a probability is not in [0, 1].
     """
     _check(probability, mask)
-    count = probability.shape[0]
-    values = probability.to(torch.float32).reshape(-1)
+    planes, truths = probability.flatten(1), mask.flatten(1)
+    count, pixels = planes.shape
+    size = _PART if planes.device.type == "cpu" else planes.numel()
+    rows = max(1, size // pixels)
+    whole = PixelHistogram.join(
+        [
+            _count_pictures(planes[first : first + rows], truths[first : first + rows], size)
+            for first in range(0, count, rows)
+        ]
+    )
+    # Below the first threshold is only -0.0, whose bits are those of a negative number.
+    whole.counts[:, :, 1] += whole.counts[:, :, 0]
+    whole.counts[:, :, 0] = 0
+    return whole
+
+
+def _count_pictures(planes: Tensor, truths: Tensor, size: int) -> PixelHistogram:
+    """Count (N, P) pixels of N pictures, `size` pixels at a time: N is 1 where P is larger."""
+    counts, error = _count_part(planes[:, :size], truths[:, :size])
+    for first in range(size, planes.shape[1], size):
+        part = slice(first, first + size)
+        more_counts, more_error = _count_part(planes[:, part], truths[:, part])
+        counts += more_counts
+        error += more_error
+    return PixelHistogram(counts=counts.cpu().numpy(), error=error.cpu().numpy())
+
+
+def _count_part(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Count (N, P) pixels of N pictures: (N, 2, 1024) and the errors (N,)."""
+    count = len(values)
+    values = values.to(torch.float32).reshape(-1)
     truth = mask.reshape(-1).to(torch.int32)
     error = (values * ERROR_UNIT).to(torch.int32).sub_(truth, alpha=ERROR_UNIT).abs_()
     step = (values * STEPS).add_(1 - _SLACK).to(torch.int32)
-    edge = _THRESHOLDS.to(values.device).index_select(0, step)
-    bins = step.mul_(2).add_(values >= edge).add_(values > edge)
-    bins.add_(truth, alpha=BINS)
+    # Bit patterns of floats that are not negative are ordered as the floats are, and integers are
+    # compared several times faster: 0 below the threshold, 1 on it, 2 above.
+    bins = values.view(torch.int32) - _BELOW.to(values.device).index_select(0, step)
+    bins.clamp_(0, 2).add_(step, alpha=2).add_(truth, alpha=BINS)
     if count > 1:
         image = torch.arange(count, dtype=torch.int32, device=bins.device)
         bins.view(count, -1).add_(image[:, None], alpha=2 * BINS)
     counts = torch.bincount(bins, minlength=count * 2 * BINS)
-    return PixelHistogram(
-        counts=counts.view(count, 2, BINS).cpu().numpy(),
-        error=error.view(count, -1).sum(1).cpu().numpy(),
-    )
+    return counts.view(count, 2, BINS), error.view(count, -1).sum(1)
 
 
 def _check(probability: Tensor, mask: Tensor) -> None:
@@ -112,4 +145,5 @@ def _threshold_grid() -> Tensor:
     return torch.from_numpy(grid.astype(np.float32))
 
 
-_THRESHOLDS: Final = _threshold_grid()
+_BELOW: Final = _threshold_grid().view(torch.int32) - 1
+"""Bit patterns of the thresholds, less one."""

@@ -28,7 +28,9 @@ EXPOSURE: Final = 0.2
 """How far a common factor drives object and background apart in luminance (0: independent)."""
 
 _UNIFORMS: Final = 128
-_CHUNK: Final = 256
+_CHUNK_PIXELS: Final = 2**16
+"""Pixels rendered at a time: their intermediate values stay in a CPU's cache. 256 pictures of 32 px
+at a time took a third more time, 16 at a time half as much again."""
 _LUMINANCE: Final = np.asarray(LUMINANCE_WEIGHTS, dtype=np.float32)
 
 
@@ -89,9 +91,10 @@ def render(indices: ArrayLike, *, seed: int = 0, resolution: int = 32) -> Scenes
         The pictures with masks and labels, in the order of the indices.
     """
     numbers = np.asarray(indices, dtype=np.int64).reshape(-1)
+    chunk = max(1, _CHUNK_PIXELS // resolution**2)
     parts = [
-        _render_chunk(numbers[start : start + _CHUNK], seed, resolution)
-        for start in range(0, max(len(numbers), 1), _CHUNK)
+        _render_chunk(numbers[start : start + chunk], seed, resolution)
+        for start in range(0, max(len(numbers), 1), chunk)
     ]
     return Scenes(
         pictures=torch.from_numpy(np.concatenate([part[0] for part in parts])),

@@ -23,6 +23,8 @@ EXPECTED = json.loads((DATA / "expected.json").read_text())
 PER_IMAGE = {entry["case"]: entry for entry in EXPECTED["per_image"]}
 TOLERANCE = 1e-6
 MAX_TOLERANCE = 1e-5
+PART = 2**15
+"""Pixels that are counted at a time on a CPU."""
 NUMBERS = ("accuracy", "iou", "f_beta", "max_f_beta")
 PAPERS = [name for name in PROFILES if name != "sod"]
 """Profiles that compare the probabilities themselves."""
@@ -187,6 +189,56 @@ def test_neighbouring_floats_of_every_threshold_are_told_apart():
         scores = score_images(histogram, profile)
         np.testing.assert_allclose(scores.curve[0], oracle["curve"], atol=1e-7)
         assert scores.accuracy[0] == pytest.approx(oracle["accuracy"], abs=1e-12)
+
+
+def sorted_into_bins(probability, mask):
+    """The oracle: each pixel by its place among the sorted thresholds, one picture at a time."""
+    thresholds = np.arange(511) / 510
+    thresholds[:509:2] = np.arange(0, 1, 1 / 255)
+    thresholds = thresholds.astype(np.float32)
+    counts, errors = [], []
+    for values, truth in zip(probability.float().numpy(), mask.numpy(), strict=True):
+        bins = sum(np.searchsorted(thresholds, values, side) for side in ("left", "right"))
+        sides = [np.bincount(bins[truth == side], minlength=1024) for side in (False, True)]
+        counts.append(np.stack(sides))
+        units = np.floor(values.astype(np.float64) * 2**24) - truth * 2.0**24
+        errors.append(np.abs(units).sum())
+    return PixelHistogram(counts=np.stack(counts), error=np.array(errors, np.int64))
+
+
+@pytest.mark.parametrize(
+    ("count", "height", "width"),
+    [
+        (1, 1, 1),
+        (1, 1, PART),
+        (3, 2, PART // 2),  # a part is a picture
+        (2, 181, 183),  # a picture is one part and a little more
+        (2, 321, 213),  # several
+        (5, 149, 110),  # a part is almost two
+        (33, 32, 32),  # a part is 32
+    ],
+)
+@pytest.mark.parametrize("layout", ["dense", "softmax", "transposed", "expanded"])
+def test_parts_of_any_size_leave_no_seams(count, height, width, layout):
+    generator = torch.Generator().manual_seed(height)
+    shape = (count, height, width)
+    if layout == "dense":  # on and beside thresholds, where a bin too far would show
+        probability = torch.randint(0, 511, shape, generator=generator) / 510
+        beside = torch.nextafter(probability, torch.rand(shape, generator=generator).round())
+        probability = probability.where(torch.rand(shape, generator=generator) > 0.5, beside)
+        probability = probability.where(probability > 0.01, -0.0)
+    elif layout == "softmax":
+        logits = torch.randn(count, 2, height, width, generator=generator)
+        probability = logits.softmax(1)[:, 1]
+    elif layout == "transposed":
+        probability = torch.rand(height, width, count, generator=generator).permute(2, 0, 1)
+    else:
+        probability = torch.rand(1, height, width, generator=generator).expand(shape)
+    mask = torch.rand(shape, generator=generator) > 0.7
+    mask[0] = False
+    before = probability.clone()
+    assert same(pixel_histogram(probability, mask), sorted_into_bins(probability, mask))
+    assert torch.equal(probability, before)
 
 
 def test_hand_computed_picture():

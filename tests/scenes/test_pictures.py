@@ -33,7 +33,7 @@ def test_a_scene_depends_on_seed_and_index_alone(scenes):
 
 
 def test_chunks_leave_no_seams(scenes, monkeypatch):
-    monkeypatch.setattr(pictures, "_CHUNK", 7)
+    monkeypatch.setattr(pictures, "_CHUNK_PIXELS", 7 * 32 * 32)
     assert torch.equal(render(range(40)).pictures, scenes.pictures[:40])
 
 
