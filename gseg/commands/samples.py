@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -16,7 +15,7 @@ from gseg.generators.catalogue import use_weights
 from gseg.generators.identity import weights_digest
 from gseg.images import encode_png
 from gseg.pipeline.backend import LocalBackend
-from gseg.pipeline.devices import require_device
+from gseg.pipeline.devices import prepare_process, require_device
 from gseg.pipeline.progress import Report
 from gseg.pipeline.sharing import sample_sets
 from gseg.pipeline.stages import Wanted, make_direction, make_samples, with_operators
@@ -50,7 +49,7 @@ def draw(options: argparse.Namespace, console: Console) -> int:
     store.check()
     search, config = _settings(options)
     backend = LocalBackend(options.device)
-    torch.set_num_threads(1)  # part of what the samples are: a sweep's trials take one
+    prepare_process(1)  # part of what the samples are: a sweep's trials take one
     with _bars() as report:
         if options.direction is None:
             direction = make_direction(store, options.generator, search, backend, report)

@@ -21,6 +21,7 @@ from gseg.distributed.following import FILE as MEASUREMENTS
 from gseg.distributed.following import MeasurementFile, following
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.costs import draw_seconds, features_seconds, fit_seconds, score_seconds
+from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.jobs.fit import BatchTooLargeError, DrawJob, FitJob, ScoreJob, draw_here
 from gseg.pipeline.jobs.measure import InProcess, MeasureJob
 from gseg.pipeline.progress import Report, silent
@@ -228,7 +229,7 @@ class RayBackend:
 
 
 def _call(work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-    torch.set_num_threads(1)
+    prepare_process(1)
     return work()
 
 
@@ -236,7 +237,7 @@ class _Drawer:
     """An actor that draws one shard after the other."""
 
     def __init__(self, job: DrawJob) -> None:
-        torch.set_num_threads(1)
+        prepare_process(1)
         self._job, self._seen = job, [order.growing() for order in job.orders]
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -254,7 +255,7 @@ class _Measurer:
     """An actor that takes the features of one part after the other."""
 
     def __init__(self, job: MeasureJob) -> None:
-        torch.set_num_threads(1)
+        prepare_process(1)
         self._job = job
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -287,7 +288,7 @@ def _train_replica(settings: dict[str, Any]) -> None:
 
 def _train_alone(settings: dict[str, Any]) -> None:
     """Run in a Ray Train worker: a training that takes up what it left in its folder."""
-    torch.set_num_threads(1)
+    prepare_process(1)
     folder: Path = settings["folder"]
     try:
         facts = settings["work"]()
@@ -298,5 +299,5 @@ def _train_alone(settings: dict[str, Any]) -> None:
 
 
 def _score_part(job: ScoreJob, part: int, parts: int) -> Scores:
-    torch.set_num_threads(1)
+    prepare_process(1)
     return job.score(silent, part=part, parts=parts)

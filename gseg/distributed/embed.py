@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import ray
 import ray.data
-import torch
 
 from gseg.distributed.runtime import LARGE_STAGE_SECONDS
+from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.jobs.embed import EmbedHere, EmbedJob
 
 _ACTOR_CPUS: Final = 0.9
@@ -67,7 +67,7 @@ class _Encoder:
     """An actor that finds the latents of one part after the other."""
 
     def __init__(self, job: EmbedJob) -> None:
-        torch.set_num_threads(1)
+        prepare_process(1)
         self._job = job
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

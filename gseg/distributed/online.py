@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 
 from gseg.directions import Direction
+from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.samples import SampleConfig, Shard, draw_shard
 from gseg.storage.store import bring_here
@@ -61,7 +61,7 @@ class _Drawer:
     """An actor that draws shards."""
 
     def __init__(self, generator: str, direction: Path, config: SampleConfig, device: str) -> None:
-        torch.set_num_threads(1)
+        prepare_process(1)
         self._generator = sampled_generator(generator, device, config.latents)
         self._direction = Direction.load(bring_here(direction))
         self._config = config

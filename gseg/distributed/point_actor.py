@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from ray import tune
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.distributed.trial_actor import plain_error
+from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.failures import Failed, forget_failure, is_worth_another_attempt, note_failure
 from gseg.pipeline.progress import FileReport, HaltedError
 from gseg.pipeline.trial import Context
@@ -79,7 +79,7 @@ class PointActor(tune.Trainable):
             self._worker.halt()
 
     def _work(self, report: "_Worker") -> Outcome:
-        torch.set_num_threads(self._threads)
+        prepare_process(self._threads)
         report.listen(FileReport(point_file(self._setting.storage, self._number, self._search)))
         outcome = evaluate(self._search, self._parameters, self._setting, self._backend, report)
         for each in self._experiments():

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 from ray import tune
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
+from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import forget_failure, is_worth_another_attempt, note_failure
 from gseg.pipeline.progress import FileReport
@@ -36,7 +36,7 @@ class TrialActor(tune.Trainable):
         resources: Resources,
     ) -> None:
         """Get what all trials share; see `gseg.distributed.sweep.run_sweep`."""
-        torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
+        prepare_process(max(1, int(resources.cpus_per_trial)))
         self._number: int = config["number"]
         self._experiments, self._groups, self._setting = experiments, groups, setting
         self._backend = RayBackend(resources)

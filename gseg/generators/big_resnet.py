@@ -19,6 +19,7 @@ from gseg.generators.layers import (
     BatchNorm,
     ConditionalBatchNorm,
     SelfAttention,
+    Table,
     UpsamplingBlock,
     check_attention,
     check_sizes,
@@ -79,7 +80,7 @@ class BigResNetGenerator(nn.Module):
         widths = config.channels
         chunk = config.latent_dim // len(widths)
         self._condition_dim = config.shared_dim + chunk
-        self.shared = nn.Embedding(max(config.num_classes, 1), config.shared_dim)
+        self.shared = Table(max(config.num_classes, 1), config.shared_dim)
         self.linear = nn.Linear(chunk, widths[0] * BOTTOM_WIDTH**2)
         self.blocks = nn.ModuleList()
         for count, (inside, outside) in enumerate(pairwise(widths), start=1):

@@ -9,11 +9,12 @@ Spectral normalisation is not in here: training adds it from outside as a parame
 loading divides the weights by their spectral norm once.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 BOTTOM_WIDTH: Final = 4
 NORM_EPS: Final = 1e-4
@@ -58,9 +59,23 @@ class ConditionalBatchNorm(nn.Module):
             assert variance is not None
             gain = gain * torch.rsqrt(variance + self.norm.eps)
             bias = bias - mean * gain
-        return torch.addcmul(
-            bias.to(x.dtype)[:, :, None, None], x, gain.to(x.dtype)[:, :, None, None]
-        )
+        gain, bias = (each.to(x.dtype)[:, :, None, None] for each in (gain, bias))
+        if not torch.is_grad_enabled():
+            return torch.addcmul(bias, x, gain)
+        modulated: Tensor = _Modulation.apply(x, gain, bias)
+        return modulated
+
+
+class Table(nn.Embedding):
+    """A vector for each class. Without memory of its own it is left uninitialised.
+
+    Drawing normal numbers without memory makes PyTorch import its compiler, for a second and more.
+    """
+
+    def reset_parameters(self) -> None:
+        """Draw the weights, where there are any."""
+        if not self.weight.is_meta:
+            super().reset_parameters()
 
 
 class UpsampledConv2d(nn.Conv2d):
@@ -119,7 +134,7 @@ class SelfAttention(nn.Module):
         query = self.query(x).flatten(2).transpose(1, 2)
         key = F.max_pool2d(self.key(x), 2).flatten(2).transpose(1, 2)
         value = F.max_pool2d(self.value(x), 2).flatten(2).transpose(1, 2)
-        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        attended = _attend(query, key, value)
         maps = attended.transpose(1, 2).reshape(len(x), -1, *x.shape[2:])
         added: Tensor = x + self.weight * self.out(maps)
         return added
@@ -162,10 +177,65 @@ def upsample(x: Tensor) -> Tensor:
 
 def add_upsampled(maps: Tensor, small: Tensor) -> Tensor:
     """Add ``upsample(small)`` (N, C, H, W) in place to maps (N, C, 2 H, 2 W)."""
+    if not torch.is_grad_enabled():
+        return _add_to_cells(maps, small)
+    added: Tensor = _AddUpsampled.apply(maps, small)
+    return added
+
+
+def _add_to_cells(maps: Tensor, small: Tensor) -> Tensor:
     batch, channels, height, width = small.shape
     cells = maps.view(batch, channels, height, 2, width, 2)
     cells += small[:, :, :, None, :, None]
     return maps
+
+
+class _AddUpsampled(torch.autograd.Function):
+    """See `add_upsampled`; its gradient sums four pixels as PyTorch's does, in a tenth of the time.
+
+    PyTorch's own sum over axes 3 and 5 of six takes a tenth of a search for a direction.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, maps: Tensor, small: Tensor) -> Tensor:
+        ctx.mark_dirty(maps)
+        return _add_to_cells(maps, small)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        top, bottom = gradient[:, :, ::2], gradient[:, :, 1::2]
+        upper = top[..., ::2] + top[..., 1::2]
+        return gradient, upper.add_(bottom[..., ::2] + bottom[..., 1::2])
+
+
+class _Modulation(torch.autograd.Function):
+    """``addcmul(bias, x, gain)`` with the gradients that are asked for, and no pass beside them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:  # noqa: ANN401
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, gain)
+        return torch.addcmul(bias, x, gain)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        x, gain = ctx.saved_tensors
+        of_x, of_gain, of_bias = ctx.needs_input_grad
+        return (
+            gradient * gain if of_x else None,
+            (gradient * x).sum((2, 3), keepdim=True) if of_gain else None,
+            gradient.sum((2, 3), keepdim=True) if of_bias else None,
+        )
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attend without scaling; on the CPU by hand.
+
+    `scaled_dot_product_attention` there does the same products and one more thing: it looks for
+    rows that a mask has emptied, which costs as much as the softmax.
+    """
+    if query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, scale=1.0)
+    return torch.softmax(query @ key.transpose(1, 2), dim=-1) @ value
 
 
 def merge_upsampling(weight: Tensor) -> Tensor:
@@ -186,8 +256,13 @@ def merge_upsampling(weight: Tensor) -> Tensor:
 
 
 def initialise_orthogonally(module: nn.Module) -> None:
-    """Set the weights of all linear layers, convolutions and tables orthogonal, biases zero."""
+    """Set the weights of all linear layers, convolutions and tables orthogonal, biases zero.
+
+    Layers without memory of their own stay as they are, see `Table`.
+    """
     for layer in module.modules():
+        if getattr(layer, "weight", None) is not None and layer.weight.is_meta:
+            continue
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
             nn.init.orthogonal_(layer.weight)
         if isinstance(layer, nn.Linear | nn.Conv2d) and layer.bias is not None:

@@ -17,6 +17,7 @@ from gseg.generators.layers import (
     BatchNorm,
     ConditionalBatchNorm,
     SelfAttention,
+    Table,
     UpsamplingBlock,
     check_attention,
     check_sizes,
@@ -76,9 +77,7 @@ class ResNetGenerator(nn.Module):
         classes = self.config.num_classes
         if classes == 0:
             return BatchNorm(channels)
-        return ConditionalBatchNorm(
-            channels, nn.Embedding(classes, channels), nn.Embedding(classes, channels)
-        )
+        return ConditionalBatchNorm(channels, Table(classes, channels), Table(classes, channels))
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Make pictures.

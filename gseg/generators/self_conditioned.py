@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gseg.generators.layers import (
     BOTTOM_WIDTH,
+    Table,
     UpsampledConv2d,
     add_upsampled,
     check_sizes,
@@ -73,7 +74,7 @@ class SelfConditionedGenerator(nn.Module):
         self.config = config
         widths = config.channels
         if config.num_classes > 0:
-            self.embedding = nn.Embedding(config.num_classes, config.embed_dim)
+            self.embedding = Table(config.num_classes, config.embed_dim)
         extra = config.embed_dim if config.num_classes > 0 else 0
         self.linear = nn.Linear(config.latent_dim + extra, widths[0] * BOTTOM_WIDTH**2)
         self.blocks = nn.ModuleList()

@@ -5,6 +5,7 @@
 """
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -68,7 +69,6 @@ class ScenesBenchmark:
         )
         self.working_size = resolution
         self._count, self._first, self._seed = count, first, seed
-        self._rendered: tuple[int, Scenes] | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -76,15 +76,17 @@ class ScenesBenchmark:
     def __getitem__(self, index: int) -> Example:
         """Render an example (with its neighbours, which are usually asked for next)."""
         chunk, row = divmod(checked_index(index, self._count), _CHUNK)
-        rendered = self._rendered
-        if rendered is None or rendered[0] != chunk:
-            start = self._first + chunk * _CHUNK
-            stop = min(start + _CHUNK, self._first + self._count)
-            scenes = render(range(start, stop), seed=self._seed, resolution=self.working_size)
-            self._rendered = rendered = (chunk, scenes)
-        scenes = rendered[1]
+        start = self._first + chunk * _CHUNK
+        stop = min(start + _CHUNK, self._first + self._count)
+        scenes = _render(start, stop, self._seed, self.working_size)
         name = str(self._first + index)
         return Example(id=name, picture=scenes.pictures[row], mask=scenes.masks[row])
+
+
+@lru_cache(maxsize=4)
+def _render(start: int, stop: int, seed: int, resolution: int) -> Scenes:
+    """Render a chunk; the usual benchmark's four are kept for the next segmenter."""
+    return render(range(start, stop), seed=seed, resolution=resolution)
 
 
 class FolderBenchmark:

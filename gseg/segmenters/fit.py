@@ -179,13 +179,14 @@ def _train(
     device = state.losses.device
     coming = batches(source, config, rank=run.rank, device=device, first=state.step)
     with closing(coming):
+        model.train()
         for batch in coming:
-            model.train()
             state.losses[state.step] = _step(model, state, batch, config)
             state.step += 1
             due = config.validate_every > 0 and state.step % config.validate_every == 0
             if held_out is not None and due and state.step < config.steps:
                 state.validation.append(measure_held_out(state.network, held_out, state.step))
+                model.train()
                 if run.measured is not None:
                     run.measured(state.validation[-1])
             _look_and_keep(state, config, keeper)

@@ -85,7 +85,8 @@ class Up(nn.Module):
         if rows or columns:
             left, top = columns // 2, rows // 2
             grown = F.pad(grown, (left, columns - left, top, rows - top))
-        joined: Tensor = self.conv(torch.cat([skip, _DenseGradient.apply(grown)], dim=1))
+        both = [_DenseGradient.apply(each) for each in (skip, grown)]
+        joined: Tensor = self.conv(torch.cat(both, dim=1))
         return joined
 
 
@@ -96,8 +97,9 @@ class _Layout(Protocol):
 class _DenseGradient(torch.autograd.Function):
     """The identity, whose gradient is laid out densely.
 
-    The gradient of a concatenation is a slice; the backward pass of the bilinear upsampling is
-    several times slower on a slice than on a dense map in the layout of the forward pass.
+    The gradient of a concatenation is a slice; the backward pass of the bilinear upsampling, and
+    adding another gradient, are several times slower on a slice than on a dense map in the layout
+    of the forward pass.
     """
 
     @staticmethod

@@ -1,6 +1,7 @@
 """The three residual architectures: shapes, training and frozen use, and the merged upsampling."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from gseg.generators.layers import (
     ConditionalBatchNorm,
     SelfAttention,
     UpsampledConv2d,
+    _attend,
+    _Modulation,
     add_upsampled,
     upsample,
 )
@@ -199,6 +202,42 @@ def test_add_upsampled(channels_last: bool) -> None:
         maps = maps.contiguous(memory_format=torch.channels_last)
     expected = maps + upsample(small)
     assert torch.equal(add_upsampled(maps, small), expected)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("channels", "side"), [(3, 5), (24, 16), (104, 4)])
+def test_gradients_are_pytorchs_own(layout: torch.memory_format, channels: int, side: int) -> None:
+    """To the last bit: names of directions say nothing of how their gradients are summed."""
+
+    def gradients(function: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
+        leaves = [each.clone().requires_grad_() for each in inputs]
+        output = function(*(each * 1 for each in leaves))
+        weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1))
+        output.backward(weights.contiguous(memory_format=layout))
+        return tuple(each.grad for each in leaves)
+
+    torch.manual_seed(0)
+    maps, small = torch.randn(4, channels, 2 * side, 2 * side), torch.randn(4, channels, side, side)
+    pair = [each.contiguous(memory_format=layout) for each in (maps, small)]
+    ours = gradients(add_upsampled, *pair)
+    cells = (4, channels, side, 2, side, 2)
+    added = gradients(lambda m, s: (m.view(cells) + s[:, :, :, None, :, None]).view_as(m), *pair)
+    assert all(map(torch.equal, ours, added))
+    scales = torch.randn(2, 4, channels, 1, 1).unbind()
+    modulated = gradients(lambda x, g, b: torch.addcmul(b, x, g), pair[0], *scales)
+    assert all(map(torch.equal, gradients(_Modulation.apply, pair[0], *scales), modulated))
+
+
+def test_attention_is_pytorchs_own() -> None:
+    torch.manual_seed(0)
+    query, key, value = (
+        torch.randn(3, 5, 256, 7),
+        torch.randn(3, 5, 64, 7),
+        torch.randn(3, 5, 64, 28),
+    )
+    for q, k, v in zip(query, key, value, strict=True):
+        expected = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+        assert torch.equal(_attend(q, k, v), expected)
 
 
 @pytest.mark.parametrize(
