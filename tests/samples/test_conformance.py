@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shared_folder import SHARED
 
 from gseg.samples.components import agreement, keep_large_components, roundness
 from gseg.samples.filters import preset
@@ -15,7 +16,7 @@ from gseg.samples.masks import make_masks
 from gseg.samples.verdicts import judge
 
 COPY = Path(__file__).parents[1] / "data" / "samples"
-COMPLETE = Path(__file__).parents[2].parent / "shared" / "conformance" / "filters"
+COMPLETE = SHARED / "conformance" / "filters"
 
 
 class Facts:
