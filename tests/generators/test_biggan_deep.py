@@ -68,6 +68,7 @@ def test_package_needs_its_configuration(package: BigGAN, tmp_path: Path) -> Non
         from_checkpoint(tmp_path, {"family": "biggandeep", "config": NUMBERS}, truncation=0.0)
 
 
+# Tests that take `each_device` run on the CPU and, as `pytest.mark.gpu`, on a card.
 @torch.no_grad()
 def test_case_of_the_package(each_device: torch.device) -> None:
     if not CASE.is_dir():

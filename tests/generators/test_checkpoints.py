@@ -67,6 +67,7 @@ def assert_fair(pictures: torch.Tensor, expected: torch.Tensor) -> None:
     assert difference.mean() <= 1e-5
 
 
+# Tests that take `each_device` run on the CPU and, as `pytest.mark.gpu`, on a card.
 @pytest.mark.parametrize("name", CASES)
 def test_gives_what_the_public_program_gives(name: str, each_device: torch.device) -> None:
     case = Case(name, each_device)

@@ -49,6 +49,7 @@ def assert_same_code(code: torch.Tensor, expected: torch.Tensor) -> None:
     torch.testing.assert_close(code.cpu(), expected, atol=1e-5, rtol=0)
 
 
+# Tests that take `each_device` run on the CPU and, as `pytest.mark.gpu`, on a card.
 @pytest.mark.parametrize("name", CASES)
 @torch.no_grad()
 def test_gives_what_the_public_program_gives(

@@ -47,6 +47,7 @@ def facts(request):
     return Facts(folder)
 
 
+# Tests that take `each_device` run on the CPU and, as `pytest.mark.gpu`, on a card.
 def pairs(facts, device):
     for batch in facts.batches:
         pictures = (facts.picture(batch, name) for name in ("img", "shifted"))
