@@ -220,12 +220,12 @@ def little_memory(device, monkeypatch):
         return
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(device).total_memory
-    allowed = torch.cuda.memory_reserved(device) + 24 * 2**20
-    torch.cuda.set_per_process_memory_fraction(allowed / total, device)
+    allowed = torch.cuda.memory_reserved() + 24 * 2**20
+    torch.cuda.set_per_process_memory_fraction(allowed / total)
     try:
         yield
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 @pytest.mark.gpu
