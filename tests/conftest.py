@@ -1,10 +1,26 @@
-"""Fixtures that several areas share."""
+"""Fixtures that several areas share, and what tests on a graphics card need.
 
-from collections.abc import Iterator
+`pytest -m gpu` runs the tests that prove that a card computes what the CPU does; without a card
+`GSEG_TEST_DEVICE=cpu pytest -m gpu` rehearses all of them. PyTorch is imported where it is needed:
+not every process that reads this file runs tests.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 import pytest
 
 from gseg.storage import objects as store
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICE = "GSEG_TEST_DEVICE"
+ON_CARD = pytest.StashKey[bool]()
+"""Whether a test of this process was given a card."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -24,6 +40,94 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 
     config.option.loadscopereorder = False  # or the longest group starts behind larger ones
     return Scheduling(config, log)
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> Iterator["torch.device"]:
+    """The device of tests marked `gpu`: a card, or what GSEG_TEST_DEVICE names.
+
+    On a card TF32 is off: tolerances are the CPU's, and TF32 misses them a hundredfold.
+    """
+    import torch
+
+    named = os.environ.get(DEVICE)
+    if not named and not torch.cuda.is_available():
+        pytest.skip(f"needs a CUDA device; {DEVICE}=cpu rehearses on the CPU")
+    chosen = torch.device(named or "cuda")
+    if chosen.type != "cuda":
+        yield chosen
+        return
+    request.config.stash[ON_CARD] = True
+    before = switch_tf32(False, False)
+    yield chosen
+    switch_tf32(*before)
+
+
+def switch_tf32(convolutions: bool, products: bool) -> tuple[bool, bool]:
+    """Allow or forbid TF32, and say what was allowed before."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the switches' newer names
+        before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.backends.cuda.matmul.allow_tf32 = products
+    return before
+
+
+@pytest.fixture(params=["cpu", pytest.param("card", marks=pytest.mark.gpu)])
+def each_device(request: pytest.FixtureRequest) -> "torch.device":
+    """The CPU, and for tests marked `gpu` their device."""
+    import torch
+
+    return torch.device("cpu") if request.param == "cpu" else request.getfixturevalue("device")
+
+
+@pytest.fixture
+def forbid_waiting(device: "torch.device") -> Callable[[], AbstractContextManager[None]]:
+    """Makes contexts in which whatever waits for the card raises, except waiting for an event.
+
+    Other devices have no such mode.
+    """
+    import torch
+
+    @contextmanager
+    def forbidden() -> Iterator[None]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the mode is a prototype
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    return forbidden if device.type == "cuda" else nullcontext
+
+
+def card_allocations(config: pytest.Config) -> int | None:
+    """How often tests of this process asked for memory of the card; None if none had a card."""
+    if not config.stash.get(ON_CARD, False):
+        return None
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return 0
+    return torch.cuda.memory_stats()["allocation.all.allocated"]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Let a run fail that was to use a card and did not."""
+    if exitstatus == pytest.ExitCode.OK and card_allocations(session.config) == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say whether the card was used: nothing is computed there without memory for the result."""
+    count = card_allocations(config)
+    if count is not None:
+        terminalreporter.write_line(f"kernels on the card: {count} (PyTorch's allocations there)")
 
 
 @pytest.fixture(scope="session")

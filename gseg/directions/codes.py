@@ -8,6 +8,7 @@ from torch import Tensor
 from gseg.directions.config import SearchConfig
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, labels, latents, normals
+from gseg.transfers import send
 
 _PICTURES_AT_ONCE: Final = 64
 
@@ -33,7 +34,7 @@ def draw_codes(
         return code, y, config.epsilon
     noise = normals(derive_seed(seed, "epsilon"), rows, generator.card.code_dim)
     epsilon = config.epsilon + config.epsilon_std * torch.from_numpy(noise).float()
-    return code, y, epsilon.clamp(min=config.epsilon_min).to(code.device)
+    return code, y, send(epsilon.clamp(min=config.epsilon_min), code.device)
 
 
 @torch.no_grad()
@@ -75,5 +76,5 @@ def codes_and_labels(generator: Generator, seed: int, rows: range) -> tuple[Tens
     """
     card, device = generator.card, generator.device
     y = labels(seed, rows, card.num_classes)
-    code = generator.code(latents(seed, rows, card.latent_dim).to(device))
-    return code, None if y is None else y.to(device)
+    code = generator.code(send(latents(seed, rows, card.latent_dim), device))
+    return code, None if y is None else send(y, device)

@@ -13,8 +13,8 @@ from gseg.directions.colour_maps import ColourMaps
 from gseg.samples.config import WITHOUT_ORIGINAL, SampleConfig
 from gseg.samples.histograms import HistogramRule
 from gseg.samples.sets import SampleSet
-from gseg.samples.transfers import send
 from gseg.samples.verdicts import HISTOGRAM, Verdicts, count_reasons
+from gseg.transfers import send, start_copy
 
 Places = NDArray[np.int64]
 CountsKey = tuple[int, HistogramRule, int]
@@ -112,7 +112,7 @@ def collect(block: Block, part: Part) -> SampleSet:
     statistics["brightness_change"] = rows_at(part.changes(), among_left)
     return SampleSet(
         indices=rows_at(block.indices, places),
-        labels=None if block.labels is None else rows_at(block.labels, places).cpu(),
+        labels=None if block.labels is None else start_copy(rows_at(block.labels, places))(),
         pictures=rows_at(part.pictures(), find_places(places, part.shown)),
         masks=torch.from_numpy(verdicts.masks[among_left]),
         statistics=statistics,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shared_folder import SHARED
 from torch import Tensor
 
 from gseg.directions import colour_maps
@@ -24,7 +25,7 @@ from gseg.generators.analytic import analytic_generator, known_direction, known_
 from gseg.randomness import derive_seed, latents
 
 SMALL = Path(__file__).parents[1] / "data" / "directions"
-SHARED = Path(__file__).parents[2].parent / "shared" / "conformance" / "losses"
+COMPLETE = SHARED / "conformance" / "losses"
 
 LIGHTENING = torch.tensor([[0.5, 0.1, 0.0, 0.4], [0.0, 0.6, 0.1, 0.3], [0.1, 0.0, 0.5, 0.35]])
 DARKENING = torch.tensor([[0.8, 0.0, 0.1, -0.2], [0.1, 0.7, 0.0, -0.3], [0.0, 0.1, 0.8, -0.25]])
@@ -58,9 +59,9 @@ def test_operators_of_the_official_program(number: int) -> None:
 
 
 def test_operators_of_the_official_program_in_every_case() -> None:
-    if not SHARED.exists():
+    if not COMPLETE.exists():
         pytest.skip("the conformance facts are not beside this repository")
-    for arrays, expected in facts(SHARED / "cases.npz", SHARED / "expected.json"):
+    for arrays, expected in facts(COMPLETE / "cases.npz", COMPLETE / "expected.json"):
         check_operators_case(arrays, expected)
 
 

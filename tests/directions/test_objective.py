@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shared_folder import SHARED
 from torch import Tensor
 
 from gseg.directions.objective import (
@@ -17,7 +18,7 @@ from gseg.directions.objective import (
 )
 
 SMALL = Path(__file__).parents[1] / "data" / "directions"
-SHARED = Path(__file__).parents[2].parent / "shared" / "conformance" / "losses"
+COMPLETE = SHARED / "conformance" / "losses"
 
 
 def check_program_case(arrays: dict[str, np.ndarray], expected: dict) -> None:
@@ -56,9 +57,9 @@ def test_program_losses_and_gradients(number: int) -> None:
 
 
 def test_program_losses_and_gradients_of_every_case() -> None:
-    if not SHARED.exists():
+    if not COMPLETE.exists():
         pytest.skip("the conformance facts are not beside this repository")
-    for arrays, expected in facts(SHARED / "cases.npz", SHARED / "expected.json"):
+    for arrays, expected in facts(COMPLETE / "cases.npz", COMPLETE / "expected.json"):
         check_program_case(arrays, expected)
 
 

@@ -1,5 +1,6 @@
 """A search finds the direction that is known, repeats itself, and refuses nonsense."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from gseg.directions.codes import draw_codes
 from gseg.directions.objective import OBJECTIVE_NAMES
 from gseg.directions.search import SearchConfig, optimise, preset, search_direction
+from gseg.generators import load_generator
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.images import centre_distance, luminance
@@ -98,6 +100,25 @@ def test_search_works_where_gradients_are_off_and_reports_progress() -> None:
     assert calls == [(1, 3), (2, 3), (3, 3)]
     assert found.losses["lighter_edges"].shape == (3,)
     assert not found.lighter.requires_grad
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["ggan.scenes32", "sagan.scenes32"])
+@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
+def test_steps_do_not_wait_for_the_device(device, forbid_waiting, name, objective) -> None:
+    done = []
+    with ExitStack() as stack:
+
+        def progress(step: int, total: int) -> None:
+            done.append(step)
+            if step == 1:  # from here on nothing is made for the first time
+                stack.enter_context(forbid_waiting())
+            if step == total:
+                stack.close()
+
+        config = replace(preset(objective), steps=3, batch=4)
+        optimise(load_generator(name, device=device), config, (1, -1), progress=progress)
+    assert done == [1, 2, 3]
 
 
 def test_epsilon_is_drawn_for_every_coordinate() -> None:

@@ -9,16 +9,11 @@ import pytest
 import torch
 from pytorch_pretrained_biggan.config import BigGANConfig
 from pytorch_pretrained_biggan.model import BigGAN
+from shared_folder import SHARED
 
 from gseg.generators import from_checkpoint
 
-CASE = (
-    Path(__file__).parents[2].parent
-    / "shared"
-    / "conformance"
-    / "cases"
-    / "biggandeep-imagenet128-huggingface"
-)
+CASE = SHARED / "conformance" / "cases" / "biggandeep-imagenet128-huggingface"
 NUMBERS = {
     "output_dim": 64,
     "z_dim": 8,
@@ -73,17 +68,19 @@ def test_package_needs_its_configuration(package: BigGAN, tmp_path: Path) -> Non
         from_checkpoint(tmp_path, {"family": "biggandeep", "config": NUMBERS}, truncation=0.0)
 
 
+# Tests that take `each_device` run on the CPU and, as `pytest.mark.gpu`, on a card.
 @torch.no_grad()
-def test_case_of_the_package(tmp_path: Path) -> None:
+def test_case_of_the_package(each_device: torch.device) -> None:
     if not CASE.is_dir():
         pytest.skip("there is no folder shared beside the repository")
     config = json.loads((CASE / "config.json").read_text())
     with np.load(CASE / "reference.npz") as arrays:
         found = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
-    generator = from_checkpoint(CASE / "pytorch_model.bin", config)
+    generator = from_checkpoint(CASE / "pytorch_model.bin", config, device=each_device)
+    z, y = found["z"].to(each_device), found["y"].to(each_device)
     for number, truncation in enumerate(found["truncations"].tolist()):
         generator.network.truncation = round(truncation, 6)
-        pictures = generator(generator.code(found["z"]), found["y"])
+        pictures = generator(generator.code(z), y).cpu()
         if number == 0:
             assert (pictures[:1] - found["x"]).abs().max() <= 1e-4
             assert (pictures[:1] - found["x"]).abs().mean() <= 1e-5

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shared_folder import SHARED
 
 from gseg.generators import from_checkpoint
 from gseg.generators.checkpoints import FAMILIES
 
+CPU = torch.device("cpu")
 CARRIED = Path(__file__).parents[1] / "data" / "generators" / "cases"
-SHARED = Path(__file__).parents[2].parent / "shared" / "conformance" / "cases"
 CASES = (
     "acgan-tinyimagenet64-studiogan-current",
     "acgan-tinyimagenet64-studiogan-legacy",
@@ -41,53 +42,58 @@ CASES = (
 
 def find_case(name: str) -> Path:
     """Find a case in the repository (there without the complete picture "x") or beside it."""
-    for folder in (CARRIED / name, SHARED / name):
+    for folder in (CARRIED / name, SHARED / "conformance" / "cases" / name):
         if folder.is_dir():
             return folder
     pytest.skip(f"{name} is not in the repository, and there is no folder shared beside it")
 
 
 class Case:
-    def __init__(self, name: str) -> None:
+    """A case of a public program; what goes in is on the device, what came out on the CPU."""
+
+    def __init__(self, name: str, device: torch.device = CPU) -> None:
         self.folder = find_case(name)
         self.config = json.loads((self.folder / "config.json").read_text())
         self.file = self.folder / self.config["checkpoint"]["file"]
         with np.load(self.folder / "reference.npz") as arrays:
             self.arrays = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
-        self.z, self.y = self.arrays["z"], self.arrays.get("y")
+        self.z = self.arrays["z"].to(device)
+        self.y = self.arrays["y"].to(device) if "y" in self.arrays else None
 
 
 def assert_fair(pictures: torch.Tensor, expected: torch.Tensor) -> None:
-    difference = (pictures - expected).abs()
+    difference = (pictures.cpu() - expected).abs()
     assert difference.max() <= 1e-4
     assert difference.mean() <= 1e-5
 
 
+# Tests that take `each_device` run on the CPU and, as `pytest.mark.gpu`, on a card.
 @pytest.mark.parametrize("name", CASES)
-def test_gives_what_the_public_program_gives(name: str) -> None:
-    case = Case(name)
-    generator = from_checkpoint(case.file, case.config)
+def test_gives_what_the_public_program_gives(name: str, each_device: torch.device) -> None:
+    case = Case(name, each_device)
+    generator = from_checkpoint(case.file, case.config, device=each_device)
     with torch.no_grad():
         pictures = generator(generator.code(case.z), case.y)
         if "x" in case.arrays:
             assert_fair(pictures[:1], case.arrays["x"])
         assert_fair(pictures[:, :, ::4, ::4], case.arrays["x_stride4"])
         if "shift" in case.arrays:
-            shifted = generator(generator.code(case.z[:1]) + case.arrays["shift"])
+            shift = case.arrays["shift"].to(each_device)
+            shifted = generator(generator.code(case.z[:1]) + shift)
             assert_fair(shifted[:, :, ::4, ::4], case.arrays["x_shifted_stride4"])
     assert generator.card.num_classes == {"ggan": 0, "uncondgan": 0, "bigbigan": 0}.get(
         case.config["family"], case.config["config"].get("num_classes", 7)
     )
-    told = from_checkpoint(case.file, {"family": case.config["family"]})
+    told = from_checkpoint(case.file, {"family": case.config["family"]}, device=each_device)
     with torch.no_grad():
         assert torch.equal(told(case.z, case.y), pictures), "sizes read off the file differ"
 
 
-def test_moving_average_of_a_self_conditioned_generator() -> None:
-    case = Case("selfcondgan-imagenet128-resnet2")
+def test_moving_average_of_a_self_conditioned_generator(each_device: torch.device) -> None:
+    case = Case("selfcondgan-imagenet128-resnet2", each_device)
     config = {**case.config, "checkpoint": {"weights_at": "generator_test"}}
     with torch.no_grad():
-        pictures = from_checkpoint(case.file, config)(case.z, case.y)
+        pictures = from_checkpoint(case.file, config, device=each_device)(case.z, case.y)
     assert_fair(pictures[:, :, ::4, ::4], case.arrays["x_generator_test_stride4"])
 
 

@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from gseg.generators.encoders import Encoder, EncoderConfig, EncoderNetwork, load_encoder
+from gseg.generators.encoders import (
+    Encoder,
+    EncoderConfig,
+    EncoderNetwork,
+    list_encoders,
+    load_encoder,
+)
+from gseg.scenes.pictures import render
 
 CONFIG = EncoderConfig(latent_dim=6, resolution=16, channels=(8, 8, 8))
 
@@ -46,3 +53,16 @@ def test_pictures_of_another_size_are_refused(network):
 def test_a_generator_without_encoder_is_refused():
     with pytest.raises(ValueError, match=r"No encoder ships for 'ggan\.scenes32'"):
         load_encoder("ggan.scenes32")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", list_encoders())
+def test_a_device_finds_the_cpu_s_latents(name, device):
+    encoder = load_encoder(name)
+    pictures = render(range(16), resolution=encoder.resolution).pictures
+    moved = load_encoder(name, device=device)
+    for found, expected in zip(
+        moved.distribution(pictures), encoder.distribution(pictures), strict=True
+    ):
+        assert expected.std() > 0
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)

@@ -5,18 +5,20 @@ import json
 import os
 import pickle
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from shared_folder import SHARED
 
 from gseg.generators import from_checkpoint
 from gseg.generators.inert_pickle import read_stored_module
 from gseg.generators.stylegan2 import StyleGAN2Config
 
 CARRIED = Path(__file__).parents[1] / "data" / "generators" / "cases"
-SHARED = Path(__file__).parents[2].parent / "shared" / "conformance" / "cases"
+COMPLETE = SHARED / "conformance" / "cases"
 CASES = ("stylegan2-res64-ada_pytorch", "stylegan2-res256-ada_pytorch")
 
 
@@ -24,7 +26,7 @@ class Case:
     """A case of the public program, from the repository (without "x") or from beside it."""
 
     def __init__(self, name: str, tmp_path: Path) -> None:
-        folder = CARRIED / name if (CARRIED / name).is_dir() else SHARED / name
+        folder = CARRIED / name if (CARRIED / name).is_dir() else COMPLETE / name
         if not folder.is_dir():
             pytest.skip(f"{name} is not in the repository, and there is no folder shared beside it")
         self.config = json.loads((folder / "config.json").read_text())
@@ -38,35 +40,43 @@ class Case:
 
 
 def assert_fair(pictures: torch.Tensor, expected: torch.Tensor) -> None:
-    difference = (pictures - expected).abs()
+    difference = (pictures.cpu() - expected).abs()
     assert difference.max() <= 1e-4
     assert difference.mean() <= 1e-5
 
 
+def assert_same_code(code: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(code.cpu(), expected, atol=1e-5, rtol=0)
+
+
+# Tests that take `each_device` run on the CPU and, as `pytest.mark.gpu`, on a card.
 @pytest.mark.parametrize("name", CASES)
 @torch.no_grad()
-def test_gives_what_the_public_program_gives(name: str, tmp_path: Path) -> None:
+def test_gives_what_the_public_program_gives(
+    name: str, tmp_path: Path, each_device: torch.device
+) -> None:
     case = Case(name, tmp_path)
-    z, arrays = case.arrays["z"], case.arrays
-    generator = from_checkpoint(case.file, case.config)
+    z, arrays = case.arrays["z"].to(each_device), case.arrays
+    load = partial(from_checkpoint, case.file, device=each_device)
+    generator = load(case.config)
     w = generator.code(z)
     layers = arrays["ws"].shape[1]
-    torch.testing.assert_close(w[:, None].expand(-1, layers, -1), arrays["ws"], atol=1e-5, rtol=0)
+    assert_same_code(w[:, None].expand(-1, layers, -1), arrays["ws"])
     pictures = generator(w)
     assert_fair(pictures[: len(arrays["x_stride4"]), :, ::4, ::4], arrays["x_stride4"])
     if "x_crop" in arrays:
         assert_fair(pictures[:1, :, 96:160, 96:160], arrays["x_crop"])
-    assert torch.equal(pictures, generator(generator.code(z), torch.zeros(len(z)).long()))
-    torch.testing.assert_close(generator.code(1.5 * z), w, atol=1e-5, rtol=0)
+    assert torch.equal(pictures, generator(generator.code(z), z.new_zeros(len(z)).long()))
+    assert_same_code(generator.code(1.5 * z), w.cpu())
 
     cutoff = case.config["reference"]["truncation_cutoff"]
-    cut = from_checkpoint(case.file, case.config, truncation=(0.5, cutoff))
+    cut = load(case.config, truncation=(0.5, cutoff))
     w = cut.code(z)
-    torch.testing.assert_close(cut.network.styles(w), arrays["ws_psi05"], atol=1e-5, rtol=0)
+    assert_same_code(cut.network.styles(w), arrays["ws_psi05"])
     assert_fair(cut(w[:1])[:, :, ::4, ::4], arrays["x_psi05_cutoff_stride4"])
-    whole = from_checkpoint(case.file, {"family": "stylegan2"}, truncation=0.7)
+    whole = load({"family": "stylegan2"}, truncation=0.7)
     assert_fair(whole(whole.code(z[:1]))[:, :, ::4, ::4], arrays["x_psi07_stride4"])
-    silent = from_checkpoint(case.file, {"family": "stylegan2", "config": {"noise_mode": "none"}})
+    silent = load({"family": "stylegan2", "config": {"noise_mode": "none"}})
     assert_fair(silent(silent.code(z[:1]))[:, :, ::4, ::4], arrays["x_noise_none_stride4"])
 
 

@@ -324,11 +324,21 @@ def test_half_precision_is_compared_as_float32():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_device_gives_the_same_counts():
-    probability, mask = random_case(seed=3)
-    here = pixel_histogram(probability, mask)
-    assert same(pixel_histogram(probability.cuda(), mask.cuda()), here)
+def test_device_gives_the_same_counts(cases, device):
+    draw = torch.Generator().manual_seed(0)
+    batches = [
+        random_case(seed=3),
+        (torch.rand(16, 128, 128, generator=draw), torch.rand(16, 128, 128, generator=draw) > 0.6),
+        *((case["melas"], case["mask"]) for case in cases.values()),
+        *((case["voynov"], case["mask"]) for case in cases.values()),
+    ]
+    for probability, mask in batches:
+        here = pixel_histogram(probability, mask)
+        there = pixel_histogram(probability.to(device), mask.to(device))
+        assert same(there, here)
+        for profile in PROFILES.values():
+            curves = [score_images(each, profile).curve for each in (here, there)]
+            np.testing.assert_array_equal(*curves)
 
 
 @pytest.mark.parametrize(

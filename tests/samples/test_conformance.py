@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shared_folder import SHARED
 
 from gseg.samples.components import agreement, keep_large_components, roundness
 from gseg.samples.filters import preset
@@ -15,7 +16,7 @@ from gseg.samples.masks import make_masks
 from gseg.samples.verdicts import judge
 
 COPY = Path(__file__).parents[1] / "data" / "samples"
-COMPLETE = Path(__file__).parents[2].parent / "shared" / "conformance" / "filters"
+COMPLETE = SHARED / "conformance" / "filters"
 
 
 class Facts:
@@ -46,9 +47,11 @@ def facts(request):
     return Facts(folder)
 
 
-def pairs(facts):
+# Tests that take `each_device` run on the CPU and, as `pytest.mark.gpu`, on a card.
+def pairs(facts, device):
     for batch in facts.batches:
-        yield batch, facts.picture(batch, "img"), facts.picture(batch, "shifted")
+        pictures = (facts.picture(batch, name) for name in ("img", "shifted"))
+        yield batch, *(each.to(device) for each in pictures)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +65,9 @@ def pairs(facts):
         ("voynov_mean_thr", "mean", "luminance"),
     ],
 )
-def test_masks(facts, name, kind, rule):
-    for batch, original, shifted in pairs(facts):
-        found = make_masks(kind, original, shifted, shifted, rule=rule)
+def test_masks(facts, each_device, name, kind, rule):
+    for batch, original, shifted in pairs(facts, each_device):
+        found = make_masks(kind, original, shifted, shifted, rule=rule).cpu()
         np.testing.assert_array_equal(found.numpy(), facts.mask(batch, name), batch["batch"])
 
 
@@ -91,8 +94,8 @@ def test_components(facts, name, source, share):
 @pytest.mark.parametrize(
     ("name", "window"), [("melas_histogram_12", 3), ("melas_histogram_12_r5", 5)]
 )
-def test_histogram(facts, name, window):
-    for batch, _, shifted in pairs(facts):
+def test_histogram(facts, each_device, name, window):
+    for batch, _, shifted in pairs(facts, each_device):
         maxima = count_maxima(histograms(shifted, "program"), "program", window)
         assert contrastive(maxima, "program").tolist() == batch[name], batch["batch"]
 
@@ -101,11 +104,11 @@ def survivors(config, masks, shifted):
     return np.flatnonzero(judge(masks, [shifted], config).accepted).tolist()
 
 
-def test_area(facts):
+def test_area(facts, each_device):
     half = replace(preset("melas2022_program"), histogram=None)
     wide = replace(half, min_share=0.05, max_share=0.6)
     strict = replace(half, max_share_strict=True)
-    for batch, original, shifted in pairs(facts):
+    for batch, original, shifted in pairs(facts, each_device):
         masks = make_masks("lighter", original, shifted, None)
         for config, key in (
             (half, "melas_area_0.0_0.5"),
@@ -135,9 +138,9 @@ def test_agreement(facts):
 
 
 @pytest.mark.parametrize("source", ["melas", "voynov"])
-def test_pipelines(facts, source):
+def test_pipelines(facts, each_device, source):
     config = preset("melas2022_program" if source == "melas" else "voynov2021_program")
-    for batch, original, shifted in pairs(facts):
+    for batch, original, shifted in pairs(facts, each_device):
         masks = make_masks("lighter", original, shifted, None)
         verdicts = judge(masks, [shifted], config)
         expected = batch[f"{source}_pipeline"]["survivors"]
@@ -148,13 +151,14 @@ def test_pipelines(facts, source):
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.7])
-def test_pipeline_of_two_directions(facts, overlap):
+def test_pipeline_of_two_directions(facts, each_device, overlap):
     config = replace(preset("melas2022_program"), min_agreement=overlap)
     compared = 0
-    for batch, original, lighter in pairs(facts):
+    for batch, original, lighter in pairs(facts, each_device):
         darker = facts.picture(batch, "dark")
         if darker is None:
             continue
+        darker = darker.to(each_device)
         verdicts = judge(
             make_masks("both", original, lighter, darker),
             [lighter, darker],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from gseg.generators import load_generator
 from gseg.generators.analytic import analytic_generator, known_direction, known_mask
 from gseg.randomness import labels, latents
 from gseg.samples import (
@@ -22,6 +23,7 @@ from gseg.samples import (
     load_samples,
     shard_name,
 )
+from gseg.samples.cascade import Cascade
 
 SPEC = importlib.util.spec_from_file_location("oracle", Path(__file__).with_name("oracle.py"))
 oracle = importlib.util.module_from_spec(SPEC)
@@ -164,6 +166,40 @@ def test_tensors_are_ordinary_and_the_generator_is_left_alone():
         assert not values.is_inference()
     assert shard.pictures.dtype == torch.uint8
     assert shard.masks.dtype == torch.bool
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["ggan.scenes32", "sagan.scenes32"])
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [
+        ("lighter", "luminance"),
+        ("lighter", "luminance_std"),
+        ("both", "luminance"),
+        ("mean", "rgb_norm"),
+    ],
+)
+def test_a_shard_waits_for_events_alone(monkeypatch, device, forbid_waiting, name, kind, rule):
+    generator = load_generator(name, device=device)
+    vector = torch.nn.functional.normalize(torch.ones(generator.card.code_dim), dim=0)
+    direction = SimpleNamespace(lighter=vector, darker=-vector)
+    config = replace(
+        CONFIG,
+        mask_kind=kind,
+        mask_rule=rule,
+        filters=FilterConfig(max_share=1.0, each_direction=kind == "both"),
+    )
+    expected = draw_shard(generator, direction, config, 0)
+    unguarded = Cascade.run
+
+    def run(cascade, blocks):
+        with forbid_waiting():
+            return unguarded(cascade, blocks)
+
+    monkeypatch.setattr(Cascade, "run", run)  # before it, directions are copied to the device
+    shard = draw_shard(generator, direction, config, 0)
+    assert len(shard) > 0
+    same(shard, expected)
 
 
 def test_statistics_measure_the_sample():

@@ -1,11 +1,10 @@
 """gseg/scores/benchmarks.py and folders.py: what is read, and how bad folders are named."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from shared_folder import SHARED
 
 from gseg.images import UnreadableImageError
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
@@ -16,7 +15,7 @@ from gseg.scores.benchmarks import (
     open_benchmark,
 )
 
-HORSES = Path(__file__).parents[2].parent / "shared" / "data" / "weizmann_horse"
+HORSES = SHARED / "data" / "weizmann_horse"
 
 
 def write_pair(folder, stem, height=20, width=30, suffix=".jpg", seed=0):

@@ -1,14 +1,13 @@
 """The shipped segmenter on real photographs, where they are at hand."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
+from shared_folder import SHARED
 
 from gseg.cli import main
 
-HORSES = Path(__file__).parents[2].parent / "shared" / "data" / "weizmann_horse"
+HORSES = SHARED / "data" / "weizmann_horse"
 NUMBER = 327
 
 

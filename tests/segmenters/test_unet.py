@@ -1,12 +1,14 @@
 """The U-Net against the public program's key list and outputs."""
 
 import json
+import re
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gseg.segmenters.unet import UNet
@@ -58,7 +60,7 @@ def test_names_shapes_and_order_are_those_of_the_public_program():
 
 @pytest.mark.parametrize("case", [0, 1, 2])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_outputs_are_those_of_the_public_program(filled, case, layout):
+def test_outputs_are_those_of_the_public_program(filled, case, layout, each_device):
     expected = EXPECTED["cases"][case]
     with np.load(FACTS / "unet_case.npz") as arrays:
         images = torch.from_numpy(arrays[f"input_{case}"])
@@ -66,14 +68,17 @@ def test_outputs_are_those_of_the_public_program(filled, case, layout):
         values = torch.from_numpy(arrays[f"values_{case}"])
         complete = torch.from_numpy(arrays["logits_0"]) if case == 0 else None
     with torch.no_grad():
-        logits = filled.to(memory_format=layout)(images)
+        network = filled.to(each_device, memory_format=layout)
+        logits = network(images.to(each_device)).cpu()
     assert list(logits.shape) == expected["output_shape"]
     assert torch.allclose(logits[at], values, rtol=0, atol=1e-4)
     if complete is not None:
         assert torch.allclose(logits, complete, rtol=0, atol=1e-4)
     assert logits.mean((0, 2, 3)).tolist() == pytest.approx(expected["channel_mean"], abs=1e-5)
-    foreground = (logits[:, 1] > logits[:, 0]).sum().item()
-    assert foreground == expected["foreground_pixels"]
+    margins = logits[:, 1] - logits[:, 0]
+    # Another device may tip the pixels that are undecided within the tolerance of two logits.
+    undecided = 0 if each_device.type == "cpu" else int((margins.abs() <= 2e-4).sum())
+    assert abs(int((margins > 0).sum()) - expected["foreground_pixels"]) <= undecided
 
 
 @pytest.mark.parametrize(("width", "depth", "side"), [(4, 4, 32), (4, 3, 33), (2, 1, 5)])
@@ -97,6 +102,45 @@ def test_gradients_are_those_of_plain_upsampling(monkeypatch):
     monkeypatch.setattr("gseg.segmenters.unet._DenseGradient.apply", lambda features: features)
     for one, other in zip(ours, gradients(), strict=True):
         assert torch.allclose(one, other, rtol=1e-9, atol=1e-9)
+
+
+def step_gradients(device, dtype, width, count, side) -> dict[str, Tensor]:
+    """Gradients of one training step, as float64 on the CPU.
+
+    Without the biases before a batch normalisation: theirs are zero but for rounding.
+    """
+    draw = torch.Generator().manual_seed(0)
+    images = torch.rand(count, 3, side, side, generator=draw) * 2 - 1
+    targets = torch.randint(2, (count, side, side), generator=draw)
+    network = UNet(width=width)
+    initialise(network, 0)
+    network.to(device, dtype, memory_format=torch.channels_last)
+    F.cross_entropy(network(images.to(device, dtype)), targets.to(device)).backward()
+    return {
+        name: parameter.grad.double().cpu()
+        for name, parameter in network.named_parameters()
+        if not re.search(r"conv\.[03]\.bias$", name)
+    }
+
+
+@pytest.mark.gpu
+def test_gradients_on_a_device_are_as_near_to_the_exact_ones_as_the_cpu_s(device):
+    # The paper's width on a card. An H100 gave at most .11 and .0081 in the median, the CPU .10
+    # and .0078, relative to each tensor's largest gradient: ReLUs that flip are most of it.
+    size = (64, 8, 128) if device.type == "cuda" else (8, 2, 32)
+    exact = step_gradients(device, torch.float64, *size)
+
+    def errors(where) -> Tensor:
+        found = step_gradients(where, torch.float32, *size)
+        assert found.keys() == exact.keys()
+        return torch.stack(
+            [(found[name] - g).abs().max() / g.abs().max() for name, g in exact.items()]
+        )
+
+    here, there = errors(torch.device("cpu")), errors(device)
+    assert 0 < here.median() < 0.02
+    assert there.median() <= 1.5 * here.median()
+    assert there.max() <= 2 * here.max()
 
 
 def test_wrong_pictures_and_sizes_are_explained():

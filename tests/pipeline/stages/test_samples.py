@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,8 +75,9 @@ def direction(tmp_path):
     return make_direction(tmp_path)
 
 
-def plain(direction, config, count):
-    return draw(analytic_generator(16), Direction.load(direction.folder), config, count)
+def plain(direction, config, count, device="cpu"):
+    generator = analytic_generator(16).to(device)
+    return draw(generator, Direction.load(direction.folder), config, count)
 
 
 def test_the_set_is_what_one_process_draws_and_grows(store, direction):
@@ -206,6 +208,45 @@ def test_a_batch_that_does_not_fit_is_halved_under_another_name(
     assert again.asked == []
     asked_for = make_samples(store, NAME, replace(wanted, config=smaller), again, silent)
     assert asked_for.digest == found.digest
+
+
+@contextmanager
+def little_memory(device, monkeypatch):
+    """Leave room for some candidates at once; on a card for 24 MiB beside what is there already."""
+    if device.type != "cuda":
+        with monkeypatch.context() as here:
+            out_of_memory(here, lambda requests, _: requests[0][1].batch <= 256)
+            yield
+        return
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(device).total_memory
+    allowed = torch.cuda.memory_reserved() + 24 * 2**20
+    torch.cuda.set_per_process_memory_fraction(allowed / total)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@pytest.mark.gpu
+def test_a_device_whose_memory_runs_out_draws_fewer_at_once(
+    store, direction, device, monkeypatch, caplog
+):
+    plain(direction, CONFIG, 1, device)  # what cuBLAS needs once for itself is there from here on
+    # Two tensors of this many pictures, 24 MiB each, do not fit.
+    config = replace(
+        CONFIG, batch=2**13, blocks_per_shard=1, filters=filter_preset("voynov2021_text")
+    )
+    wanted = Wanted(direction=direction, config=config, count=200)
+    backend = Here()
+    backend.device = device.type
+    with little_memory(device, monkeypatch), caplog.at_level(logging.WARNING, "gseg"):
+        found = make_samples(store, NAME, wanted, backend, silent)
+    times = 2 ** len(caplog.records)
+    assert times > 1
+    smaller = replace(config, batch=config.batch // times, blocks_per_shard=times)
+    assert found.config == smaller
+    same(loaded(found), plain(direction, smaller, 200, device))
 
 
 def test_memory_that_runs_out_later_names_the_option(store, direction, monkeypatch):

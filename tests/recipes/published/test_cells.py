@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from shared_folder import SHARED
 
 from gseg.generators import list_generators
 from gseg.recipes.published import (
@@ -194,7 +195,7 @@ _SETTINGS = {"melas2022_7": ["2.5", "1.25"]}
 def test_numbers_are_those_of_the_paper_s_text(table):
     """Every number with two decimals or more is in the text, in this order, and no other is."""
     paper = "melas-kyriazi-2022.txt" if table.startswith("melas") else "voynov-2021.txt"
-    path = ROOT.parent / "shared" / "papers" / paper
+    path = SHARED / "papers" / paper
     if not path.exists():
         pytest.skip("the papers' text is not here")
     lines = path.read_text().splitlines()

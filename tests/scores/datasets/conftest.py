@@ -2,12 +2,12 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
+from shared_folder import SHARED
 
 from gseg.scores import benchmarks
 from gseg.scores.datasets import DATA_SETS
@@ -175,8 +175,7 @@ def no_root(monkeypatch):
 @pytest.fixture
 def redo_split():
     """ReDO's own file, where the reference material is at hand."""
-    shared = Path(__file__).parents[3].parent / "shared"
-    path = shared / "data" / "lists" / "redo" / "cub" / "train_val_test_split.txt"
+    path = SHARED / "data" / "lists" / "redo" / "cub" / "train_val_test_split.txt"
     if not path.is_file():
         pytest.skip("no split of ReDO beside the repository")
     return path

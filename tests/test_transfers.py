@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from gseg.samples.transfers import pack_bits, send, start_copy, start_mask_copy
+from gseg.transfers import pack_bits, send, start_copy, start_mask_copy
 
 
 @pytest.mark.parametrize("pixels", [1, 7, 8, 33, 256])
@@ -20,10 +20,12 @@ def test_nothing_is_copied_on_the_cpu():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_what_arrives_is_what_was_sent():
+def test_what_arrives_is_what_was_sent(device, forbid_waiting):
     masks = torch.rand(6, 9, 7, generator=torch.Generator().manual_seed(0)) < 0.4
-    device = torch.device("cuda")
-    there = send(masks, device)
-    np.testing.assert_array_equal(start_mask_copy(there)(), masks.numpy())
-    assert torch.equal(start_copy(there)(), masks)
+    with forbid_waiting():
+        there = send(masks, device)
+        packed, plain, turned = start_mask_copy(there), start_copy(there), start_copy(there.mT)
+        assert there.device.type == device.type
+        np.testing.assert_array_equal(packed(), masks.numpy())
+        assert torch.equal(plain(), masks)
+        assert torch.equal(turned(), masks.mT)
