@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gseg.directions.codes import codes_and_labels
 from gseg.directions.factorisation import is_biggan_deep, with_fixed_signs
+from gseg.exactness import exact
 from gseg.generators.big_resnet import BigResNetGenerator
 from gseg.generators.contract import Generator
 from gseg.generators.resnet import ResNetGenerator
@@ -33,6 +34,7 @@ _RANK_FLOOR: Final = 1e-10
 """Components of less than this share of the first one's variance are rounding."""
 
 
+@exact()
 @torch.no_grad()
 def principal_directions(
     generator: Generator, count: int, *, samples: int = 2_000, layer: str = "", seed: int = 0

@@ -27,6 +27,7 @@ from gseg.directions.colour_maps import (
     homogeneous_each,
     pixel_targets,
 )
+from gseg.exactness import exact
 from gseg.randomness import derive_seed, uniforms
 
 Progress = Callable[[int, int], None]
@@ -64,6 +65,7 @@ class AffineFit:
     distances: Tensor
     shares: Tensor
 
+    @exact()
     def assign(self, originals: Tensor, shifted: Tensor) -> Tensor:
         """Say which map each pixel takes, Eq. (5).
 
@@ -100,6 +102,7 @@ def fit_maps(
     return fit_several(batches, [config], progress=progress)[0]
 
 
+@exact()
 def fit_several(
     batches: Batches, configs: Sequence[AffineConfig], *, progress: Progress | None = None
 ) -> list[AffineFit]:
@@ -128,6 +131,7 @@ def fit_several(
     return _fit(pixels, configs, progress)
 
 
+@exact()
 def fit_each(originals: Tensor, shifted: Tensor, config: AffineConfig) -> AffineFit:
     """Fit maps to each picture by itself (section 4.6), all pictures together.
 

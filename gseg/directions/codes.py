@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gseg.directions.config import SearchConfig
+from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, labels, latents, normals
 
@@ -36,6 +37,7 @@ def draw_codes(
     return code, y, epsilon.clamp(min=config.epsilon_min).to(code.device)
 
 
+@exact()
 @torch.no_grad()
 def shifted_pictures(
     generator: Generator, shifts: Tensor, rows: range, *, seed: int = 0

@@ -23,6 +23,7 @@ from gseg.directions.candidate_config import LearntConfig
 from gseg.directions.codes import codes_and_labels
 from gseg.directions.learnt_checkpoint import restore_training, save_training
 from gseg.directions.reconstructor import Deformator, Reconstructor, fitting_reconstructor
+from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, uniforms
 from gseg.storage.store import canonical, digest
@@ -49,6 +50,7 @@ class LearntDirections:
     losses: Tensor
 
 
+@exact()
 def learn_directions(
     generator: Generator,
     count: int,

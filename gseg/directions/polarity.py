@@ -10,11 +10,13 @@ from torch import Tensor
 from gseg.directions.codes import draw_codes
 from gseg.directions.config import SearchConfig
 from gseg.directions.objective import objective
+from gseg.exactness import exact
 from gseg.generators.contract import Generator
 
 _BORDER_PICTURES: Final = 256
 
 
+@exact()
 @torch.no_grad()
 def border_vote(generator: Generator, vectors: Tensor, config: SearchConfig) -> float:
     """Count in how many pictures the first vector lightens the border against the whole.

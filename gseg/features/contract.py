@@ -6,6 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from gseg.exactness import exact
+
 
 class FeatureExtractor(Protocol):
     """Turns pictures into vectors."""
@@ -85,8 +87,7 @@ class NetworkFeatures:
         return torch.cat(parts) if parts else torch.empty(0, self.dim)
 
     def _features(self, pictures: Tensor) -> Tensor:
-        # Features are compared with those of other machines: no TensorFloat-32 in convolutions.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with exact():  # features are compared with those of other machines
             features = self._compute(pictures.to(self._device))
         if features.shape != (len(pictures), self.dim):
             raise ValueError(

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gseg.exactness import exact
 from gseg.generators.layers import check_sizes
 from gseg.images import from_uint8
 
@@ -121,6 +122,7 @@ class Encoder:
         """
         return self.distribution(pictures)[0]
 
+    @exact()
     @torch.no_grad()
     def distribution(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Find the normal distributions of the latents.

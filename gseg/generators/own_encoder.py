@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gseg.exactness import exact
 from gseg.generators.contract import GeneratorCard
 from gseg.generators.encoders import Encoder, list_encoders, load_encoder
 from gseg.images import from_uint8
@@ -26,6 +27,7 @@ class PictureEncoder(Protocol):
         """Side of the pictures that it takes."""
         ...
 
+    @exact()
     def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
         """Find latents.
 

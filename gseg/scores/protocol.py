@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gseg.exactness import exact
 from gseg.images import from_uint8
 from gseg.metrics import (
     Aggregate,
@@ -74,6 +75,7 @@ class Scores:
         return {part.profile.name: part.compute() for part in self.sums}
 
 
+@exact()
 def score(
     predict: Predict,
     benchmark: Benchmark,

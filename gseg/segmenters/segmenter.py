@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gseg.exactness import exact
 from gseg.segmenters.public import load_public_unet
 from gseg.segmenters.unet import UNet
 from gseg.segmenters.weights import blank_unet, load_strictly
@@ -127,6 +128,7 @@ class Segmenter:
             return torch.zeros(0, *images.shape[2:], device=images.device)
         return torch.cat(parts)
 
+    @exact()
     @torch.no_grad()
     def _predict(self, images: Tensor) -> Tensor:
         inputs = images.to(self.device, torch.float32, memory_format=torch.channels_last)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from gseg.exactness import device_identity, exact
 from gseg.images import from_uint8, read_mask
 from gseg.pipeline.costs import sample_bytes, score_seconds
 from gseg.pipeline.jobs.fit import Backend, Pairs
@@ -80,7 +81,7 @@ def make_relabelled(
         config={
             "count": samples.pairs.count,
             "labeller": {"kind": config.kind, "digest": config.digest},
-            "device": backend.device,
+            "device": device_identity(backend.device),
         },
         parents=[samples.digest],
         build=lambda folder: backend.call(lambda: build(folder)),
@@ -131,6 +132,7 @@ class _FunctionLabel:
     function: Callable[[Tensor], object]
     device: torch.device
 
+    @exact()
     @torch.no_grad()
     def __call__(self, shard: Shard, _: int) -> Tensor:
         parts = [self._label(part) for part in torch.split(shard.pictures, _BATCH) if len(part)]

@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from gseg.exactness import device_identity
 from gseg.features import features_name, open_features
 from gseg.pipeline.costs import features_seconds, sample_bytes
 from gseg.pipeline.experiment import SelectionConfig
@@ -81,7 +82,7 @@ def make_selection(
             "candidates": samples.pairs.count,
             "features": features_name(config.features),
             "pictures": pictures.identity,
-            "device": backend.device,
+            "device": device_identity(backend.device),
         },
         parents=[samples.digest],
         build=lambda folder: backend.call(lambda: build(folder)),
