@@ -105,14 +105,14 @@ def _collect(generator: Generator, layer: str, samples: int, seed: int) -> tuple
         for first in range(0, samples, _AT_ONCE):
             rows = range(first, min(first + _AT_ONCE, samples))
             code, y = codes_and_labels(generator, seed, rows)
-            codes.append(code.double().cpu())
+            codes.append(code.double())
             if hook is not None:
                 generator(code, y)
     finally:
         if hook is not None:
             hook.remove()
-    every = torch.cat(codes)
-    return every, torch.cat(features) if features else every.float()
+    every = torch.cat(codes).cpu()
+    return every, torch.cat(features).cpu() if features else every.float()
 
 
 def _module(generator: Generator, layer: str) -> torch.nn.Module:
@@ -129,4 +129,4 @@ def _module(generator: Generator, layer: str) -> torch.nn.Module:
 def _pooled(output: Tensor) -> Tensor:
     if output.ndim == 4 and output.shape[-1] > _CELLS:
         output = F.adaptive_avg_pool2d(output, _CELLS)
-    return output.flatten(1).float().cpu()
+    return output.flatten(1).float()

@@ -29,6 +29,7 @@ from gseg.directions.colour_maps import (
 )
 from gseg.exactness import exact
 from gseg.randomness import derive_seed, uniforms
+from gseg.transfers import send
 
 Progress = Callable[[int, int], None]
 
@@ -161,7 +162,7 @@ class _Fit:
 
     def __init__(self, config: AffineConfig, targets: Tensor) -> None:
         self._config = config
-        self.weights = _start(config).to(targets.device).repeat(len(targets), 1, 1, 1)
+        self.weights = send(_start(config), targets.device).repeat(len(targets), 1, 1, 1)
         self._adam = torch.optim.Adam([self.weights], lr=config.learning_rate)
 
     @property

@@ -9,6 +9,7 @@ from gseg.directions.config import SearchConfig
 from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, labels, latents, normals
+from gseg.transfers import send
 
 _PICTURES_AT_ONCE: Final = 64
 
@@ -34,7 +35,7 @@ def draw_codes(
         return code, y, config.epsilon
     noise = normals(derive_seed(seed, "epsilon"), rows, generator.card.code_dim)
     epsilon = config.epsilon + config.epsilon_std * torch.from_numpy(noise).float()
-    return code, y, epsilon.clamp(min=config.epsilon_min).to(code.device)
+    return code, y, send(epsilon.clamp(min=config.epsilon_min), code.device)
 
 
 @exact()
@@ -55,7 +56,7 @@ def shifted_pictures(
     """
     code, y = codes_and_labels(generator, derive_seed(seed, "affine", "latents"), rows)
     originals = generator(code, y).clamp(-1, 1)
-    codes = (code + shifts.to(code.device)[:, None]).flatten(0, 1)
+    codes = (code + send(shifts, code.device)[:, None]).flatten(0, 1)
     many = None if y is None else y.repeat(len(shifts))
     pictures = originals.new_empty(len(codes), *originals.shape[1:])
     for first in range(0, len(codes), _PICTURES_AT_ONCE):
@@ -77,5 +78,5 @@ def codes_and_labels(generator: Generator, seed: int, rows: range) -> tuple[Tens
     """
     card, device = generator.card, generator.device
     y = labels(seed, rows, card.num_classes)
-    code = generator.code(latents(seed, rows, card.latent_dim).to(device))
-    return code, None if y is None else y.to(device)
+    code = generator.code(send(latents(seed, rows, card.latent_dim), device))
+    return code, None if y is None else send(y, device)

@@ -27,6 +27,7 @@ from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, uniforms
 from gseg.storage.store import canonical, digest
+from gseg.transfers import send
 
 Progress = Callable[[int, int], None]
 
@@ -162,7 +163,7 @@ class _Training:
         seed = derive_seed(self._seed, "learnt", stream)
         rows = range(step * config.batch, (step + 1) * config.batch)
         code, y = codes_and_labels(generator, seed, rows)
-        numbers, shifts = (part.to(code.device) for part in self._shifts(seed, rows))
+        numbers, shifts = (send(part, code.device) for part in self._shifts(seed, rows))
         vectors = self.networks["deformator"]()
         moved = code + shifts[:, None] * vectors[numbers]
         with torch.no_grad():

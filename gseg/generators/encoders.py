@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gseg.exactness import exact
 from gseg.generators.layers import check_sizes
 from gseg.images import from_uint8
+from gseg.transfers import send
 
 ENCODER_SUFFIX: Final = ".encoder.safetensors"
 _BATCH: Final = 256
@@ -143,7 +144,7 @@ class Encoder:
                 f"got {tuple(pictures.shape)} of {pictures.dtype}: crop and resize them first."
             )
         parts = [
-            self._network(from_uint8(part.to(self._device)))
+            self._network(from_uint8(send(part, self._device)))
             for part in torch.split(pictures, _BATCH)
             if len(part)
         ]

@@ -6,7 +6,7 @@ one comparison with the threshold beside it, so that the counts are those of com
 with float32 at every threshold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from gseg.transfers import send, start_copy
 
 STEPS: Final = 510
 """The grid has a threshold at j / 510: the 255 of the papers are the even ones, 0.5 is j = 255,
@@ -55,7 +57,9 @@ class PixelHistogram:
         )
 
 
-def pixel_histogram(probability: Tensor, mask: Tensor) -> PixelHistogram:
+def pixel_histogram(
+    probability: Tensor, mask: Tensor, scored: Tensor | None = None
+) -> PixelHistogram:
     """Count background and foreground pixels in every bin of the probability, in one pass.
 
     The pass runs on the tensors' device; only the counts leave it.
@@ -63,6 +67,7 @@ def pixel_histogram(probability: Tensor, mask: Tensor) -> PixelHistogram:
     Args:
         probability: (N, H, W) floating point in [0, 1]; compared as float32.
         mask: (N, H, W) bool, the truth, on the same device.
+        scored: (N, H, W) bool, False where a pixel does not count; None to count all.
 
     Returns:
         The counts of the N pictures.
@@ -70,26 +75,65 @@ def pixel_histogram(probability: Tensor, mask: Tensor) -> PixelHistogram:
     Raises:
         ValueError: Shapes differ, the mask is not bool, or a probability is not in [0, 1].
     """
-    _check(probability, mask)
-    count = probability.shape[0]
+    return begin_histogram(probability, mask, scored)()
+
+
+def begin_histogram(
+    probability: Tensor, mask: Tensor, scored: Tensor | None = None
+) -> Callable[[], PixelHistogram]:
+    """Begin to count pixels; see `pixel_histogram`.
+
+    Returns:
+        A function that waits for the counts and gives them. On other devices than the CPU it is
+        this that finds out whether a probability is in [0, 1].
+
+    Raises:
+        ValueError: See `pixel_histogram`.
+    """
+    _check_form(probability, mask)
+    limits = start_copy(torch.stack(probability.aminmax()))
     values = probability.to(torch.float32).reshape(-1)
+    if values.device.type == "cpu":
+        _check_range(limits())
+    else:
+        values = values.nan_to_num(0.0).clamp_(0, 1)  # so that every pixel finds a bin
+    count = probability.shape[0]
     truth = mask.reshape(-1).to(torch.int32)
     error = (values * ERROR_UNIT).to(torch.int32).sub_(truth, alpha=ERROR_UNIT).abs_()
     step = (values * STEPS).add_(1 - _SLACK).to(torch.int32)
-    edge = _THRESHOLDS.to(values.device).index_select(0, step)
+    edge = send(_THRESHOLDS, values.device).index_select(0, step)
     bins = step.mul_(2).add_(values >= edge).add_(values > edge)
     bins.add_(truth, alpha=BINS)
     if count > 1:
         image = torch.arange(count, dtype=torch.int32, device=bins.device)
         bins.view(count, -1).add_(image[:, None], alpha=2 * BINS)
-    counts = torch.bincount(bins, minlength=count * 2 * BINS)
-    return PixelHistogram(
-        counts=counts.view(count, 2, BINS).cpu().numpy(),
-        error=error.view(count, -1).sum(1).cpu().numpy(),
+    size = count * 2 * BINS
+    if scored is not None:
+        left_out = ~scored.reshape(-1)
+        bins.masked_fill_(left_out, size)
+        error.masked_fill_(left_out, 0)
+    counts = start_copy(_bincount(bins, size + 1)[:size].view(count, 2, BINS))
+    errors = start_copy(error.view(count, -1).sum(1))
+
+    def wait() -> PixelHistogram:
+        _check_range(limits())
+        return PixelHistogram(counts=counts().numpy(), error=errors().numpy())
+
+    return wait
+
+
+def _bincount(bins: Tensor, size: int) -> Tensor:
+    """Count; integers, whatever the device adds first."""
+    if bins.device.type == "cpu":
+        return torch.bincount(bins, minlength=size)
+    # Elsewhere bincount would wait for the device, to know how many bins there are.
+    one = torch.ones((), dtype=torch.int64, device=bins.device).expand(len(bins))
+    return torch.zeros(size, dtype=torch.int64, device=bins.device).scatter_add_(
+        0, bins.long(), one
     )
 
 
-def _check(probability: Tensor, mask: Tensor) -> None:
+def _check_form(probability: Tensor, mask: Tensor) -> None:
     if probability.ndim != 3 or probability.shape != mask.shape or mask.dtype != torch.bool:
         raise ValueError(
             f"Probabilities {tuple(probability.shape)} and masks {tuple(mask.shape)} of "
@@ -97,7 +141,10 @@ def _check(probability: Tensor, mask: Tensor) -> None:
         )
     if probability.numel() == 0:
         raise ValueError(f"Nothing to score in probabilities of shape {tuple(probability.shape)}.")
-    low, high = probability.aminmax()
+
+
+def _check_range(limits: Tensor) -> None:
+    low, high = limits
     if not (low >= 0 and high <= 1):
         raise ValueError(
             f"Probabilities must be in [0, 1], got {low.item():.6g} to {high.item():.6g}; "

@@ -28,8 +28,8 @@ from gseg.samples.latents import candidates
 from gseg.samples.masks import MaskKind, brightness_difference, make_masks, threshold
 from gseg.samples.originals import Originals
 from gseg.samples.sets import SampleSet
-from gseg.samples.transfers import send, start_copy, start_mask_copy
 from gseg.samples.verdicts import judge_histograms, judge_masks, mean_changes
+from gseg.transfers import send, start_copy, start_mask_copy
 
 _SINGLE_KINDS: Final[tuple[MaskKind, ...]] = ("lighter", "darker")
 
@@ -119,6 +119,7 @@ class Cascade:
             indices=indices,
             code=code,
             labels=labels,
+            own_labels=y,
             moved=moved,
             counts={
                 key: start_copy(histogram_counts(moved[key[0]], key[1], key[2])) for key in keys

@@ -24,6 +24,7 @@ from gseg.samples.labeller import LabellerConfig, labeller, mask_files, sample_n
 from gseg.segmenters import Segmenter
 from gseg.storage.callables import load_callable
 from gseg.storage.store import Cost, Store
+from gseg.transfers import send
 
 _VERSION: Final = 1
 _BATCH: Final = 64
@@ -139,7 +140,7 @@ class _FunctionLabel:
         return torch.cat(parts) if parts else shard.masks
 
     def _label(self, pictures: Tensor) -> Tensor:
-        given = self.function(from_uint8(pictures.to(self.device)))
+        given = self.function(from_uint8(send(pictures, self.device)))
         shape = (len(pictures), *pictures.shape[2:])
         if not isinstance(given, Tensor) or given.shape != shape:
             what = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__

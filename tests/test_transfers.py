@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from gseg.samples.transfers import pack_bits, send, start_copy, start_mask_copy
+from gseg.transfers import pack_bits, send, start_copy, start_mask_copy
 
 
 @pytest.mark.parametrize("pixels", [1, 7, 8, 33, 256])
