@@ -1,10 +1,16 @@
 """Copies to and from a device that do not wait for what the device is doing.
 
 An ordinary copy waits until the device has done everything it was asked before: it would stand
-idle whenever the CPU decides what comes next.
+idle whenever the CPU decides what comes next. So what a loop needs from a device is begun here and
+asked for a round later.
+
+Copies back have no stream of their own. A block of 64 pictures of 128 pixels is 3 MB, .1 ms of a
+PCIe bus, against 10 ms and more for making it: that little could be hidden, at the price of memory
+that is held until another stream is done with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,19 +19,23 @@ from torch import Tensor
 
 _BYTE = 8
 
+T = TypeVar("T")
 
-def send(values: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor from the CPU to a device.
+
+def send(values: Tensor, device: torch.device | str) -> Tensor:
+    """Copy a tensor to a device.
 
     Args:
-        values: On the CPU.
+        values: On the CPU, or on the device already.
         device: Where to.
 
     Returns:
-        The same values there; the tensor itself if that is the CPU.
+        The same values there; the tensor itself if it is there.
     """
-    if device.type != "cuda":
+    device = torch.device(device)
+    if device.type != "cuda" or values.device.type != "cpu":
         return values.to(device)
+    # PyTorch keeps pinned memory for the next call, once the copy from it is done.
     return values.pin_memory().to(device, non_blocking=True)
 
 
@@ -50,6 +60,23 @@ def start_copy(values: Tensor) -> Callable[[], Tensor]:
         return host
 
     return wait
+
+
+def one_behind(begun: Iterable[T]) -> Iterator[T]:
+    """Hand each item on when the next has begun, so that a device works while the CPU does.
+
+    Args:
+        begun: Each item that is taken from it begins something.
+
+    Yields:
+        The items in their order.
+    """
+    waiting: list[T] = []
+    for item in begun:
+        waiting.append(item)
+        if len(waiting) > 1:
+            yield waiting.pop(0)
+    yield from waiting
 
 
 def start_mask_copy(masks: Tensor) -> Callable[[], NDArray[np.bool_]]:

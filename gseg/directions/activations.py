@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gseg.directions.codes import codes_and_labels
 from gseg.directions.factorisation import is_biggan_deep, with_fixed_signs
+from gseg.exactness import exact
 from gseg.generators.big_resnet import BigResNetGenerator
 from gseg.generators.contract import Generator
 from gseg.generators.resnet import ResNetGenerator
@@ -33,6 +34,7 @@ _RANK_FLOOR: Final = 1e-10
 """Components of less than this share of the first one's variance are rounding."""
 
 
+@exact()
 @torch.no_grad()
 def principal_directions(
     generator: Generator, count: int, *, samples: int = 2_000, layer: str = "", seed: int = 0
@@ -103,14 +105,14 @@ def _collect(generator: Generator, layer: str, samples: int, seed: int) -> tuple
         for first in range(0, samples, _AT_ONCE):
             rows = range(first, min(first + _AT_ONCE, samples))
             code, y = codes_and_labels(generator, seed, rows)
-            codes.append(code.double().cpu())
+            codes.append(code.double())
             if hook is not None:
                 generator(code, y)
     finally:
         if hook is not None:
             hook.remove()
-    every = torch.cat(codes)
-    return every, torch.cat(features) if features else every.float()
+    every = torch.cat(codes).cpu()
+    return every, torch.cat(features).cpu() if features else every.float()
 
 
 def _module(generator: Generator, layer: str) -> torch.nn.Module:
@@ -127,4 +129,4 @@ def _module(generator: Generator, layer: str) -> torch.nn.Module:
 def _pooled(output: Tensor) -> Tensor:
     if output.ndim == 4 and output.shape[-1] > _CELLS:
         output = F.adaptive_avg_pool2d(output, _CELLS)
-    return output.flatten(1).float().cpu()
+    return output.flatten(1).float()

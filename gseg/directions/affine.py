@@ -27,7 +27,9 @@ from gseg.directions.colour_maps import (
     homogeneous_each,
     pixel_targets,
 )
+from gseg.exactness import exact
 from gseg.randomness import derive_seed, uniforms
+from gseg.transfers import send
 
 Progress = Callable[[int, int], None]
 
@@ -64,6 +66,7 @@ class AffineFit:
     distances: Tensor
     shares: Tensor
 
+    @exact()
     def assign(self, originals: Tensor, shifted: Tensor) -> Tensor:
         """Say which map each pixel takes, Eq. (5).
 
@@ -100,6 +103,7 @@ def fit_maps(
     return fit_several(batches, [config], progress=progress)[0]
 
 
+@exact()
 def fit_several(
     batches: Batches, configs: Sequence[AffineConfig], *, progress: Progress | None = None
 ) -> list[AffineFit]:
@@ -128,6 +132,7 @@ def fit_several(
     return _fit(pixels, configs, progress)
 
 
+@exact()
 def fit_each(originals: Tensor, shifted: Tensor, config: AffineConfig) -> AffineFit:
     """Fit maps to each picture by itself (section 4.6), all pictures together.
 
@@ -157,7 +162,7 @@ class _Fit:
 
     def __init__(self, config: AffineConfig, targets: Tensor) -> None:
         self._config = config
-        self.weights = _start(config).to(targets.device).repeat(len(targets), 1, 1, 1)
+        self.weights = send(_start(config), targets.device).repeat(len(targets), 1, 1, 1)
         self._adam = torch.optim.Adam([self.weights], lr=config.learning_rate)
 
     @property

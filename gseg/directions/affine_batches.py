@@ -9,6 +9,7 @@ from gseg.directions.affine_config import AffineConfig
 from gseg.directions.codes import shifted_pictures
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, training_order
+from gseg.transfers import send
 
 Batches = Callable[[int], tuple[Tensor, Tensor]]
 """Step to originals (B, 3, H, W) and shifted pictures (K, B, 3, H, W)."""
@@ -30,7 +31,7 @@ def picture_batches(originals: Tensor, shifted: Tensor, config: AffineConfig) ->
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
         order = training_order(seed, step, config.batch, len(originals))
-        rows = torch.from_numpy(order).to(originals.device)
+        rows = send(torch.from_numpy(order), originals.device)
         return originals[rows], shifted[:, rows]
 
     return batch

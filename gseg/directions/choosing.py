@@ -39,6 +39,7 @@ from gseg.directions.config import SearchConfig
 from gseg.directions.direction import Direction
 from gseg.directions.polarity import border_vote
 from gseg.directions.ratio import loss_ratio
+from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.storage.digests import canonical
 
@@ -119,6 +120,7 @@ class Choice:
     scores: CandidateScores
 
 
+@exact()
 def score_candidates(
     generator: Generator,
     vectors: Tensor,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gseg.directions.config import SearchConfig
+from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, labels, latents, normals
 from gseg.transfers import send
@@ -37,6 +38,7 @@ def draw_codes(
     return code, y, send(epsilon.clamp(min=config.epsilon_min), code.device)
 
 
+@exact()
 @torch.no_grad()
 def shifted_pictures(
     generator: Generator, shifts: Tensor, rows: range, *, seed: int = 0
@@ -54,7 +56,7 @@ def shifted_pictures(
     """
     code, y = codes_and_labels(generator, derive_seed(seed, "affine", "latents"), rows)
     originals = generator(code, y).clamp(-1, 1)
-    codes = (code + shifts.to(code.device)[:, None]).flatten(0, 1)
+    codes = (code + send(shifts, code.device)[:, None]).flatten(0, 1)
     many = None if y is None else y.repeat(len(shifts))
     pictures = originals.new_empty(len(codes), *originals.shape[1:])
     for first in range(0, len(codes), _PICTURES_AT_ONCE):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gseg.images import LUMINANCE_WEIGHTS
+from gseg.transfers import send
 
 _BLOCK_PIXELS: Final = {"cpu": 2**16, "cuda": 2**23}
 """Pixels times directions worked on at once: what fits a core's cache, or a GPU's memory."""
@@ -42,8 +43,8 @@ class ColourMaps:
         Returns:
             (K,) losses and their (K, M, 3, 4) gradients.
         """
-        losses, gradient = torch.empty(len(self.weights)), torch.empty_like(self.weights)
-        losses = losses.to(self.weights.device)
+        losses = torch.empty(len(self.weights), device=self.weights.device)
+        gradient = torch.empty_like(self.weights)
         for part in self._blocks(colours):
             losses[part], gradient[part] = _loss_and_gradient(
                 self.weights[part], _of(colours, part), targets[part], clamped=self.clamped
@@ -115,7 +116,7 @@ class ColourMaps:
         Returns:
             (K, M) sums of changes of luminance, and (K, M) numbers of pixels.
         """
-        weights = torch.tensor(LUMINANCE_WEIGHTS, device=targets.device)
+        weights = send(torch.tensor(LUMINANCE_WEIGHTS), targets.device)
         before = torch.einsum("c,...cp->...p", weights, colours[..., :3, :])
         change = torch.einsum("c,kcp->kp", weights, targets) - before
         _, number = self.nearest(colours, targets)

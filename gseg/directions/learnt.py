@@ -23,9 +23,11 @@ from gseg.directions.candidate_config import LearntConfig
 from gseg.directions.codes import codes_and_labels
 from gseg.directions.learnt_checkpoint import restore_training, save_training
 from gseg.directions.reconstructor import Deformator, Reconstructor, fitting_reconstructor
+from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, uniforms
 from gseg.storage.store import canonical, digest
+from gseg.transfers import send
 
 Progress = Callable[[int, int], None]
 
@@ -49,6 +51,7 @@ class LearntDirections:
     losses: Tensor
 
 
+@exact()
 def learn_directions(
     generator: Generator,
     count: int,
@@ -119,7 +122,8 @@ class _Training:
     def step(self, step: int) -> None:
         """Shift a batch of latents and update both networks."""
         self.networks.train()
-        logits, lengths, numbers, shifts = self._guess("train", step)
+        vectors = self.networks["deformator"]()
+        logits, lengths, numbers, shifts = self._guess("train", step, vectors)
         config = self._config
         loss = config.label_weight * F.cross_entropy(logits, numbers)
         loss = loss + config.shift_weight * (lengths - shifts).abs().mean()
@@ -149,19 +153,21 @@ class _Training:
         """Count how many shifts of fresh latents are named rightly."""
         self.networks.eval()
         right = torch.zeros((), device=self.losses.device)
+        vectors = self.networks["deformator"]()
         for step in range(_TEST_STEPS):
-            logits, _, numbers, _ = self._guess("test", step)
+            logits, _, numbers, _ = self._guess("test", step, vectors)
             right += (logits.argmax(1) == numbers).float().mean()
         return float(right) / _TEST_STEPS
 
-    def _guess(self, stream: str, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _guess(
+        self, stream: str, step: int, vectors: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Give logits and guessed lengths, and the truth: numbers and signed lengths."""
         config, generator = self._config, self._generator
         seed = derive_seed(self._seed, "learnt", stream)
         rows = range(step * config.batch, (step + 1) * config.batch)
         code, y = codes_and_labels(generator, seed, rows)
-        numbers, shifts = (part.to(code.device) for part in self._shifts(seed, rows))
-        vectors = self.networks["deformator"]()
+        numbers, shifts = (send(part, code.device) for part in self._shifts(seed, rows))
         moved = code + shifts[:, None] * vectors[numbers]
         with torch.no_grad():
             originals = generator(code, y).clamp(-1, 1)

@@ -5,10 +5,12 @@ from dataclasses import replace
 from gseg.directions.affine import fit_maps, generated_batches
 from gseg.directions.affine_config import AffineConfig
 from gseg.directions.direction import Direction
+from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.storage.digests import canonical
 
 
+@exact()
 def fit_operators(
     generator: Generator, direction: Direction, epsilon: float, config: AffineConfig | None = None
 ) -> Direction:

@@ -16,6 +16,7 @@ from gseg.directions.config import SearchConfig, preset
 from gseg.directions.direction import Direction
 from gseg.directions.objective import objective, shared_map
 from gseg.directions.polarity import border_vote
+from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, normals
 from gseg.storage.digests import canonical
@@ -28,6 +29,7 @@ _SIDES: Final = ("lighter", "darker")
 _SIGNS: Final = (1, -1)
 
 
+@exact()
 def search_direction(
     generator: Generator, config: SearchConfig, *, progress: Progress | None = None
 ) -> Direction:
@@ -69,6 +71,7 @@ def search_direction(
     return Direction(lighter=vectors[0], darker=vectors[1], provenance=provenance, losses=losses)
 
 
+@exact()
 def optimise(
     generator: Generator,
     config: SearchConfig,

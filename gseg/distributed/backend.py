@@ -8,6 +8,7 @@ trainings Ray Train runs, large scorings Ray tasks.
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +70,7 @@ class RayBackend:
     def draw(self, job: DrawJob, shards: Sequence[int], listen: Callable[[], None]) -> None:
         """Draw shards; see `gseg.pipeline.jobs.fit.Backend`."""
         candidates = len(shards) * job.shard_size
+        job = replace(job, cores=self._cores())
         if not self._is_remote(draw_seconds(job.generator, candidates, self.device)):
             draw_here(job, shards, listen)
             return
@@ -217,6 +219,14 @@ class RayBackend:
             num_gpus=self._resources.gpus_per_trial,
             scheduling_strategy="SPREAD",
         )
+
+    def _cores(self) -> int | None:
+        """Say how many cores there are for each process that shares a GPU; None without GPUs."""
+        if not self._resources.gpus_per_trial:
+            return None
+        available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        sharers = available.get("GPU", 1.0) / self._resources.gpus_per_trial
+        return max(1, int(available.get("CPU", 1.0) / max(sharers, 1.0)))
 
     def _drawers(self) -> int:
         """Say how many actors draw for one trial."""

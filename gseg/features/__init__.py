@@ -7,7 +7,7 @@ the ten scene classes, whose weights are shipped with the package.
 """
 
 from gseg.features.backbones import inception_features, resnet50_features
-from gseg.features.contract import FeatureExtractor, NetworkFeatures
+from gseg.features.contract import FeatureExtractor, NetworkFeatures, begin_features
 from gseg.features.named import features_name, open_features, parse_features
 from gseg.features.scenes import SCENES_FEATURES, ScenesNetwork, scenes_features
 
@@ -16,6 +16,7 @@ __all__ = [
     "FeatureExtractor",
     "NetworkFeatures",
     "ScenesNetwork",
+    "begin_features",
     "features_name",
     "inception_features",
     "open_features",

@@ -6,6 +6,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from gseg.exactness import exact
+from gseg.transfers import send, start_copy
+
 
 class FeatureExtractor(Protocol):
     """Turns pictures into vectors."""
@@ -62,15 +65,19 @@ class NetworkFeatures:
         self.network = network.eval().requires_grad_(False)
         self._compute = network if compute is None else compute
 
-    @torch.no_grad()
     def __call__(self, pictures: Tensor) -> Tensor:
-        """Compute features.
+        """Compute features; see `FeatureExtractor` and `begin`."""
+        return self.begin(pictures)()
+
+    @torch.no_grad()
+    def begin(self, pictures: Tensor) -> Callable[[], Tensor]:
+        """Begin to compute features.
 
         Args:
-            pictures: (N, 3, H, W) uint8.
+            pictures: (N, 3, H, W) uint8, on the CPU or the network's device.
 
         Returns:
-            (N, D) float32 on the CPU.
+            A function that waits for them, and gives (N, D) float32 on the CPU.
 
         Raises:
             ValueError: The pictures are not bytes with three channels, or the network gave
@@ -82,15 +89,32 @@ class NetworkFeatures:
                 f"{pictures.dtype}; gseg.images.to_uint8 converts."
             )
         parts = [self._features(part) for part in torch.split(pictures, self._batch) if len(part)]
-        return torch.cat(parts) if parts else torch.empty(0, self.dim)
+        if not parts:
+            return lambda: torch.empty(0, self.dim)
+        return lambda: torch.cat([arrived() for arrived in parts])
 
-    def _features(self, pictures: Tensor) -> Tensor:
-        # Features are compared with those of other machines: no TensorFloat-32 in convolutions.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            features = self._compute(pictures.to(self._device))
+    def _features(self, pictures: Tensor) -> Callable[[], Tensor]:
+        with exact():  # features are compared with those of other machines
+            features = self._compute(send(pictures, self._device))
         if features.shape != (len(pictures), self.dim):
             raise ValueError(
                 f"{self.name} gave {tuple(features.shape)} for {len(pictures)} pictures, expected "
                 f"({len(pictures)}, {self.dim}): pool over space, and check dim."
             )
-        return features.float().cpu()
+        return start_copy(features.float())
+
+
+def begin_features(extractor: FeatureExtractor, pictures: Tensor) -> Callable[[], Tensor]:
+    """Begin to compute features, as far as an extractor can do that without being waited for.
+
+    Args:
+        extractor: Any.
+        pictures: (N, 3, H, W) uint8.
+
+    Returns:
+        A function that gives them: (N, D) float32 on the CPU.
+    """
+    if isinstance(extractor, NetworkFeatures):
+        return extractor.begin(pictures)
+    found = extractor(pictures)
+    return lambda: found

@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gseg.exactness import exact
 from gseg.generators.layers import check_sizes
 from gseg.images import from_uint8
+from gseg.transfers import send
 
 ENCODER_SUFFIX: Final = ".encoder.safetensors"
 _BATCH: Final = 256
@@ -121,6 +123,7 @@ class Encoder:
         """
         return self.distribution(pictures)[0]
 
+    @exact()
     @torch.no_grad()
     def distribution(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Find the normal distributions of the latents.
@@ -141,7 +144,7 @@ class Encoder:
                 f"got {tuple(pictures.shape)} of {pictures.dtype}: crop and resize them first."
             )
         parts = [
-            self._network(from_uint8(part.to(self._device)))
+            self._network(from_uint8(send(part, self._device)))
             for part in torch.split(pictures, _BATCH)
             if len(part)
         ]

@@ -11,11 +11,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gseg.exactness import exact
 from gseg.generators.contract import GeneratorCard
 from gseg.generators.encoders import Encoder, list_encoders, load_encoder
 from gseg.images import from_uint8
 from gseg.randomness import derive_seed, normals
 from gseg.storage.callables import callable_digest, is_callable_name, load_callable
+from gseg.transfers import send
 
 
 class PictureEncoder(Protocol):
@@ -26,6 +28,7 @@ class PictureEncoder(Protocol):
         """Side of the pictures that it takes."""
         ...
 
+    @exact()
     def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
         """Find latents.
 
@@ -132,7 +135,7 @@ class OwnEncoder:
         Raises:
             ValueError: The function gives something else than finite latents of the right width.
         """
-        given = self.function(from_uint8(pictures.to(self.device)))
+        given = self.function(from_uint8(send(pictures, self.device)))
         width = self.choice.latent_dim
         expected = f"({len(pictures)}, {'latent_dim' if width is None else width})"
         if not isinstance(given, Tensor):

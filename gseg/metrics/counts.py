@@ -6,7 +6,7 @@ one comparison with the threshold beside it, so that the counts are those of com
 with float32 at every threshold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from gseg.transfers import send, start_copy
 
 STEPS: Final = 510
 """The grid has a threshold at j / 510: the 255 of the papers are the even ones, 0.5 is j = 255,
@@ -61,7 +63,9 @@ class PixelHistogram:
         )
 
 
-def pixel_histogram(probability: Tensor, mask: Tensor) -> PixelHistogram:
+def pixel_histogram(
+    probability: Tensor, mask: Tensor, scored: Tensor | None = None
+) -> PixelHistogram:
     """Count background and foreground pixels in every bin of the probability, in one pass.
 
     The pass runs on the tensors' device; only the counts leave it.
@@ -69,6 +73,7 @@ def pixel_histogram(probability: Tensor, mask: Tensor) -> PixelHistogram:
     Args:
         probability: (N, H, W) floating point in [0, 1]; compared as float32.
         mask: (N, H, W) bool, the truth, on the same device.
+        scored: (N, H, W) bool, False where a pixel does not count; None to count all.
 
     Returns:
         The counts of the N pictures.
@@ -76,53 +81,99 @@ def pixel_histogram(probability: Tensor, mask: Tensor) -> PixelHistogram:
     Raises:
         ValueError: Shapes differ, the mask is not bool, or a probability is not in [0, 1].
     """
-    _check(probability, mask)
-    planes, truths = probability.flatten(1), mask.flatten(1)
-    count, pixels = planes.shape
-    size = _PART if planes.device.type == "cpu" else planes.numel()
-    rows = max(1, size // pixels)
-    whole = PixelHistogram.join(
-        [
-            _count_pictures(planes[first : first + rows], truths[first : first + rows], size)
-            for first in range(0, count, rows)
-        ]
-    )
+    return begin_histogram(probability, mask, scored)()
+
+
+def begin_histogram(
+    probability: Tensor, mask: Tensor, scored: Tensor | None = None
+) -> Callable[[], PixelHistogram]:
+    """Begin to count pixels; see `pixel_histogram`.
+
+    Returns:
+        A function that waits for the counts and gives them. On other devices than the CPU it is
+        this that finds out whether a probability is in [0, 1].
+
+    Raises:
+        ValueError: See `pixel_histogram`.
+    """
+    _check_form(probability, mask)
+    limits = start_copy(torch.stack(probability.aminmax()))
+    planes = probability.flatten(1)
+    if planes.device.type == "cpu":
+        _check_range(limits())
+        size = _PART
+    else:
+        planes = planes.nan_to_num(0.0).clamp(0, 1)  # so that every pixel finds a bin
+        size = planes.numel()
+    tensors = [planes, mask.flatten(1)]
+    if scored is not None:
+        tensors.append(scored.flatten(1))
+    rows = max(1, size // planes.shape[1])
+    parts = [
+        _count_pictures([each[first : first + rows] for each in tensors], size)
+        for first in range(0, len(planes), rows)
+    ]
+
+    def wait() -> PixelHistogram:
+        _check_range(limits())
+        return PixelHistogram.join(
+            [PixelHistogram(counts=c().numpy(), error=e().numpy()) for c, e in parts]
+        )
+
+    return wait
+
+
+def _count_pictures(
+    tensors: Sequence[Tensor], size: int
+) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
+    """Begin to count N pictures, `size` pixels at a time: N is 1 where a picture has more."""
+    counts, error = _count_part(*(each[:, :size] for each in tensors))
+    for first in range(size, tensors[0].shape[1], size):
+        more = _count_part(*(each[:, first : first + size] for each in tensors))
+        counts += more[0]
+        error += more[1]
     # Below the first threshold is only -0.0, whose bits are those of a negative number.
-    whole.counts[:, :, 1] += whole.counts[:, :, 0]
-    whole.counts[:, :, 0] = 0
-    return whole
+    counts[:, :, 1] += counts[:, :, 0]
+    counts[:, :, 0] = 0
+    return start_copy(counts), start_copy(error)
 
 
-def _count_pictures(planes: Tensor, truths: Tensor, size: int) -> PixelHistogram:
-    """Count (N, P) pixels of N pictures, `size` pixels at a time: N is 1 where P is larger."""
-    counts, error = _count_part(planes[:, :size], truths[:, :size])
-    for first in range(size, planes.shape[1], size):
-        part = slice(first, first + size)
-        more_counts, more_error = _count_part(planes[:, part], truths[:, part])
-        counts += more_counts
-        error += more_error
-    return PixelHistogram(counts=counts.cpu().numpy(), error=error.cpu().numpy())
-
-
-def _count_part(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def _count_part(
+    values: Tensor, mask: Tensor, scored: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Count (N, P) pixels of N pictures: (N, 2, 1024) and the errors (N,)."""
-    count = len(values)
+    count, size = len(values), len(values) * 2 * BINS
     values = values.to(torch.float32).reshape(-1)
     truth = mask.reshape(-1).to(torch.int32)
     error = (values * ERROR_UNIT).to(torch.int32).sub_(truth, alpha=ERROR_UNIT).abs_()
     step = (values * STEPS).add_(1 - _SLACK).to(torch.int32)
     # Bit patterns of floats that are not negative are ordered as the floats are, and integers are
     # compared several times faster: 0 below the threshold, 1 on it, 2 above.
-    bins = values.view(torch.int32) - _BELOW.to(values.device).index_select(0, step)
+    bins = values.view(torch.int32) - send(_BELOW, values.device).index_select(0, step)
     bins.clamp_(0, 2).add_(step, alpha=2).add_(truth, alpha=BINS)
     if count > 1:
         image = torch.arange(count, dtype=torch.int32, device=bins.device)
         bins.view(count, -1).add_(image[:, None], alpha=2 * BINS)
-    counts = torch.bincount(bins, minlength=count * 2 * BINS)
+    if scored is not None:
+        left_out = ~scored.reshape(-1)
+        bins.masked_fill_(left_out, size)
+        error.masked_fill_(left_out, 0)
+    counts = _bincount(bins, size + 1)[:size]
     return counts.view(count, 2, BINS), error.view(count, -1).sum(1)
 
 
-def _check(probability: Tensor, mask: Tensor) -> None:
+def _bincount(bins: Tensor, size: int) -> Tensor:
+    """Count; integers, whatever the device adds first."""
+    if bins.device.type == "cpu":
+        return torch.bincount(bins, minlength=size)
+    # Elsewhere bincount would wait for the device, to know how many bins there are.
+    one = torch.ones((), dtype=torch.int64, device=bins.device).expand(len(bins))
+    return torch.zeros(size, dtype=torch.int64, device=bins.device).scatter_add_(
+        0, bins.long(), one
+    )
+
+
+def _check_form(probability: Tensor, mask: Tensor) -> None:
     if probability.ndim != 3 or probability.shape != mask.shape or mask.dtype != torch.bool:
         raise ValueError(
             f"Probabilities {tuple(probability.shape)} and masks {tuple(mask.shape)} of "
@@ -130,7 +181,10 @@ def _check(probability: Tensor, mask: Tensor) -> None:
         )
     if probability.numel() == 0:
         raise ValueError(f"Nothing to score in probabilities of shape {tuple(probability.shape)}.")
-    low, high = probability.aminmax()
+
+
+def _check_range(limits: Tensor) -> None:
+    low, high = limits
     if not (low >= 0 and high <= 1):
         raise ValueError(
             f"Probabilities must be in [0, 1], got {low.item():.6g} to {high.item():.6g}; "

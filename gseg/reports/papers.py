@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gseg.directions import ChoiceConfig, Direction, SearchConfig, fit_operators
 from gseg.directions.codes import codes_and_labels
+from gseg.exactness import exact
 from gseg.generators import Generator
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.fit import cached_generator
@@ -88,6 +89,7 @@ def _scores(rows: Sequence[Row], side: str) -> dict[str, Any]:
     return {f"{name}_{side}": row[name] for name in _SCORES}
 
 
+@exact()
 @torch.no_grad()
 def _agreement(
     optimised: Experiment, chosen: Experiment, setting: Context, device: str

@@ -10,6 +10,7 @@ from torch import Tensor
 from gseg.directions.affine import fit_each
 from gseg.directions.affine_config import AffineConfig
 from gseg.directions.colour_maps import ColourMaps, homogeneous_each
+from gseg.transfers import send
 
 
 def shared_margins(maps: ColourMaps, original: Tensor, shifted: Tensor) -> Tensor:
@@ -25,7 +26,7 @@ def shared_margins(maps: ColourMaps, original: Tensor, shifted: Tensor) -> Tenso
         bits may depend on how many pictures there are.
     """
     left = []
-    for weights in maps.weights[0].to(original.device):
+    for weights in send(maps.weights[0], original.device):
         squares = torch.zeros_like(original[:, 0])
         for channel, row in enumerate(weights):
             mapped = row[0] * original[:, 0] + row[1] * original[:, 1] + row[2] * original[:, 2]

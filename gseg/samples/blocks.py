@@ -14,7 +14,7 @@ from gseg.samples.config import WITHOUT_ORIGINAL, SampleConfig
 from gseg.samples.histograms import HistogramRule
 from gseg.samples.sets import SampleSet
 from gseg.samples.verdicts import HISTOGRAM, Verdicts, count_reasons
-from gseg.transfers import send, start_copy
+from gseg.transfers import send
 
 Places = NDArray[np.int64]
 CountsKey = tuple[int, HistogramRule, int]
@@ -83,11 +83,12 @@ class Part:
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """A block of candidates and what the requests make of it."""
+    """A block of candidates and what the requests make of it; own labels are the CPU's."""
 
     indices: Tensor
     code: Tensor
     labels: Tensor | None
+    own_labels: Tensor | None
     moved: list[Tensor]
     counts: Mapping[CountsKey, Callable[[], Tensor]]
     parts: list[Part] = field(default_factory=list)
@@ -112,7 +113,7 @@ def collect(block: Block, part: Part) -> SampleSet:
     statistics["brightness_change"] = rows_at(part.changes(), among_left)
     return SampleSet(
         indices=rows_at(block.indices, places),
-        labels=None if block.labels is None else start_copy(rows_at(block.labels, places))(),
+        labels=None if block.own_labels is None else rows_at(block.own_labels, places),
         pictures=rows_at(part.pictures(), find_places(places, part.shown)),
         masks=torch.from_numpy(verdicts.masks[among_left]),
         statistics=statistics,

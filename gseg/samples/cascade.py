@@ -59,7 +59,8 @@ class Cascade:
     ) -> None:
         self._generator, self._requests, self._shifts = generator, requests, shifts
         self._pool, self._depth, self._plain = pool, depth, plain
-        self._call = forward_with(generator, sampling_setting(generator.device))
+        self._setting = sampling_setting(generator.device)
+        self._call = forward_with(generator, self._setting)
         self.forwards = 0
 
     @torch.inference_mode()
@@ -72,6 +73,10 @@ class Cascade:
         Returns:
             For each request, the accepted samples of each block, on the CPU.
         """
+        with self._setting.rounding():  # of codes and colour maps, too
+            return self._run(blocks)
+
+    def _run(self, blocks: Sequence[int]) -> list[list[SampleSet]]:
         originals = Originals(self._forward, self._requests[0].config.batch)
         launched: deque[Block] = deque()
         judged: deque[Block] = deque()
@@ -114,6 +119,7 @@ class Cascade:
             indices=indices,
             code=code,
             labels=labels,
+            own_labels=y,
             moved=moved,
             counts={
                 key: start_copy(histogram_counts(moved[key[0]], key[1], key[2])) for key in keys

@@ -8,6 +8,7 @@ other directions.
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
@@ -24,10 +25,11 @@ from gseg.samples.latents import check_truncation
 from gseg.samples.sets import SampleSet, check_acceptance, first_samples, join, sum_counts
 from gseg.samples.shards import Shard
 from gseg.storage.store import canonical
+from gseg.transfers import send
 
 _JUDGES: Final = 4
-"""Threads that judge masks while another device makes pictures. On the CPU they would take its
-cores from the generator, which needs twenty times as long."""
+"""Threads that judge masks while another device makes pictures, at most one for each core. On the
+CPU they would take its cores from the generator, which needs twenty times as long."""
 _LAG: Final = 1
 _LAG_ON_CPU: Final = 0
 """Blocks that a step may lie behind the one before it, so that the device has work while the CPU
@@ -99,6 +101,7 @@ def draw_shards(
     shard: int,
     *,
     threads: int | None = None,
+    cores: int | None = None,
     plain: bool = False,
 ) -> Drawn:
     """Draw one shard of several sample sets whose candidates are the same.
@@ -112,6 +115,7 @@ def draw_shards(
             are the same in all.
         shard: Its number, the same for all.
         threads: Threads that judge masks beside this one; by default none on the CPU.
+        cores: Of this process, which bound that default; None for all that the machine has.
         plain: Make G(z) for all candidates instead of for those that need it. The samples are the
             same; this is what the saving is measured against.
 
@@ -131,7 +135,8 @@ def draw_shards(
     asked, shifts = _share_shifts(generator, requests)
     on_cpu = generator.device.type == "cpu"
     first = shard * config.blocks_per_shard
-    judges = threads if threads is not None else 0 if on_cpu else _JUDGES
+    judges = 0 if on_cpu else min(_JUDGES, cores or os.cpu_count() or 1)
+    judges = judges if threads is None else threads
     with ThreadPoolExecutor(judges) if judges else _Here() as pool:
         cascade = Cascade(
             generator, asked, shifts, pool=pool, depth=_LAG_ON_CPU if on_cpu else _LAG, plain=plain
@@ -186,13 +191,13 @@ def _share_shifts(
                     f"the {name} direction has {tuple(vector.shape)}: was it found on another "
                     "generator?"
                 )
-            shift = config.epsilon * vector.to(generator.device, torch.float32)
+            shift = config.epsilon * vector.to("cpu", torch.float32)
             same = [k for k, known in enumerate(shifts) if torch.equal(known, shift)]
             numbers[name] = same[0] if same else len(shifts)
             if not same:
                 shifts.append(shift)
         asked.append(Request(config, numbers, _maps(direction, config)))
-    return asked, shifts
+    return asked, [send(shift, generator.device) for shift in shifts]
 
 
 def _maps(direction: ShiftVectors, config: SampleConfig) -> ColourMaps | None:

@@ -23,6 +23,7 @@ from gseg.generators.contract import Generator, GeneratorCard
 from gseg.randomness import derive_seed, labels, latents, uniforms
 from gseg.samples.embedding_files import told_of
 from gseg.storage.store import file_digest
+from gseg.transfers import send
 
 LatentSource = Literal["prior", "embeddings"]
 
@@ -157,7 +158,7 @@ def candidates(
     """
     z = _latents(card, config, seed, indices)
     y = _labels(card, config, seed, indices)
-    return z.to(device), None if y is None else y.to(device)
+    return send(z, device), None if y is None else send(y, device)
 
 
 def check_truncation(generator: Generator, config: LatentConfig) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gseg.directions.colour_maps import ColourMaps
+from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.images import to_uint8
 from gseg.samples.config import SHIFTS, SampleConfig, ShiftVectors
@@ -42,6 +43,7 @@ class Review:
     reasons: tuple[str, ...]
 
 
+@exact()
 @torch.inference_mode()
 def review(
     generator: Generator,

@@ -6,7 +6,7 @@ kernel distance needs.
 """
 
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.features import FeatureExtractor
+from gseg.features import FeatureExtractor, begin_features
 from gseg.scores.kid import KeptVectors, chosen_pictures
 from gseg.scores.moments import GivenMoments, Moments
 from gseg.storage.store import replacing
+from gseg.transfers import one_behind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,13 +146,18 @@ def collect_statistics(
     chosen = chosen_pictures(count)
     indices: list[NDArray[np.int64]] = []
     vectors: list[NDArray[np.float32]] = []
-    place = first
-    for pictures in batches:
-        here = np.arange(place, place + len(pictures))
-        place += len(pictures)
-        if place > count:
-            raise ValueError(f"{source} has {count} pictures, but more came.")
-        features = extractor(pictures)
+
+    def begun() -> Iterator[tuple[NDArray[np.int64], Callable[[], Tensor]]]:
+        place = first
+        for pictures in batches:
+            here = np.arange(place, place + len(pictures))
+            place += len(pictures)
+            if place > count:
+                raise ValueError(f"{source} has {count} pictures, but more came.")
+            yield here, begin_features(extractor, pictures)
+
+    for here, arrived in one_behind(begun()):
+        features = arrived()
         moments += Moments.of(features, extractor.name)
         keep = chosen[here]
         indices.append(here[keep])

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from torch import Tensor
 
-from gseg.features import FeatureExtractor, scenes_features
+from gseg.features import FeatureExtractor, begin_features, scenes_features
 from gseg.generators.contract import Generator
 from gseg.samples.latents import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics, collect_statistics
@@ -24,6 +24,7 @@ from gseg.scores.picture_sources import (
     PictureSource,
     ScenesPictures,
 )
+from gseg.transfers import one_behind
 
 REFERENCE_PICTURES: Final = 5000
 """Training scenes that generators of scenes are compared with."""
@@ -90,8 +91,8 @@ def feature_moments(batches: Iterable[Tensor], extractor: FeatureExtractor) -> M
         Moments of all of them.
     """
     whole = Moments.zero(extractor.dim, extractor.name)
-    for pictures in batches:
-        whole += Moments.of(extractor(pictures), extractor.name)
+    for arrived in one_behind(begin_features(extractor, pictures) for pictures in batches):
+        whole += Moments.of(arrived(), extractor.name)
     return whole
 
 

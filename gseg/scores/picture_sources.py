@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.images import read_image, to_uint8
 from gseg.randomness import derive_seed
@@ -192,6 +193,7 @@ class GeneratedPictures:
     def __len__(self) -> int:
         return self._count
 
+    @exact()
     @torch.inference_mode()
     def _make(self, rows: range) -> Tensor:
         generator = self._generator

@@ -16,19 +16,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gseg.exactness import exact
 from gseg.images import from_uint8
 from gseg.metrics import (
     Aggregate,
     MetricSums,
     PixelHistogram,
     ProfileName,
+    begin_histogram,
     merge_sums,
     pixel_histogram,
 )
 from gseg.scores.batches import Prepared, Reading, equal_shapes
 from gseg.scores.collected import COLUMNS, SCORES, Collected
 from gseg.scores.contract import Benchmark
-from gseg.scores.sizes import EvalProtocol, to_mask_size
+from gseg.scores.sizes import EvalProtocol, begin_mask_size, to_mask_size
+from gseg.transfers import one_behind, send
 
 __all__ = ["COLUMNS", "DEFAULT_PROFILES", "SCORES", "Predict", "Scores", "merge_scores", "score"]
 
@@ -74,6 +77,7 @@ class Scores:
         return {part.profile.name: part.compute() for part in self.sums}
 
 
+@exact()
 def score(
     predict: Predict,
     benchmark: Benchmark,
@@ -116,8 +120,10 @@ def score(
     )
     collected = Collected(profiles)
     unreadable: list[str] = []
-    for group in equal_shapes(benchmark, reading, unreadable):
-        collected.add(group, _histogram(predict, group, protocol, device))
+    groups = equal_shapes(benchmark, reading, unreadable)
+    begun = ((group, _begin(predict, group, protocol, device)) for group in groups)
+    for group, counted in one_behind(begun):
+        collected.add(group, counted())
         if progress is not None:
             progress(collected.pictures + len(unreadable), len(benchmark))
     return Scores(
@@ -189,11 +195,11 @@ def _readers(benchmark: Benchmark, device: str) -> int:
     return min(wanted, os.cpu_count() or 1)
 
 
-def _histogram(
+def _begin(
     predict: Predict, group: list[Prepared], protocol: EvalProtocol, device: str
-) -> PixelHistogram:
-    pictures = torch.stack([waiting.picture for waiting in group])
-    images = from_uint8(pictures.to(device))
+) -> Callable[[], PixelHistogram]:
+    """Predict a group and begin to count its pixels; nothing waits for the device."""
+    images = from_uint8(send(torch.stack([waiting.picture for waiting in group]), device))
     with torch.no_grad():
         probability = predict(images)
     if probability.shape != images[:, 0].shape:
@@ -202,13 +208,26 @@ def _histogram(
             f"{tuple(images.shape)}; expected one probability for each pixel, "
             f"{tuple(images[:, 0].shape)}."
         )
-    mask = torch.stack([waiting.mask for waiting in group]).to(probability.device)
+    mask, scored = torch.stack([waiting.mask for waiting in group]), _scored(group)
     height, width = mask.shape[1:]
+    if protocol == "voynov_program" and probability.shape != mask.shape:
+        arrived = begin_mask_size(probability, (height, width))
+        return lambda: pixel_histogram(arrived(), mask, scored)
     probability = to_mask_size(probability, (height, width), protocol)
+    there = probability.device
+    return begin_histogram(
+        probability, send(mask, there), None if scored is None else send(scored, there)
+    )
+
+
+def _scored(group: list[Prepared]) -> Tensor | None:
+    """Mark the pixels that count; None for all of them."""
     if all(waiting.scored is None for waiting in group):
-        return pixel_histogram(probability, mask)
-    parts = []
-    for waiting, plane, truth in zip(group, probability, mask, strict=True):
-        where = torch.ones_like(truth) if waiting.scored is None else waiting.scored.to(mask.device)
-        parts.append(pixel_histogram(plane[where][None, None], truth[where][None, None]))
-    return PixelHistogram.join(parts)
+        return None
+    marks = []
+    for waiting in group:
+        mark = torch.ones_like(waiting.mask) if waiting.scored is None else waiting.scored
+        if not mark.any():
+            raise ValueError(f"Nothing to score in {waiting.id}: all of its pixels are left out.")
+        marks.append(mark)
+    return torch.stack(marks)

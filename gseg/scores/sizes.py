@@ -17,6 +17,7 @@ rounded down in all three. Where a mask is smaller than its picture (CelebAMask-
 taken at the mask's size.
 """
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 import numpy as np
@@ -24,6 +25,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
+
+from gseg.transfers import start_copy
 
 EvalProtocol = Literal["text", "melas_program", "voynov_program"]
 
@@ -112,14 +115,30 @@ def to_mask_size(probability: Tensor, shape: tuple[int, int], protocol: EvalProt
     if tuple(probability.shape[1:]) == shape:
         return probability
     if protocol == "voynov_program":
-        bytes_ = probability.float().mul(255).to(torch.uint8).cpu()
-        resized = torch.stack([_pillow_resized(plane, shape) for plane in bytes_])
-        return resized.to(probability.device).float().div(255)
+        return begin_mask_size(probability, shape)().to(probability.device)
     planes = probability[:, None].float()
     if protocol == "melas_program":
         planes = torch.logit(planes, eps=_SATURATED)
     resized = F.interpolate(planes, size=shape, mode="bilinear", align_corners=False)[:, 0]
     return resized.sigmoid() if protocol == "melas_program" else resized.clamp(0, 1)
+
+
+def begin_mask_size(probability: Tensor, shape: tuple[int, int]) -> Callable[[], Tensor]:
+    """Begin to bring probabilities to the size of masks as ``voynov_program`` does, with Pillow.
+
+    Args:
+        probability: (N, h, w) floating point in [0, 1].
+        shape: Height and width of the masks, another size.
+
+    Returns:
+        A function that waits for them, and gives (N, H, W) in [0, 1] on the CPU.
+    """
+    copied = start_copy(probability.float().mul(255).to(torch.uint8))
+
+    def wait() -> Tensor:
+        return torch.stack([_pillow_resized(plane, shape) for plane in copied()]).float().div(255)
+
+    return wait
 
 
 def _pillow_resized(pixels: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from gseg.exactness import exact
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.fit import Backend, ScoreJob, cached_generator
 from gseg.pipeline.progress import Report
@@ -62,6 +63,7 @@ def evaluate(
     return Outcome(rows=marked, values=values)
 
 
+@exact()
 def _stability(experiments: Sequence[Experiment], setting: Context, device: str) -> dict[str, Any]:
     generator = cached_generator(experiments[0].generator, device)
     pictures = common_pictures(generator)

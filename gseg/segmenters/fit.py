@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gseg.exactness import exact
 from gseg.images import from_uint8
 from gseg.randomness import derive_seed
 from gseg.segmenters.batches import Batch, batches
@@ -91,6 +92,7 @@ def fit(
     return fit_source(InMemoryPairs(pictures, masks), config, validation=validation, run=run)
 
 
+@exact()
 def fit_source(
     source: BatchSource,
     config: FitConfig,

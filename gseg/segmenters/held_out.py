@@ -5,16 +5,19 @@ on held-out ones, without labels.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from gseg.images import from_uint8
 from gseg.segmenters.source import InMemoryPairs
 from gseg.segmenters.unet import UNet
+from gseg.transfers import send, start_copy
 
 _PIXELS_AT_ONCE: Final = 2**18
 
@@ -50,15 +53,22 @@ def measure_held_out(network: UNet, pairs: InMemoryPairs, step: int) -> Measurem
     network.eval()
     device = next(network.parameters()).device
     at_once = max(1, _PIXELS_AT_ONCE // math.prod(pairs.resolution))
-    iou_sum, loss_sum, count = 0.0, 0.0, 0
+    parts: list[tuple[int, Callable[[], Tensor]]] = []
     for start in range(0, len(pairs), at_once):
         pictures, masks = pairs.batch(np.arange(start, min(start + at_once, len(pairs))))
-        images = from_uint8(pictures.to(device)).contiguous(memory_format=torch.channels_last)
-        logits, wanted = network(images), masks.to(device)
+        images = from_uint8(send(pictures, device)).contiguous(memory_format=torch.channels_last)
+        logits, wanted = network(images), send(masks, device)
         found = logits[:, 1] > logits[:, 0]
         union = (found | wanted).sum((1, 2))
         iou = (found & wanted).sum((1, 2)) / union.clamp(min=1)
-        iou_sum += float(iou.sum(dtype=torch.float64))
-        loss_sum += len(masks) * float(F.cross_entropy(logits, wanted.long()))
-        count += int((union > 0).sum())
+        loss = F.cross_entropy(logits, wanted.long())
+        # float64 holds the loss and the number of pictures exactly.
+        found_here = [iou.sum(dtype=torch.float64), loss.double(), (union > 0).sum().double()]
+        parts.append((len(masks), start_copy(torch.stack(found_here))))
+    iou_sum, loss_sum, count = 0.0, 0.0, 0
+    for pictures_here, arrived in parts:
+        iou_here, loss_here, there = arrived().tolist()
+        iou_sum += iou_here
+        loss_sum += pictures_here * loss_here
+        count += int(there)
     return Measurement(step=step, iou=iou_sum / count if count else 0.0, loss=loss_sum / len(pairs))

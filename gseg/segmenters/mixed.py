@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gseg.segmenters.source import BatchSource
+from gseg.transfers import send
 
 _MOST_SLOTS: Final = 2**26
 
@@ -96,7 +97,7 @@ class MixedPairs:
         ]
         back = torch.from_numpy(np.argsort(np.concatenate(places), kind="stable"))
         pictures, masks = (torch.cat(each) for each in zip(*fetched, strict=True))
-        back = back.to(pictures.device)
+        back = send(back, pictures.device)
         return pictures[back], masks[back]
 
 

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -13,10 +13,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gseg.exactness import exact
 from gseg.segmenters.public import load_public_unet
 from gseg.segmenters.unet import UNet
 from gseg.segmenters.weights import blank_unet, load_strictly
 from gseg.storage.store import replacing
+from gseg.transfers import send, start_copy
 
 SHIPPED: Final = "segmenter.safetensors"
 """File of the segmenter that comes with the package, among the weights of scenes."""
@@ -122,17 +124,23 @@ class Segmenter:
                 f"{tuple(images.shape)} {images.dtype}."
             )
         count = max(1, _PIXELS_AT_ONCE // max(1, images.shape[2] * images.shape[3]))
-        parts = [self._predict(images[k : k + count]) for k in range(0, len(images), count)]
+        parts = [self._begin(images[k : k + count]) for k in range(0, len(images), count)]
         if not parts:
             return torch.zeros(0, *images.shape[2:], device=images.device)
-        return torch.cat(parts)
+        return torch.cat([arrived() for arrived in parts])
 
+    @exact()
     @torch.no_grad()
-    def _predict(self, images: Tensor) -> Tensor:
-        inputs = images.to(self.device, torch.float32, memory_format=torch.channels_last)
+    def _begin(self, images: Tensor) -> Callable[[], Tensor]:
+        """Predict a part; the result is not waited for."""
+        inputs = send(images, self.device).to(torch.float32, memory_format=torch.channels_last)
         logits = self.network(inputs)
         # The softmax of two logits is the logistic function of their difference.
-        return torch.sigmoid(logits[:, 1] - logits[:, 0]).to(images.device)
+        found = torch.sigmoid(logits[:, 1] - logits[:, 0])
+        if images.device.type == "cpu":
+            return start_copy(found)
+        there = found.to(images.device)
+        return lambda: there
 
     def rounded(self) -> "Segmenter":
         """Give a copy whose weights are those that a file of float16 keeps."""

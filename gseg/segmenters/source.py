@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gseg.transfers import send
+
 
 class BatchSource(Protocol):
     """Numbered pairs of picture and mask, all of one size.
@@ -75,7 +77,7 @@ class InMemoryPairs:
     def batch(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Fetch pairs; see `BatchSource.batch`."""
         if self._masks.device.type != "cpu":
-            chosen = torch.from_numpy(indices).to(self._masks.device)
+            chosen = send(torch.from_numpy(indices), self._masks.device)
             return self._pictures[chosen], self._masks[chosen]
         # NumPy copies whole rows, several times as fast as PyTorch gathers them.
         pictures, masks = (

@@ -58,11 +58,13 @@ class DrawJob:
         generator: Catalogue name.
         orders: At least one.
         device: Kind of device.
+        cores: Of the process that draws on a GPU, where others share the machine; None for all.
     """
 
     generator: str
     orders: tuple[DrawOrder, ...]
     device: str = "cpu"
+    cores: int | None = None
 
     @property
     def shard_size(self) -> int:
@@ -94,7 +96,7 @@ class DrawJob:
         requests = [(_cached_direction(order.direction), order.config) for order in orders]
         generator = sampled_generator(self.generator, self.device, orders[0].config.latents)
         try:
-            drawn = draw_shards(generator, requests, shard)
+            drawn = draw_shards(generator, requests, shard, cores=self.cores)
         except (torch.OutOfMemoryError, MemoryError) as error:
             torch.cuda.empty_cache()  # does nothing where there is no GPU
             raise BatchTooLargeError(orders[0].config.batch) from error

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gseg.exactness import device_identity
 from gseg.generators.own_encoder import EncoderChoice, PictureEncoder
 from gseg.images import UnreadableImageError
 from gseg.pipeline.jobs.measure import PictureSet
@@ -130,8 +131,8 @@ class EmbedJob:
     @property
     def name(self) -> str:
         """Digest of what decides the latents."""
-        source = _cached_source(self)
-        return digest("embeddings", source.identity, self.encoder, self.skip_bad, self.device)
+        source, device = _cached_source(self), device_identity(self.device)
+        return digest("embeddings", source.identity, self.encoder, self.skip_bad, device)
 
 
 class Embedder(Protocol):

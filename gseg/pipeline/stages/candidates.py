@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from gseg.directions import CandidateConfig, make_candidates
 from gseg.directions.candidates import CHECKPOINT, save_candidates
+from gseg.exactness import device_identity
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.costs import candidates_seconds, learning_seconds
 from gseg.pipeline.jobs.fit import Backend, cached_generator
@@ -55,7 +56,11 @@ def make_candidate_set(
     return store.make(
         "candidates",
         version=_VERSION,
-        config={"generator": generator, "candidates": canonical(config), "device": device},
+        config={
+            "generator": generator,
+            "candidates": canonical(config),
+            "device": device_identity(device),
+        },
         parents=[weights_digest(generator)],
         build=work,
         cost=lambda: Cost(seconds=candidates_seconds(generator, config, device)),

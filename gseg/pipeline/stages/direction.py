@@ -17,6 +17,7 @@ from gseg.directions.candidates import load_candidates
 from gseg.directions.choice_files import save_choice
 from gseg.directions.choosing import score_candidates
 from gseg.directions.objective import objective
+from gseg.exactness import device_identity
 from gseg.generators import Generator
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.costs import choosing_seconds, direction_seconds
@@ -118,7 +119,7 @@ def _make(
     return store.make(
         "direction",
         version=_VERSION,
-        config={"generator": generator, **settings, "device": backend.device},
+        config={"generator": generator, **settings, "device": device_identity(backend.device)},
         parents=[weights_digest(generator), *parents],
         build=lambda folder: backend.call(lambda: build(folder)),
         cost=lambda: Cost(seconds=seconds()),

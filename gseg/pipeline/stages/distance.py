@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from gseg.exactness import device_identity
 from gseg.features import features_name
 from gseg.generators.contract import GeneratorCard
 from gseg.generators.identity import weights_digest
@@ -149,7 +150,7 @@ def make_statistics(
         config={
             "pictures": replace(pictures, folder=None),
             "features": features_name(features),
-            "device": backend.device,
+            "device": device_identity(backend.device),
         },
         parents=[identity],
         build=build,

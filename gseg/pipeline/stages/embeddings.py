@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from gseg.exactness import device_identity
 from gseg.generators.identity import weights_digest
 from gseg.generators.own_encoder import EncoderChoice
 from gseg.pipeline.costs import features_seconds
@@ -63,7 +64,7 @@ def make_embeddings(
             "pictures": source.identity,
             "encoder": canonical(replace(encoder, name="" if encoder.digest else encoder.name)),
             "skip_bad": skip_bad,
-            "device": device,
+            "device": device_identity(device),
         },
         parents=shipped,
         build=build,

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gseg.directions import AffineConfig, Direction, fit_operators
+from gseg.exactness import device_identity
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.costs import operators_seconds
 from gseg.pipeline.jobs.fit import Backend, cached_generator
@@ -48,7 +49,7 @@ def with_operators(
             "generator": generator,
             "affine": canonical(config),
             "epsilon": samples.epsilon,
-            "device": device,
+            "device": device_identity(device),
         },
         parents=[weights_digest(generator), direction.digest],
         build=lambda folder: backend.call(lambda: build(folder)),

@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from gseg.exactness import device_identity, exact
 from gseg.images import from_uint8, read_mask
 from gseg.pipeline.costs import sample_bytes, score_seconds
 from gseg.pipeline.jobs.fit import Backend, Pairs
@@ -23,6 +24,7 @@ from gseg.samples.labeller import LabellerConfig, labeller, mask_files, sample_n
 from gseg.segmenters import Segmenter
 from gseg.storage.callables import load_callable
 from gseg.storage.store import Cost, Store
+from gseg.transfers import send
 
 _VERSION: Final = 1
 _BATCH: Final = 64
@@ -80,7 +82,7 @@ def make_relabelled(
         config={
             "count": samples.pairs.count,
             "labeller": {"kind": config.kind, "digest": config.digest},
-            "device": backend.device,
+            "device": device_identity(backend.device),
         },
         parents=[samples.digest],
         build=lambda folder: backend.call(lambda: build(folder)),
@@ -131,13 +133,14 @@ class _FunctionLabel:
     function: Callable[[Tensor], object]
     device: torch.device
 
+    @exact()
     @torch.no_grad()
     def __call__(self, shard: Shard, _: int) -> Tensor:
         parts = [self._label(part) for part in torch.split(shard.pictures, _BATCH) if len(part)]
         return torch.cat(parts) if parts else shard.masks
 
     def _label(self, pictures: Tensor) -> Tensor:
-        given = self.function(from_uint8(pictures.to(self.device)))
+        given = self.function(from_uint8(send(pictures, self.device)))
         shape = (len(pictures), *pictures.shape[2:])
         if not isinstance(given, Tensor) or given.shape != shape:
             what = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from gseg.exactness import device_identity
 from gseg.pipeline.costs import score_seconds
 from gseg.pipeline.jobs.fit import Backend, ScoreJob
 from gseg.pipeline.progress import Report
@@ -109,7 +110,7 @@ def make_scores(
             "profiles": list(DEFAULT_PROFILES),
             "working_size": job.working_size,
             "skip_bad": job.skip_bad,
-            "device": job.device,
+            "device": device_identity(job.device),
         },
         parents=parents,
         build=build,

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from gseg.exactness import device_identity
 from gseg.pipeline.costs import fit_seconds
 from gseg.pipeline.jobs.fit import Backend, FitJob, Material
 from gseg.pipeline.progress import Report
@@ -57,7 +58,7 @@ def make_segmenter(
             "count": [pairs.count for pairs in material.training],
             "weights": canonical(material.weights),
             "validation": material.validation.count if material.validation else 0,
-            "device": backend.device,
+            "device": device_identity(backend.device),
             **({"shrunk": sides} if sides else {}),
         },
         parents=material.parents,

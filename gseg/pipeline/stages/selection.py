@@ -12,7 +12,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from gseg.features import features_name, open_features
+from gseg.exactness import device_identity
+from gseg.features import begin_features, features_name, open_features
 from gseg.pipeline.costs import features_seconds, sample_bytes
 from gseg.pipeline.experiment import SelectionConfig
 from gseg.pipeline.jobs.fit import Backend, Pairs
@@ -22,6 +23,7 @@ from gseg.samples import Shard, shard_name
 from gseg.samples.nearest import nearest, similarities
 from gseg.scores.picture_sources import FolderPictures
 from gseg.storage.store import Cost, Store
+from gseg.transfers import one_behind
 
 _VERSION: Final = 1
 
@@ -55,10 +57,13 @@ def make_selection(
 
     def build(folder: Path) -> dict[str, Any]:
         extract = open_features(config.features, device=backend.device)
-        real = torch.cat([extract(batch) for batch in pictures.batches(range(len(pictures)))])
+        batches = pictures.batches(range(len(pictures)))
+        begun = (begin_features(extract, batch) for batch in batches)
+        real = torch.cat([arrived() for arrived in one_behind(begun)])
+        shards = first_shards(samples.pairs)
         found = []
-        for shard in first_shards(samples.pairs):
-            found.append(similarities(extract(shard.pictures), real))
+        for arrived in one_behind(begin_features(extract, shard.pictures) for shard in shards):
+            found.append(similarities(arrived(), real))
             done = sum(len(each) for each in found)
             report("selection", done, samples.pairs.count)
         similarity = torch.cat(found)
@@ -81,7 +86,7 @@ def make_selection(
             "candidates": samples.pairs.count,
             "features": features_name(config.features),
             "pictures": pictures.identity,
-            "device": backend.device,
+            "device": device_identity(backend.device),
         },
         parents=[samples.digest],
         build=lambda folder: backend.call(lambda: build(folder)),

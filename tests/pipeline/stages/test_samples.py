@@ -180,11 +180,11 @@ def out_of_memory(monkeypatch, fits):
     batches = []
     real = drawing.draw_shards
 
-    def limited(generator, requests, shard):
+    def limited(generator, requests, shard, **how):
         batches.append((requests[0][1].batch, len(requests)))
         if not fits(requests, shard):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(generator, requests, shard)
+        return real(generator, requests, shard, **how)
 
     monkeypatch.setattr(drawing, "draw_shards", limited)
     return batches
