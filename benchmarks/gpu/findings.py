@@ -1,6 +1,5 @@
 """What a part is asked for, and what it has found so far."""
 
-import gc
 import json
 import time
 import traceback
@@ -56,7 +55,6 @@ class Findings:
         self.add({group: {name: found}})
         shown = ", ".join(f"{key} {cell(value)}" for key, value in flat(found).items())
         print(f"[{time.time() - self._began:6.1f} s] {group}: {name}: {shown}"[:600])
-        gc.collect()
         return found
 
     def add(self, groups: dict[str, dict[str, Finding]]) -> None:

@@ -17,7 +17,7 @@ import torch
 from benchmarks.generators import Context, Outcome, agreement, find_shift, inputs, keeps, measure
 from benchmarks.gpu.findings import Task
 from benchmarks.gpu.networks import build_generator
-from benchmarks.gpu.speed import count_flops, fitting, graphed, rates
+from benchmarks.gpu.speed import count_flops, fitting, free, graphed, rates
 from benchmarks.training import BareSteps
 from benchmarks.training import Case as Training
 from gseg.generators import Generator, load_generator
@@ -112,6 +112,8 @@ def compare(
             tune(setting)
             run = partial(one, name, made, setting)
             task.findings.attempt(f"equal to float32: {kind}", f"{name}, {setting.name}", run)
+        made.clear()
+        free()
     return compared
 
 
@@ -181,8 +183,7 @@ def time_forwards(
         what = ", ".join(part for part in (name, setting.name, how) if part)
         task.findings.attempt("forwards", what, run, takes=takes)
     made.clear()
-    if task.device.type == "cuda":
-        torch.cuda.empty_cache()
+    free()
 
 
 class UNetSteps:

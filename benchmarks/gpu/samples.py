@@ -117,21 +117,16 @@ def profiled(generator: Generator, config: SampleConfig, task: Task) -> dict[str
         draw_shards(generator, [(some_directions(generator, 1)[0], config)], 0)
     averages = recorded.key_averages()
     sums = {}
-    for clock in ("self_device_time_total", "self_cpu_time_total"):
-        whole = sum(getattr(each, clock) for each in averages)
-        largest = sorted(averages, key=lambda each, clock=clock: -getattr(each, clock))[:SHOWN]
-        sums[f"{clock.split('_')[1]}_ms"] = whole / 1e3
-        task.findings.add(
-            {
-                f"profile, {clock.split('_')[1]}": {
-                    each.key[:100]: {
-                        "ms": getattr(each, clock) / 1e3,
-                        "share": getattr(each, clock) / whole if whole else None,
-                        "calls": each.count,
-                    }
-                    for each in largest
-                    if getattr(each, clock) > 0
-                }
-            }
-        )
+    for clock in ("device", "cpu"):
+        spent = {each.key: getattr(each, f"self_{clock}_time_total") for each in averages}
+        calls = {each.key: each.count for each in averages}
+        whole = sum(spent.values())
+        sums[f"{clock}_ms"] = whole / 1e3
+        largest = {
+            key[:100]: {"ms": spent[key] / 1e3, "share": spent[key] / whole, "calls": calls[key]}
+            for key in sorted(spent, key=lambda key: -spent[key])[:SHOWN]
+            if spent[key] > 0
+        }
+        if largest:
+            task.findings.add({f"profile by the {clock}'s clock": largest})
     return sums

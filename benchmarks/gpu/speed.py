@@ -83,9 +83,14 @@ def fitting(measure: Callable[[int], dict[str, Any]], batch: int) -> dict[str, A
         except torch.OutOfMemoryError:
             if batch == 1:
                 raise
-        gc.collect()
-        torch.cuda.empty_cache()
+        free()
         batch //= 2
+
+
+def free() -> None:
+    """Give back the memory of what is gone."""
+    gc.collect()
+    torch.cuda.empty_cache()  # nothing where there is no card
 
 
 def graphed(run: Callable[[], object]) -> Callable[[], None]:

@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 from benchmarks.gpu.findings import Task
 
 ROOT = Path(__file__).resolve().parents[2]
+MARKED = ("mark.gpu", "each_device")
+"""What stands in a file with such tests: the mark, or the fixture whose values have it."""
 KERNELS = re.compile(r"^kernels on the card: ([\d,]+)", re.MULTILINE)
 OUTCOMES = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 
@@ -20,7 +22,7 @@ def tests(task: Task) -> None:
     marked = [
         str(file.relative_to(ROOT))
         for file in sorted((ROOT / "tests").rglob("test_*.py"))
-        if "mark.gpu" in file.read_text(encoding="utf-8")
+        if any(word in file.read_text(encoding="utf-8") for word in MARKED)
     ]
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-rA", "--tb=short"]
     command += [f"--junit-xml={report}", "-p", "no:cacheprovider"]
