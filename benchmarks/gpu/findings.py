@@ -71,7 +71,7 @@ class Task:
     Attributes:
         device: Where to compute.
         rehearsal: In small, to see that everything works.
-        shared: Folder with the complete conformance cases, if there is one.
+        shared: Folder with all conformance cases; without it tests skip them.
         logs: Folder of logs.
         findings: Where findings go.
     """

@@ -40,7 +40,11 @@ def run(task: Task) -> dict[str, Any]:
         log, began = task.logs / "all_gans.log", time.monotonic()
         with log.open("wb") as output:
             code = subprocess.run(
-                command, stdout=output, stderr=subprocess.STDOUT, check=False
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=task.findings.seconds_left,
+                check=False,
             ).returncode
         took = time.monotonic() - began
         said = log.read_text(encoding="utf-8", errors="replace")
