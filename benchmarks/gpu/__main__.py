@@ -44,12 +44,12 @@ class Part:
 BASE = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "cv2", "PIL", "safetensors")
 BIGGAN = ("pytorch_pretrained_biggan", "boto3", "requests", "tqdm")
 PARTS = {
-    "tests": Part(75, ("pytest", "pytest_timeout", *BIGGAN)),
-    "generators": Part(150, BIGGAN),
-    "samples": Part(85, ()),
-    "unet": Part(75, ("rich",)),
+    "tests": Part(70, ("pytest", "pytest_timeout", *BIGGAN)),
+    "generators": Part(165, BIGGAN),
+    "samples": Part(80),
+    "unet": Part(72, ("rich",)),
     "stages": Part(30, ("rich",)),
-    "sweep": Part(65, ("ray", "pydantic", "tensorboardX", "matplotlib", "rich")),
+    "sweep": Part(63, ("ray", "pydantic", "tensorboardX", "matplotlib", "rich")),
 }
 ALL_SECONDS = 480
 REHEARSAL = 3
@@ -142,15 +142,20 @@ def end(process: "subprocess.Popen[bytes]") -> None:
 
 def state_of(state: str, found: dict[str, Any]) -> str:
     """Say how a part went, from how its process went and from what it found."""
-    wrong = [
-        f"{group}: {name}: {each.get('error') or each['not_reached']}"
-        for group, entries in found.items()
-        for name, each in entries.items()
-        if "error" in each or "not_reached" in each
-    ]
-    if state != "done" or not wrong:
-        return state if found or state != "done" else "failed: nothing was found"
-    return f"failed: {len(wrong)} findings, such as {wrong[0]}"[:500]
+    if state != "done":
+        return state
+    if not found:
+        return "failed: nothing was found"
+    for kind, what in (("error", "failed"), ("not_reached", "cut short")):
+        names = [
+            f"{group}: {name}: {each[kind]}"
+            for group, entries in found.items()
+            for name, each in entries.items()
+            if kind in each
+        ]
+        if names:
+            return f"{what}: {len(names)} findings, such as {names[0]}"[:500]
+    return "done"
 
 
 def run_part(options: argparse.Namespace) -> None:

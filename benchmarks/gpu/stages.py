@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.directions import passes
 from benchmarks.fid import random_inception
+from benchmarks.generators import tf32
 from benchmarks.gpu.findings import Task
 from benchmarks.gpu.networks import BIGBIGAN, build_generator
 from benchmarks.gpu.speed import spent
@@ -29,8 +30,7 @@ EPSILON = 5.0
 
 
 def stages(task: Task) -> None:
-    generator = build_generator(BIGBIGAN, task)
-    device = task.device.type
+    generator, device = build_generator(BIGBIGAN, task), task.device.type
     todo: dict[str, Callable[[], dict[str, Any]]] = {
         "direction search": partial(search, generator, task),
         "colour maps of many directions": partial(many_operators, generator, task),
@@ -39,8 +39,9 @@ def stages(task: Task) -> None:
         "scenes features": lambda: features(scenes_features(device=device), 32, 20_000, task),
         "Inception features": lambda: features(random_inception(device), 64, 1_024, task),
     }
-    for name, work in todo.items():
-        task.findings.attempt("stages", name, work)
+    with tf32(False):  # results are exact, and so is what they are compared with
+        for name, work in todo.items():
+            task.findings.attempt("stages", name, work)
 
 
 def against(

@@ -30,6 +30,7 @@ def unet(task: Task) -> None:
         step = BareSteps(case, task.device)
         flops = count_flops(step)
         one = second_of(step, 0.1 if task.rehearsal else 1.0, task.device)
+        del step
         wished = 2.0 if task.rehearsal else SECONDS
         seconds = min(wished, task.findings.seconds_left - RESERVE)
         steps = max(2, int(seconds / one / case.target))
