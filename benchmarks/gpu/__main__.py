@@ -162,7 +162,7 @@ def run_part(options: argparse.Namespace) -> None:
     """Do one part, in this process."""
     import torch
 
-    from benchmarks.gpu.findings import Findings, Task
+    from benchmarks.gpu.findings import Findings, Task, told
 
     findings = Findings(options.work / f"{options.part}.json", options.until)
     device = torch.device("cpu" if options.cpu_rehearsal else "cuda")
@@ -174,8 +174,12 @@ def run_part(options: argparse.Namespace) -> None:
         findings=findings,
     )
     findings.add({"card": {"facts": facts(device)}})
-    module = importlib.import_module(f"benchmarks.gpu.{options.part}")
-    getattr(module, options.part)(task)
+    try:
+        module = importlib.import_module(f"benchmarks.gpu.{options.part}")
+        getattr(module, options.part)(task)
+    except Exception as error:
+        findings.add({"the part itself": {options.part: told(error)}})
+        raise
 
 
 def facts(device: Any) -> dict[str, Any]:

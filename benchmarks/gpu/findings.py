@@ -47,10 +47,7 @@ class Findings:
             try:
                 found = work()
             except Exception as error:
-                found = {
-                    "error": f"{type(error).__name__}: {error}"[:2000],
-                    "traceback": traceback.format_exc()[-4000:],
-                }
+                found = told(error)
         found["seconds"] = round(time.time() - began, 2)
         self.add({group: {name: found}})
         shown = ", ".join(f"{key} {cell(value)}" for key, value in flat(found).items())
@@ -81,6 +78,14 @@ class Task:
     shared: Path | None
     logs: Path
     findings: Findings
+
+
+def told(error: Exception) -> Finding:
+    """Give an error as a finding."""
+    return {
+        "error": f"{type(error).__name__}: {error}"[:2000],
+        "traceback": "".join(traceback.format_exception(error))[-4000:],
+    }
 
 
 def write_json(file: Path, content: object) -> None:
