@@ -56,8 +56,8 @@ def best_seconds(works: list[Callable[[], object]], repeats: int) -> list[float]
 
 def passes(generator: Generator, batch: int, splits: int) -> Callable[[], None]:
     """Forward of the originals, forward and backward of two shifted batches, nothing else."""
-    code = torch.randn(batch, generator.card.code_dim)
-    y = torch.zeros(batch, dtype=torch.int64)
+    code = torch.randn(batch, generator.card.code_dim, device=generator.device)
+    y = torch.zeros(batch, dtype=torch.int64, device=generator.device)
 
     def work() -> None:
         with torch.no_grad():

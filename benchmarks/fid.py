@@ -116,15 +116,19 @@ def precision(count: int = 20_000, dim: int = 256) -> None:
     print(f"distance {ours:.9g}, torch-fidelity {theirs:.9g}: {abs(ours / theirs - 1):.1e} apart")
 
 
-def inception(device: str) -> None:
+def random_inception(device: str) -> NetworkFeatures:
     network = InceptionNetwork()
-    features = NetworkFeatures(
+    return NetworkFeatures(
         network,
         "random",
         dim=FEATURES,
         compute=lambda pictures: network(like_tensorflow(pictures)),
         device=device,
     )
+
+
+def inception(device: str) -> None:
+    features = random_inception(device)
     count = 8 if device == "cpu" else 2048
     pictures = torch.zeros(count, 3, 64, 64, dtype=torch.uint8, device=device)
     features(pictures[:8])

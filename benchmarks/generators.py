@@ -25,10 +25,12 @@ Pictures a second of processor time at full size (random weights, batches of 2, 
 """
 
 import argparse
+import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +48,7 @@ from gseg.samples import FilterPreset, filter_preset, make_masks
 from gseg.samples.verdicts import judge
 
 REPEATS = 5
+PIXELS_KEPT, DECISIONS_KEPT = 0.995, 0.99
 PRESETS: tuple[FilterPreset, ...] = ("gseg", "voynov2021_text")
 STYLEGAN2_WIDTHS = {"synthesis_kwargs": {"channel_base": 32768}, "z_dim": 512, "w_dim": 512}
 
@@ -58,10 +61,32 @@ class Context:
     channels_last: bool = False
     narrow: bool = False
     compiled: bool = False
+    tf32: bool = False
 
-    def context(self, device: str) -> AbstractContextManager[object]:
-        """Give the precision's context."""
-        return torch.autocast(device, torch.bfloat16) if self.narrow else nullcontext()
+    @contextmanager
+    def context(self, device: str) -> Iterator[None]:
+        """Run what is inside in this precision."""
+        with ExitStack() as stack:
+            stack.enter_context(tf32(self.tf32))
+            if self.narrow:
+                stack.enter_context(torch.autocast(device, torch.bfloat16))
+            yield
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """Memory format of the weights."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Allow TF32 in convolutions and matrix products, or forbid it."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 SETTINGS = (
@@ -85,13 +110,26 @@ def published(device: str) -> Iterator[Generator]:
             continue
         seen.add(size)
         network = empty(entry).to_empty(device=device)
-        for tensor in network.state_dict().values():
-            if tensor.is_floating_point():
-                tensor.normal_(0, 0.02)
-        for layer in network.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.reset_running_stats()
+        fill_randomly(network)
         yield Generator(network, entry.card)
+
+
+@torch.no_grad()
+def fill_randomly(network: nn.Module) -> None:
+    """Fill a network with weights that neither explode nor vanish."""
+    torch.manual_seed(0)
+    for key, tensor in network.state_dict().items():
+        if not tensor.is_floating_point():
+            tensor.zero_()
+        elif re.search(r"running_var|\.norm\w*\.weight$|\.bn\.weight$", key):
+            tensor.fill_(1)
+        elif tensor.ndim > 1:
+            tensor.normal_(0, tensor[0].numel() ** -0.5)
+        else:
+            tensor.normal_(0, 0.02)
+    if hasattr(network, "filter"):  # StyleGAN2's, which is no weight
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=network.filter.device)
+        network.filter.copy_(torch.outer(taps, taps) / 64)
 
 
 def empty(entry: PublishedGenerator) -> nn.Module:
@@ -121,8 +159,7 @@ def measure(
     generator: Generator, shift: Tensor, setting: Context, batch: int, candidates: int
 ) -> Outcome:
     """Time a batch, the shortest of several, and judge candidates batch by batch."""
-    layout = torch.channels_last if setting.channels_last else torch.contiguous_format
-    generator.to(memory_format=layout)
+    generator.to(memory_format=setting.layout)
     call: Callable[..., Tensor] = torch.compile(generator) if setting.compiled else generator
     device = generator.device.type
     masks, accepted = [], {name: [] for name in PRESETS}
@@ -170,13 +207,33 @@ def timed(run: Callable[[], Tensor], device: str) -> float:
     return time.perf_counter() - started
 
 
-def agreement(found: Outcome, expected: Outcome) -> str:
-    """Show the share of mask pixels and accept decisions that are float32's."""
-    cells = [f"{(found.masks == expected.masks).float().mean():14.3%}"]
-    for name, accepted in found.accepted.items():
-        cells.append(f"{np.mean(accepted == expected.accepted[name]):17.2%}")
-        cells.append(f"{accepted.mean():11.1%}")
-    return "".join(cells)
+def agreement(found: Outcome, expected: Outcome) -> dict[str, Any]:
+    """Give the shares of mask pixels and accept decisions that are float32's."""
+    return {
+        "same_pixels": (found.masks == expected.masks).float().mean().item(),
+        **{
+            f"{what} {name}": value
+            for name, accepted in found.accepted.items()
+            for what, value in (
+                ("same_decisions", float(np.mean(accepted == expected.accepted[name]))),
+                ("accepted", float(accepted.mean())),
+            )
+        },
+    }
+
+
+def keeps(shares: dict[str, Any]) -> bool:
+    """Say whether a setting with this agreement is worth taking."""
+    decisions = [value for name, value in shares.items() if name.startswith("same_decisions")]
+    return shares["same_pixels"] >= PIXELS_KEPT and min(decisions) >= DECISIONS_KEPT
+
+
+def cells(shares: dict[str, Any]) -> str:
+    """Show an agreement."""
+    text = f"{shares['same_pixels']:14.3%}"
+    for name in PRESETS:
+        text += f"{shares[f'same_decisions {name}']:17.2%}{shares[f'accepted {name}']:11.1%}"
+    return text
 
 
 def main() -> None:
@@ -206,7 +263,7 @@ def main() -> None:
         for setting in settings:
             found = measure(generator, shift, setting, options.batch, candidates)
             expected = found if expected is None else expected
-            shown = "" if options.published else agreement(found, expected)
+            shown = "" if options.published else cells(agreement(found, expected))
             print(
                 f"{generator.card.name:26}{setting.name:34}{found.pictures_per_second:12.1f}{shown}",
                 flush=True,

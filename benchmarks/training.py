@@ -84,18 +84,25 @@ def random_pairs(case: Case) -> InMemoryPairs:
 class BareSteps:
     """Steps of a U-Net on one batch that is in memory."""
 
-    def __init__(self, case: Case, device: torch.device) -> None:
+    def __init__(self, case: Case, device: torch.device, backend: str | None = None) -> None:
+        """Compile the network if the case says so, or with a backend of `torch.compile`."""
         config, side = case.config, case.resolution
         self._network = UNet(width=config.width, depth=config.depth).to(device)
         self._network.to(memory_format=torch.channels_last)
         self._optimiser = torch.optim.Adam(
-            self._network.parameters(), lr=config.learning_rate, fused=True
+            self._network.parameters(),
+            lr=config.learning_rate,
+            fused=True,
+            capturable=device.type
+            == "cuda",  # by CUDA graphs; fused steps are counted there anyway
         )
         images = torch.rand(config.batch, 3, side, side, device=device) * 2 - 1
         self._images = images.contiguous(memory_format=torch.channels_last)
         self._targets = torch.randint(2, (config.batch, side, side), device=device)
         self._bfloat16 = config.precision == "bfloat16"
-        self._model = torch.compile(self._network) if config.compiled else self._network
+        self._model: torch.nn.Module = self._network
+        if config.compiled or backend:
+            self._model = torch.compile(self._network, backend=backend or "inductor")
 
     def __call__(self) -> None:
         """Do one."""
@@ -142,8 +149,14 @@ def measure(case: Case, device: torch.device) -> tuple[list[float], list[float]]
     return whole, clock.apart
 
 
-def measure_apart(case: Case, device: torch.device) -> tuple[list[float], list[float]]:
-    """The same with the bare steps before and after: a GPU works best without interruption."""
+def measure_apart(
+    case: Case, device: torch.device, bare_steps: int | None = None
+) -> tuple[list[float], list[float]]:
+    """The same with the bare steps before and after: a GPU works best without interruption.
+
+    The seconds of fewer bare steps are scaled to as many as `fit` makes.
+    """
+    count = bare_steps or case.config.steps
     pairs, bare = random_pairs(case), BareSteps(case, device)
     warm = replace(case.config, steps=WARM_STEPS)
     fit_source(pairs, warm, run=Run(device=device, progress=lambda *_: bare()))
@@ -154,13 +167,14 @@ def measure_apart(case: Case, device: torch.device) -> tuple[list[float], list[f
         return clock.apart
 
     def steps() -> None:
-        for _ in range(case.config.steps):
+        for _ in range(count):
             bare()
 
     before = timed(steps)
     whole = timed(lambda: fit_source(pairs, case.config, run=Run(device=device)))
     after = timed(steps)
-    return whole, [(b + a) / 2 for b, a in zip(before, after, strict=True)]
+    scale = case.config.steps / count
+    return whole, [scale * (b + a) / 2 for b, a in zip(before, after, strict=True)]
 
 
 def print_costs(console: Console, options: argparse.Namespace) -> None:
