@@ -1,9 +1,11 @@
 """What stages cost: one-thread seconds, and bytes of samples.
 
-The rates are measured (one thread of a server CPU of 2024; one H100-class GPU) and good to a
-factor of two: enough to decide where a stage runs and to say how long a sweep takes.
+The rates are good to a factor of two: enough to decide where a stage runs and to say how long a
+sweep takes. Those of a CPU are measured on one thread of a server's of 2024, those of a GPU on an
+H100 (`results/gpu`) or, where it says so, assumed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -14,15 +16,22 @@ from torch.utils.flop_counter import FlopCounterMode
 from gseg.directions import AffineConfig, CandidateConfig, ChoiceConfig, LearntConfig
 from gseg.pipeline.jobs.fit import cached_generator
 from gseg.segmenters import FitConfig
+from gseg.segmenters.config import Precision
 
 _DRAW_FLOPS: Final = {"cpu": 6e10, "cuda": 2e13}
-"""Floating-point operations a second of a generator's forward pass."""
-_FIT_UNITS: Final = {"cpu": 2.5e8, "cuda": 2e11}
-"""steps x batch x pixels x width**2 a second of a U-Net's training."""
+"""Floating-point operations a second of a generator's forward pass, as samples are drawn. H100, in
+float32: 1.9 to 2.4e13 for all architectures but StyleGAN2 of 1,024 px, 1.0e13."""
+_FIT_UNITS: Final[Mapping[tuple[str, Precision], float]] = {
+    ("cpu", "bfloat16"): 2.5e8,
+    ("cpu", "float32"): 1.2e8,
+    ("cuda", "bfloat16"): 2e11,
+    ("cuda", "float32"): 4e10,
+}
+"""steps x batch x pixels x width**2 a second of a U-Net's training, by device and precision."""
 _FORWARDS: Final = 2.0
 """Forward passes for a candidate: the picture and one shifted picture."""
 _SCORE_PIXELS: Final = {"cpu": 2e6, "cuda": 5e7}
-"""Pixels a second of scoring, reading included."""
+"""Pixels a second of scoring, reading included; that of a GPU is assumed."""
 _DIRECTION_FACTOR: Final = 6.0
 """Cost of a search's step for each latent, in forward passes."""
 _LEARNT_FACTOR: Final = 1.0
@@ -34,9 +43,9 @@ _ACCEPTANCE: Final = 0.7
 _JPEG_SHARE: Final = 0.4
 _ROW_BYTES: Final = 64
 _FEATURE_SECONDS: Final = {"cpu": 5e-4, "cuda": 1e-4}
-"""Features of a picture of scenes, generated or rendered."""
+"""Features of a picture of scenes, generated or rendered; a GPU's are assumed."""
 _BACKBONE_SECONDS: Final = {"cpu": 0.25, "cuda": 1e-3}
-"""Features of a picture by the Inception network or a ResNet-50."""
+"""Features of a picture by the Inception network or a ResNet-50; a GPU's are assumed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,7 +143,8 @@ def learning_seconds(generator: str, config: LearntConfig, device: str) -> float
 
 def fit_seconds(config: FitConfig, side: int, device: str) -> float:
     """Estimate a training on pictures of this side, in one-thread seconds of the device."""
-    return config.steps * config.batch * side**2 * config.width**2 / _FIT_UNITS[device]
+    work = config.steps * config.batch * side**2 * config.width**2
+    return work / _FIT_UNITS[device, config.precision]
 
 
 def score_seconds(pictures: int, working_size: int | None, device: str) -> float:

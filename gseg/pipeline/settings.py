@@ -248,6 +248,7 @@ SETTINGS: Final = (
     Setting(path="training.batch", column="train_batch", axis="train_batch"),
     Setting(path="training.width", column="train_width", axis="train_width"),
     Setting(path="training.depth", column="train_depth", axis="train_depth"),
+    Setting(path="training.precision", column="train_precision", axis="train_precision"),
     Setting(path="train_preset", column="train_preset", heading="training", methods=_TRAINED),
     Setting(path="training.replicas", column="train_replicas"),
     Setting(path="labelled.seed", column="labelled_seed"),

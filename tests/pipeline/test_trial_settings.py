@@ -13,6 +13,7 @@ from gseg.pipeline.settings import SETTINGS, axes, columns, setting_values
 from gseg.recipes import all_gans, grids
 from gseg.recipes.trials import RECIPE_AXES, point_trials, turned
 from gseg.samples import near_embeddings
+from gseg.segmenters.config import native_precision
 
 NAME = "analytic.ellipses32"
 OTHER = {
@@ -39,6 +40,8 @@ OTHER = {
     "train_batch": 8,
     "train_width": 4,
     "train_depth": 2,
+    # The other one than the machine's own, which the embedded settings take.
+    "train_precision": "float32" if native_precision("cpu") == "bfloat16" else "bfloat16",
     "seed": 5,
 }
 UNTOLD = {
@@ -49,7 +52,7 @@ UNTOLD = {
     *("samples.filters", "samples.latents", "samples.mask_kind"),
     *("samples.batch", "samples.blocks_per_shard", "samples.picture_format"),
     # Of the training; what is measured beside it and how fast it runs.
-    *("training.decay_factor", "training.precision", "training.threads"),
+    *("training.decay_factor", "training.threads"),
     *("training.validate_every", "training.shuffle_window", "training.compiled"),
     *("validation_size", "labelled.side", "selection.features"),
     *("labeller.kind", "labeller.digest", "labeller.place", "distance"),
