@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -186,7 +187,14 @@ def _open_reference(
     if kind == "folder":
         pictures = PictureSet(folder=Path(path), resolution=card.resolution)
     made = make_statistics(store, pictures, config.features, backend, report)
-    return lambda: read_statistics(made, config.features), made.digest, made.reused
+    file = made.folder / _FILE
+    return lambda: _read_once(file, config.features), made.digest, made.reused
+
+
+@lru_cache(maxsize=1)
+def _read_once(file: Path, features: str) -> FeatureStatistics:
+    """Read a reference, whose folder names its content, for all that are compared with it."""
+    return FeatureStatistics.load(file, features_name(features))
 
 
 def _counting(report: Report, done: int, total: int) -> Callable[[int], None]:
