@@ -23,7 +23,7 @@ _DRAW_FLOPS: Final = {"cpu": 6e10, "cuda": 2e13}
 float32: 1.9 to 2.4e13 for all architectures but StyleGAN2 of 1,024 px, 1.0e13."""
 _FIT_UNITS: Final[Mapping[tuple[str, Precision], float]] = {
     ("cpu", "bfloat16"): 2.5e8,
-    ("cpu", "float32"): 1.2e8,
+    ("cpu", "float32"): 1.4e8,
     ("cuda", "bfloat16"): 2e11,
     ("cuda", "float32"): 4e10,
 }
