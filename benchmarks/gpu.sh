@@ -11,7 +11,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
-limit=35000000
+limit=20000000
 
 if [ "${1:-}" = --prepare ]; then
     version=${2:-3.12}
@@ -29,6 +29,19 @@ if [ "${1:-}" = --prepare ]; then
     rm -rf "$wheels"
     fetch "${pure[@]}" -r <(sed -n 's/ *# pure$//p' "$list")
     fetch "${binary[@]}" -r <(grep -v '# pure$' "$list")
+    # Descriptions of every service of AWS, 15 MB, which an import of boto3 does not need.
+    "$python" - "$wheels" <<'PY'
+import sys, zipfile
+from pathlib import Path
+
+[wheel] = Path(sys.argv[1]).glob("botocore-*.whl")
+whole = wheel.rename(wheel.with_suffix(".whole"))
+with zipfile.ZipFile(whole) as given, zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as kept:
+    for item in given.infolist():
+        if not item.filename.startswith("botocore/data/"):
+            kept.writestr(item, given.read(item))
+whole.unlink()
+PY
     size=$(cat "$wheels"/*.whl | wc -c)
     echo "$(ls "$wheels" | wc -l) wheels for Python $version: $size bytes of $limit"
     [ "$size" -le "$limit" ]
