@@ -28,7 +28,6 @@ class PictureEncoder(Protocol):
         """Side of the pictures that it takes."""
         ...
 
-    @exact()
     def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
         """Find latents.
 
@@ -128,6 +127,7 @@ class OwnEncoder:
         """Side of the pictures that it takes."""
         return self.choice.resolution
 
+    @exact()
     @torch.no_grad()
     def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
         """See `PictureEncoder`.

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from gseg.generators.encoders import load_encoder
@@ -58,6 +59,16 @@ def test_parts_joined_are_the_encoder_s_latents(tmp_path, monkeypatch):
     assert heard[0] == (0, 20)
     assert heard[-1] == (20, 20)
     assert len(list(job.folder.glob("part-*.npz"))) == 3
+
+
+def test_functions_of_users_run_exactly_too(tmp_path):
+    """Their latents are named so: see `gseg.exactness.device_identity`."""
+    file = tmp_path / "mine.py"
+    told = "x.new_full((len(x), 2), float(torch.backends.cudnn.allow_tf32))"
+    file.write_text(f"import torch\n\n\ndef rounds(x):\n    return {told}\n")
+    encoder = choose_encoder(f"{file}:rounds", resolution=32)
+    assert torch.backends.cudnn.allow_tf32
+    assert not found(embed_job(PictureSet(count=3, resolution=32), encoder, tmp_path)).latents.any()
 
 
 def test_what_is_there_is_not_made_again(tmp_path, monkeypatch, function):
