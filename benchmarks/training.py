@@ -86,15 +86,14 @@ class BareSteps:
 
     def __init__(self, case: Case, device: torch.device, backend: str | None = None) -> None:
         """Compile the network if the case says so, or with a backend of `torch.compile`."""
-        config, side = case.config, case.resolution
+        config, side, on_card = case.config, case.resolution, device.type == "cuda"
         self._network = UNet(width=config.width, depth=config.depth).to(device)
         self._network.to(memory_format=torch.channels_last)
         self._optimiser = torch.optim.Adam(
             self._network.parameters(),
             lr=config.learning_rate,
             fused=True,
-            capturable=device.type
-            == "cuda",  # by CUDA graphs; fused steps are counted there anyway
+            capturable=on_card,  # by CUDA graphs; fused steps are counted there anyway
         )
         images = torch.rand(config.batch, 3, side, side, device=device) * 2 - 1
         self._images = images.contiguous(memory_format=torch.channels_last)

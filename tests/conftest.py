@@ -8,7 +8,7 @@ not every process that reads this file runs tests.
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +50,8 @@ def device(request: pytest.FixtureRequest) -> Iterator["torch.device"]:
     """
     import torch
 
+    from gseg.exactness import exact
+
     named = os.environ.get(DEVICE)
     if not named and not torch.cuda.is_available():
         pytest.skip(f"needs a CUDA device; {DEVICE}=cpu rehearses on the CPU")
@@ -58,21 +60,8 @@ def device(request: pytest.FixtureRequest) -> Iterator["torch.device"]:
         yield chosen
         return
     request.config.stash[ON_CARD] = True
-    before = switch_tf32(False, False)
-    yield chosen
-    switch_tf32(*before)
-
-
-def switch_tf32(convolutions: bool, products: bool) -> tuple[bool, bool]:
-    """Allow or forbid TF32, and say what was allowed before."""
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the switches' newer names
-        before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cudnn.allow_tf32 = convolutions
-        torch.backends.cuda.matmul.allow_tf32 = products
-    return before
+    with exact():
+        yield chosen
 
 
 @pytest.fixture(params=["cpu", pytest.param("card", marks=pytest.mark.gpu)])
@@ -102,6 +91,54 @@ def forbid_waiting(device: "torch.device") -> Callable[[], AbstractContextManage
             torch.cuda.set_sync_debug_mode("default")
 
     return forbidden if device.type == "cuda" else nullcontext
+
+
+class Steps:
+    """The progress of a loop whose steps must not wait for the device after the first one.
+
+    Args:
+        forbid: The fixture `forbid_waiting`.
+        free: How many steps at the end may wait.
+
+    Attributes:
+        done: The steps that were told.
+    """
+
+    def __init__(self, forbid: Callable[[], AbstractContextManager[None]], free: int = 0) -> None:
+        self.done: list[int] = []
+        self._forbid, self._free, self._stack = forbid, free, ExitStack()
+
+    def __call__(self, step: int, total: int) -> None:
+        """Hear of a step."""
+        self.done.append(step)
+        if step == 1:  # from here on nothing is made for the first time
+            self._stack.enter_context(self._forbid())
+        if step == total - self._free:
+            self.close()
+
+    def close(self) -> None:
+        """Allow waiting again."""
+        self._stack.close()
+
+
+@pytest.fixture
+def steps_without_waiting(
+    forbid_waiting: Callable[[], AbstractContextManager[None]],
+) -> Iterator[Callable[..., Steps]]:
+    """Makes a `Steps`; waiting is allowed again after the test, however it ends."""
+    with ExitStack() as made:
+        yield lambda **options: made.enter_context(closing(Steps(forbid_waiting, **options)))
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread, as trials run."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def card_allocations(config: pytest.Config) -> int | None:

@@ -15,8 +15,6 @@ from typing import Any, Final, Literal
 
 import ray
 
-from gseg.pipeline.devices import KEPT_BYTES
-
 Placement = Literal["auto", "process", "cluster"]
 
 LARGE_STAGE_SECONDS: Final = 300.0
@@ -24,22 +22,12 @@ LARGE_STAGE_SECONDS: Final = 300.0
 longest start-up that was measured (a Ray Train run that reads Ray Data)."""
 _KNOCK_SECONDS: Final = 10.0
 _OBJECT_STORE_BYTES: Final = 256 * 2**20
-# How the C library of Ray's processes treats memory; another library, or an older one, ignores it.
-# In huge pages and kept when it is freed (see `prepare_process`), a training takes .90 of its time,
-# a search for a direction and the drawing of samples .83, on one core of a server CPU.
-_MEMORY: Final = ":".join(
-    f"glibc.malloc.{name}"
-    for name in (
-        "hugetlb=1",
-        f"mmap_threshold={KEPT_BYTES}",
-        f"trim_threshold={KEPT_BYTES}",
-    )
-)
 _ENVIRONMENT: Final = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "GLIBC_TUNABLES": _MEMORY,
+    # Huge pages, where the C library knows them, save trials a twentieth to a tenth of their time.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

@@ -6,8 +6,7 @@ from typing import Final
 
 import torch
 
-KEPT_BYTES: Final = 2**29
-"""Freed memory that a process keeps at most."""
+_KEPT_BYTES: Final = 2**29
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 
@@ -39,4 +38,4 @@ def prepare_process(threads: int) -> None:
         # system and coming again, page by page, with the next batch: a fifth of the time in which
         # features are taken, a tenth of a search for a direction. Other C libraries ignore it.
         for option in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
-            getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)(option, KEPT_BYTES)
+            getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)(option, _KEPT_BYTES)

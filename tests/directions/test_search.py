@@ -1,6 +1,5 @@
 """A search finds the direction that is known, repeats itself, and refuses nonsense."""
 
-from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -105,20 +104,10 @@ def test_search_works_where_gradients_are_off_and_reports_progress() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["ggan.scenes32", "sagan.scenes32"])
 @pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
-def test_steps_do_not_wait_for_the_device(device, forbid_waiting, name, objective) -> None:
-    done = []
-    with ExitStack() as stack:
-
-        def progress(step: int, total: int) -> None:
-            done.append(step)
-            if step == 1:  # from here on nothing is made for the first time
-                stack.enter_context(forbid_waiting())
-            if step == total:
-                stack.close()
-
-        config = replace(preset(objective), steps=3, batch=4)
-        optimise(load_generator(name, device=device), config, (1, -1), progress=progress)
-    assert done == [1, 2, 3]
+def test_steps_do_not_wait_for_the_device(device, steps_without_waiting, name, objective) -> None:
+    steps, config = steps_without_waiting(), replace(preset(objective), steps=3, batch=4)
+    optimise(load_generator(name, device=device), config, (1, -1), progress=steps)
+    assert steps.done == [1, 2, 3]
 
 
 def test_epsilon_is_drawn_for_every_coordinate() -> None:

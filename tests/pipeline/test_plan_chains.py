@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from gseg.commands.scenes import write_scenes
 from gseg.directions import AffineConfig, CandidateConfig, ChoiceConfig, SearchConfig
@@ -38,14 +37,7 @@ CHOICE = ChoiceConfig(
     pictures=4,
 )
 TRAINED = "ggan.scenes32"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

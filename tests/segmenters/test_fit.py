@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
@@ -195,19 +194,10 @@ def assert_same_training(first: FitResult, second: FitResult, device: torch.devi
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_steps_do_not_wait_for_the_device(pairs, device, forbid_waiting, precision):
-    done = []
-    with ExitStack() as stack:
-
-        def progress(step: int, total: int) -> None:
-            done.append(step)
-            if step == 1:  # from here on nothing is made for the first time
-                stack.enter_context(forbid_waiting())
-            if step == total - 1:  # after the last one the loss is looked at
-                stack.close()
-
-        fit(*pairs, replace(SMALL, precision=precision), progress=progress, device=device)
-    assert done == list(range(1, SMALL.steps + 1))
+def test_steps_do_not_wait_for_the_device(pairs, device, steps_without_waiting, precision):
+    steps = steps_without_waiting(free=1)  # after the last one the loss is looked at
+    fit(*pairs, replace(SMALL, precision=precision), progress=steps, device=device)
+    assert steps.done == list(range(1, SMALL.steps + 1))
 
 
 def test_a_checkpoint_of_another_training_is_refused(pairs, tmp_path):

@@ -28,21 +28,16 @@ from gseg.scores.protocol import score
 from gseg.segmenters import FitConfig, Segmenter, fit
 from gseg.segmenters.fit import _LOOK_EVERY
 
-pytestmark = pytest.mark.filterwarnings("ignore:User provided device_type of 'cuda'")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:User provided device_type of 'cuda'"),
+    pytest.mark.usefixtures("one_thread"),
+]
 NAME = "biggan.scenes32"
 
 
 class Along:
     lighter = torch.nn.functional.normalize(torch.ones(64), dim=0)
     darker = -lighter
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _waits(loop: Callable[..., object], *args: object) -> Waits:
