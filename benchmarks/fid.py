@@ -24,7 +24,8 @@ import torch
 from gseg.features.contract import NetworkFeatures
 from gseg.features.inception import FEATURES, InceptionNetwork, like_tensorflow
 from gseg.metrics import PROFILES, MetricSums, metric_profile, pixel_histogram
-from gseg.pipeline.jobs.measure import InProcess, PictureSet
+from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.distance import make_statistics, read_statistics
 from gseg.scores.fid import compare, frechet_distance
@@ -78,7 +79,7 @@ def distance(pictures: int, generator: str) -> None:
         began = time.perf_counter()
         both = [
             read_statistics(
-                make_statistics(Store(Path(folder)), chosen, "scenes", InProcess(), silent),
+                make_statistics(Store(Path(folder)), chosen, "scenes", LocalBackend(), silent),
                 "scenes",
             )
             for chosen in (

@@ -35,7 +35,7 @@ from gseg.directions import preset as search_preset
 from gseg.generators import load_generator
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.resnet import ResNetConfig, ResNetGenerator
-from gseg.pipeline.jobs.draw import DrawJob, DrawOrder, draw_here
+from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
 from gseg.samples import SampleConfig, draw_shards, filter_preset, make_masks, shard_name
 from gseg.samples.verdicts import judge
 
@@ -190,7 +190,7 @@ def savings(name: str, shards: int) -> None:
 def draw_share(job: DrawJob, first: int, shards: int) -> None:
     """Draw every second shard, as one of two plain loops."""
     torch.set_num_threads(1)
-    draw_here(job, range(first, shards, 2), lambda: None)
+    job.alone(range(first, shards, 2), lambda drawn: None)
 
 
 def on_ray(seconds: float) -> None:
@@ -229,7 +229,7 @@ def on_ray(seconds: float) -> None:
         with ray_session(num_cpus=2):
             backend = RayBackend(Resources(placement="cluster", drawers=2))
             began = time.monotonic()
-            backend.draw(job("ray", shards), range(shards), lambda: None)
+            backend.run(job("ray", shards), range(shards), lambda drawn: None)
             ours = time.monotonic() - began
     print(f"{shards} shards: plain {plain:.0f} s, Ray Data {ours:.0f} s, ratio {ours / plain:.3f}")
 

@@ -11,15 +11,15 @@ from rich.console import Console
 
 from gseg.commands.bars import progress_bar
 from gseg.generators.own_encoder import EncoderChoice, choose_encoder
+from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.devices import require_device
 from gseg.pipeline.jobs.embed import (
-    Embedder,
-    EmbedHere,
     EmbedJob,
     embed_job,
     embed_pictures,
     save_found,
 )
+from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.row_values import find_card
 from gseg.storage.callables import absolute_callable, is_callable_name
@@ -54,8 +54,8 @@ def embed(options: argparse.Namespace, console: Console) -> int:
         skip_bad=options.skip_bad,
         device=options.device,
     )
-    with _embedder(options, job) as embedder, progress_bar("embedding") as progress:
-        found = embed_pictures(job, embedder, progress)
+    with _backend(options, job) as backend, progress_bar("embedding") as progress:
+        found = embed_pictures(job, backend, progress)
     save_found(options.out, found, job)
     _clear(job)
     for reason in found.skipped:
@@ -95,16 +95,20 @@ def _encoder(options: argparse.Namespace) -> EncoderChoice:
 
 
 @contextmanager
-def _embedder(options: argparse.Namespace, job: EmbedJob) -> Iterator[Embedder]:
+def _backend(options: argparse.Namespace, job: EmbedJob) -> Iterator[Backend]:
     """Work in this process, or on Ray where that was asked for or is worth it."""
-    from gseg.distributed.embed import EmbedOnActors, is_large
-    from gseg.distributed.runtime import ray_session
+    from gseg.distributed.backend import RayBackend
+    from gseg.distributed.runtime import Resources, ray_session
 
-    if not (options.actors or options.address or is_large(job.total)):
-        yield EmbedHere()
+    gpus = 1.0 if options.device == "cuda" else 0.0
+    large = Resources().is_large(job.seconds(job.missing()))
+    if not (options.actors or options.address or large):
+        yield LocalBackend(options.device)
         return
     with ray_session(options.address):
-        yield EmbedOnActors(options.actors, 1.0 if options.device == "cuda" else 0.0)
+        yield RayBackend(
+            Resources(placement="cluster", drawers=options.actors, gpus_per_trial=gpus)
+        )
 
 
 def _clear(job: EmbedJob) -> None:

@@ -12,8 +12,10 @@ from rich.console import Console
 from gseg.commands.bars import progress_bar
 from gseg.features import features_name
 from gseg.generators import GeneratorCard
+from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.devices import require_device
-from gseg.pipeline.jobs.measure import InProcess, Measurer, PictureSet
+from gseg.pipeline.jobs.job import Backend
+from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import Report
 from gseg.pipeline.row_values import find_card
 from gseg.pipeline.stages.distance import make_statistics, read_statistics
@@ -41,14 +43,14 @@ def measure(options: argparse.Namespace, console: Console) -> int:
     if not options.address:
         require_device(options.device)
     generator = None if _is_path(options.pictures) else find_card(options.pictures)
-    with _measurer(options) as measurer, progress_bar("features") as progress:
+    with _backend(options) as backend, progress_bar("features") as progress:
 
         def report(stage: str, done: int, total: int, detail: str = "") -> None:
             progress(done, total)
 
-        pictures = _statistics(options.pictures, options, generator, measurer, report)
+        pictures = _statistics(options.pictures, options, generator, backend, report)
         count = pictures.count or options.count
-        reference = _statistics(options.reference, options, generator, measurer, report, count)
+        reference = _statistics(options.reference, options, generator, backend, report, count)
     distance = compare(pictures, reference)
     if options.save:
         pictures.save(options.save)
@@ -62,7 +64,7 @@ def _statistics(
     what: str,
     options: argparse.Namespace,
     generator: GeneratorCard | None,
-    measurer: Measurer,
+    backend: Backend,
     report: Report,
     count: int = 0,
 ) -> FeatureStatistics:
@@ -73,7 +75,7 @@ def _statistics(
         Store(storage_folder(options.storage)),
         _picture_set(what, options, generator, count),
         options.features,
-        measurer,
+        backend,
         report,
     )
     return read_statistics(made, options.features)
@@ -106,10 +108,10 @@ def _is_path(what: str) -> bool:
 
 
 @contextmanager
-def _measurer(options: argparse.Namespace) -> Iterator[Measurer]:
+def _backend(options: argparse.Namespace) -> Iterator[Backend]:
     """Take features in this process, or on Ray if that was asked for."""
     if not options.actors and not options.address:
-        yield InProcess(options.device)
+        yield LocalBackend(options.device)
         return
     from gseg.distributed.backend import RayBackend
     from gseg.distributed.runtime import Resources, ray_session

@@ -6,7 +6,7 @@ Example:
     32
 """
 
-from gseg.generators.catalogue import list_generators, load_generator
+from gseg.generators.catalogue import cached_generator, list_generators, load_generator
 from gseg.generators.checkpoints import from_checkpoint
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.own import register_generator
@@ -14,6 +14,7 @@ from gseg.generators.own import register_generator
 __all__ = [
     "Generator",
     "GeneratorCard",
+    "cached_generator",
     "from_checkpoint",
     "list_generators",
     "load_generator",

@@ -7,6 +7,7 @@ Embedded generators ship with the package. Published ones need their weights fil
 import difflib
 import os
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -97,6 +98,12 @@ def load_generator(
     if name in entries:
         return _load_published(entries[name], checkpoint, device, truncation)
     raise ValueError(unknown_name(name))
+
+
+@lru_cache(maxsize=2)
+def cached_generator(name: str, device: str, truncation: float | None = None) -> Generator:
+    """Load a generator once for each process; see `load_generator`."""
+    return load_generator(name, device=device, truncation=truncation)
 
 
 def use_weights(folder: Path | None) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from gseg.directions import AffineConfig, CandidateConfig, ChoiceConfig, LearntConfig
-from gseg.pipeline.jobs.fit import cached_generator
+from gseg.generators import cached_generator
 from gseg.segmenters import FitConfig
 from gseg.segmenters.config import Precision
 
@@ -46,6 +46,8 @@ _FEATURE_SECONDS: Final = {"cpu": 5e-4, "cuda": 1e-4}
 """Features of a picture of scenes, generated or rendered; a GPU's are assumed."""
 _BACKBONE_SECONDS: Final = {"cpu": 0.25, "cuda": 1e-3}
 """Features of a picture by the Inception network or a ResNet-50; a GPU's are assumed."""
+_EMBED_SECONDS: Final = 5e-3
+"""Reading and encoding a photograph, on any device: decoding it takes most of that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,3 +169,8 @@ def features_seconds(generator: str, pictures: int, features: str, device: str) 
     rates = _FEATURE_SECONDS if features == "scenes" else _BACKBONE_SECONDS
     made = draw_seconds(generator, pictures, device) / _FORWARDS if generator else 0.0
     return made + pictures * rates[device]
+
+
+def embed_seconds(pictures: int) -> float:
+    """Estimate finding the latents of pictures, in one-thread seconds."""
+    return pictures * _EMBED_SECONDS

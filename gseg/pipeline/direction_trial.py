@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from gseg.directions import Direction, SearchConfig
-from gseg.pipeline.jobs.fit import Backend
+from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.progress import Report, silent
 from gseg.pipeline.row_values import direction_values, find_card, provenance
 from gseg.pipeline.settings import columns

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.jobs.fit import Backend, Material, Pairs, ScoreJob
+from gseg.pipeline.jobs.fit import Material, Pairs
+from gseg.pipeline.jobs.job import Backend
+from gseg.pipeline.jobs.score import ScoreJob
 from gseg.pipeline.progress import Report, silent
 from gseg.pipeline.row_values import (
     direction_values,
@@ -39,7 +41,6 @@ from gseg.pipeline.stages.scores import Opener, open_anew
 from gseg.samples import SampleConfig
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
 from gseg.scores.batches import EvalProtocol
-from gseg.scores.protocol import Scores
 from gseg.storage.cache_limit import trial_runs
 from gseg.storage.store import Artifact, Note, NotMadeError, Store
 
@@ -365,24 +366,13 @@ class _Nobody:
     """A backend for looking only."""
 
     device: Literal["cpu", "cuda"] | str
+    cores: None = None
 
     def call(self, *_: object) -> Mapping[str, Any]:
         raise NotMadeError("work")
 
-    def draw(self, *_: object) -> None:
-        raise NotMadeError("samples")
-
-    def fit(self, *_: object) -> Mapping[str, Any]:
+    def train(self, *_: object) -> Mapping[str, Any]:
         raise NotMadeError("segmenter")
 
-    def train(self, *_: object) -> Mapping[str, Any]:
-        raise NotMadeError("candidates")
-
-    def score(self, *_: object) -> Scores:
-        raise NotMadeError("scores")
-
-    def measure(self, *_: object) -> None:
-        raise NotMadeError("features")
-
-    def is_apart(self, *_: object) -> bool:
-        return False
+    def run(self, *_: object) -> dict[int, Any]:
+        raise NotMadeError("parts")

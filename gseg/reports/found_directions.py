@@ -11,9 +11,9 @@ from rich.table import Table
 from torch import Tensor
 
 from gseg.directions import Direction
+from gseg.generators import cached_generator
 from gseg.images import contact_sheet
 from gseg.pipeline.direction_trial import Found
-from gseg.pipeline.jobs.fit import cached_generator
 from gseg.recipes.published import published_tables
 from gseg.reports.comparison import counterpart
 from gseg.reports.settings import HEADINGS, SEARCH, present, varying

@@ -16,9 +16,8 @@ from torch import Tensor
 from gseg.directions import ChoiceConfig, Direction, SearchConfig, fit_operators
 from gseg.directions.codes import codes_and_labels
 from gseg.exactness import exact
-from gseg.generators import Generator
+from gseg.generators import Generator, cached_generator
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.jobs.fit import cached_generator
 from gseg.pipeline.rows import Row
 from gseg.pipeline.trial import Context, find_parts, find_rows
 from gseg.randomness import derive_seed

@@ -6,9 +6,9 @@ from typing import Final
 import torch
 
 from gseg.directions import Direction
+from gseg.generators import cached_generator
 from gseg.images import from_uint8
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.jobs.fit import cached_generator
 from gseg.pipeline.stages.parts import TrialParts
 from gseg.reports.figures import SheetRow, generator_sheet
 from gseg.samples import load_samples

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 
 from gseg.exactness import exact
+from gseg.generators import cached_generator
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.jobs.fit import Backend, ScoreJob, cached_generator
+from gseg.pipeline.jobs.job import Backend
+from gseg.pipeline.jobs.score import ScoreJob
 from gseg.pipeline.progress import Report
 from gseg.pipeline.rows import Row
 from gseg.pipeline.settings import Value

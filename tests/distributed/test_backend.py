@@ -46,8 +46,8 @@ def test_a_trial_is_the_same_on_the_cluster(tmp_path, tiny_experiment, local_ray
             assert mine[name] == pytest.approx(other[name], abs=1e-4), name
 
 
-class _KillDrawers(threading.Thread):
-    """Kills the first actor that draws, once it has left a shard."""
+class _KillWorkers(threading.Thread):
+    """Kills the first actor of the pool, once it has left a shard."""
 
     def __init__(self, folder):
         super().__init__(daemon=True)
@@ -57,7 +57,7 @@ class _KillDrawers(threading.Thread):
         while not any(self._folder.glob("samples/*/shard-*.parquet")):
             time.sleep(0.01)
         for process in psutil.Process().children(recursive=True):
-            if "_Drawer" in process.name() or "_Drawer" in " ".join(process.cmdline()):
+            if "_Worker" in process.name() or "_Worker" in " ".join(process.cmdline()):
                 process.kill()
                 self.killed += 1
                 return
@@ -74,7 +74,7 @@ def test_killing_a_drawing_worker_changes_nothing(tmp_path, tiny_experiment, loc
         direction = find_parts(tiny_experiment, setting, "cpu").direction
         for shard in store.root.glob("samples/*/*"):
             shard.unlink()
-        killer = _KillDrawers(store.root)
+        killer = _KillWorkers(store.root)
         if case == "killed":
             killer.start()
         placement = "cluster" if case == "killed" else "process"

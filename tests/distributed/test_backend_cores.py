@@ -13,9 +13,9 @@ from gseg.distributed.runtime import Resources
 )
 def test_cores_are_divided_among_those_who_share_gpus(monkeypatch, cpus, gpus, share, cores):
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": cpus, "GPU": gpus})
-    assert RayBackend(Resources(gpus_per_trial=share))._cores() == cores
+    assert RayBackend(Resources(gpus_per_trial=share)).cores == cores
 
 
 def test_without_gpus_nothing_is_asked(monkeypatch):
     monkeypatch.delattr(ray, "cluster_resources")
-    assert RayBackend(Resources())._cores() is None
+    assert RayBackend(Resources()).cores is None

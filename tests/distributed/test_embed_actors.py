@@ -1,11 +1,15 @@
 """Latents found on actors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from gseg.distributed.embed import EmbedOnActors, is_large
+from gseg.distributed.backend import RayBackend
+from gseg.distributed.runtime import Resources
 from gseg.generators.own_encoder import choose_encoder
-from gseg.pipeline.jobs.embed import EmbedHere, embed_job, embed_pictures
+from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.jobs.embed import embed_job, embed_pictures
 from gseg.pipeline.jobs.measure import PictureSet
 
 pytestmark = pytest.mark.ray
@@ -19,11 +23,11 @@ def test_actors_find_what_one_process_finds_and_tell_what_is_wrong(local_ray, tm
     heard = []
     apart = embed_pictures(
         embed_job(pictures, encoder, tmp_path / "apart"),
-        EmbedOnActors(2),
+        RayBackend(Resources(placement="cluster", drawers=2)),
         lambda done, total: heard.append((done, total)),
     )
     alone = embed_pictures(
-        embed_job(pictures, encoder, tmp_path / "alone"), EmbedHere(), lambda done, total: None
+        embed_job(pictures, encoder, tmp_path / "alone"), LocalBackend(), lambda done, total: None
     )
     np.testing.assert_array_equal(apart.latents, alone.latents)
     assert apart.pictures == alone.pictures
@@ -31,9 +35,13 @@ def test_actors_find_what_one_process_finds_and_tell_what_is_wrong(local_ray, tm
     file.write_text("def means(x):\n    return x.mean((2, 3)) / 0\n")
     job = embed_job(pictures, choose_encoder(f"{file}:means", resolution=32), tmp_path / "broken")
     with pytest.raises(ValueError, match="not finite"):
-        embed_pictures(job, EmbedOnActors(1), lambda done, total: None)
+        embed_pictures(
+            job, RayBackend(Resources(placement="cluster", drawers=1)), lambda done, total: None
+        )
 
 
-def test_small_sets_start_no_actors():
-    assert not is_large(10_000)
-    assert is_large(1_281_167)
+def test_small_sets_start_no_actors(tmp_path):
+    encoder = choose_encoder("bigbigan.scenes32-large")
+    job = embed_job(PictureSet(count=10_000, resolution=32), encoder, tmp_path)
+    assert not Resources().is_large(job.seconds(job.missing()))
+    assert Resources().is_large(replace(job, total=1_281_167).seconds(range(1_282)))

@@ -10,8 +10,9 @@ import torch
 
 from gseg.directions import CandidateConfig, LearntConfig
 from gseg.directions.candidates import CHECKPOINT, load_candidates
-from gseg.distributed.backend import _FAULT, RayBackend, _train_alone
+from gseg.distributed.backend import _FACTS, _FAULT, RayBackend, train_replica
 from gseg.distributed.runtime import Resources
+from gseg.pipeline.jobs.learn import LearnJob
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.candidates import make_candidate_set
 from gseg.storage.store import Store
@@ -65,9 +66,8 @@ def test_a_fault_is_told(tmp_path, local_ray):
 
 
 def test_a_worker_leaves_its_fault_instead_of_dying_of_it(tmp_path):
-    def diverge():
-        raise ValueError("it diverged")
-
-    _train_alone({"work": diverge, "folder": tmp_path})
-    assert (tmp_path / _FAULT).read_text() == "it diverged"
-    assert [path.name for path in tmp_path.iterdir()] == [_FAULT]
+    wild = CandidateConfig(count=4, learnt=LearntConfig(steps=20, batch=4, learning_rate=1e30))
+    job = LearnJob(generator="analytic.ellipses32", config=wild, folder=tmp_path)
+    train_replica(job, rank=0, world=1)
+    assert "diverged" in (tmp_path / _FAULT).read_text()
+    assert not (tmp_path / _FACTS).exists()

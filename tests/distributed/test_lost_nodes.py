@@ -11,7 +11,8 @@ from gseg.directions import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.pipeline.jobs.fit import FitJob, Material, Pairs, ScoreJob
+from gseg.pipeline.jobs.fit import FitJob, Material, Pairs
+from gseg.pipeline.jobs.score import ScoreJob
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages import Wanted, make_samples
 from gseg.samples import SampleConfig, draw, load_samples
@@ -60,7 +61,7 @@ class LosesNode(threading.Thread):
 
 def test_a_training_goes_on_elsewhere_to_the_same_bits(tmp_path, cluster):
     expected = FitJob(material=MATERIAL, config=TRAINING, folder=tmp_path / "here")
-    RayBackend(Resources(placement="process")).fit(expected, silent)
+    RayBackend(Resources(placement="process")).train(expected, silent)
     job = FitJob(
         material=MATERIAL, config=TRAINING, folder=tmp_path / "there", checkpoint_seconds=0.0
     )
@@ -73,7 +74,7 @@ def test_a_training_goes_on_elsewhere_to_the_same_bits(tmp_path, cluster):
 
     loses = LosesNode(cluster, "TrainWorker", is_on_its_way)
     loses.start()
-    RayBackend(Resources(placement="cluster")).fit(job, silent)
+    RayBackend(Resources(placement="cluster")).train(job, silent)
     loses.join(timeout=10)
     assert loses.lost
     assert reached[-1] < TRAINING.steps
@@ -92,7 +93,7 @@ def test_samples_are_those_of_one_process(tmp_path, cluster):
     wanted = Wanted(direction=made, config=SAMPLES, count=COUNT)
     storage = tmp_path / "storage"
     loses = LosesNode(
-        cluster, "_Drawer", lambda: len(list(storage.glob("samples/*/shard-*.parquet"))) >= 2
+        cluster, "_Worker", lambda: len(list(storage.glob("samples/*/shard-*.parquet"))) >= 2
     )
     loses.start()
     backend = RayBackend(Resources(placement="cluster", drawers=2))
@@ -114,11 +115,13 @@ def test_scores_are_those_of_one_process(tmp_path, cluster):
         working_size=None,
     )
     heard = []
-    loses = LosesNode(cluster, "_score_part", lambda: len(heard) >= 2)
+    loses = LosesNode(cluster, "_Worker", lambda: len(heard) >= 2)
     loses.start()
-    there = RayBackend(Resources(placement="cluster")).score(job, lambda *what: heard.append(what))
+    there, here = (
+        job.collect(RayBackend(Resources(placement=place)).run(job, job.missing(), heard.append))
+        for place in ("cluster", "process")
+    )
     loses.join(timeout=10)
     assert loses.lost
-    here = RayBackend(Resources(placement="process")).score(job, silent)
     assert there.aggregates == here.aggregates
     assert there.table.equals(here.table)

@@ -1,4 +1,4 @@
-"""Benchmarks of a trial as Ray tasks, side by side."""
+"""Benchmarks of a trial on a pool of actors."""
 
 from dataclasses import replace
 
@@ -7,14 +7,14 @@ import pytest
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.jobs.fit import ScoreJob
+from gseg.pipeline.jobs.score import ScoreJob
 from gseg.pipeline.stages import make_all_scores
 from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray
 
 
-def test_benchmarks_are_scored_alike_in_tasks_and_in_the_process(tmp_path, local_ray):
+def test_benchmarks_are_scored_alike_on_a_pool_and_in_the_process(tmp_path, local_ray):
     job = ScoreJob(
         baseline="otsu", benchmark="", skip_bad=False, protocol="text", working_size=None
     )
@@ -22,7 +22,6 @@ def test_benchmarks_are_scored_alike_in_tasks_and_in_the_process(tmp_path, local
     made, heard = {}, {"process": [], "cluster": []}
     for placement in ("process", "cluster"):
         backend = RayBackend(Resources(placement=placement))
-        assert backend.is_apart(jobs[0]) == (placement == "cluster")
         store = Store(tmp_path / placement)
         listen = heard[placement].append
         made[placement] = make_all_scores(store, jobs, [], backend, lambda *w, to=listen: to(w))
@@ -32,7 +31,6 @@ def test_benchmarks_are_scored_alike_in_tasks_and_in_the_process(tmp_path, local
         for name in ("images", "curves"):
             frames = (pd.read_parquet(one.folder / f"{name}.parquet") for one in (here, there))
             pd.testing.assert_frame_equal(*frames)
-    # 500 pictures are one task: the larger benchmark is two.
-    assert {("scoring", 260, 520), ("scoring", 520, 520), ("scoring", 40, 40)} == set(
-        heard["cluster"]
-    )
+    # A hundred pictures are a part: the larger benchmark has six.
+    assert len(heard["cluster"]) == 7
+    assert heard["cluster"][5:] == [("scoring", 520, 520), ("scoring", 40, 40)]

@@ -51,7 +51,7 @@ def test_killing_a_training_worker_changes_nothing(tmp_path, local_ray):
         killer = _KillTrainer(job)
         if placement == "cluster":
             killer.start()
-        facts[placement] = RayBackend(Resources(placement=placement)).fit(job, silent)
+        facts[placement] = RayBackend(Resources(placement=placement)).train(job, silent)
         weights[placement] = Segmenter.load(folder / "segmenter.safetensors")
         assert (killer.killed_at is not None) == (placement == "cluster")
     assert killer.killed_at < CONFIG.steps
@@ -71,7 +71,7 @@ def test_what_is_wrong_with_a_training_is_said_once_and_not_tried_again(tmp_path
     config = replace(CONFIG, learning_rate=1e38)
     job = FitJob(material=MATERIAL, config=config, folder=tmp_path)
     with pytest.raises(ValueError, match=r"^The training diverged: its loss is nan at step 100"):
-        RayBackend(Resources(placement="cluster")).fit(job, silent)
+        RayBackend(Resources(placement="cluster")).train(job, silent)
 
 
 def test_two_replicas_end_with_one_segmenter(tmp_path, local_ray):
@@ -79,7 +79,7 @@ def test_two_replicas_end_with_one_segmenter(tmp_path, local_ray):
     for replicas in (1, 2):
         config = replace(CONFIG, steps=40, replicas=replicas)
         job = FitJob(material=MATERIAL, config=config, folder=tmp_path / str(replicas))
-        facts = RayBackend(Resources(placement="process")).fit(job, silent)
+        facts = RayBackend(Resources(placement="process")).train(job, silent)
         assert 0 < facts["validation_iou"] <= 1
         losses[replicas] = facts["final_loss"]
     # Rank 0 sees half of each step's pairs, and batch normalisation with it.

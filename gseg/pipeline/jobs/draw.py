@@ -1,32 +1,51 @@
 """Drawing samples as plain data: what a process anywhere needs to draw a shard of several sets."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from gseg.directions import Direction
-from gseg.generators import Generator, list_generators, load_generator
-from gseg.samples import GrowingSet, LatentConfig, SampleConfig, draw_shards, shard_name
+from gseg.generators import Generator, cached_generator, list_generators
+from gseg.pipeline.costs import draw_seconds
+from gseg.pipeline.jobs.job import Job, Listen
+from gseg.samples import (
+    GrowingSet,
+    LatentConfig,
+    SampleConfig,
+    check_acceptance,
+    draw_shards,
+    shard_name,
+)
 from gseg.samples.latents import truncates_itself
 from gseg.storage.builds import SHARD, note_build
 from gseg.storage.mirror import fetch
 from gseg.storage.store import bring_here, write_atomically
+
+_SHARDS_AT_ONCE: Final = 1024
+"""Most shards that are asked for before looking at the acceptance again."""
+_GUESS: Final = 0.25
+"""Acceptance to plan with before any is known; shards that turn out not to be needed are left."""
 
 
 class BatchTooLargeError(ValueError):
     """Drawing a block needs more memory than there is; the message names the way out."""
 
     def __init__(self, batch: int) -> None:
+        self.batch = batch
         super().__init__(
             f"Out of memory while drawing {batch} candidates at once. Give a smaller --batch (its "
             "samples are others), or leave the device more room."
         )
+
+    def __reduce__(self) -> tuple[type["BatchTooLargeError"], tuple[int]]:
+        return type(self), (self.batch,)  # by default it would be made again from its message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,14 +70,17 @@ class DrawOrder:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DrawJob:
-    """Drawing shards of sample sets whose candidates are the same.
+class DrawJob(Job[int]):
+    """Drawing sample sets whose candidates are the same; its parts are shards.
+
+    How many shards are needed depends on how many candidates are accepted: so there are some
+    missing until all sets have enough.
 
     Attributes:
         generator: Catalogue name.
-        orders: At least one.
+        orders: At least one; the first is the one that is waited for.
         device: Kind of device.
-        cores: Of the process that draws on a GPU, where others share the machine; None for all.
+        cores: See `gseg.pipeline.jobs.job.Backend`.
     """
 
     generator: str
@@ -70,6 +92,57 @@ class DrawJob:
     def shard_size(self) -> int:
         """Candidates in a shard."""
         return self.orders[0].config.shard_size
+
+    def missing(self) -> list[int]:
+        """Number the shards that are likely to be needed, at the acceptance so far.
+
+        Raises:
+            AcceptanceError: The filters of the first set reject nearly everything.
+        """
+        ranges = [known.missing(order.count, guess=_GUESS) for order, known in self.unfinished()]
+        return sorted(set().union(*ranges))[:_SHARDS_AT_ONCE]
+
+    def unfinished(self) -> list[tuple[DrawOrder, GrowingSet]]:
+        """Look at the sets that have too few samples; hopeless ones are left to who waits for them.
+
+        Raises:
+            AcceptanceError: The filters of the first set reject nearly everything.
+        """
+        left = []
+        for place, order in enumerate(self.orders):
+            known = order.growing()
+            if known.counts["accepted"] >= order.count:
+                continue
+            if place == 0:
+                check_acceptance(known.counts)
+            if not known.is_hopeless:
+                left.append((order, known))
+        return left
+
+    def size(self, part: int) -> int:
+        """Count the candidates of a shard."""
+        return self.shard_size
+
+    def seconds(self, parts: Sequence[int]) -> float:
+        """Estimate the drawing of all of them."""
+        return draw_seconds(self.generator, len(parts) * self.shard_size, self.device)
+
+    def useful(self, parts: Sequence[int]) -> int:
+        """Count the shards that are needed whatever is accepted: others may be left."""
+        sure = max(math.ceil(order.count / self.shard_size) for order in self.orders)
+        return min(len(parts), sure)
+
+    def open(self) -> Callable[[int, Listen], int]:
+        """Make ready to draw shards; each knows how many sets it was drawn for."""
+        seen = [order.growing() for order in self.orders]
+
+        def do(shard: int, listen: Listen) -> int:
+            drawn = self.draw(shard, seen)
+            if drawn:
+                listen(self.shard_size)
+            return drawn
+
+        return do
 
     def draw(self, shard: int, seen: Sequence[GrowingSet] | None = None) -> int:
         """Draw one shard of every set that needs it, and write each whole or not at all.
@@ -112,14 +185,6 @@ class DrawJob:
         return len(orders)
 
 
-def draw_here(job: DrawJob, shards: Sequence[int], listen: Callable[[], None]) -> None:
-    """Draw shards one after the other in this process, see `gseg.pipeline.jobs.fit.Backend`."""
-    seen = [order.growing() for order in job.orders]
-    for shard in shards:
-        if job.draw(shard, seen):
-            listen()
-
-
 def cost_file(shard: Path) -> Path:
     """Say where the cost of a shard stands; of what sets share, each bears the same part."""
     return shard.with_suffix(".cost")
@@ -133,12 +198,6 @@ def read_cost(shard: Path) -> Mapping[str, float]:
     except FileNotFoundError:
         found = {}
     return {"seconds": 0.0, "forwards": 0.0, **found}
-
-
-@lru_cache(maxsize=2)
-def cached_generator(name: str, device: str, truncation: float | None = None) -> Generator:
-    """Load a generator once for each process."""
-    return load_generator(name, device=device, truncation=truncation)
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from torch import Tensor
 from gseg.exactness import device_identity
 from gseg.generators.own_encoder import EncoderChoice, PictureEncoder
 from gseg.images import UnreadableImageError
+from gseg.pipeline.costs import embed_seconds
+from gseg.pipeline.jobs.job import Backend, Job, Listen, counted
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.samples.embedding_files import Embeddings, save_embeddings
 from gseg.scores.picture_sources import FolderPictures, PictureSource
@@ -31,7 +33,7 @@ _BATCH: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EmbedJob:
+class EmbedJob(Job[None]):
     """Finding the latents of a set of pictures.
 
     Attributes:
@@ -67,21 +69,37 @@ class EmbedJob:
         """Number the pictures of a part."""
         return range(part * PART, min((part + 1) * PART, self.total))
 
-    def embed(self, part: int, listen: Callable[[int], None]) -> None:
-        """Find the latents of one part and write it, whole or not at all.
+    def size(self, part: int) -> int:
+        """Count the pictures of a part."""
+        return len(self.rows(part))
 
-        Args:
-            part: Its number.
-            listen: Hears the number of pictures of every batch.
+    def seconds(self, parts: Sequence[int]) -> float:
+        """Estimate finding the latents of parts."""
+        return embed_seconds(sum(map(self.size, parts)))
+
+    def open(self) -> Callable[[int, Listen], None]:
+        """Make ready to find latents; each part is written, whole or not at all.
+
+        Returns:
+            What does a part.
 
         Raises:
-            ValueError: A picture cannot be read, or the encoder gives no latents.
+            ValueError: The encoder cannot be opened; a picture cannot be read, or there are no
+                latents, when a part is done.
         """
         source, encoder = _cached_source(self), _cached_encoder(self.encoder, self.device)
+
+        def do(part: int, listen: Listen) -> None:
+            self._save(part, *self._embed(source, encoder, self.rows(part), listen))
+
+        return do
+
+    def _embed(
+        self, source: PictureSource, encoder: PictureEncoder, rows: range, listen: Listen
+    ) -> tuple[Tensor, list[str], list[str]]:
         latents: list[Tensor] = []
         names: list[str] = []
         skipped: list[str] = []
-        rows = self.rows(part)
         for first in range(rows.start, rows.stop, _BATCH):
             batch = range(first, min(first + _BATCH, rows.stop))
             read = _read(source, batch, skipped, skip_bad=self.skip_bad)
@@ -90,10 +108,13 @@ class EmbedJob:
                 names += read.names
             listen(len(batch))
         found = torch.cat(latents) if latents else torch.empty(0, self.encoder.latent_dim or 0)
+        return found, names, skipped
+
+    def _save(self, part: int, latents: Tensor, names: list[str], skipped: list[str]) -> None:
         with replacing(self.path(part)) as file, file.open("wb") as opened:
             np.savez(
                 opened,
-                latents=found.numpy(),
+                latents=latents.numpy(),
                 pictures=np.array(names, dtype=np.str_),
                 skipped=np.array(skipped, dtype=np.str_),
             )
@@ -135,52 +156,23 @@ class EmbedJob:
         return digest("embeddings", source.identity, self.encoder, self.skip_bad, device)
 
 
-class Embedder(Protocol):
-    """Where latents are found."""
-
-    def embed(self, job: EmbedJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
-        """Find the latents of parts of a set of pictures, in any order.
-
-        Args:
-            job: Of the set.
-            parts: Numbers of the parts.
-            listen: Hears how many pictures more are done.
-        """
-        ...
-
-
-class EmbedHere:
-    """Finds latents in this process, one part after the other."""
-
-    def embed(self, job: EmbedJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
-        """See `Embedder`."""
-        for part in parts:
-            job.embed(part, listen)
-
-
 def embed_pictures(
-    job: EmbedJob, embedder: Embedder, progress: Callable[[int, int], None]
+    job: EmbedJob, backend: Backend, progress: Callable[[int, int], object]
 ) -> Embeddings:
     """Find the latents of a set of pictures; parts that are there are not made again.
 
     Args:
         job: Of the set.
-        embedder: Who works.
+        backend: Who works.
         progress: Called with pictures done and pictures in all.
 
     Returns:
         The latents.
     """
     missing = job.missing()
-    done = job.total - sum(len(job.rows(part)) for part in missing)
+    done = job.total - sum(map(job.size, missing))
     progress(done, job.total)
-
-    def listen(pictures: int) -> None:
-        nonlocal done
-        done += pictures
-        progress(done, job.total)
-
-    embedder.embed(job, missing, listen)
+    backend.run(job, missing, counted(progress, done, job.total))
     return job.collect()
 
 

@@ -1,69 +1,44 @@
-"""The heavy work of a trial as plain data: what a process anywhere needs to do it.
+"""Training a segmenter as plain data: which pairs, how, and what comes out."""
 
-A job names files in the storage instead of holding tensors, so that the same job runs in the
-trial's process, in a Ray Data actor, in a Ray Train worker or in a Ray task.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+import resource
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from gseg.pipeline.jobs.draw import (
-    BatchTooLargeError,
-    DrawJob,
-    DrawOrder,
-    cached_generator,
-    draw_here,
-)
-from gseg.pipeline.jobs.measure import MeasureJob
+from gseg.pipeline.costs import fit_seconds
+from gseg.pipeline.jobs.draw import DrawJob
+from gseg.pipeline.jobs.job import Wrap
 from gseg.pipeline.progress import Report, Watch
 from gseg.samples import DamagedShardError, Shard, ShardFacts
 from gseg.samples.headers import put_away
 from gseg.samples.sets import read_pairs
 from gseg.scenes.pictures import render
-from gseg.scores.baselines import centre_disc, otsu
-from gseg.scores.batches import EvalProtocol
-from gseg.scores.benchmarks import BenchmarkPart, open_benchmark
+from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.labelled import chosen_pictures, square_pairs
-from gseg.scores.protocol import Predict, Scores, score
 from gseg.segmenters import (
     BatchSource,
-    Ensemble,
     FitConfig,
     FitResult,
     InMemoryPairs,
     MixedPairs,
     Run,
-    Segmenter,
     fit_source,
 )
+from gseg.segmenters.curves import curve_table
 from gseg.segmenters.held_out import Measurement
 from gseg.segmenters.shrunk import ShrunkPairs, shrink
 from gseg.segmenters.stored import open_pairs
 from gseg.storage.mirror import fetch
-from gseg.storage.store import bring_here
-
-__all__ = [
-    "SCENES_SIDE",
-    "Backend",
-    "BatchTooLargeError",
-    "DrawJob",
-    "DrawOrder",
-    "FitJob",
-    "Material",
-    "Pairs",
-    "ScoreJob",
-    "cached_generator",
-    "draw_here",
-]
+from gseg.storage.store import replacing
 
 SCENES_SIDE: Final = 32
 """Side of the scenes that a segmenter is trained on with true masks."""
-_BASELINES: Final[Mapping[str, Predict]] = {"otsu": otsu, "centre_disc": centre_disc}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,23 +167,34 @@ class FitJob:
         """Where the unfinished training is."""
         return self.folder / "checkpoint.safetensors"
 
-    def fit(
-        self,
-        report: Report,
-        *,
-        rank: int = 0,
-        wrap: Callable[[torch.nn.Module], torch.nn.Module] | None = None,
-    ) -> FitResult:
+    @property
+    def replicas(self) -> int:
+        """Processes that train together."""
+        return self.config.replicas
+
+    def seconds(self) -> float:
+        """Estimate the training."""
+        side = self.material.training[0].resolution()
+        return fit_seconds(self.config, side, self.device)
+
+    def train(
+        self, report: Report, *, rank: int = 0, wrap: Wrap | None = None
+    ) -> Mapping[str, Any]:
         """Train, or go on where a training of this job was interrupted.
 
         Args:
             report: Hears of the steps.
-            rank: Which replica this process is.
+            rank: Which replica this process is; the first one writes ``segmenter.safetensors`` and
+                ``losses.parquet``.
             wrap: What makes several replicas one; see `gseg.segmenters.Run`.
 
         Returns:
-            The segmenter and its curves.
+            Facts for the manifest; of the first replica.
         """
+        result = self._fit(report, rank, wrap)
+        return {} if rank else self._save(result)
+
+    def _fit(self, report: Report, rank: int, wrap: Wrap | None) -> FitResult:
         run = Run(
             device=self.device,
             checkpoint=self.checkpoint,
@@ -224,6 +210,21 @@ class FitJob:
         source = self.material.source(self.config.shuffle_window)
         return fit_source(source, self.config, validation=validation, run=run)
 
+    def _save(self, result: FitResult) -> dict[str, Any]:
+        """Write what came out, and give the facts."""
+        result.segmenter.save(self.folder / "segmenter.safetensors")
+        with replacing(self.folder / "losses.parquet") as part:
+            curve = curve_table(result.losses, result.validation)
+            pq.write_table(pa.Table.from_pandas(curve, preserve_index=False), part)
+        last = result.validation[-1] if result.validation else None
+        return {
+            "validation_iou": result.validation_iou,
+            "validation_loss": last.loss if last else None,
+            "foreground_share": result.foreground_share,
+            "final_loss": float(result.losses[-1]),
+            "peak_memory_mib": round(peak_memory_mib(self.device), 1),
+        }
+
     def _tell(self, watch: Watch) -> Callable[[Measurement], None]:
         def tell(measured: Measurement) -> None:
             watch.measured(measured.step, self.config.steps, measured.iou, measured.loss)
@@ -231,126 +232,8 @@ class FitJob:
         return tell
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ScoreJob:
-    """Scoring one predictor on one benchmark.
-
-    Attributes:
-        segmenters: Files; several are an ensemble. Empty for a baseline.
-        baseline: Name of a baseline; empty for segmenters.
-        benchmark: Specification; see `open_benchmark`.
-        skip_bad: Whether unreadable files are skipped and listed.
-        protocol: Evaluation protocol.
-        working_size: Shorter side that the predictor sees; None for the benchmark's own.
-        device: Kind of device.
-    """
-
-    segmenters: tuple[Path, ...] = ()
-    baseline: str = ""
-    benchmark: str
-    skip_bad: bool
-    protocol: EvalProtocol
-    working_size: int | None
-    device: str = "cpu"
-
-    def score(self, report: Report, *, part: int = 0, parts: int = 1) -> Scores:
-        """Score a share of the benchmark.
-
-        Args:
-            report: Hears of the pictures.
-            part: Number of the share.
-            parts: Number of shares.
-
-        Returns:
-            Scores that merge with those of the other shares.
-        """
-        benchmark = BenchmarkPart(
-            open_benchmark(self.benchmark, skip_bad=self.skip_bad), part, parts
-        )
-        return score(
-            self.predictor(),
-            benchmark,
-            protocol=self.protocol,
-            working_size=self.working_size,
-            device=self.device,
-            progress=lambda done, total: report("scoring", done, total),
-        )
-
-    def predictor(self) -> Predict:
-        """Load what predicts."""
-        if self.baseline:
-            return _BASELINES[self.baseline]
-        for path in self.segmenters:
-            bring_here(path.parent)
-        members = [Segmenter.load(path, device=self.device) for path in self.segmenters]
-        return members[0].probability if len(members) == 1 else Ensemble(members).probability
-
-
-class Backend(Protocol):
-    """Where jobs are done."""
-
-    @property
-    def device(self) -> str:
-        """Kind of device of every job."""
-        ...
-
-    def call(self, work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-        """Do work that is too short for a job of its own, where there is such a device.
-
-        Args:
-            work: Writes files and returns facts for the manifest.
-
-        Returns:
-            Those facts.
-        """
-        ...
-
-    def draw(self, job: DrawJob, shards: Sequence[int], listen: Callable[[], None]) -> None:
-        """Draw those of the shards that are needed, in any order; `listen` hears of each.
-
-        Raises:
-            BatchTooLargeError: There is not enough memory.
-        """
-        ...
-
-    def fit(self, job: FitJob, report: Report) -> Mapping[str, Any]:
-        """Train; leave ``segmenter.safetensors`` and ``losses.parquet`` in the job's folder.
-
-        Returns:
-            Facts for the manifest.
-        """
-        ...
-
-    def train(
-        self, work: Callable[[], Mapping[str, Any]], folder: Path, seconds: float
-    ) -> Mapping[str, Any]:
-        """Do a long training other than a segmenter's, where there is such a device.
-
-        Args:
-            work: Trains, writes files and returns facts for the manifest; takes up what an
-                interrupted call left in the folder.
-            folder: Where it keeps that.
-            seconds: Estimate of its one-thread seconds, which decides where it is done.
-
-        Returns:
-            Those facts.
-        """
-        ...
-
-    def score(self, job: ScoreJob, report: Report) -> Scores:
-        """Score the whole benchmark."""
-        ...
-
-    def measure(self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
-        """Take the features of parts of a set of pictures, in any order.
-
-        Args:
-            job: Of the set.
-            parts: Numbers of the parts.
-            listen: Hears how many pictures more are done.
-        """
-        ...
-
-    def is_apart(self, job: ScoreJob) -> bool:
-        """Say whether a benchmark is scored elsewhere, so that several can be at the same time."""
-        ...
+def peak_memory_mib(device: str) -> float:
+    """Largest memory so far: of the GPU if the device is one, else of this process, in MiB."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from torch import Tensor
 
 from gseg.features import FeatureExtractor, features_name, open_features
+from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.jobs.draw import sampled_generator
+from gseg.pipeline.jobs.job import Job, Listen
 from gseg.samples import LatentConfig
 from gseg.scores.feature_statistics import (
     FeatureStatistics,
@@ -73,7 +75,7 @@ class PictureSet:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MeasureJob:
+class MeasureJob(Job[None]):
     """Taking the features of a set of pictures.
 
     Attributes:
@@ -103,27 +105,30 @@ class MeasureJob:
         """Number the pictures of a part."""
         return range(part * PART, min((part + 1) * PART, self.total))
 
-    def measure(self, part: int, listen: Callable[[int], None]) -> None:
-        """Take the features of one part and write it, whole or not at all.
+    def size(self, part: int) -> int:
+        """Count the pictures of a part."""
+        return len(self.rows(part))
 
-        Args:
-            part: Its number.
-            listen: Hears the number of pictures of every batch.
-        """
-        source, extractor = _cached_source(self), _cached_features(self.features, self.device)
+    def seconds(self, parts: Sequence[int]) -> float:
+        """Estimate taking the features of parts."""
+        pictures = sum(map(self.size, parts))
+        return features_seconds(self.pictures.generator, pictures, self.features, self.device)
 
-        def heard() -> Iterator[Tensor]:
-            for pictures in source.batches(self.rows(part)):
-                yield pictures
-                listen(len(pictures))
+    def open(self) -> Callable[[int, Listen], None]:
+        """Make ready to take features; each part is written, whole or not at all."""
+        source = self.pictures.open(self.device)
+        extractor = _cached_features(self.features, self.device)
 
-        collect_statistics(
-            heard(),
-            extractor,
-            source=source.name,
-            first=self.rows(part).start,
-            count=self.total,
-        ).save(self.path(part))
+        def do(part: int, listen: Listen) -> None:
+            collect_statistics(
+                _heard(source.batches(self.rows(part)), listen),
+                extractor,
+                source=source.name,
+                first=self.rows(part).start,
+                count=self.total,
+            ).save(self.path(part))
+
+        return do
 
     def collect(self) -> FeatureStatistics:
         """Merge the parts, in their order.
@@ -141,46 +146,12 @@ class MeasureJob:
             discard(self.path(part))
 
 
-class Measurer(Protocol):
-    """Where features are taken: what `gseg.pipeline.jobs.fit.Backend` offers of it."""
-
-    @property
-    def device(self) -> str:
-        """Kind of device."""
-        ...
-
-    def measure(self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
-        """Take the features of parts of a set of pictures, in any order.
-
-        Args:
-            job: Of the set.
-            parts: Numbers of the parts.
-            listen: Hears how many pictures more are done.
-        """
-        ...
-
-
-class InProcess:
-    """Takes features in this process, one part after the other.
-
-    Args:
-        device: Kind of device.
-    """
-
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = device
-
-    def measure(self, job: MeasureJob, parts: Sequence[int], listen: Callable[[int], None]) -> None:
-        """Take features; see `Measurer`."""
-        for part in parts:
-            job.measure(part, listen)
+def _heard(batches: Iterator[Tensor], listen: Listen) -> Iterator[Tensor]:
+    for pictures in batches:
+        yield pictures
+        listen(len(pictures))
 
 
 @lru_cache(maxsize=2)
 def _cached_features(spec: str, device: str) -> FeatureExtractor:
     return open_features(spec, device=device)
-
-
-@lru_cache(maxsize=2)
-def _cached_source(job: MeasureJob) -> PictureSource:
-    return job.pictures.open(job.device)

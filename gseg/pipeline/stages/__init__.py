@@ -5,7 +5,7 @@
     distance  (of the generator's pictures)
 
 A stage looks into the store first and does only what is missing. The heavy part is a job (see
-`gseg.pipeline.jobs.fit`) that a backend does, in this process or on a cluster. A stage's
+`gseg.pipeline.jobs.job`) that a backend does, in this process or on a cluster. A stage's
 ``_VERSION`` is raised when its code changes what comes out.
 """
 
@@ -15,7 +15,7 @@ from gseg.pipeline.stages.distance import has_reference, make_distance
 from gseg.pipeline.stages.operators import with_operators
 from gseg.pipeline.stages.samples import SampledSet, Wanted, make_samples
 from gseg.pipeline.stages.scores import make_all_scores, make_scores
-from gseg.pipeline.stages.segmenter import make_segmenter, save_fit
+from gseg.pipeline.stages.segmenter import make_segmenter
 from gseg.pipeline.stages.selection import make_selection
 
 __all__ = [
@@ -30,6 +30,5 @@ __all__ = [
     "make_scores",
     "make_segmenter",
     "make_selection",
-    "save_fit",
     "with_operators",
 ]

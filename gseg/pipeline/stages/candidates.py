@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from gseg.directions import CandidateConfig, make_candidates
-from gseg.directions.candidates import CHECKPOINT, save_candidates
+from gseg.directions import CandidateConfig
 from gseg.exactness import device_identity
 from gseg.generators.identity import weights_digest
-from gseg.pipeline.costs import candidates_seconds, learning_seconds
-from gseg.pipeline.jobs.fit import Backend, cached_generator
+from gseg.pipeline.costs import candidates_seconds
+from gseg.pipeline.jobs.job import Backend
+from gseg.pipeline.jobs.learn import LearnJob
 from gseg.pipeline.progress import Report
-from gseg.storage.mirror import fetch
 from gseg.storage.store import Artifact, Cost, Store, canonical
 
 _VERSION: Final = 1
@@ -35,23 +34,11 @@ def make_candidate_set(
     """
     device = backend.device
 
-    def build(folder: Path) -> dict[str, Any]:
-        fetch(folder / CHECKPOINT, again=True)
-        model = cached_generator(generator, device)
-        found = make_candidates(
-            model,
-            config,
-            folder=folder,
-            progress=lambda done, total: report("candidates", done, total),
-        )
-        save_candidates(folder, found)
-        return {"count": len(found.vectors), **found.facts}
-
     def work(folder: Path) -> Mapping[str, Any]:
+        job = LearnJob(generator=generator, config=config, folder=folder, device=device)
         if config.learnt is None:
-            return backend.call(lambda: build(folder))
-        seconds = learning_seconds(generator, config.learnt, device)
-        return backend.train(lambda: build(folder), folder, seconds)
+            return backend.call(lambda: job.train(report))
+        return backend.train(job, report)
 
     return store.make(
         "candidates",

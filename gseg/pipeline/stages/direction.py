@@ -18,10 +18,10 @@ from gseg.directions.choice_files import save_choice
 from gseg.directions.choosing import score_candidates
 from gseg.directions.objective import objective
 from gseg.exactness import device_identity
-from gseg.generators import Generator
+from gseg.generators import Generator, cached_generator
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.costs import choosing_seconds, direction_seconds
-from gseg.pipeline.jobs.fit import Backend, cached_generator
+from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.candidates import make_candidate_set
 from gseg.storage.store import Artifact, Cost, Store, canonical

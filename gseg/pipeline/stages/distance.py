@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,8 @@ from gseg.generators.contract import GeneratorCard
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.experiment import DistanceConfig
-from gseg.pipeline.jobs.measure import MeasureJob, Measurer, PictureSet
+from gseg.pipeline.jobs.job import Backend, counted
+from gseg.pipeline.jobs.measure import MeasureJob, PictureSet
 from gseg.pipeline.progress import Report
 from gseg.samples import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics
@@ -51,7 +52,7 @@ def make_distance(
     card: GeneratorCard,
     config: DistanceConfig,
     latents: LatentConfig,
-    backend: Measurer,
+    backend: Backend,
     report: Report,
 ) -> MeasuredDistance:
     """Measure the distance of a generator's pictures to a reference.
@@ -102,7 +103,7 @@ def make_distance(
 
 
 def make_statistics(
-    store: Store, pictures: PictureSet, features: str, backend: Measurer, report: Report
+    store: Store, pictures: PictureSet, features: str, backend: Backend, report: Report
 ) -> Artifact:
     """Take the features of a set of pictures, part by part.
 
@@ -134,9 +135,8 @@ def make_statistics(
     def build(folder: Path) -> dict[str, Any]:
         job = open_job(folder)
         missing = job.missing()
-        done = total - sum(len(job.rows(part)) for part in missing)
-        listen = _counting(report, done, total)
-        backend.measure(job, missing, listen)
+        done = total - sum(map(job.size, missing))
+        backend.run(job, missing, counted(partial(report, "distance"), done, total))
         whole = job.collect()
         whole.save(folder / _FILE)
         job.clear()
@@ -174,7 +174,7 @@ def read_statistics(made: Artifact, features: str) -> FeatureStatistics:
 
 
 def _open_reference(
-    store: Store, card: GeneratorCard, config: DistanceConfig, backend: Measurer, report: Report
+    store: Store, card: GeneratorCard, config: DistanceConfig, backend: Backend, report: Report
 ) -> tuple[Callable[[], FeatureStatistics], str, bool]:
     """Give what reads the reference, its name, and whether it was in the storage."""
     kind, _, path = config.reference.partition(":")
@@ -195,14 +195,3 @@ def _open_reference(
 def _read_once(file: Path, features: str) -> FeatureStatistics:
     """Read a reference, whose folder names its content, for all that are compared with it."""
     return FeatureStatistics.load(file, features_name(features))
-
-
-def _counting(report: Report, done: int, total: int) -> Callable[[int], None]:
-    """Turn numbers of pictures into progress."""
-
-    def listen(pictures: int) -> None:
-        nonlocal done
-        done += pictures
-        report("distance", done, total)
-
-    return listen

@@ -1,14 +1,17 @@
 """The stage that finds the latents of real pictures (Voynov et al. 2021, section 3.3)."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from gseg.exactness import device_identity
 from gseg.generators.identity import weights_digest
 from gseg.generators.own_encoder import EncoderChoice
+from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.costs import features_seconds
-from gseg.pipeline.jobs.embed import Embedder, EmbedHere, embed_job, embed_pictures, save_found
+from gseg.pipeline.jobs.embed import embed_job, embed_pictures, save_found
+from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import Report
 from gseg.storage.mirror import names
@@ -25,7 +28,7 @@ def make_embeddings(
     encoder: EncoderChoice,
     report: Report,
     *,
-    embedder: Embedder | None = None,
+    backend: Backend | None = None,
     skip_bad: bool = False,
     device: str = "cpu",
 ) -> Artifact:
@@ -36,7 +39,7 @@ def make_embeddings(
         pictures: At the encoder's size.
         encoder: Whose latents.
         report: Hears of the pictures.
-        embedder: Who works; this process by default.
+        backend: Who works; this process by default.
         skip_bad: Whether pictures that cannot be read are left out.
         device: Kind of device.
 
@@ -48,9 +51,7 @@ def make_embeddings(
 
     def build(folder: Path) -> dict[str, Any]:
         job = embed_job(pictures, encoder, folder, skip_bad=skip_bad, device=device)
-        found = embed_pictures(
-            job, embedder or EmbedHere(), lambda done, total: report("embeddings", done, total)
-        )
+        found = embed_pictures(job, backend or LocalBackend(device), partial(report, "embeddings"))
         save_found(folder / EMBEDDINGS, found, job)
         job.clear()
         count, width = found.latents.shape

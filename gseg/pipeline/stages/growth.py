@@ -1,4 +1,4 @@
-"""Drawing sample sets until each has enough: which shards, whether they fit, how far it is."""
+"""Drawing sample sets until each has enough: whether they fit, how far it is."""
 
 import math
 import time
@@ -7,16 +7,11 @@ from typing import Final
 
 from gseg.pipeline.costs import generator_size, sample_bytes
 from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
-from gseg.pipeline.jobs.fit import Backend
+from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.progress import Report
-from gseg.samples import check_acceptance
 from gseg.storage.files import DiskFullError
 from gseg.storage.store import Store
 
-_SHARDS_AT_ONCE: Final = 1024
-"""Most shards that are asked for before looking at the acceptance again."""
-_GUESS: Final = 0.25
-"""Acceptance to plan with before any is known; shards that turn out not to be needed are left."""
 _RESERVE: Final = 64 * 2**20
 
 
@@ -37,24 +32,22 @@ def draw_until_enough(
         BatchTooLargeError: There is not enough memory.
         DiskFullError: There is not enough space.
     """
+    job = DrawJob(
+        generator=generator, orders=tuple(orders), device=backend.device, cores=backend.cores
+    )
     progress = _Progress(orders, report)
-    left = _unfinished(orders)
-    _check_space(store, generator, left)
-    while left:
-        ranges = [order.growing().missing(order.count, guess=_GUESS) for order in left]
-        shards = sorted(set().union(*ranges))[:_SHARDS_AT_ONCE]
+    _check_space(store, job)
+    while shards := job.missing():
         progress()
-        job = DrawJob(generator=generator, orders=left, device=backend.device)
-        backend.draw(job, shards, progress)
-        left = _unfinished(orders)
+        backend.run(job, shards, progress)
 
 
-def _check_space(store: Store, generator: str, orders: Sequence[DrawOrder]) -> None:
+def _check_space(store: Store, job: DrawJob) -> None:
     """Make sure that what is missing fits onto the disk, before anything is drawn."""
-    side = generator_size(generator).resolution
+    side = generator_size(job.generator).resolution
     needed = 0.0
-    for order in orders:
-        left = order.count - order.growing().counts["accepted"]
+    for order, known in job.unfinished():
+        left = order.count - known.counts["accepted"]
         needed += left * sample_bytes(side, order.config.picture_format)
     free = store.free_bytes()
     if needed + _RESERVE > free:
@@ -72,7 +65,7 @@ class _Progress:
         self._counts, self._report = [order.count for order in orders], report
         self._begun, self._first = time.monotonic(), self._done()
 
-    def __call__(self) -> None:
+    def __call__(self, drawn: int = 0) -> None:
         """Look at the shards, and report."""
         for each in self._sets:
             each.update()
@@ -91,21 +84,3 @@ class _Progress:
             min(each.counts["accepted"], count)
             for each, count in zip(self._sets, self._counts, strict=True)
         )
-
-
-def _unfinished(orders: Sequence[DrawOrder]) -> tuple[DrawOrder, ...]:
-    """Leave out what is complete, and hopeless sets: but for the first, they are others' concern.
-
-    Raises:
-        AcceptanceError: The first set is hopeless.
-    """
-    left = []
-    for place, order in enumerate(orders):
-        known = order.growing()
-        if known.counts["accepted"] >= order.count:
-            continue
-        if place == 0:
-            check_acceptance(known.counts)
-        if not known.is_hopeless:
-            left.append(order)
-    return tuple(left)

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from gseg.directions import AffineConfig, Direction, fit_operators
 from gseg.exactness import device_identity
+from gseg.generators import cached_generator
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.costs import operators_seconds
-from gseg.pipeline.jobs.fit import Backend, cached_generator
+from gseg.pipeline.jobs.job import Backend
 from gseg.samples import SampleConfig
 from gseg.storage.store import Artifact, Cost, Store, canonical
 

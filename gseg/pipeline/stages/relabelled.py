@@ -15,7 +15,8 @@ from torch import Tensor
 from gseg.exactness import device_identity, exact
 from gseg.images import from_uint8, read_mask
 from gseg.pipeline.costs import sample_bytes, score_seconds
-from gseg.pipeline.jobs.fit import Backend, Pairs
+from gseg.pipeline.jobs.fit import Pairs
+from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.samples import SampledSet
 from gseg.pipeline.stages.selection import first_shards

@@ -12,7 +12,8 @@ from gseg.generators.identity import weights_digest
 from gseg.generators.precision import sampling_setting
 from gseg.pipeline.costs import generator_size, sample_bytes, sampling_seconds
 from gseg.pipeline.jobs.draw import BatchTooLargeError, DrawJob, DrawOrder, read_cost
-from gseg.pipeline.jobs.fit import Backend, Pairs
+from gseg.pipeline.jobs.fit import Pairs
+from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.growth import draw_until_enough
 from gseg.samples import GrowingSet, SampleConfig, shard_name

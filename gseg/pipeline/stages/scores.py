@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,8 @@ import pandas as pd
 
 from gseg.exactness import device_identity
 from gseg.pipeline.costs import score_seconds
-from gseg.pipeline.jobs.fit import Backend, ScoreJob
+from gseg.pipeline.jobs.job import Backend, counted
+from gseg.pipeline.jobs.score import ScoreJob
 from gseg.pipeline.progress import Report
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.scores.intervals import CONFIDENCE, RESAMPLES, SEED, bootstrap_intervals
@@ -39,7 +40,7 @@ def make_all_scores(
     *,
     opener: Opener = open_anew,
 ) -> list[Artifact]:
-    """Score a predictor on several benchmarks; those that are scored elsewhere, side by side.
+    """Score a predictor on several benchmarks.
 
     Args:
         store: Where the scores are or will be.
@@ -52,14 +53,7 @@ def make_all_scores(
     Returns:
         The artifacts in the order of the jobs; see `make_scores`.
     """
-
-    def make(job: ScoreJob) -> Artifact:
-        return make_scores(store, job, parents, backend, report, opener=opener)
-
-    if store.read_only or not any(backend.is_apart(job) for job in jobs):
-        return [make(job) for job in jobs]
-    with ThreadPoolExecutor(len(jobs)) as waiting:
-        return list(waiting.map(make, jobs))
+    return [make_scores(store, job, parents, backend, report, opener=opener) for job in jobs]
 
 
 def make_scores(
@@ -90,7 +84,8 @@ def make_scores(
     benchmark = opener(job.benchmark, job.skip_bad)
 
     def build(folder: Path) -> dict[str, Any]:
-        scores = backend.score(job, report)
+        listen = counted(partial(report, "scoring"), 0, job.total)
+        scores = job.collect(backend.run(job, job.missing(), listen))
         curves = pd.concat([part.curves() for part in scores.sums], ignore_index=True)
         for name, table in (("images", scores.table), ("curves", curves)):
             with replacing(folder / f"{name}.parquet") as part:

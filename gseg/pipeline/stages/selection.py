@@ -16,7 +16,8 @@ from gseg.exactness import device_identity
 from gseg.features import begin_features, features_name, open_features
 from gseg.pipeline.costs import features_seconds, sample_bytes
 from gseg.pipeline.experiment import SelectionConfig
-from gseg.pipeline.jobs.fit import Backend, Pairs
+from gseg.pipeline.jobs.fit import Pairs
+from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.samples import SampledSet
 from gseg.samples import Shard, shard_name

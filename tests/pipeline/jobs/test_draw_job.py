@@ -1,13 +1,14 @@
 """A process that draws shard after shard: what it leaves, and how much memory it takes."""
 
 import gc
+import pickle
 
 import psutil
 import pytest
 
 from gseg.directions import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.pipeline.jobs.draw import DrawJob, DrawOrder, draw_here, read_cost
+from gseg.pipeline.jobs.draw import BatchTooLargeError, DrawJob, DrawOrder, read_cost
 from gseg.samples import FilterConfig, GrowingSet, SampleConfig, shard_name
 from gseg.samples.sets import AcceptanceError, check_acceptance
 
@@ -28,6 +29,10 @@ def order(tmp_path):
     return make
 
 
+def ignore(drawn):
+    pass
+
+
 def resident():
     gc.collect()
     return psutil.Process().memory_info().rss / 2**20
@@ -35,9 +40,9 @@ def resident():
 
 def test_memory_stays_flat_over_thousands_of_candidates(order):
     job = DrawJob(generator="analytic.ellipses32", orders=(order(100_000),))
-    draw_here(job, range(8), lambda: None)
+    job.alone(range(8), ignore)
     before = resident()
-    draw_here(job, range(8, 40), lambda: None)  # 4,096 candidates, 12 MiB of pictures
+    job.alone(range(8, 40), ignore)  # 4,096 candidates, 12 MiB of pictures
     assert resident() - before < 6
     assert len(job.orders[0].growing().shards) == 40
 
@@ -45,12 +50,12 @@ def test_memory_stays_flat_over_thousands_of_candidates(order):
 def test_a_shard_that_is_there_is_not_drawn_again(order):
     job = DrawJob(generator="analytic.ellipses32", orders=(order(200), order(1, name="other")))
     heard = []
-    draw_here(job, range(10), lambda: heard.append(1))
+    job.alone(range(10), heard.append)
     sets = [each.growing() for each in job.orders]
     assert len(sets[0].shards) == len(heard) == 2
     assert len(sets[1].shards) == 1
     times = [path.stat().st_mtime_ns for path in sets[0].shards]
-    draw_here(job, range(10), lambda: heard.append(1))
+    job.alone(range(10), heard.append)
     assert [path.stat().st_mtime_ns for path in sets[0].shards] == times
     assert len(heard) == 2
     shared, alone = (read_cost(path)["forwards"] for path in sets[0].shards)
@@ -65,7 +70,7 @@ def test_a_growing_set_plans_by_its_acceptance(order):
     assert [shard for shard in range(20) if fresh.update().needs(shard, 1_000)] == list(range(8))
     assert fresh.missing(1_000, guess=0.25) == range(32)
     assert fresh.acceptance is None
-    draw_here(DrawJob(generator="analytic.ellipses32", orders=(one,)), [0, 2], lambda: None)
+    DrawJob(generator="analytic.ellipses32", orders=(one,)).alone([0, 2], ignore)
     seen = fresh.update()
     accepted = seen.counts["accepted"]
     assert len(seen.shards) == 1  # the third waits for the second
@@ -81,9 +86,19 @@ def test_a_growing_set_plans_by_its_acceptance(order):
 def test_a_hopeless_set_needs_no_more(order, monkeypatch):
     monkeypatch.setattr("gseg.samples.sets._PATIENCE", 256)
     hopeless = order(10, SampleConfig(batch=64, filters=FilterConfig(max_share=0.0)))
-    draw_here(DrawJob(generator="analytic.ellipses32", orders=(hopeless,)), range(9), lambda: None)
+    job = DrawJob(generator="analytic.ellipses32", orders=(hopeless,))
+    job.alone(range(9), ignore)
+    with pytest.raises(AcceptanceError):
+        job.missing()
+    assert DrawJob(generator=job.generator, orders=(order(0), hopeless)).missing() == []
     seen = hopeless.growing()
     assert seen.is_hopeless
     assert seen.shards == [hopeless.folder / shard_name(0)]
     with pytest.raises(AcceptanceError):
         check_acceptance(seen.counts)
+
+
+def test_what_is_wrong_comes_whole_from_another_process():
+    told = pickle.loads(pickle.dumps(BatchTooLargeError(64)))
+    assert isinstance(told, BatchTooLargeError)
+    assert str(told) == str(BatchTooLargeError(64))

@@ -7,11 +7,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from fake_backend import FakeBackend
 from PIL import Image
 
 from gseg.generators.encoders import load_encoder
 from gseg.generators.own_encoder import choose_encoder
-from gseg.pipeline.jobs.embed import EmbedHere, embed_job, embed_pictures, save_found
+from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.jobs.embed import embed_job, embed_pictures, save_found
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import silent
 from gseg.pipeline.row_values import find_card
@@ -45,14 +47,14 @@ def folder(tmp_path):
 
 
 def found(job):
-    return embed_pictures(job, EmbedHere(), lambda done, total: None)
+    return embed_pictures(job, LocalBackend(), lambda done, total: None)
 
 
 def test_parts_joined_are_the_encoder_s_latents(tmp_path, monkeypatch):
     monkeypatch.setattr("gseg.pipeline.jobs.embed.PART", 7)
     heard = []
     job = embed_job(PictureSet(count=20, resolution=32), choose_encoder(NAME), tmp_path)
-    made = embed_pictures(job, EmbedHere(), lambda done, total: heard.append((done, total)))
+    made = embed_pictures(job, LocalBackend(), lambda done, total: heard.append((done, total)))
     wanted = load_encoder(NAME)(render(range(20)).pictures)
     np.testing.assert_allclose(made.latents, wanted.numpy(), rtol=0, atol=1e-5)
     assert made.pictures == tuple(str(k) for k in range(20))
@@ -75,16 +77,10 @@ def test_what_is_there_is_not_made_again(tmp_path, monkeypatch, function):
     monkeypatch.setattr("gseg.pipeline.jobs.embed.PART", 4)
     encoder = choose_encoder(function, resolution=32)
     job = embed_job(PictureSet(count=10, resolution=32), encoder, tmp_path)
-    job.embed(1, lambda pictures: None)
-    asked = []
-
-    class Listens(EmbedHere):
-        def embed(self, job, parts, listen):
-            asked.extend(parts)
-            super().embed(job, parts, listen)
-
-    made = embed_pictures(job, Listens(), lambda done, total: None)
-    assert asked == [0, 2]
+    job.alone([1], lambda pictures: None)
+    backend = FakeBackend()
+    made = embed_pictures(job, backend, lambda done, total: None)
+    assert backend.ran == [(job, [0, 2])]
     wanted = render(range(10)).pictures.float().div(127.5).sub(1).mean((2, 3))
     np.testing.assert_allclose(made.latents, wanted.numpy(), atol=1e-5)
 

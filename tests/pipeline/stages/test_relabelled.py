@@ -9,8 +9,8 @@ from PIL import Image
 from gseg.directions import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.images import from_uint8
+from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.jobs.draw import draw_here
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages import Wanted, make_samples
 from gseg.pipeline.stages.relabelled import make_relabelled
@@ -25,16 +25,6 @@ COUNT = 30
 BRIGHT = "def bright(x):\n    return x.mean(1) > 0\n"
 
 
-class Here:
-    device = "cpu"
-
-    def draw(self, job, shards, listen):
-        draw_here(job, shards, listen)
-
-    def call(self, work):
-        return work()
-
-
 @pytest.fixture
 def made(tmp_path):
     generator = analytic_generator(16)
@@ -43,7 +33,7 @@ def made(tmp_path):
     direction = Artifact(digest="d", folder=tmp_path / "direction", manifest={}, reused=True)
     store = Store(tmp_path / "storage")
     wanted = Wanted(direction=direction, config=CONFIG, count=COUNT)
-    return store, make_samples(store, "analytic.ellipses16", wanted, Here(), silent)
+    return store, make_samples(store, "analytic.ellipses16", wanted, LocalBackend(), silent)
 
 
 @pytest.fixture
@@ -60,7 +50,7 @@ def loaded(samples):
 def test_pictures_stay_and_masks_are_the_function_s(made, function):
     store, samples = made
     found, agreement = make_relabelled(
-        store, samples, labeller(f"{function}:bright"), Here(), silent
+        store, samples, labeller(f"{function}:bright"), LocalBackend(), silent
     )
     before, after = loaded(samples), loaded(found)
     assert torch.equal(after.pictures, before.pictures)
@@ -75,7 +65,9 @@ def test_pictures_stay_and_masks_are_the_function_s(made, function):
     assert 0 < agreement["labeller_accuracy"] < 1
     assert found.pairs.count == COUNT
     assert found.digest != samples.digest
-    again, same = make_relabelled(store, samples, labeller(f"{function}:bright"), Here(), silent)
+    again, same = make_relabelled(
+        store, samples, labeller(f"{function}:bright"), LocalBackend(), silent
+    )
     assert again.digest == found.digest
     assert same == agreement
 
@@ -95,7 +87,7 @@ def test_a_changed_function_is_noticed(made, function):
     chosen = labeller(f"{function}:bright")
     function.write_text("def bright(x):\n    return x.mean(1) < 0\n")
     with pytest.raises(ValueError, match="has changed since the trial was planned"):
-        make_relabelled(store, samples, chosen, Here(), silent)
+        make_relabelled(store, samples, chosen, LocalBackend(), silent)
 
 
 @pytest.mark.parametrize(
@@ -110,13 +102,15 @@ def test_what_is_no_mask_is_refused(made, function, body, message):
     store, samples = made
     function.write_text(f"def bright(x):\n    {body}\n")
     with pytest.raises(ValueError, match=message):
-        make_relabelled(store, samples, labeller(f"{function}:bright"), Here(), silent)
+        make_relabelled(store, samples, labeller(f"{function}:bright"), LocalBackend(), silent)
 
 
 def test_probabilities_are_cut_at_a_half(made, function):
     store, samples = made
     function.write_text("def bright(x):\n    return (x.mean(1) > 0) * 0.5\n")
-    found, _ = make_relabelled(store, samples, labeller(f"{function}:bright"), Here(), silent)
+    found, _ = make_relabelled(
+        store, samples, labeller(f"{function}:bright"), LocalBackend(), silent
+    )
     assert torch.equal(loaded(found).masks, from_uint8(loaded(samples).pictures).mean(1) > 0)
 
 
@@ -127,7 +121,7 @@ def test_a_segmenter_labels(made, tmp_path):
         segmenter = Segmenter(UNet(width=4, depth=2))
     segmenter.save(tmp_path / "s.safetensors")
     config = labeller(f"segmenter:{tmp_path / 's.safetensors'}")
-    found, _ = make_relabelled(store, samples, config, Here(), silent)
+    found, _ = make_relabelled(store, samples, config, LocalBackend(), silent)
     wanted = segmenter.probability(from_uint8(loaded(samples).pictures)) >= 0.5
     assert torch.equal(loaded(found).masks, wanted)
 
@@ -141,13 +135,13 @@ def test_a_folder_labels_by_names(made, tmp_path):
         file = folder / f"{sample_name(CONFIG.seed, index)}.png"
         Image.fromarray((~mask).numpy().astype("uint8") * 255).save(file)
     config = labeller(f"folder:{folder}")
-    found, agreement = make_relabelled(store, samples, config, Here(), silent)
+    found, agreement = make_relabelled(store, samples, config, LocalBackend(), silent)
     assert torch.equal(loaded(found).masks, ~pairs.masks)
     assert agreement == {"labeller_iou": 0.0, "labeller_accuracy": 0.0}
     file.unlink()
     assert labeller(f"folder:{folder}") != config
     with pytest.raises(ValueError, match=r"lacks 1 of \d+ masks"):
-        make_relabelled(store, samples, labeller(f"folder:{folder}"), Here(), silent)
+        make_relabelled(store, samples, labeller(f"folder:{folder}"), LocalBackend(), silent)
 
 
 @pytest.mark.parametrize(

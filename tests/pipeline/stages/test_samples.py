@@ -10,11 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fake_backend import FakeBackend
 
 from gseg.directions import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.jobs import draw as drawing
-from gseg.pipeline.jobs.draw import BatchTooLargeError, draw_here, read_cost
+from gseg.pipeline.jobs.draw import BatchTooLargeError, read_cost
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages import Wanted, make_samples
 from gseg.pipeline.stages import samples as stage
@@ -30,19 +31,6 @@ from gseg.storage.store import Artifact, NotMadeError, StorageError, Store
 
 NAME = "analytic.ellipses16"
 CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=2, seed=7)
-
-
-class Here:
-    """A backend in this process that notes what it is asked for."""
-
-    device = "cpu"
-
-    def __init__(self):
-        self.asked = []
-
-    def draw(self, job, shards, listen):
-        self.asked.append((len(job.orders), list(shards)))
-        draw_here(job, shards, listen)
 
 
 def make_direction(folder, turn=0.0):
@@ -83,22 +71,22 @@ def plain(direction, config, count, device="cpu"):
 def test_the_set_is_what_one_process_draws_and_grows(store, direction):
     for count in (30, 50, 20):
         wanted = Wanted(direction=direction, config=CONFIG, count=count)
-        backend = Here()
+        backend = FakeBackend()
         found = make_samples(store, NAME, wanted, backend, silent)
         same(loaded(found), plain(direction, CONFIG, count))
         assert found.reused == (count == 20)
         assert found.config == CONFIG
-    assert backend.asked == []
+    assert backend.ran == []
     assert len(list((store.root / "samples").iterdir())) == 1
 
 
 def test_no_shard_is_drawn_in_vain(store, direction):
     wanted = Wanted(direction=direction, config=CONFIG, count=100)
-    found = make_samples(store, NAME, wanted, Here(), silent)
+    found = make_samples(store, NAME, wanted, FakeBackend(), silent)
     shards = list((store.root / "samples").glob("*/shard-*.parquet"))
     assert sorted(found.pairs.shards) == sorted(shards)
     few = make_samples(
-        store, NAME, replace(wanted, config=replace(CONFIG, seed=8), count=1), Here(), silent
+        store, NAME, replace(wanted, config=replace(CONFIG, seed=8), count=1), FakeBackend(), silent
     )
     assert len(few.pairs.shards) == 1
     assert len(list(few.pairs.shards[0].parent.glob("*.parquet"))) == 1
@@ -106,7 +94,7 @@ def test_no_shard_is_drawn_in_vain(store, direction):
 
 def test_costs_are_counted(store, direction):
     wanted = Wanted(direction=direction, config=CONFIG, count=40)
-    found = make_samples(store, NAME, wanted, Here(), silent)
+    found = make_samples(store, NAME, wanted, FakeBackend(), silent)
     costs = [read_cost(path) for path in found.pairs.shards]
     assert found.seconds == sum(cost["seconds"] for cost in costs) > 0
     candidates = found.counts["candidates"]
@@ -133,18 +121,18 @@ def siblings(folder, count=30):
 def test_sets_of_the_same_candidates_are_drawn_in_one_pass(tmp_path, store, monkeypatch):
     monkeypatch.setattr("gseg.samples.sets._PATIENCE", 64)
     wanted = siblings(tmp_path)
-    backend = Here()
+    backend = FakeBackend()
     first = make_samples(store, NAME, wanted[0], backend, silent, together=lambda: wanted)
-    assert max(orders for orders, _ in backend.asked) == 7
-    backend = Here()
+    assert max(len(job.orders) for job, _ in backend.ran) == 7
+    backend = FakeBackend()
     found = [make_samples(store, NAME, each, backend, silent) for each in wanted[:6]]
-    assert backend.asked == []
+    assert backend.ran == []
     assert all(each.reused for each in found)
     for each, there in zip(wanted, found, strict=False):
         same(loaded(there), plain(each.direction, each.config, each.count))
     # Another store, where each is drawn by itself: the same files, more pictures.
     apart = Store(tmp_path / "apart")
-    alone = [make_samples(apart, NAME, each, Here(), silent) for each in wanted[:6]]
+    alone = [make_samples(apart, NAME, each, FakeBackend(), silent) for each in wanted[:6]]
     for mine, other in zip(found, alone, strict=True):
         for left, right in zip(mine.pairs.shards, other.pairs.shards, strict=True):
             assert left.read_bytes() == right.read_bytes()
@@ -153,24 +141,22 @@ def test_sets_of_the_same_candidates_are_drawn_in_one_pass(tmp_path, store, monk
     assert first.forwards < alone[0].forwards
     # A set with other candidates waits for its own trial, and a hopeless one stops itself alone.
     with pytest.raises(NotMadeError):
-        make_samples(Store(store.root, read_only=True), NAME, wanted[6], Here(), silent)
+        make_samples(Store(store.root, read_only=True), NAME, wanted[6], FakeBackend(), silent)
     with pytest.raises(AcceptanceError, match="area 60"):
-        make_samples(store, NAME, wanted[7], Here(), silent)
+        make_samples(store, NAME, wanted[7], FakeBackend(), silent)
 
 
 def test_a_set_that_somebody_else_draws_is_left_to_them(tmp_path, store):
     wanted = siblings(tmp_path)[:2]
     seen = []
 
-    class Busy(Here):
-        def draw(self, job, shards, listen):
-            if not seen:  # while the first set's lease is held, another trial wants the second
-                seen.append(
-                    make_samples(store, NAME, wanted[1], Here(), silent, together=lambda: wanted)
-                )
-            super().draw(job, shards, listen)
+    def busy(job, shards):
+        if not seen:  # while the first set's lease is held, another trial wants the second
+            seen.append(
+                make_samples(store, NAME, wanted[1], FakeBackend(), silent, together=lambda: wanted)
+            )
 
-    found = make_samples(store, NAME, wanted[0], Busy(), silent)
+    found = make_samples(store, NAME, wanted[0], FakeBackend(before=busy), silent)
     same(loaded(found), plain(wanted[0].direction, wanted[0].config, wanted[0].count))
     same(loaded(seen[0]), plain(wanted[1].direction, wanted[1].config, wanted[1].count))
 
@@ -196,16 +182,16 @@ def test_a_batch_that_does_not_fit_is_halved_under_another_name(
     batches = out_of_memory(monkeypatch, lambda requests, _: requests[0][1].batch <= 2)
     wanted = Wanted(direction=direction, config=CONFIG, count=20)
     with caplog.at_level(logging.WARNING, "gseg"):
-        found = make_samples(store, NAME, wanted, Here(), silent)
+        found = make_samples(store, NAME, wanted, FakeBackend(), silent)
     smaller = replace(CONFIG, batch=2, blocks_per_shard=8)
     assert found.config == smaller
     assert [batch for batch, _ in batches[:3]] == [8, 4, 2]
     assert len(caplog.records) == 2
     assert "8 candidates at once: drawing 4 at once" in caplog.text
     same(loaded(found), plain(direction, smaller, 20))
-    again = Here()
+    again = FakeBackend()
     assert make_samples(store, NAME, wanted, again, silent).digest == found.digest
-    assert again.asked == []
+    assert again.ran == []
     asked_for = make_samples(store, NAME, replace(wanted, config=smaller), again, silent)
     assert asked_for.digest == found.digest
 
@@ -238,8 +224,7 @@ def test_a_device_whose_memory_runs_out_draws_fewer_at_once(
         CONFIG, batch=2**13, blocks_per_shard=1, filters=filter_preset("voynov2021_text")
     )
     wanted = Wanted(direction=direction, config=config, count=200)
-    backend = Here()
-    backend.device = device.type
+    backend = FakeBackend(device.type)
     with little_memory(device, monkeypatch), caplog.at_level(logging.WARNING, "gseg"):
         found = make_samples(store, NAME, wanted, backend, silent)
     times = 2 ** len(caplog.records)
@@ -255,7 +240,7 @@ def test_memory_that_runs_out_later_names_the_option(store, direction, monkeypat
     with pytest.raises(
         BatchTooLargeError, match=r"drawing 8 candidates at once\. Give a smaller --batch"
     ):
-        make_samples(store, NAME, wanted, Here(), silent)
+        make_samples(store, NAME, wanted, FakeBackend(), silent)
     assert len(list((store.root / "samples").iterdir())) == 1
 
 
@@ -263,13 +248,13 @@ def test_a_batch_of_one_cannot_be_halved(store, direction, monkeypatch):
     out_of_memory(monkeypatch, lambda *_: False)
     wanted = Wanted(direction=direction, config=replace(CONFIG, batch=1), count=20)
     with pytest.raises(BatchTooLargeError, match="drawing 1 candidates"):
-        make_samples(store, NAME, wanted, Here(), silent)
+        make_samples(store, NAME, wanted, FakeBackend(), silent)
 
 
 def test_sets_that_do_not_fit_together_are_drawn_alone(tmp_path, store, monkeypatch):
     batches = out_of_memory(monkeypatch, lambda requests, _: len(requests) == 1)
     wanted = siblings(tmp_path)[:3]
-    found = make_samples(store, NAME, wanted[0], Here(), silent, together=lambda: wanted)
+    found = make_samples(store, NAME, wanted[0], FakeBackend(), silent, together=lambda: wanted)
     assert found.config == CONFIG
     assert batches[:2] == [(8, 3), (8, 1)]
 
@@ -278,18 +263,18 @@ def test_space_is_checked_before_anything_is_drawn(store, direction, monkeypatch
     room = 65 * 2**20
     monkeypatch.setattr(Store, "free_bytes", lambda _: room)
     few = Wanted(direction=direction, config=CONFIG, count=20)
-    make_samples(store, NAME, few, Here(), silent)
+    make_samples(store, NAME, few, FakeBackend(), silent)
     many = replace(few, count=10_000)
-    backend = Here()
+    backend = FakeBackend()
     with pytest.raises(StorageError, match=r"need about 8 MiB, but .* has 65 MiB left"):
         make_samples(store, NAME, many, backend, silent)
-    assert backend.asked == []
+    assert backend.ran == []
 
 
 def test_progress_tells_rate_and_acceptance(store, direction):
     heard = []
     wanted = Wanted(direction=direction, config=CONFIG, count=40)
-    make_samples(store, NAME, wanted, Here(), lambda *words: heard.append(words))
+    make_samples(store, NAME, wanted, FakeBackend(), lambda *words: heard.append(words))
     assert heard[0] == ("samples", 0, 40, "")
     stage_name, done, total, detail = heard[-1]
     assert (stage_name, done, total) == ("samples", 40, 40)
@@ -301,7 +286,7 @@ def test_progress_tells_rate_and_acceptance(store, direction):
 def test_nothing_is_made_in_a_store_for_reading(store, direction):
     wanted = Wanted(direction=direction, config=CONFIG, count=4)
     with pytest.raises(NotMadeError):
-        make_samples(Store(store.root, read_only=True), NAME, wanted, Here(), silent)
+        make_samples(Store(store.root, read_only=True), NAME, wanted, FakeBackend(), silent)
 
 
 def test_what_shapes_the_samples_names_them(store, direction, tmp_path):
@@ -317,7 +302,7 @@ def test_what_shapes_the_samples_names_them(store, direction, tmp_path):
     )
     for change in changes:
         wanted = Wanted(direction=direction, config=replace(CONFIG, **change), count=1)
-        names.add(make_samples(store, NAME, wanted, Here(), silent).digest)
+        names.add(make_samples(store, NAME, wanted, FakeBackend(), silent).digest)
     assert len(names) == len(changes)
     about = json.loads(next((store.root / "samples").glob("*/about.json")).read_text())
     assert about["config"]["forward"] == {"precision": "float32", "compiled": False}

@@ -1,11 +1,13 @@
-"""pipeline/stages/scores.py: what a scoring leaves in the storage, and several at once."""
+"""pipeline/stages/scores.py: what a scoring leaves in the storage."""
 
-import threading
+import pickle
 
 import pandas as pd
 import pytest
+from fake_backend import FakeBackend
 
-from gseg.pipeline.jobs.fit import ScoreJob
+from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.jobs.score import PART, ScoreJob
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages import make_all_scores, make_scores
 from gseg.scores.protocol import COLUMNS, DEFAULT_PROFILES
@@ -20,28 +22,8 @@ def job(spec):
     )
 
 
-class Here:
-    """A backend that scores in the calling thread."""
-
-    device = "cpu"
-
-    def __init__(self, *, apart=False):
-        self._apart = apart
-        self.together = threading.Barrier(len(SPECS), timeout=20)
-        self.threads = set()
-
-    def is_apart(self, job):
-        return self._apart
-
-    def score(self, job, report):
-        self.threads.add(threading.get_ident())
-        if self._apart:
-            self.together.wait()  # breaks unless the other scoring runs at the same time
-        return job.score(report)
-
-
 def test_scores_of_every_picture_curves_and_intervals_are_kept(tmp_path):
-    made = make_scores(Store(tmp_path), job(SPECS[0]), [], Here(), silent)
+    made = make_scores(Store(tmp_path), job(SPECS[0]), [], LocalBackend(), silent)
     images = pd.read_parquet(made.folder / "images.parquet")
     assert list(images.columns) == list(COLUMNS)
     assert images.profile.value_counts().to_dict() == dict.fromkeys(DEFAULT_PROFILES, 20)
@@ -57,28 +39,40 @@ def test_scores_of_every_picture_curves_and_intervals_are_kept(tmp_path):
     assert made.facts["intervals"] == {"resamples": 1000, "confidence": 0.95, "seed": 0}
 
 
-def test_benchmarks_that_are_scored_elsewhere_are_scored_side_by_side(tmp_path):
-    jobs = [job(spec) for spec in SPECS]
-    backends = {name: Here(apart=name == "apart") for name in ("here", "apart")}
-    made = {
-        name: make_all_scores(Store(tmp_path / name), jobs, [], backend, silent)
-        for name, backend in backends.items()
-    }
-    assert [each.facts["benchmark"] for each in made["apart"]] == list(SPECS)
-    assert [each.facts for each in made["apart"]] == [each.facts for each in made["here"]]
-    assert backends["here"].threads == {threading.get_ident()}
-    assert len(backends["apart"].threads) == 2
-    again = make_all_scores(Store(tmp_path / "apart"), jobs, [], Here(), silent)
-    assert all(each.reused for each in again)
-
-
 def test_looking_only_scores_nothing(tmp_path):
     store = Store(tmp_path, read_only=True)
     with pytest.raises(NotMadeError):
-        make_all_scores(store, [job(spec) for spec in SPECS], [], Here(apart=True), silent)
+        make_all_scores(store, [job(spec) for spec in SPECS], [], LocalBackend(), silent)
+
+
+def test_benchmarks_are_scored_one_after_the_other_and_found_again(tmp_path):
+    backend, heard = FakeBackend(), []
+    jobs = [job(spec) for spec in SPECS]
+    made = make_all_scores(Store(tmp_path), jobs, [], backend, lambda *what: heard.append(what))
+    assert [each.facts["benchmark"] for each in made] == list(SPECS)
+    assert heard == [("scoring", 20, 20), ("scoring", 30, 30)]
+    again = make_all_scores(Store(tmp_path), jobs, [], backend, silent)
+    assert all(each.reused for each in again)
+    assert len(backend.ran) == len(SPECS)
+
+
+def test_scores_of_parts_are_those_of_one_pass(tmp_path):
+    whole = job(f"scenes:{2 * PART + 50}")
+    parts, heard = whole.missing(), []
+    assert [whole.size(part) for part in parts] == [83, 83, 84]
+    alone = whole.alone(parts, heard.append)
+    assert sum(heard) == whole.total
+    assert len(alone) == 1
+    do = pickle.loads(pickle.dumps(whole)).open()
+    apart = whole.collect({part: do(part, heard.append) for part in reversed(parts)})
+    one = whole.collect(alone)
+    pd.testing.assert_frame_equal(apart.table, one.table)
+    assert apart.aggregates == one.aggregates
+    assert all((apart.curves[name] == one.curves[name]).all() for name in one.curves)
+    assert list(whole.alone([1], heard.append)) == [1]
 
 
 def test_a_failing_benchmark_names_its_fault(tmp_path):
     jobs = [job(SPECS[0]), job(f"folder:{tmp_path / 'nowhere'}")]
     with pytest.raises(ValueError, match="No folder"):
-        make_all_scores(Store(tmp_path), jobs, [], Here(), silent)
+        make_all_scores(Store(tmp_path), jobs, [], LocalBackend(), silent)

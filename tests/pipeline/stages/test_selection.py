@@ -7,8 +7,8 @@ from PIL import Image
 from gseg.directions import Direction
 from gseg.features import scenes_features
 from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import SelectionConfig
-from gseg.pipeline.jobs.draw import draw_here
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages import Wanted, make_samples, make_selection
 from gseg.samples import SampleConfig, Shard, load_samples
@@ -16,16 +16,6 @@ from gseg.scores.picture_sources import FolderPictures
 from gseg.storage.store import Artifact, Store
 
 CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=2, seed=7)
-
-
-class Here:
-    device = "cpu"
-
-    def draw(self, job, shards, listen):
-        draw_here(job, shards, listen)
-
-    def call(self, work):
-        return work()
 
 
 @pytest.fixture
@@ -37,7 +27,7 @@ def made(tmp_path):
     direction = Artifact(digest="d", folder=tmp_path / "direction", manifest={}, reused=True)
     store = Store(tmp_path / "storage")
     wanted = Wanted(direction=direction, config=CONFIG, count=60)
-    samples = make_samples(store, "analytic.ellipses16", wanted, Here(), silent)
+    samples = make_samples(store, "analytic.ellipses16", wanted, LocalBackend(), silent)
     (tmp_path / "real").mkdir()
     pictures = generator(torch.randn(3, 8, generator=torch.Generator().manual_seed(5)))
     for number, picture in enumerate(((pictures + 1) * 127.5).to(torch.uint8)):
@@ -49,7 +39,7 @@ def test_the_nearest_samples_are_kept(made):
     store, samples, config = made
     heard = []
     kept = make_selection(
-        store, samples, config, 10, Here(), lambda *words: heard.append(words[:3])
+        store, samples, config, 10, LocalBackend(), lambda *words: heard.append(words[:3])
     )
     everything = load_samples(samples.pairs.shards, 60)
     extract = scenes_features()
@@ -71,14 +61,14 @@ def test_the_nearest_samples_are_kept(made):
 
 def test_a_selection_is_found_again_and_named_by_what_shapes_it(made):
     store, samples, config = made
-    first = make_selection(store, samples, config, 10, Here(), silent)
-    again = make_selection(store, samples, config, 10, Here(), silent)
+    first = make_selection(store, samples, config, 10, LocalBackend(), silent)
+    again = make_selection(store, samples, config, 10, LocalBackend(), silent)
     assert again.digest == first.digest
     assert again.reused == samples.reused
     fewer = replace(samples, pairs=replace(samples.pairs, count=50))
     others = [
-        make_selection(store, samples, config, 11, Here(), silent),
-        make_selection(store, fewer, config, 10, Here(), silent),
+        make_selection(store, samples, config, 11, LocalBackend(), silent),
+        make_selection(store, fewer, config, 10, LocalBackend(), silent),
     ]
     assert len({first.digest, *(each.digest for each in others)}) == 3
     # Among the first fifty it is as if there were no others.
@@ -88,4 +78,4 @@ def test_a_selection_is_found_again_and_named_by_what_shapes_it(made):
 def test_more_than_there_are_cannot_be_chosen(made):
     store, samples, config = made
     with pytest.raises(ValueError, match="all 60 of the samples, asked for 61"):
-        make_selection(store, samples, config, 61, Here(), silent)
+        make_selection(store, samples, config, 61, LocalBackend(), silent)

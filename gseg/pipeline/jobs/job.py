@@ -1,0 +1,171 @@
+"""The forms of heavy work, and who does it.
+
+A `Job` has parts, which any process does in any order to the same bits: drawing, scoring, taking
+features. A `Training` is one piece that takes up what an interrupted call left. Both name files
+in the storage instead of holding tensors, so that they run in the trial's process, in an actor of
+a pool or in a Ray Train worker alike.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+
+from gseg.pipeline.progress import Report
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Listen = Callable[[int], None]
+"""Hears how many units (pictures, candidates) more are done."""
+Wrap = Callable[[torch.nn.Module], torch.nn.Module]
+
+
+class Job(Protocol[T_co]):
+    """Work in parts: a frozen dataclass that processes elsewhere can be sent."""
+
+    @property
+    def device(self) -> str:
+        """Kind of device."""
+        ...
+
+    def missing(self) -> Sequence[int]:
+        """Number the parts that are still to do."""
+        ...
+
+    def size(self, part: int) -> int:
+        """Count the units of a part."""
+        ...
+
+    def seconds(self, parts: Sequence[int]) -> float:
+        """Estimate one-thread seconds: they decide where the parts are done."""
+        ...
+
+    def useful(self, parts: Sequence[int]) -> int:
+        """Say how many processes can be of use."""
+        return len(parts)
+
+    def open(self) -> Callable[[int, Listen], T_co]:
+        """Make ready, once in each process that works.
+
+        Returns:
+            What does a part, by its number.
+        """
+        ...
+
+    def alone(self, parts: Sequence[int], listen: Listen) -> Mapping[int, T_co]:
+        """Do parts in this process, where no other works on them.
+
+        Args:
+            parts: Their numbers.
+            listen: Hears of the units.
+
+        Returns:
+            What came out, by part; less of them where a job does better in larger pieces.
+        """
+        do = self.open()
+        return {part: do(part, listen) for part in parts}
+
+
+class Training(Protocol):
+    """Long work of one piece, which goes on where an interrupted call was."""
+
+    @property
+    def folder(self) -> Path:
+        """What it writes, and what an interrupted call left."""
+        ...
+
+    @property
+    def replicas(self) -> int:
+        """Processes that train together."""
+        ...
+
+    def seconds(self) -> float:
+        """Estimate its one-thread seconds: they decide where it is done."""
+        ...
+
+    def train(
+        self, report: Report, *, rank: int = 0, wrap: Wrap | None = None
+    ) -> Mapping[str, Any]:
+        """Train, and write files.
+
+        Args:
+            report: Hears of the steps.
+            rank: Which replica this process is; the first one writes.
+            wrap: What makes several replicas one; see `gseg.segmenters.Run`.
+
+        Returns:
+            Facts for the manifest.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """Where work is done."""
+
+    @property
+    def device(self) -> str:
+        """Kind of device of every job."""
+        ...
+
+    @property
+    def cores(self) -> int | None:
+        """Cores of each process that shares a GPU with others; None for all of its machine."""
+        ...
+
+    def call(self, work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Do work that is too short for a job of its own, where there is such a device.
+
+        Args:
+            work: Writes files and returns facts for the manifest.
+
+        Returns:
+            Those facts.
+        """
+        ...
+
+    def train(self, job: Training, report: Report) -> Mapping[str, Any]:
+        """Train.
+
+        Args:
+            job: What.
+            report: Hears of the steps, or elsewhere of the measurements alone.
+
+        Returns:
+            Facts for the manifest.
+        """
+        ...
+
+    def run(self, job: Job[T], parts: Sequence[int], listen: Listen) -> dict[int, T]:
+        """Do parts of a job, in any order.
+
+        Args:
+            job: Of which.
+            parts: Their numbers.
+            listen: Hears of the units.
+
+        Returns:
+            What came out, by part; see `Job.alone`.
+
+        Raises:
+            ValueError: What the job says is wrong, in its own words.
+        """
+        ...
+
+
+def counted(progress: Callable[[int, int], object], done: int, total: int) -> Listen:
+    """Tell how much is done in all, and not only how much more.
+
+    Args:
+        progress: Called with units done and units in all, whenever there are more.
+        done: Units that were there before.
+        total: In all.
+    """
+
+    def listen(units: int) -> None:
+        nonlocal done
+        done += units
+        progress(done, total)
+
+    return listen
