@@ -227,7 +227,7 @@ def on_ray(seconds: float) -> None:
             loop.join()
         plain = time.monotonic() - began
         with ray_session(num_cpus=2):
-            backend = RayBackend(Resources(placement="cluster", drawers=2))
+            backend = RayBackend(Resources(placement="cluster", actors=2))
             began = time.monotonic()
             backend.run(job("ray", shards), range(shards), lambda drawn: None)
             ours = time.monotonic() - began

@@ -12,6 +12,8 @@ from gseg.storage.mirror import storage_folder
 WRONG_USE: Final = 2
 """Exit status after a user's mistake."""
 _CUTOFF: Final = 0.4
+_RENAMED: Final = {"--drawers": "--actors", "--min-drawers": "--min-actors"}
+"""Options that were called otherwise before, and are still in people's scripts."""
 
 
 def at_least(low: int) -> Callable[[str], int]:
@@ -78,6 +80,9 @@ def _unknown(word: str, known: Collection[str]) -> str:
     """Say that a word has no meaning here."""
     if not word.startswith("-"):
         return f"unknown argument {word}; see --help."
+    new = _RENAMED.get(word.partition("=")[0])
+    if new in known:
+        return f"{word.partition('=')[0]} is called {new} now."
     near = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=_CUTOFF)
     return f"unknown option {word}{f'; did you mean {near[0]}?' if near else '; see --help.'}"
 

@@ -187,18 +187,19 @@ def add_running(group: argparse._ArgumentGroup) -> None:
         help="replicas of one training. Default: 1",
     )
     group.add_argument(
-        "--drawers",
+        "--actors",
         type=at_least(0),
         default=0,
         metavar="N",
-        help="actors that draw for one trial. Default: 0, as many as there are CPUs or GPUs",
+        help="processes that share the work of a large stage; 0 for as many as there are CPUs or "
+        "GPUs. Default: 0",
     )
     group.add_argument(
-        "--min-drawers",
+        "--min-actors",
         type=at_least(0),
         default=0,
         metavar="N",
-        help="actors that it begins with; more come while there is room. Default: 0, all at once",
+        help="how many of them begin; more come while there is room. Default: 0, all at once",
     )
     group.add_argument(
         "--batch",
@@ -212,7 +213,7 @@ def add_running(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=0.0,
         metavar="G",
-        help="GPUs of a trial, a drawing actor or a replica; fractions share one. Default: 0",
+        help="GPUs of a trial, an actor or a replica; fractions share one. Default: 0",
     )
     group.add_argument(
         "--concurrency",

@@ -1,8 +1,6 @@
 """``gseg embed``: latents of pictures, for samples that resemble them."""
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -10,16 +8,14 @@ from typing import Final
 from rich.console import Console
 
 from gseg.commands.bars import progress_bar
+from gseg.commands.working import working
 from gseg.generators.own_encoder import EncoderChoice, choose_encoder
-from gseg.pipeline.backend import LocalBackend
-from gseg.pipeline.devices import require_device
 from gseg.pipeline.jobs.embed import (
     EmbedJob,
     embed_job,
     embed_pictures,
     save_found,
 )
-from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.row_values import find_card
 from gseg.storage.callables import absolute_callable, is_callable_name
@@ -42,8 +38,6 @@ def embed(options: argparse.Namespace, console: Console) -> int:
     """
     if options.out.suffix != ".npy":
         raise ValueError(f"--out takes a file that ends in .npy, got {options.out}.")
-    if not options.address:
-        require_device(options.device)
     if options.size is not None and options.size < 1:
         raise ValueError(f"--size is at least 1, got {options.size}.")
     encoder = _encoder(options)
@@ -54,7 +48,7 @@ def embed(options: argparse.Namespace, console: Console) -> int:
         skip_bad=options.skip_bad,
         device=options.device,
     )
-    with _backend(options, job) as backend, progress_bar("embedding") as progress:
+    with working(options) as backend, progress_bar("embedding") as progress:
         found = embed_pictures(job, backend, progress)
     save_found(options.out, found, job)
     _clear(job)
@@ -92,23 +86,6 @@ def _encoder(options: argparse.Namespace) -> EncoderChoice:
     if not is_callable_name(chosen.name):
         return chosen
     return replace(chosen, name=absolute_callable(chosen.name))
-
-
-@contextmanager
-def _backend(options: argparse.Namespace, job: EmbedJob) -> Iterator[Backend]:
-    """Work in this process, or on Ray where that was asked for or is worth it."""
-    from gseg.distributed.backend import RayBackend
-    from gseg.distributed.runtime import Resources, ray_session
-
-    gpus = 1.0 if options.device == "cuda" else 0.0
-    large = Resources().is_large(job.seconds(job.missing()))
-    if not (options.actors or options.address or large):
-        yield LocalBackend(options.device)
-        return
-    with ray_session(options.address):
-        yield RayBackend(
-            Resources(placement="cluster", drawers=options.actors, gpus_per_trial=gpus)
-        )
 
 
 def _clear(job: EmbedJob) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gseg.commands.app import Parser
+from gseg.commands.working import add_working
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]
@@ -68,13 +69,4 @@ def add_embed(commands: "Commands") -> None:
         action="store_true",
         help="leave out files that cannot be read, and list them, instead of stopping",
     )
-    add(
-        "--actors",
-        type=int,
-        default=0,
-        metavar="N",
-        help="Ray actors that read and encode. Default: none for some ten thousand pictures, one "
-        "for each CPU (or GPU) for more",
-    )
-    add("--address", metavar="HOST:PORT", help="Ray cluster to use, instead of this machine")
-    add("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute. Default: cpu")
+    add_working(parser)

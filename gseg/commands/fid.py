@@ -2,18 +2,15 @@
 
 import argparse
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
 from gseg.commands.bars import progress_bar
+from gseg.commands.working import working
 from gseg.features import features_name
 from gseg.generators import GeneratorCard
-from gseg.pipeline.backend import LocalBackend
-from gseg.pipeline.devices import require_device
 from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import Report
@@ -40,10 +37,8 @@ def measure(options: argparse.Namespace, console: Console) -> int:
     Raises:
         ValueError: Pictures, reference or features are not there, or do not go together.
     """
-    if not options.address:
-        require_device(options.device)
     generator = None if _is_path(options.pictures) else find_card(options.pictures)
-    with _backend(options) as backend, progress_bar("features") as progress:
+    with working(options) as backend, progress_bar("features") as progress:
 
         def report(stage: str, done: int, total: int, detail: str = "") -> None:
             progress(done, total)
@@ -105,21 +100,6 @@ def _latents(options: argparse.Namespace) -> LatentConfig:
 def _is_path(what: str) -> bool:
     """Say whether this is no generator's name."""
     return what == "scenes" or what.endswith(".npz") or Path(what).is_dir()
-
-
-@contextmanager
-def _backend(options: argparse.Namespace) -> Iterator[Backend]:
-    """Take features in this process, or on Ray if that was asked for."""
-    if not options.actors and not options.address:
-        yield LocalBackend(options.device)
-        return
-    from gseg.distributed.backend import RayBackend
-    from gseg.distributed.runtime import Resources, ray_session
-
-    gpus = 1.0 if options.device == "cuda" else 0.0
-    resources = Resources(placement="cluster", drawers=options.actors, gpus_per_trial=gpus)
-    with ray_session(options.address):
-        yield RayBackend(resources)
 
 
 def _tell(distance: Distance, generator: GeneratorCard | None, console: Console) -> None:

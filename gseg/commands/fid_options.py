@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gseg.commands.app import Parser
+from gseg.commands.working import add_working
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]
@@ -106,16 +107,4 @@ def _add_places(parser: Parser) -> None:
         metavar="DIR",
         help="folder of features that were taken, or s3://bucket/prefix. Default: ./storage",
     )
-    parser.add_argument(
-        "--device", choices=("cpu", "cuda"), default="cpu", help="where to compute. Default: cpu"
-    )
-    parser.add_argument(
-        "--actors",
-        type=int,
-        default=0,
-        metavar="N",
-        help="take features with so many actors of Ray Data. Default: in this process",
-    )
-    parser.add_argument(
-        "--address", metavar="HOST:PORT", help="of a Ray cluster. Default: one on this machine"
-    )
+    add_working(parser)

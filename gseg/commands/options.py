@@ -124,8 +124,8 @@ def chosen_resources(options: argparse.Namespace) -> Resources:
     return Resources(
         placement=options.placement,
         workers=options.workers,
-        drawers=options.drawers,
-        min_drawers=options.min_drawers,
+        actors=options.actors,
+        min_actors=options.min_actors,
         gpus_per_trial=options.gpus_per_trial,
         concurrency=options.concurrency,
     )

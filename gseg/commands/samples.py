@@ -11,11 +11,11 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from gseg.commands.working import working
 from gseg.generators.catalogue import use_weights
 from gseg.generators.identity import weights_digest
 from gseg.images import encode_png
-from gseg.pipeline.backend import LocalBackend
-from gseg.pipeline.devices import prepare_process, require_device
+from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.progress import Report
 from gseg.pipeline.sharing import sample_sets
 from gseg.pipeline.stages import Wanted, make_direction, make_samples, with_operators
@@ -43,14 +43,12 @@ def draw(options: argparse.Namespace, console: Console) -> int:
         ValueError: An option is out of range, nearly all is rejected, or there is no room.
     """
     use_weights(options.weights)
-    require_device(options.device)
     weights_digest(options.generator)
     store = Store(storage_folder(options.out).absolute())
     store.check()
     search, config = _settings(options)
-    backend = LocalBackend(options.device)
     prepare_process(1)  # part of what the samples are: a sweep's trials take one
-    with _bars() as report:
+    with working(options) as backend, _bars() as report:
         if options.direction is None:
             direction = make_direction(store, options.generator, search, backend, report)
         else:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from gseg.commands.app import Parser, place
+from gseg.commands.working import add_working
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]
@@ -92,7 +93,7 @@ def _add_draw(commands: "Commands") -> None:
         help="how pictures are stored; jpeg95 changes them a little. Default: exact",
     )
     add("--weights", type=place, metavar="DIR", help="folder of published weights, or on S3")
-    add("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute. Default: cpu")
+    add_working(parser)
 
 
 def _add_export(commands: "Commands") -> None:

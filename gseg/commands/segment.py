@@ -2,25 +2,22 @@
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
 from rich.console import Console
 
 from gseg.commands.bars import progress_bar
-from gseg.pipeline.devices import require_device
+from gseg.commands.working import working
+from gseg.pipeline.jobs.job import counted
+from gseg.pipeline.jobs.segment import SegmentJob
 from gseg.reports.strips import Found, compare_masks, draw_strip, find_truths, spread_text
 from gseg.scores.folders import SUFFIXES
-from gseg.segmenters import Ensemble, Predictor, Segmenter
-from gseg.segmenters.segment import segment_files
+from gseg.segmenters.segment import mask_files
 
 _FILE: Final = "segmenter.safetensors"
 _SHIPPED: Final = "scenes"
 """What the segmenter that comes with the package is called."""
-_USUAL_PIXELS: Final = 2**28
-"""Larger pictures cost a warning, twice as large ones are skipped; a pixel takes about 25 bytes."""
 
 
 def segment(options: argparse.Namespace, console: Console) -> int:
@@ -38,17 +35,18 @@ def segment(options: argparse.Namespace, console: Console) -> int:
     """
     pictures = [file for path in options.images for file in _pictures(path, options.out)]
     truths = _truths(options, pictures)
-    segmenter = _load(options.model, options.device)
-    with _huge_pictures(), progress_bar("segmenting") as progress:
-        done = segment_files(
-            segmenter,
-            pictures,
-            options.out,
-            working_size=options.size,
-            threshold=options.threshold,
-            overlay=options.overlay,
-            progress=progress,
-        )
+    masks = mask_files(pictures, options.out)
+    job = SegmentJob(
+        files=tuple((picture, mask.absolute()) for picture, mask in masks.items()),
+        models=tuple(map(_model, options.model or [])) or (None,),
+        working_size=options.size,
+        threshold=options.threshold,
+        overlay=options.overlay,
+        device=options.device,
+    )
+    with working(options) as backend, progress_bar("segmenting") as progress:
+        listen = counted(progress, 0, len(job.files))
+        done = job.collect(backend.run(job, job.missing(), listen))
     for reason in done.skipped.values():
         console.print(f"skipped: {reason}", markup=False)
     total = len(done.masks) + len(done.skipped)
@@ -59,17 +57,6 @@ def segment(options: argparse.Namespace, console: Console) -> int:
     if options.strip is not None and done.masks:
         _draw_strip(options, done.masks, truths, console)
     return 1 if done.skipped else 0
-
-
-@contextmanager
-def _huge_pictures() -> Iterator[None]:
-    """Let Pillow open pictures that it would take for an attack: these are the user's own."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = _USUAL_PIXELS
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
 
 
 def _truths(options: argparse.Namespace, pictures: Sequence[Path]) -> Mapping[str, Path]:
@@ -119,18 +106,9 @@ def _pictures(path: Path, out: Path) -> Iterator[Path]:
     yield from found
 
 
-def _load(paths: Sequence[Path] | None, device: str) -> Predictor:
-    require_device(device)
-    if not paths:
-        return Segmenter.shipped(device=device)
-    segmenters = [_load_one(path, device) for path in paths]
-    return segmenters[0] if len(segmenters) == 1 else Ensemble(segmenters)
-
-
-def _load_one(path: Path, device: str) -> Segmenter:
-    if str(path) == _SHIPPED and not path.exists():
-        return Segmenter.shipped(device=device)
-    return Segmenter.load(_file(path), device=device)
+def _model(path: Path) -> Path | None:
+    """Find a segmenter's file; None for the one that ships."""
+    return None if str(path) == _SHIPPED and not path.exists() else _file(path)
 
 
 def _file(path: Path) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gseg.commands.app import Parser
+from gseg.commands.working import add_working
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]
@@ -78,6 +79,4 @@ def add_segment(commands: "Commands") -> None:
         help="shorter side in pixels at which the network sees a picture. Default: that of its "
         "training, if the file says so, or 128",
     )
-    parser.add_argument(
-        "--device", choices=("cpu", "cuda"), default="cpu", help="where to compute. Default: cpu"
-    )
+    add_working(parser)

@@ -5,8 +5,11 @@ of a large job go to a pool of Ray Data actors, a large training to a Ray Train 
 """
 
 import json
+import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pyarrow as pa
@@ -95,11 +98,11 @@ class RayBackend:
             [{"part": part} for part in parts], override_num_blocks=len(parts)
         ).map_batches(
             _Worker,
-            fn_constructor_kwargs={"job": job},
+            fn_constructor_kwargs={"job": job, "folder": Path.cwd()},
             batch_size=1,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(
-                min_size=min(self._resources.min_drawers or most, most), max_size=most
+                min_size=min(self._resources.min_actors or most, most), max_size=most
             ),
             num_cpus=_JOB_CPUS,
             num_gpus=self._resources.gpus_per_trial if job.device != "cpu" else 0.0,
@@ -162,8 +165,8 @@ class RayBackend:
 
     def _actors(self) -> int:
         """Say how many actors work for one trial."""
-        if self._resources.drawers:
-            return self._resources.drawers
+        if self._resources.actors:
+            return self._resources.actors
         available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         if self._resources.gpus_per_trial:
             return max(1, int(available.get("GPU", 0.0) / self._resources.gpus_per_trial))
@@ -176,10 +179,17 @@ def _call(work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 class _Worker:
-    """An actor that does one part after the other."""
+    """An actor that does one part after the other.
 
-    def __init__(self, job: Job[Any]) -> None:
+    Args:
+        job: Of which.
+        folder: Where the driver works: what the user named may be named from there.
+    """
+
+    def __init__(self, job: Job[Any], folder: Path) -> None:
         prepare_process(1)
+        with suppress(OSError):  # on a machine without it, full names alone mean anything
+            os.chdir(folder)
         self._job = job
         self._do: Callable[[int, Listen], Any] | None = None
 

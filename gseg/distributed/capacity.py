@@ -35,22 +35,22 @@ def is_one_machine() -> bool:
     return len(nodes) == 1 and not (_is_on_head() and _autoscaled())
 
 
-def with_later_drawers(resources: Resources) -> Resources:
-    """Say how many actors draw, where more may come than there are.
+def with_later_actors(resources: Resources) -> Resources:
+    """Say how many actors work, where more may come than there are.
 
     Args:
         resources: Of a sweep.
 
     Returns:
-        The same with `drawers` filled in, if it was 0 and an autoscaler may add something: trials
+        The same with `actors` filled in, if it was 0 and an autoscaler may add something: trials
         run on other nodes, and see only what is there already.
     """
     kind, share = ("GPU", resources.gpus_per_trial) if resources.gpus_per_trial else ("CPU", 1.0)
     now: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     most = cluster_capacity()[kind]
-    if resources.drawers or most <= now.get(kind, 0.0):
+    if resources.actors or most <= now.get(kind, 0.0):
         return resources
-    return replace(resources, drawers=max(1, int(most / share)))
+    return replace(resources, actors=max(1, int(most / share)))
 
 
 def most_resources(config: dict[str, Any]) -> dict[str, float]:

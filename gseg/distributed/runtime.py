@@ -15,11 +15,10 @@ from typing import Any, Final, Literal
 
 import ray
 
+from gseg.pipeline.costs import LARGE_STAGE_SECONDS
+
 Placement = Literal["auto", "process", "cluster"]
 
-LARGE_STAGE_SECONDS: Final = 300.0
-"""One-thread seconds from which a stage is worth a distributed job of its own: five times the
-longest start-up that was measured (a Ray Train run that reads Ray Data)."""
 _KNOCK_SECONDS: Final = 10.0
 _OBJECT_STORE_BYTES: Final = 256 * 2**20
 _ENVIRONMENT: Final = {
@@ -44,20 +43,19 @@ class Resources:
         placement: ``process``: every stage in its trial's process; ``cluster``: drawing,
             training and scoring as distributed jobs; ``auto``: the rule of `is_large`.
         workers: Replicas of one training; more than one always trains on the cluster.
-        drawers: Most actors that draw samples for one trial; 0 for as many as there are CPUs or
-            GPUs.
-        min_drawers: Actors that it begins with; more come while there is room and work, up to
-            `drawers`. 0 for all at once.
+        actors: Most actors that share the parts of a job; 0 for as many as there are CPUs or GPUs.
+        min_actors: Actors that it begins with; more come while there is room and work, up to
+            `actors`. 0 for all at once.
         cpus_per_trial: CPUs that a trial holds while its stages run in its process.
-        gpus_per_trial: GPUs that a trial, a drawing actor or a training replica holds; fractions
+        gpus_per_trial: GPUs that a trial, an actor or a training replica holds; fractions
             share a GPU.
         concurrency: Trials at the same time; 0 for as many as fit.
     """
 
     placement: Placement = "auto"
     workers: int = 1
-    drawers: int = 0
-    min_drawers: int = 0
+    actors: int = 0
+    min_actors: int = 0
     cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
     concurrency: int = 0
@@ -65,7 +63,7 @@ class Resources:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"A training needs at least 1 worker, got {self.workers}.")
-        counts = (self.drawers, self.min_drawers, self.gpus_per_trial, self.concurrency)
+        counts = (self.actors, self.min_actors, self.gpus_per_trial, self.concurrency)
         if min(counts) < 0 or self.cpus_per_trial <= 0:
             raise ValueError("Resources must not be negative, and a trial needs some CPU.")
 

@@ -20,7 +20,7 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial
 
-from gseg.distributed.capacity import with_later_drawers
+from gseg.distributed.capacity import with_later_actors
 from gseg.distributed.runtime import Resources
 from gseg.distributed.trial_actor import TrialActor
 from gseg.distributed.tuning import (
@@ -99,7 +99,7 @@ def run_sweep(
         experiments=list(experiments),
         groups=sharing_groups(experiments, concurrency),
         setting=setting,
-        resources=with_later_drawers(resources),
+        resources=with_later_actors(resources),
     )
     trainable = tune.with_resources(trainable, held_by_a_trial(resources, large=large))
     numbers, end = list(range(len(experiments))), None if seconds is None else now() + seconds

@@ -30,7 +30,7 @@ def trials_at_once(resources: Resources, *, large: bool) -> int:
         return resources.concurrency
     cluster = cluster_capacity()
     if large:
-        processes = max(resources.workers, resources.drawers, 1)
+        processes = max(resources.workers, resources.actors, 1)
         if resources.gpus_per_trial:
             return max(1, int(cluster["GPU"] / (processes * resources.gpus_per_trial)))
         return max(1, int(cluster["CPU"] / processes))

@@ -5,7 +5,7 @@ the probability is brought back to the picture's own size and then thresholded.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -71,29 +71,79 @@ def segment_files(
         ValueError: There are no files, an option is out of range, or a mask would replace one of
             the pictures.
     """
+    return segment_to(
+        segmenter,
+        mask_files(paths, out_dir),
+        working_size=working_size,
+        threshold=threshold,
+        overlay=overlay,
+        progress=progress,
+    )
+
+
+def mask_files(paths: Sequence[str | Path], out_dir: str | Path) -> dict[Path, Path]:
+    """Name the masks of pictures.
+
+    Args:
+        paths: Picture files; a file given twice counts once.
+        out_dir: Their folder.
+
+    Returns:
+        The mask's path for each picture, see `segment_files`.
+
+    Raises:
+        ValueError: There are no files, or a mask would replace one of the pictures.
+    """
     pictures = list(dict.fromkeys(Path(path) for path in paths))
     if not pictures:
         raise ValueError("There are no pictures to segment; give at least one file.")
+    masks = [Path(out_dir) / name for name in _mask_names(pictures)]
+    _protect(pictures, masks)
+    return dict(zip(pictures, masks, strict=True))
+
+
+def segment_to(
+    segmenter: Predictor,
+    files: Mapping[Path, Path],
+    *,
+    working_size: int | None = None,
+    threshold: float = 0.5,
+    overlay: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> SegmentedFiles:
+    """Write a mask of the same size for each picture, where it is said.
+
+    Args:
+        segmenter: What predicts.
+        files: From `mask_files`, or some of them.
+        working_size: See `segment_picture`.
+        threshold: See `segment_files`, also for the rest.
+        overlay: Whether to write overlays too.
+        progress: Called after each file with the files done and the files in all.
+
+    Returns:
+        Where the masks are, and which files were skipped and why.
+
+    Raises:
+        ValueError: An option is out of range.
+    """
     _check(segmenter, working_size, threshold)
-    folder = Path(out_dir)
-    names = dict(zip(pictures, _mask_names(pictures), strict=True))
-    _protect(pictures, [folder / name for name in names.values()])
     masks: dict[Path, Path] = {}
     skipped: dict[Path, str] = {}
-    for done, (path, name) in enumerate(names.items(), start=1):
+    for done, (path, file) in enumerate(files.items(), start=1):
         try:
             pixels = read_image(path)
         except UnreadableImageError as error:
             skipped[path] = str(error)
         else:
             mask = segment_picture(segmenter, pixels, working_size=working_size) > threshold
-            masks[path] = folder / name
-            write_atomically(masks[path], encode_png(mask))
+            masks[path] = file
+            write_atomically(file, encode_png(mask))
             if overlay:
                 shown = encode_png(tinted(pixels, mask), effort=1)
-                write_atomically(folder / "overlays" / name, shown)
+                write_atomically(file.parent / "overlays" / file.name, shown)
         if progress is not None:
-            progress(done, len(pictures))
+            progress(done, len(files))
     return SegmentedFiles(masks=masks, skipped=skipped)
 
 

@@ -32,7 +32,7 @@ def test_a_trial_is_the_same_on_the_cluster(tmp_path, tiny_experiment, local_ray
     rows, samples = {}, {}
     for placement in ("process", "cluster"):
         setting = Context(storage=tmp_path / placement, benchmarks=("scenes:40",))
-        backend = RayBackend(Resources(placement=placement, drawers=2))
+        backend = RayBackend(Resources(placement=placement, actors=2))
         rows[placement] = run_trial(tiny_experiment, setting, backend)
         samples[placement] = _samples(tiny_experiment, setting)
     here, there = samples["process"], samples["cluster"]
@@ -78,7 +78,7 @@ def test_killing_a_drawing_worker_changes_nothing(tmp_path, tiny_experiment, loc
         if case == "killed":
             killer.start()
         placement = "cluster" if case == "killed" else "process"
-        backend = RayBackend(Resources(placement=placement, drawers=2))
+        backend = RayBackend(Resources(placement=placement, actors=2))
         wanted = Wanted(direction=direction, config=config, count=1500)
         drawn = make_samples(store, "analytic.ellipses32", wanted, backend, silent)
         assert killer.killed == (case == "killed")

@@ -12,7 +12,7 @@ from gseg.distributed.capacity import (
     cluster_capacity,
     is_one_machine,
     most_resources,
-    with_later_drawers,
+    with_later_actors,
 )
 from gseg.distributed.runtime import Resources
 
@@ -63,12 +63,12 @@ def test_trials_wait_for_workers_that_come_from_zero(empty_cluster):
 
 def test_as_many_actors_draw_as_may_come(empty_cluster, monkeypatch):
     half = Resources(gpus_per_trial=0.5)
-    assert with_later_drawers(half) == half
+    assert with_later_actors(half) == half
     empty_cluster.write_text(yaml.safe_dump(_completed("ray_cluster.yaml")))
-    assert with_later_drawers(half).drawers == 16
-    assert with_later_drawers(Resources(gpus_per_trial=0.5, drawers=2)).drawers == 2
+    assert with_later_actors(half).actors == 16
+    assert with_later_actors(Resources(gpus_per_trial=0.5, actors=2)).actors == 2
     monkeypatch.setattr(capacity.ray, "cluster_resources", lambda: {"GPU": 8.0})
-    assert with_later_drawers(half) == half
+    assert with_later_actors(half) == half
 
 
 def test_a_broken_cluster_file_is_as_none(empty_cluster, caplog):

@@ -38,10 +38,10 @@ def direction(folder):
     return Artifact(digest="d", folder=folder / "direction", manifest={}, reused=True)
 
 
-def draw_samples(folder, count, drawers, minimum=0):
+def draw_samples(folder, count, actors, minimum=0):
     wanted = Wanted(direction=direction(folder), config=CONFIG, count=count)
-    placement = "cluster" if drawers else "process"
-    backend = RayBackend(Resources(placement=placement, drawers=drawers, min_drawers=minimum))
+    placement = "cluster" if actors else "process"
+    backend = RayBackend(Resources(placement=placement, actors=actors, min_actors=minimum))
     found = make_samples(Store(folder / "storage"), NAME, wanted, backend, silent)
     return found, load_samples(found.pairs.shards, count)
 
@@ -62,18 +62,18 @@ def test_any_number_of_actors_gives_the_same_samples(tmp_path, local_ray, monkey
     expected = draw(analytic_generator(32), shifts, CONFIG, 500)
     # Three at once on two CPUs. Two draw in the tests of killed ones.
     monkeypatch.setattr("gseg.distributed.backend._JOB_CPUS", 0.6)
-    for drawers in (1, 3):
-        folder = tmp_path / str(drawers)
+    for actors in (1, 3):
+        folder = tmp_path / str(actors)
         folder.mkdir()
-        few, samples = draw_samples(folder, 300, drawers, minimum=1)
+        few, samples = draw_samples(folder, 300, actors, minimum=1)
         same(samples, load_samples(few.pairs.shards, 300))
-        more, extended = draw_samples(folder, 500, drawers)
+        more, extended = draw_samples(folder, 500, actors)
         same(extended, expected)
         assert more.digest == few.digest
         assert more.pairs.shards[: len(few.pairs.shards)] == few.pairs.shards
         # Beyond the last shard at most what the other actors had begun.
         drawn = len(list(more.pairs.shards[0].parent.glob("*.parquet")))
-        assert drawn <= len(more.pairs.shards) + drawers - 1
+        assert drawn <= len(more.pairs.shards) + actors - 1
 
 
 @pytest.mark.slow  # with fewer shards as the first of the kills in test_sweep.py

@@ -35,7 +35,7 @@ def _sweep(tmp_path, experiment, monkeypatch, outcomes):
             tracker.on_trial_error(0, [], trial)
 
     monkeypatch.setattr(sweep, "_tune", fake_tune)
-    monkeypatch.setattr(sweep, "with_later_drawers", lambda resources: resources)
+    monkeypatch.setattr(sweep, "with_later_actors", lambda resources: resources)
     monkeypatch.setattr(sweep.tune, "with_parameters", lambda trainable, **kept: trainable)
     heard = _Heard()
     failures = run_sweep(

@@ -23,7 +23,7 @@ def test_actors_find_what_one_process_finds_and_tell_what_is_wrong(local_ray, tm
     heard = []
     apart = embed_pictures(
         embed_job(pictures, encoder, tmp_path / "apart"),
-        RayBackend(Resources(placement="cluster", drawers=2)),
+        RayBackend(Resources(placement="cluster", actors=2)),
         lambda done, total: heard.append((done, total)),
     )
     alone = embed_pictures(
@@ -36,7 +36,7 @@ def test_actors_find_what_one_process_finds_and_tell_what_is_wrong(local_ray, tm
     job = embed_job(pictures, choose_encoder(f"{file}:means", resolution=32), tmp_path / "broken")
     with pytest.raises(ValueError, match="not finite"):
         embed_pictures(
-            job, RayBackend(Resources(placement="cluster", drawers=1)), lambda done, total: None
+            job, RayBackend(Resources(placement="cluster", actors=1)), lambda done, total: None
         )
 
 

@@ -96,7 +96,7 @@ def test_samples_are_those_of_one_process(tmp_path, cluster):
         cluster, "_Worker", lambda: len(list(storage.glob("samples/*/shard-*.parquet"))) >= 2
     )
     loses.start()
-    backend = RayBackend(Resources(placement="cluster", drawers=2))
+    backend = RayBackend(Resources(placement="cluster", actors=2))
     found = make_samples(Store(storage), "analytic.ellipses32", wanted, backend, silent)
     loses.join(timeout=10)
     assert loses.lost

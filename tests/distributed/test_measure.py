@@ -20,7 +20,7 @@ def test_statistics_are_the_same_on_the_cluster_bit_for_bit(tmp_path, local_ray)
             Store(tmp_path / placement),
             pictures,
             "scenes",
-            RayBackend(Resources(placement=placement, drawers=2)),
+            RayBackend(Resources(placement=placement, actors=2)),
             lambda *state: heard.append(state),
         )
         found.append(read_statistics(made, "scenes"))
