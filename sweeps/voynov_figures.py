@@ -5,7 +5,6 @@ this script leaves it there). Writes results/voynov_figures/figure_2.png and fig
 arguments: the embedded BigBiGAN. The paper's form: --grid paper with BigBiGAN's weights.
 """
 
-import os
 import sys
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from gseg.commands.messages import plan_lines
 from gseg.commands.options import chosen_axes, chosen_grids, sweep_parser
 from gseg.directions import Direction, fit_operators
 from gseg.generators import load_generator
+from gseg.generators.catalogue import use_weights
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.plan import Missing, make_plan
 from gseg.pipeline.progress import silent
@@ -29,8 +29,7 @@ COUNT, ROWS, TILE = 8, 4, 96
 def main() -> int:
     """Find the direction, then draw."""
     options = sweep_parser(__doc__).parse()
-    if options.weights is not None:
-        os.environ["GSEG_WEIGHTS"] = str(options.weights.absolute())
+    use_weights(options.weights)
     grid = voynov_grid(chosen_grids(options)[0])
     name = options.generator[0] if options.generator else main_generator(grid)
     search = chosen_search(grid, chosen_axes(options))

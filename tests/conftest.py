@@ -6,6 +6,7 @@ not every process that reads this file runs tests.
 """
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
@@ -40,6 +41,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 
     config.option.loadscopereorder = False  # or the longest group starts behind larger ones
     return Scheduling(config, log)
+
+
+@pytest.fixture(autouse=True)
+def _own_weights() -> Iterator[None]:
+    """Folders of weights that a command was told hold for the rest of its process."""
+    yield
+    catalogue = sys.modules.get("gseg.generators.catalogue")
+    if catalogue is not None:
+        catalogue._chosen = None
 
 
 @pytest.fixture

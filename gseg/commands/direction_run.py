@@ -18,7 +18,7 @@ from gseg.commands.bars import progress_bar
 from gseg.commands.messages import run_told
 from gseg.commands.options import chosen_axes
 from gseg.distributed.view import format_seconds
-from gseg.generators.catalogue import use_weights
+from gseg.generators.catalogue import use_weights, weights_folder
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.costs import direction_seconds
@@ -121,7 +121,9 @@ def _search(trials: Sequence[DirectionTrial], options: argparse.Namespace) -> It
     if processes == 1:
         yield from map(one, trials)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=use_weights, initargs=(weights_folder(),)
+    ) as pool:
         yield from pool.map(one, trials)
 
 

@@ -1,7 +1,6 @@
 """``gseg generators``: the catalogue as a table, and fetching published weights."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -12,7 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gseg.commands.bars import progress_bar
-from gseg.generators.catalogue import Kind, find_weights, list_generators, weights_folder
+from gseg.generators.catalogue import (
+    Kind,
+    find_weights,
+    list_generators,
+    use_weights,
+    weights_folder,
+)
 from gseg.generators.contract import GeneratorCard
 from gseg.generators.fetching import fetch_weights
 
@@ -79,9 +84,8 @@ def fetch(options: argparse.Namespace, console: Console) -> int:
 
 def _choose_folder(weights: Path | None) -> Path | None:
     """Make the folder that was asked for that of this process; give the one that counts."""
-    if weights is not None:
-        os.environ["GSEG_WEIGHTS"] = str(weights)
-    return weights_folder()
+    use_weights(weights)
+    return weights or weights_folder()
 
 
 def _place(card: GeneratorCard) -> str:

@@ -44,11 +44,11 @@ def draw(options: argparse.Namespace, console: Console) -> int:
     """
     use_weights(options.weights)
     weights_digest(options.generator)
-    store = Store(storage_folder(options.out).absolute())
-    store.check()
     search, config = _settings(options)
     prepare_process(1)  # part of what the samples are: a sweep's trials take one
     with working(options) as backend, _bars() as report:
+        store = Store(storage_folder(options.out).absolute())
+        store.check()
         if options.direction is None:
             direction = make_direction(store, options.generator, search, backend, report)
         else:

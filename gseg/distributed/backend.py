@@ -22,6 +22,7 @@ from ray.train.torch import TorchTrainer, prepare_model
 from gseg.distributed.following import FILE as MEASUREMENTS
 from gseg.distributed.following import MeasurementFile, following
 from gseg.distributed.runtime import Resources
+from gseg.generators.catalogue import weights_folder
 from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.jobs.job import Job, Listen, Training
 from gseg.pipeline.progress import Report, silent
@@ -78,7 +79,7 @@ class RayBackend:
             num_gpus=self._resources.gpus_per_trial,
             scheduling_strategy="SPREAD",
         )
-        facts: Mapping[str, Any] = ray.get(task.remote(work))
+        facts: Mapping[str, Any] = ray.get(task.remote(work, weights_folder()))
         return facts
 
     def run(self, job: Job[T], parts: Sequence[int], listen: Listen) -> dict[int, T]:
@@ -98,7 +99,11 @@ class RayBackend:
             [{"part": part} for part in parts], override_num_blocks=len(parts)
         ).map_batches(
             _Worker,
-            fn_constructor_kwargs={"job": job, "folder": Path.cwd()},
+            fn_constructor_kwargs={
+                "job": job,
+                "weights": weights_folder(),
+                "folder": Path.cwd(),
+            },
             batch_size=1,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(
@@ -136,7 +141,7 @@ class RayBackend:
         worker = {"CPU": _JOB_CPUS} | ({"GPU": gpus} if gpus else {})
         trainer = TorchTrainer(
             _replica,
-            train_loop_config={"job": job},
+            train_loop_config={"job": job, "weights": weights_folder()},
             scaling_config=ray.train.ScalingConfig(
                 num_workers=job.replicas, use_gpu=gpus > 0, resources_per_worker=worker
             ),
@@ -173,8 +178,8 @@ class RayBackend:
         return max(1, int(available.get("CPU", 1.0)))
 
 
-def _call(work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-    prepare_process(1)
+def _call(work: Callable[[], Mapping[str, Any]], weights: Path | None) -> Mapping[str, Any]:
+    prepare_process(1, weights)
     return work()
 
 
@@ -183,13 +188,14 @@ class _Worker:
 
     Args:
         job: Of which.
+        weights: See `prepare_process`.
         folder: Where the driver works: what the user named may be named from there.
     """
 
-    def __init__(self, job: Job[Any], folder: Path) -> None:
-        prepare_process(1)
+    def __init__(self, job: Job[Any], weights: Path | None, folder: Path) -> None:
         with suppress(OSError):  # on a machine without it, full names alone mean anything
             os.chdir(folder)
+        prepare_process(1, weights)
         self._job = job
         self._do: Callable[[int, Listen], Any] | None = None
 
@@ -213,7 +219,7 @@ def _replica(settings: dict[str, Any]) -> None:
     After a worker or its node died, Ray Train starts all replicas again, and they go on from what
     the training left.
     """
-    prepare_process(1)
+    prepare_process(1, settings["weights"])
     context = ray.train.get_context()
     train_replica(settings["job"], context.get_world_rank(), context.get_world_size())
 

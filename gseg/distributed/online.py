@@ -6,6 +6,7 @@ from typing import Any
 import ray
 
 from gseg.directions import Direction
+from gseg.generators.catalogue import weights_folder
 from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.samples import SampleConfig, Shard, draw_shard
@@ -40,7 +41,8 @@ class ActorShards:
     ) -> None:
         kind = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=-1, max_task_retries=-1)(_Drawer)
         self._actors: list[Any] = [
-            kind.remote(generator, direction, config, device) for _ in range(actors)
+            kind.remote(generator, direction, config, device, weights_folder())
+            for _ in range(actors)
         ]
         self._ahead = ahead * actors
         self._coming: dict[int, Any] = {}
@@ -60,8 +62,15 @@ class ActorShards:
 class _Drawer:
     """An actor that draws shards."""
 
-    def __init__(self, generator: str, direction: Path, config: SampleConfig, device: str) -> None:
-        prepare_process(1)
+    def __init__(
+        self,
+        generator: str,
+        direction: Path,
+        config: SampleConfig,
+        device: str,
+        weights: Path | None,
+    ) -> None:
+        prepare_process(1, weights)
         self._generator = sampled_generator(generator, device, config.latents)
         self._direction = Direction.load(bring_here(direction))
         self._config = config

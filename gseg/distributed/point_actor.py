@@ -36,10 +36,15 @@ class PointActor(tune.Trainable):
     """
 
     def setup(  # type: ignore[override]
-        self, config: dict[str, Any], search: Search, setting: Context, resources: Resources
+        self,
+        config: dict[str, Any],
+        search: Search,
+        setting: Context,
+        resources: Resources,
+        weights: Path | None,
     ) -> None:
         """Get what all points share; see `gseg.distributed.search.run_search`."""
-        self._search, self._setting = search, setting
+        self._search, self._setting, self._weights = search, setting, weights
         self._threads = max(1, int(resources.cpus_per_trial))
         self._backend = RayBackend(resources)
         self.reset_config(config)
@@ -79,7 +84,7 @@ class PointActor(tune.Trainable):
             self._worker.halt()
 
     def _work(self, report: "_Worker") -> Outcome:
-        prepare_process(self._threads)
+        prepare_process(self._threads, self._weights)
         report.listen(FileReport(point_file(self._setting.storage, self._number, self._search)))
         outcome = evaluate(self._search, self._parameters, self._setting, self._backend, report)
         for each in self._experiments():

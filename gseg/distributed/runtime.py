@@ -113,12 +113,7 @@ def ray_session(
     if ray.is_initialized():  # somebody else's session: use it, leave it
         yield
         return
-    weights = os.environ.get("GSEG_WEIGHTS")
-    quiet: dict[str, Any] = {
-        "logging_level": "ERROR",
-        "log_to_driver": False,
-        "runtime_env": {"env_vars": {"GSEG_WEIGHTS": weights}} if weights else None,
-    }
+    quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address is None:
         ray.init(
             address="local",

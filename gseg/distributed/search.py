@@ -24,6 +24,7 @@ from gseg.distributed.capacity import is_one_machine
 from gseg.distributed.point_actor import PointActor
 from gseg.distributed.runtime import Resources
 from gseg.distributed.tuning import RESTARTS, TimeIsUp, held_by_a_trial, reason_of
+from gseg.generators.catalogue import weights_folder
 from gseg.pipeline.rows import Row
 from gseg.pipeline.trial import Context
 from gseg.search.definition import Search
@@ -102,7 +103,11 @@ def run_search(
     if not source.left:
         return
     trainable = tune.with_parameters(
-        PointActor, search=search, setting=setting, resources=resources
+        PointActor,
+        search=search,
+        setting=setting,
+        resources=resources,
+        weights=weights_folder(),
     )
     scheduler = None
     if asha is not None:

@@ -30,6 +30,7 @@ from gseg.distributed.tuning import (
     reason_of,
     trials_at_once,
 )
+from gseg.generators.catalogue import weights_folder
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import details_file
 from gseg.pipeline.rows import Row
@@ -100,6 +101,7 @@ def run_sweep(
         groups=sharing_groups(experiments, concurrency),
         setting=setting,
         resources=with_later_actors(resources),
+        weights=weights_folder(),
     )
     trainable = tune.with_resources(trainable, held_by_a_trial(resources, large=large))
     numbers, end = list(range(len(experiments))), None if seconds is None else now() + seconds

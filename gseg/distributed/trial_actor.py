@@ -34,9 +34,10 @@ class TrialActor(tune.Trainable):
         groups: list[tuple[int, ...]],
         setting: Context,
         resources: Resources,
+        weights: Path | None,
     ) -> None:
         """Get what all trials share; see `gseg.distributed.sweep.run_sweep`."""
-        prepare_process(max(1, int(resources.cpus_per_trial)))
+        prepare_process(max(1, int(resources.cpus_per_trial)), weights)
         self._number: int = config["number"]
         self._experiments, self._groups, self._setting = experiments, groups, setting
         self._backend = RayBackend(resources)

@@ -23,6 +23,8 @@ from gseg.storage.inputs import fetch_input, find_inputs
 from gseg.storage.mirror import storage_folder
 
 _WEIGHTS: Final = "GSEG_WEIGHTS"
+_chosen: Path | None = None
+"""What `use_weights` was told, in this process."""
 WEIGHT_SUFFIXES: Final = (".pth", ".pt", ".pkl", ".bin")
 Kind = Literal["all", "embedded", "snapshots", "published"]
 
@@ -107,17 +109,24 @@ def cached_generator(name: str, device: str, truncation: float | None = None) ->
 
 
 def use_weights(folder: Path | None) -> None:
-    """Make a folder that of the published weights, for this process and those that it starts.
+    """Make a folder that of the published weights, for this process.
+
+    Where the weights are is no part of any result: so it is set once for a process, and whoever
+    starts processes that need it hands them `weights_folder`.
 
     Args:
-        folder: The folder; None for the one that ``GSEG_WEIGHTS`` names already.
+        folder: The folder; None to leave it as it is.
     """
-    if folder is not None:
-        os.environ[_WEIGHTS] = str(folder.absolute())
+    global _chosen
+    if folder is not None and folder.absolute() != _chosen:
+        _chosen = folder.absolute()
+        cached_generator.cache_clear()
 
 
 def weights_folder() -> Path | None:
-    """Give the folder of published weights that ``GSEG_WEIGHTS`` names, if it is set."""
+    """Give the folder of published weights: the chosen one, or else that of ``GSEG_WEIGHTS``."""
+    if _chosen is not None:
+        return _chosen
     folder = os.environ.get(_WEIGHTS)
     return storage_folder(folder) if folder else None
 

@@ -2,9 +2,12 @@
 
 import ctypes
 import sys
+from pathlib import Path
 from typing import Final
 
 import torch
+
+from gseg.generators.catalogue import use_weights
 
 _KEPT_BYTES: Final = 2**29
 _M_TRIM_THRESHOLD: Final = -1
@@ -26,13 +29,16 @@ def require_device(device: str) -> None:
         )
 
 
-def prepare_process(threads: int) -> None:
+def prepare_process(threads: int, weights: Path | None = None) -> None:
     """Set up a process that computes and does nothing else.
 
     Args:
         threads: Of PyTorch. Bits depend on it, so it never follows from the machine.
+        weights: Folder of published weights, from `weights_folder` of the process that this one
+            works for; None for that of the environment.
     """
     torch.set_num_threads(threads)
+    use_weights(weights)
     if sys.platform == "linux":
         # Memory that was freed stays with the process, up to 512 MiB, instead of going back to the
         # system and coming again, page by page, with the next batch: a fifth of the time in which

@@ -35,7 +35,7 @@ def mistake(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GSEG_WEIGHTS", "")  # the commands may set it: this takes it back
+    monkeypatch.setenv("GSEG_WEIGHTS", "")
 
 
 @pytest.fixture

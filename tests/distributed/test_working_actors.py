@@ -1,5 +1,7 @@
 """Commands whose work is shared by actors: what one process writes, byte for byte."""
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,13 @@ from PIL import Image
 
 from gseg.cli import main
 from gseg.directions import Direction
+from gseg.distributed.backend import RayBackend
+from gseg.distributed.runtime import Resources
+from gseg.generators import catalogue
 from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.generators.catalogue import use_weights, weights_folder
 from gseg.pipeline.jobs import segment
+from gseg.pipeline.jobs.job import Job
 from gseg.scenes.pictures import render
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray", "one_thread")]
@@ -18,6 +25,33 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray", "one_thread"
 
 def contents(folder: Path, pattern: str) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob(pattern)}
+
+
+def test_the_folder_of_weights_reaches_processes_elsewhere(tmp_path, monkeypatch):
+    @dataclass(frozen=True)
+    class WhereWeightsAre(Job[str]):
+        device: str = "cpu"
+
+        def size(self, part):
+            return 1
+
+        def seconds(self, parts):
+            return 0.0
+
+        def open(self):
+            return lambda part, listen: str(weights_folder())
+
+    backend = RayBackend(Resources(placement="cluster", actors=1))
+    for choose in (use_weights, lambda folder: monkeypatch.setenv("GSEG_WEIGHTS", str(folder))):
+        monkeypatch.setattr(catalogue, "_chosen", None)
+        choose(tmp_path)
+        assert os.environ.get("GSEG_WEIGHTS") in (None, str(tmp_path))
+        heard = []
+        found = backend.run(WhereWeightsAre(), [0, 4], heard.append)
+        assert found == {0: str(tmp_path), 4: str(tmp_path)}
+        assert heard == [1, 1]
+    backend._blind = True
+    assert backend.call(lambda: {"folder": str(weights_folder())}) == {"folder": str(tmp_path)}
 
 
 def test_samples_are_the_same(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The catalogue: names, cards, and what is said when something is not there."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from gseg.generators import embedded, list_generators, load_generator
-from gseg.generators.catalogue import find_weights
+from gseg.generators.catalogue import find_weights, use_weights, weights_folder
 from gseg.generators.resnet import ResNetConfig, ResNetGenerator
 
 NUMBERS = {"latent_dim": 8, "resolution": 16, "channels": [8, 8, 4], "num_classes": 3}
@@ -109,6 +110,18 @@ def test_weights_are_found_in_the_folder(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "sngan.imagenet128.pth").write_text("<html>")
     with pytest.raises(ValueError, match="web page"):
         load_generator("sngan.imagenet128")
+
+
+def test_a_chosen_folder_comes_first_and_leaves_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GSEG_WEIGHTS", str(tmp_path / "theirs"))
+    use_weights(None)
+    assert weights_folder() == tmp_path / "theirs"
+    use_weights(tmp_path / "ours")
+    use_weights(None)
+    assert weights_folder() == tmp_path / "ours"
+    assert os.environ["GSEG_WEIGHTS"] == str(tmp_path / "theirs")
 
 
 def test_analytic_generator_by_name() -> None:
