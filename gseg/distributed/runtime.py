@@ -111,8 +111,10 @@ def ray_session(
         os.environ.setdefault(name, value)
     for name in ("ray", "ray.data", "ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Tune writes a stack trace for every process that a node takes along; `Listener` hears of it.
-    logging.getLogger("ray.tune.execution").setLevel(logging.CRITICAL)
+    # Tune writes a stack trace for every process that a node takes along, and at the end the names
+    # of such trials; `Listener` hears of them.
+    for name in ("ray.tune.execution", "ray.tune.tune"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if ray.is_initialized():  # somebody else's session: use it, leave it
         yield
         return
