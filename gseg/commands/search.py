@@ -53,23 +53,19 @@ class _SearchRun(PointsCommand):
     def run(self) -> int:
         """Plan, try points, print the table, draw the picture."""
         self._check()
-        earlier = self._earlier()
-        source = self._source(earlier, at_once=1)
-        self._print_plan(source)
-        if self._options.dry_run:
-            return exit_status(failed=False, left=False)
-        if source.left:
-            source = self._run(source.left, earlier)
-        return self._report(source)
-
-    def _source(self, earlier: list[Record], *, at_once: int) -> PointSource:
-        return PointSource(
+        source = PointSource(
             self._search,
-            earlier,
-            at_once=at_once,
+            self._earlier(),
             most=self._control.max_trials,
             retry_failed=self._control.retry_failed,
         )
+        self._print_known(source)
+        plan = self._print_plan(source.left) if source.left else None
+        if self._options.dry_run:
+            return exit_status(failed=False, left=False)
+        if plan is not None:
+            self._run(source, plan)
+        return self._report(source)
 
     def _check(self) -> None:
         """Find out what would go wrong before any work starts."""
@@ -99,7 +95,7 @@ class _SearchRun(PointsCommand):
             )
         return records
 
-    def _print_plan(self, source: PointSource) -> None:
+    def _print_known(self, source: PointSource) -> None:
         say, search = self._console.print, self._search
         goals = ", ".join(f"{each.name} ({each.goal})" for each in search.objectives)
         labels = "chosen by labels" if search.uses_labels else "no labels used"
@@ -110,16 +106,10 @@ class _SearchRun(PointsCommand):
             f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed")
         )
         say(f"{source.wanted} points, {len(states)} known ({counts}), {source.left} to try")
-        if not source.left:
-            return
-        plan, share = self._plan(source.left)
-        if share > 1:
-            say(f"as much as {share:g} times these {_PLANNED} points drawn at random:")
-        for line in self._plan_lines(plan, source.left):
-            say(line)
 
-    def _plan(self, left: int) -> tuple[SweepPlan, float]:
-        """Plan the points, or some drawn at random; also give what share of all they are."""
+    def _print_plan(self, left: int) -> SweepPlan:
+        """Plan the points, or some drawn at random, and say what they take."""
+        say = self._console.print
         search, random = self._search, np.random.default_rng(self._search.seed)
         if search.sampler == "grid":
             points = search.space.points()[:left]
@@ -127,26 +117,28 @@ class _SearchRun(PointsCommand):
             points = [search.space.draw(random) for _ in range(min(left, _PLANNED))]
         trials = [experiment for point in points for experiment in search.trials_of(point)]
         plan = make_plan(trials, self._setting, self._resources.device)
-        return plan, left / len(points)
+        if left > len(points):
+            share = left / len(points)
+            say(f"as much as {share:g} times these {_PLANNED} points drawn at random:")
+        for line in self._plan_lines(plan, left):
+            say(line)
+        return plan
 
-    def _run(self, left: int, earlier: list[Record]) -> PointSource:
+    def _run(self, source: PointSource, plan: SweepPlan) -> None:
         work = SearchWork(search=self._search)
         view = TrialsView(
             self._console,
-            left,
+            source.left,
             self._watched(work, lambda point: point.label),
             objectives=[each.name for each in self._search.objectives],
             plain=self._options.plain,
         )
-        sources: list[PointSource] = []
 
         def source_of(at_once: int) -> PointSource:
-            sources.append(self._source(earlier, at_once=at_once))
-            return sources[-1]
+            source.at_once = at_once
+            return source
 
-        largest = self._plan(left)[0].largest
-        self._try(work, source_of, view, self._keep, largest=largest, asha=self._asha)
-        return sources[-1]
+        self._try(work, source_of, view, self._keep, largest=plan.largest, asha=self._asha)
 
     def _keep(self, record: Record, rows: list[Row]) -> None:
         """Keep what came of a point."""
