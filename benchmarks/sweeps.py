@@ -31,13 +31,13 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 from rich.table import Table
 
-from gseg.distributed import trial_actor
+from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources, ray_session
-from gseg.distributed.sweep import Listener, run_sweep
 from gseg.generators import list_generators
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
 from gseg.recipes import all_gans, grids
+from gseg.search import evaluate
 from gseg.storage.builds import count_builds
 from gseg.storage.store import Store
 
@@ -54,14 +54,13 @@ class _Clock(Listener):
     def __init__(self):
         self.starts, self.ends = [], []
 
-    def started(self, number):
+    def started(self, point):
         self.starts.append(time.time())
 
-    def finished(self, number, rows):
+    def ended(self, record, rows):
+        if record.state != "complete":
+            raise RuntimeError(f"trial {record.number}: {record.reason}")
         self.ends.append(time.time())
-
-    def failed(self, failure, number):
-        raise RuntimeError(f"{failure.experiment.label}: {failure.reason}")
 
 
 def shared(options):
@@ -122,8 +121,8 @@ class _Simulated(_Clock):
     starts: list = field(default_factory=list)
     ends: list = field(default_factory=list)
 
-    def finished(self, number, rows):
-        super().finished(number, rows)
+    def ended(self, record, rows):
+        super().ended(record, rows)
         if self.victims and len(self.ends) >= self.trials / 3:
             self.killed_at = time.time()
             while self.victims:
@@ -151,7 +150,7 @@ def sleeping_trial(experiment, setting, backend, report, *, siblings=()):
 
 
 def _replace_trials():
-    trial_actor.run_trial = sleeping_trial
+    evaluate.run_trial = sleeping_trial
 
 
 def cluster(options):
@@ -177,15 +176,15 @@ def cluster(options):
             runtime_env={"worker_process_setup_hook": _replace_trials},
         )
         try:
-            failures = run_sweep(experiments, setting, Resources(), listener=events, large=False)
+            records = run_sweep(experiments, setting, Resources(), listener=events, large=False)
         finally:
             ray.shutdown()
             simulated.shutdown()
         stages = [json.loads(path.read_text()) for path in (Path(folder) / _LOG).glob("*.json")]
-    return _utilisation(stages, staying, events, failures)
+    return _utilisation(stages, staying, events, records)
 
 
-def _utilisation(stages, staying, events, failures):
+def _utilisation(stages, staying, events, records):
     """Give the lines of the table: the busy share of the slots that stay."""
     begin = sorted(events.starts)[len(staying)]  # all have had their first trial
     end = max(events.starts)  # from here on slots have nothing left to start
@@ -199,7 +198,8 @@ def _utilisation(stages, staying, events, failures):
         for first, last in windows
     )
     yield "nodes, of which killed", f"{len(staying) * 4 // 3}, {len(staying) // 3}", ""
-    yield "trials, of which failed", f"{len(events.ends)}, {len(failures)}", ""
+    failed = sum(record.state == "failed" for record in records)
+    yield "trials, of which failed", f"{len(records)}, {failed}", ""
     yield "stages of a minute", len(stages), ""
     yield "seconds that count", f"{length:.0f}", ""
     yield "busy share of the slots that stay", f"{busy / (length * len(staying)):.1%}", ">= 90 %"

@@ -19,8 +19,8 @@ ON_RAY = (
     *(
         f"gseg.commands.{name}"
         for name in (
-            *("adapted", "arguments", "checks", "direction_run", "messages"),
-            *("options", "run", "sampling", "search"),  # and searching, search_view
+            *("adapted", "arguments", "direction_run", "messages", "points"),
+            *("options", "run", "sampling", "search"),  # and searching
         )
     ),
 )

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Final
 
 import torch
@@ -11,7 +11,6 @@ from rich.console import Console
 from gseg.commands.app import WRONG_USE
 from gseg.commands.control import Control
 from gseg.distributed.runtime import Resources
-from gseg.distributed.sweep import Failure
 from gseg.distributed.view import format_seconds
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import Failed
@@ -104,19 +103,16 @@ def slots_here(resources: Resources, cpus: int, trials: int) -> int:
     return max(1, min(resources.concurrency or fits, trials))
 
 
-def earlier_failure(experiment: Experiment, failed: Failed) -> Failure:
-    """Describe a trial that is not run, since it failed before."""
-    return Failure(
-        experiment=experiment,
-        reason=f"{failed.reason} (an earlier run; --retry-failed runs it again)",
-        details=Path(failed.details) if failed.details else None,
-    )
+def earlier_failure(failed: Failed) -> Failed:
+    """Describe the failure of a trial that is not run, since it failed before."""
+    again = "(an earlier run; --retry-failed runs it again)"
+    return replace(failed, reason=f"{failed.reason} {again}")
 
 
-def failure_line(failure: Failure) -> str:
+def failure_line(experiment: Experiment, failed: Failed) -> str:
     """Say in one line which trial failed and why."""
-    details = f" (details: {failure.details})" if failure.details else ""
-    return f"failed: {failure.experiment.label}: {failure.reason}{details}"
+    details = f" (details: {failed.details})" if failed.details else ""
+    return f"failed: {experiment.label}: {failed.reason}{details}"
 
 
 def left_line(left: Sequence[Experiment], estimates: Sequence[float], control: Control) -> str:

@@ -1,43 +1,20 @@
 """The command line that all sweeps share: plan, run, table, figures."""
 
 import argparse
-import os
-import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
-from typing import Final
 
 import pandas as pd
 from rich.console import Console
 
-from gseg.commands.checks import Keeper, check_results, open_benchmarks
-from gseg.commands.control import Control
-from gseg.commands.messages import (
-    earlier_failure,
-    failure_line,
-    left_line,
-    plan_lines,
-    run_told,
-    slots_here,
-)
-from gseg.commands.options import (
-    chosen_axes,
-    chosen_grids,
-    chosen_resources,
-    chosen_setting,
-    sweep_parser,
-)
+from gseg.commands.messages import earlier_failure, failure_line, left_line, run_told
+from gseg.commands.options import chosen_axes, chosen_grids, chosen_setting, sweep_parser
+from gseg.commands.points import PointsCommand, exit_status
 from gseg.commands.sampling import check_samples
 from gseg.distributed.backend import RayBackend
-from gseg.distributed.runtime import ray_session
-from gseg.distributed.sweep import Failure, run_sweep
-from gseg.distributed.view import SweepView, format_seconds
-from gseg.generators.catalogue import use_weights
-from gseg.generators.identity import weights_digest
+from gseg.distributed.view import TrialsView, format_seconds
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.failures import known_failure
+from gseg.pipeline.failures import Failed, details_file, known_failure
 from gseg.pipeline.plan import Costs, SweepPlan, is_planned, make_plan
 from gseg.pipeline.rows import Key, Row, fill_rows, key_of, known_scores, merge_rows
 from gseg.pipeline.trial import Context, find_rows, run_trial
@@ -50,14 +27,13 @@ from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
 from gseg.reports.tables import sweep_tables
 from gseg.scores.benchmarks import Benchmark
 from gseg.scores.protocol import DEFAULT_PROFILES
-from gseg.storage.mirror import describe
+from gseg.search.evaluate import SweepWork
+from gseg.search.records import Record
+from gseg.search.source import listed
+from gseg.storage.mirror import describe, fetch
 from gseg.storage.store import StorageError, Store
 
 Recipe = Callable[[Grid, Axes], list[Experiment]]
-
-_SUCCESS: Final = 0
-_SOME_FAILED: Final = 1
-_SOME_LEFT: Final = 3
 
 
 def sweep_main(
@@ -112,7 +88,7 @@ def chosen_trials(
     return list(dict.fromkeys(found)), chosen_setting(options, default=benchmarks)
 
 
-class _Sweep:
+class _Sweep(PointsCommand):
     """One run of a sweep command."""
 
     def __init__(
@@ -124,39 +100,37 @@ class _Sweep:
         table: PaperTable | None = None,
         first: Costs | None = None,
     ) -> None:
+        super().__init__(options, console)
         self._first: Costs = {} if first is None else first
-        self._name, self._options, self._console, self._table = name, options, console, table
-        use_weights(options.weights)
-        self._resources = chosen_resources(options)
-        self._grid = chosen_grids(options)[0]
+        self._name, self._table, self._grid = name, table, chosen_grids(options)[0]
         self._experiments, self._setting = chosen_trials(recipe, options, table)
-        self._results: Path = options.results / name
-        self._control, self._begun = Control.chosen(options), time.monotonic()
+        self._results = options.results / name
         self._rows: dict[Key, Row] = {}
+        self._failures: dict[Experiment, Failed] = {}
 
     def run(self) -> int:
         """Plan, run what is missing, print the table, draw the figures."""
         benchmarks = self._check()
         pending = [each for each in self._experiments if not self._find(each)]
-        failures = [] if self._control.retry_failed else self._failed_before(pending)
-        failed = {failure.experiment for failure in failures}
-        chosen = [each for each in pending if each not in failed][: self._control.max_trials]
+        if not self._control.retry_failed:
+            self._failures = self._failed_before(pending)
+        chosen = [each for each in pending if each not in self._failures]
+        chosen = chosen[: self._control.max_trials]
         plan = self._plan(chosen, {**self._first, **self._baselines()})
         self._print_plan(len(pending), chosen, plan)
         if self._options.dry_run:
-            return _SUCCESS
-        failures += self._run(chosen, plan)
+            return exit_status(failed=False, left=False)
+        self._run(chosen, plan)
         self._keep([])
         self._report(benchmarks)
-        for failure in failures:
-            self._console.print(failure_line(failure), style="red", markup=False, soft_wrap=True)
-        left = self._left(pending, failures)
+        for experiment, failed in self._failures.items():
+            line = failure_line(experiment, failed)
+            self._console.print(line, style="red", markup=False, soft_wrap=True)
+        left = self._left(pending)
         if left:
             estimates = self._plan(left).estimates
             self._console.print(left_line(left, estimates, self._control), soft_wrap=True)
-        if failures:
-            return _SOME_FAILED
-        return _SOME_LEFT if left else _SUCCESS
+        return exit_status(failed=bool(self._failures), left=bool(left))
 
     def _plan(self, experiments: list[Experiment], first: Costs | None = None) -> SweepPlan:
         return make_plan(experiments, self._setting, self._resources.device, first=first)
@@ -165,28 +139,23 @@ class _Sweep:
         """Find the scores of predictors without a network that are not there."""
         return self._plan(baselines(self._name)).missing
 
-    def _failed_before(self, pending: list[Experiment]) -> list[Failure]:
+    def _failed_before(self, pending: list[Experiment]) -> dict[Experiment, Failed]:
         """Find the trials that would fail again by their own fault."""
-        known = [(each, known_failure(each, self._setting)) for each in pending]
-        return [earlier_failure(each, failed) for each, failed in known if failed is not None]
+        known = {each: known_failure(each, self._setting) for each in pending}
+        return {each: earlier_failure(failed) for each, failed in known.items() if failed}
 
-    def _left(self, pending: list[Experiment], failures: list[Failure]) -> list[Experiment]:
+    def _left(self, pending: list[Experiment]) -> list[Experiment]:
         """Say which trials have neither finished nor failed."""
         done = {row["experiment"] for row in self._rows.values()}
-        done |= {failure.experiment.digest for failure in failures}
-        return [each for each in pending if each.digest not in done]
+        return [each for each in pending if each not in self._failures and each.digest not in done]
 
     def _check(self) -> list[Benchmark]:
         """Find out what would go wrong before any work starts; open the benchmarks."""
-        opened = open_benchmarks(self._setting)
-        for name in dict.fromkeys(each.generator for each in self._experiments if each.generator):
-            weights_digest(name)
+        opened = self._open(each.generator for each in self._experiments if each.generator)
         for experiment in self._experiments:
             if not is_planned(experiment):
                 check_samples(experiment)
-        dry = self._options.dry_run
-        Store(self._setting.storage, read_only=dry).check()
-        check_results(self._results, read_only=dry)
+        self._check_folders()
         for benchmark in opened:
             for line in benchmark.bad:
                 self._console.print(f"skipped: {line}", markup=False, soft_wrap=True)
@@ -210,11 +179,6 @@ class _Sweep:
         if fresh:
             merge_rows(self._results, fresh)
 
-    def _take_in(self, experiment: Experiment, rows: list[Row]) -> None:
-        """Keep what a trial has left."""
-        self._keep(rows)
-        self._write_events(experiment)
-
     def _write_events(self, experiment: Experiment) -> None:
         """Write the curves of a finished trial for TensorBoard, if asked to."""
         if self._options.tensorboard is not None:
@@ -231,10 +195,7 @@ class _Sweep:
             return
         if len(chosen) < pending:
             say(f"now: {len(chosen)} of the {pending} others (see --max-trials, --retry-failed)")
-        cpus = self._options.cpus or os.cpu_count() or 1
-        here = self._options.address is None
-        slots = slots_here(self._resources, cpus, len(chosen)) if here else None
-        for line in plan_lines(plan, self._resources.device, slots):
+        for line in self._plan_lines(plan, len(chosen)):
             say(line)
         if self._options.dry_run:
             for label, seconds in zip(experiment_labels(chosen), plan.estimates, strict=True):
@@ -245,34 +206,44 @@ class _Sweep:
                 "has less space left. Choose another --storage or smaller --data-size."
             )
 
-    def _run(self, pending: list[Experiment], plan: SweepPlan) -> list[Failure]:
+    def _run(self, pending: list[Experiment], plan: SweepPlan) -> None:
         # Baselines take seconds, and Ray is not there yet.
         backend = RayBackend(replace(self._resources, placement="process"))
         for experiment in baselines(self._name):
             self._keep(run_trial(experiment, self._setting, backend))
         if not pending:
-            return []
-        large = self._resources.is_large(plan.largest) or self._resources.workers > 1
-        view = SweepView(
+            return
+        work, labels = SweepWork(experiments=pending), experiment_labels(pending)
+        view = TrialsView(
             self._console,
-            pending,
-            self._setting.storage,
-            plan.estimates,
+            len(pending),
+            self._watched(work, lambda point: labels[point.number]),
+            estimates=plan.estimates,
             plain=self._options.plain,
         )
-        address, cpus = self._options.address, self._options.cpus
-        with self._console.status("starting Ray"):
-            session = ExitStack()
-            session.enter_context(ray_session(address, num_cpus=cpus, dashboard=large))
-        with session, view:
-            return run_sweep(
-                pending,
-                self._setting,
-                self._resources,
-                listener=Keeper(view, lambda number, rows: self._take_in(pending[number], rows)),
-                large=large,
-                seconds=self._control.seconds_left(self._begun),
-            )
+        failed: dict[int, Record] = {}
+
+        def keep(record: Record, rows: list[Row]) -> None:
+            if record.state == "failed":
+                failed[record.number] = record
+                return
+            self._keep(rows)
+            self._write_events(pending[record.number])
+
+        self._try(
+            work,
+            lambda at_once: listed(pending, at_once=at_once),
+            view,
+            keep,
+            largest=plan.largest,
+        )
+        for number in sorted(failed):
+            self._failures[pending[number]] = self._failed(pending[number], failed[number])
+
+    def _failed(self, experiment: Experiment, record: Record) -> Failed:
+        details = details_file(experiment, self._setting)
+        told = str(details) if fetch(details, again=True) else ""
+        return Failed(reason=record.reason, own_fault=record.own_fault, details=told)
 
     def _report(self, benchmarks: list[Benchmark]) -> None:
         """Print the tables, copy every picture's scores, draw the figures."""

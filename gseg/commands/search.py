@@ -1,37 +1,27 @@
 """The command line of searches: plan, points, table, picture."""
 
 import argparse
-import os
-import time
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from rich.console import Console
 
-from gseg.commands.checks import check_results, open_benchmarks
-from gseg.commands.control import Control
-from gseg.commands.messages import plan_lines, run_told, slots_here
-from gseg.commands.options import chosen_resources, chosen_setting
-from gseg.commands.search_view import Keeper, PointView
+from gseg.commands.messages import run_told
+from gseg.commands.options import chosen_setting
+from gseg.commands.points import PointsCommand, exit_status
 from gseg.commands.searching import chosen_asha, chosen_search, search_parser
-from gseg.distributed.runtime import ray_session
-from gseg.distributed.search import run_search
-from gseg.distributed.tuning import trials_at_once
-from gseg.generators.catalogue import use_weights
-from gseg.generators.identity import weights_digest
+from gseg.distributed.view import TrialsView
 from gseg.pipeline.plan import SweepPlan, make_plan
+from gseg.pipeline.rows import Row, merge_rows
 from gseg.reports.search import draw_search, search_table
 from gseg.search.best import best_points
 from gseg.search.definition import Search
-from gseg.search.records import Record, read_records
+from gseg.search.evaluate import SearchWork
+from gseg.search.records import Record, keep_records, read_records
 from gseg.search.source import Point, PointSource
-from gseg.storage.store import Store
 
 _PLANNED: Final = 64
 """Points that the plan's estimates are taken from, where there are more."""
-_SUCCESS, _SOME_FAILED, _SOME_LEFT = 0, 1, 3
 
 
 def search_main(description: str, arguments: list[str] | None = None) -> int:
@@ -49,50 +39,39 @@ def search_main(description: str, arguments: list[str] | None = None) -> int:
     return run_told(lambda console: _SearchRun(options, console).run())
 
 
-class _SearchRun:
+class _SearchRun(PointsCommand):
     """One run of a search command."""
 
     def __init__(self, options: argparse.Namespace, console: Console) -> None:
-        self._options, self._console, self._begun = options, console, time.monotonic()
-        use_weights(options.weights)
-        self._control, self._asha = Control.chosen(options), chosen_asha(options)
-        self._resources, self._setting = chosen_resources(options), chosen_setting(options)
+        super().__init__(options, console)
+        self._asha, self._setting = chosen_asha(options), chosen_setting(options)
         self._search: Search = chosen_search(options)
-        self._results: Path = options.results / self._search.recipe
+        self._results = options.results / self._search.recipe
         self._trials = self._results.with_name(f"{self._search.recipe}_trials")
+        self._ended: set[int] = set()
 
     def run(self) -> int:
         """Plan, try points, print the table, draw the picture."""
         self._check()
-        earlier = self._earlier()
-        source = self._source(earlier, at_once=1)
-        self._print_plan(source)
-        if self._options.dry_run:
-            return _SUCCESS
-        keeper = Keeper(self._results, self._trials)
-        if source.left:
-            source = self._run(source, keeper, earlier)
-        return self._report(source, keeper)
-
-    def _source(self, earlier: list[Record], *, at_once: int) -> PointSource:
-        return PointSource(
+        source = PointSource(
             self._search,
-            earlier,
-            at_once=at_once,
+            self._earlier(),
             most=self._control.max_trials,
             retry_failed=self._control.retry_failed,
         )
+        self._print_known(source)
+        plan = self._print_plan(source.left) if source.left else None
+        if self._options.dry_run:
+            return exit_status(failed=False, left=False)
+        if plan is not None:
+            self._run(source, plan)
+        return self._report(source)
 
     def _check(self) -> None:
         """Find out what would go wrong before any work starts."""
-        open_benchmarks(self._setting)
         self._search.check()
-        for name in self._generators():
-            weights_digest(name)
-        dry = self._options.dry_run
-        Store(self._setting.storage, read_only=dry).check()
-        check_results(self._results, read_only=dry)
-        Store(self._trials, read_only=dry).check()
+        self._open(self._generators())
+        self._check_folders(self._trials)
 
     def _generators(self) -> list[str]:
         for parameter in self._search.space.parameters:
@@ -116,7 +95,7 @@ class _SearchRun:
             )
         return records
 
-    def _print_plan(self, source: PointSource) -> None:
+    def _print_known(self, source: PointSource) -> None:
         say, search = self._console.print, self._search
         goals = ", ".join(f"{each.name} ({each.goal})" for each in search.objectives)
         labels = "chosen by labels" if search.uses_labels else "no labels used"
@@ -127,19 +106,10 @@ class _SearchRun:
             f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed")
         )
         say(f"{source.wanted} points, {len(states)} known ({counts}), {source.left} to try")
-        if not source.left:
-            return
-        plan, share = self._plan(source.left)
-        cpus = self._options.cpus or os.cpu_count() or 1
-        here = self._options.address is None
-        slots = slots_here(self._resources, cpus, source.left) if here else None
-        if share > 1:
-            say(f"as much as {share:g} times these {_PLANNED} points drawn at random:")
-        for line in plan_lines(plan, self._resources.device, slots):
-            say(line)
 
-    def _plan(self, left: int) -> tuple[SweepPlan, float]:
-        """Plan the points, or some drawn at random; also give what share of all they are."""
+    def _print_plan(self, left: int) -> SweepPlan:
+        """Plan the points, or some drawn at random, and say what they take."""
+        say = self._console.print
         search, random = self._search, np.random.default_rng(self._search.seed)
         if search.sampler == "grid":
             points = search.space.points()[:left]
@@ -147,36 +117,37 @@ class _SearchRun:
             points = [search.space.draw(random) for _ in range(min(left, _PLANNED))]
         trials = [experiment for point in points for experiment in search.trials_of(point)]
         plan = make_plan(trials, self._setting, self._resources.device)
-        return plan, left / len(points)
+        if left > len(points):
+            share = left / len(points)
+            say(f"as much as {share:g} times these {_PLANNED} points drawn at random:")
+        for line in self._plan_lines(plan, left):
+            say(line)
+        return plan
 
-    def _run(self, source: PointSource, keeper: Keeper, earlier: list[Record]) -> PointSource:
-        largest = self._plan(source.left)[0].largest
-        large = self._resources.is_large(largest) or self._resources.workers > 1
-        view = PointView(
-            self._console, source.left, self._search, self._setting.storage, self._options.plain
+    def _run(self, source: PointSource, plan: SweepPlan) -> None:
+        work = SearchWork(search=self._search)
+        view = TrialsView(
+            self._console,
+            source.left,
+            self._watched(work, lambda point: point.label),
+            objectives=[each.name for each in self._search.objectives],
+            plain=self._options.plain,
         )
-        keeper.view = view
-        with self._console.status("starting Ray"):
-            session = ExitStack()
-            address, cpus = self._options.address, self._options.cpus
-            session.enter_context(ray_session(address, num_cpus=cpus, dashboard=large))
-        with session, view.view:
-            at_once = trials_at_once(self._resources, large=large)
-            source = self._source(earlier, at_once=at_once)
-            run_search(
-                self._search,
-                source,
-                self._setting,
-                self._resources,
-                listener=keeper,
-                at_once=at_once,
-                large=large,
-                asha=self._asha,
-                seconds=self._control.seconds_left(self._begun),
-            )
-        return source
 
-    def _report(self, source: PointSource, keeper: Keeper) -> int:
+        def source_of(at_once: int) -> PointSource:
+            source.at_once = at_once
+            return source
+
+        self._try(work, source_of, view, self._keep, largest=plan.largest, asha=self._asha)
+
+    def _keep(self, record: Record, rows: list[Row]) -> None:
+        """Keep what came of a point."""
+        if rows:
+            merge_rows(self._results, rows)
+        keep_records(self._trials, [record])
+        self._ended.add(record.number)
+
+    def _report(self, source: PointSource) -> int:
         say, search = self._console.print, self._search
         records = source.tried
         if best_points(records, search.objectives):
@@ -185,11 +156,7 @@ class _SearchRun:
             )
         failed = [record for record in records if record.state == "failed"]
         for record in failed:
-            again = (
-                ""
-                if record.number in keeper.ended_numbers
-                else " (an earlier run; see --retry-failed)"
-            )
+            again = "" if record.number in self._ended else " (an earlier run; see --retry-failed)"
             label = Point(number=record.number, parameters=record.parameters).label
             say(f"failed: {label}: {record.reason}{again}", style="red", markup=False)
         picture = self._results.with_name(f"{search.recipe}_figures") / "search.png"
@@ -200,8 +167,8 @@ class _SearchRun:
         left = source.wanted - len(records)
         if source.is_exhausted:
             say(f"The space has no other points: {len(records)} of {source.wanted} asked for")
+            left = 0
         elif left > 0:
             points = "point is" if left == 1 else "points are"
             say(f"{left} {points} left; the same command goes on with them")
-            return _SOME_FAILED if failed else _SOME_LEFT
-        return _SOME_FAILED if failed else _SUCCESS
+        return exit_status(failed=bool(failed), left=left > 0)

@@ -6,7 +6,7 @@ from typing import Final, get_args
 
 from gseg.commands.app import Parser, at_least
 from gseg.commands.options import chosen_axes, chosen_grid, sweep_parser
-from gseg.distributed.search import WATCHED, Asha
+from gseg.distributed.run import WATCHED, Asha
 from gseg.pipeline.settings import Value
 from gseg.recipes import Axes, Grid
 from gseg.recipes.grids import seeds_of
@@ -173,7 +173,7 @@ def chosen_asha(options: argparse.Namespace) -> Asha | None:
     """
     if options.asha is None:
         return None
-    return Asha(grace=options.asha_grace, factor=options.asha_factor)
+    return Asha(watched=options.asha, grace=options.asha_grace, factor=options.asha_factor)
 
 
 def _check_looks(grid: Grid) -> None:

@@ -1,4 +1,4 @@
-"""What a person sees while trials run: how many, what each is doing, and the time left."""
+"""What a person sees while points are tried: how many, what each is doing, and the time left."""
 
 import threading
 import time
@@ -13,14 +13,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gseg.distributed.remaining import Remaining
-from gseg.distributed.sweep import Failure, Listener
-from gseg.distributed.trial_actor import progress_file
-from gseg.pipeline.experiment import Experiment
+from gseg.distributed.run import Listener
 from gseg.pipeline.progress import read_progress
 from gseg.pipeline.rows import Row
-from gseg.reports.labels import experiment_labels
 from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.search.records import Record
+from gseg.search.source import Point
 
 _REFRESH_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 60.0
@@ -29,20 +27,21 @@ _MOST_SHOWN: Final = 8
 
 
 class Watched(NamedTuple):
-    """A trial as people see it: its name, and the file in which it says how far it is."""
+    """A point as people see it: its name, and the file in which it says how far it is."""
 
     label: str
     progress: Path
 
 
-class TrialsView:
-    """Follows trials on the console: live where it is a terminal, line by line elsewhere.
+class TrialsView(Listener):
+    """Follows points on the console: live where it is a terminal, line by line elsewhere.
 
     Args:
         console: Where to write.
-        total: Trials in all.
-        describe: Gives a trial that has started, by its number.
-        estimates: Estimated seconds of each trial, for the time left; None where nothing is known.
+        total: Points in all.
+        describe: Says how people see a point.
+        estimates: Estimated seconds of each point, for the time left; None where nothing is known.
+        objectives: What is said of a point that is complete; its IoU if there are none.
         plain: Write lines even on a terminal.
         line_seconds: Between two lines that say how far everything is.
     """
@@ -51,18 +50,20 @@ class TrialsView:
         self,
         console: Console,
         total: int,
-        describe: Callable[[int], Watched],
-        estimates: Sequence[float] | None = None,
+        describe: Callable[[Point], Watched],
         *,
+        estimates: Sequence[float] | None = None,
+        objectives: Sequence[str] = (),
         plain: bool,
         line_seconds: float = _LINE_SECONDS,
     ) -> None:
         self._console, self._total, self._describe = console, total, describe
+        self._objectives = objectives
         self._is_live = console.is_terminal and not plain
         self._pause = _REFRESH_SECONDS if self._is_live else line_seconds
         self._lock = threading.Lock()
         self._remaining = Remaining(total, estimates)
-        self._running: list[int] = []
+        self._running: dict[int, Watched] = {}
         self._done = self._failed = 0
         self._begun: float | None = time.monotonic()
         self._stop = threading.Event()
@@ -88,36 +89,31 @@ class TrialsView:
             self._live.update(self._draw(), refresh=True)
             self._live.stop()
 
-    def start(self, number: int) -> None:
-        """Note a trial's start; of one that is started again, too."""
+    def started(self, point: Point) -> None:
+        """Note a point's start; of one that is started again, too."""
         with self._lock:
-            if number not in self._running:
-                self._running.append(number)
-            self._remaining.start(number)
+            self._running[point.number] = self._describe(point)
+            self._remaining.start(point.number)
             begun, self._begun = self._begun, None
         if begun is not None:
             waited = format_seconds(time.monotonic() - begun)
             self._console.print(f"Ray and Tune started in {waited}")
 
-    def end(self, number: int, text: str, *, failed: bool = False) -> None:
-        """Note a trial's end.
-
-        Args:
-            number: Which.
-            text: What came out, in a few words.
-            failed: Whether it failed.
-        """
+    def ended(self, record: Record, rows: list[Row]) -> None:
+        """Note a point's end."""
+        label, _ = self._describe(Point(number=record.number, parameters=record.parameters))
+        failed = record.state == "failed"
         with self._lock:
-            if number in self._running:
-                self._running.remove(number)
-            seconds = self._remaining.end(number)
+            self._running.pop(record.number, None)
+            seconds = self._remaining.end(record.number)
             self._done += not failed
             self._failed += failed
-        self._line(f"{self._describe(number).label}: {text}, {seconds:.0f} s")
+        self._line(f"{label}: {_outcome(record, rows, self._objectives)}, {seconds:.0f} s")
 
-    def say(self, number: int, text: str) -> None:
-        """Write a line about a trial that goes on."""
-        self._line(f"{self._describe(number).label}: {text}", always=True)
+    def retried(self, point: Point, attempt: int, reason: str) -> None:
+        """Note that a point is started again."""
+        label, _ = self._describe(point)
+        self._line(f"{label}: attempt {attempt} failed, tried again: {reason}", always=True)
 
     def _line(self, text: str, *, always: bool = False) -> None:
         if self._live is not None and not always:
@@ -136,10 +132,9 @@ class TrialsView:
     def _state(self) -> str:
         """Say in one line how far everything is."""
         with self._lock:
-            head, running = self._head(), list(self._running)
+            head, running = self._head(), list(self._running.values())
         doing = []
-        for number in running[:_MOST_SHOWN]:
-            label, file = self._describe(number)
+        for label, file in running[:_MOST_SHOWN]:
             state = read_progress(file)
             step = f"{state.stage} {state.done:,}/{state.total:,}" if state else "starting"
             doing.append(f"{label}: {step}")
@@ -152,10 +147,9 @@ class TrialsView:
 
     def _draw(self) -> Group:
         with self._lock:
-            head, running = self._head(), list(self._running)
+            head, running = self._head(), list(self._running.values())
         lines = Table.grid(padding=(0, 2))
-        for number in running[:_MOST_SHOWN]:
-            label, file = self._describe(number)
+        for label, file in running[:_MOST_SHOWN]:
             state = read_progress(file)
             stage, now, end, detail = state or ("starting", 0, 1, "")
             bar = ProgressBar(total=max(end, 1), completed=now, width=24)
@@ -170,51 +164,76 @@ class TrialsView:
         return "" if seconds is None else f", {format_seconds(seconds)} left"
 
 
-class SweepView(TrialsView, Listener):
-    """Follows the trials of a sweep.
+class Remaining:
+    """Estimates the time left.
+
+    Estimates are scaled by how right those of the finished points were. What is left is spread
+    over as many points as have run at the same time.
 
     Args:
-        console: Where to write.
-        experiments: What the sweep runs.
-        storage: Where trials write how far they are.
-        estimates: Estimated seconds of each experiment.
-        plain: Write lines even on a terminal.
+        total: Points in all.
+        estimates: Estimated seconds of each; None for all alike and unknown.
     """
 
-    def __init__(
-        self,
-        console: Console,
-        experiments: Sequence[Experiment],
-        storage: Path,
-        estimates: Sequence[float],
-        *,
-        plain: bool,
-    ) -> None:
-        labels = experiment_labels(experiments)
+    def __init__(self, total: int, estimates: Sequence[float] | None) -> None:
+        self._estimates = estimates
+        self._waiting = float(total) if estimates is None else sum(estimates)
+        self._started: set[int] = set()
+        self._begun: dict[int, float] = {}
+        self._ended_estimates = self._ended_seconds = 0.0
+        self._most_running = 1
 
-        def describe(number: int) -> Watched:
-            return Watched(labels[number], progress_file(storage, experiments[number]))
+    def _estimate(self, number: int) -> float:
+        return 1.0 if self._estimates is None else self._estimates[number]
 
-        super().__init__(console, len(experiments), describe, estimates, plain=plain)
+    def start(self, number: int) -> None:
+        """Note that a point has started."""
+        self._begun[number] = time.monotonic()
+        self._leave_waiting(number)
+        self._most_running = max(self._most_running, len(self._begun))
 
-    def started(self, number: int) -> None:
-        """Note a trial's start."""
-        self.start(number)
+    def _leave_waiting(self, number: int) -> None:
+        if number not in self._started:
+            self._started.add(number)
+            self._waiting -= self._estimate(number)
 
-    def finished(self, number: int, rows: list[Row]) -> None:
-        """Note a trial's success."""
-        shown = [row for row in rows if row["metric_profile"] == DEFAULT_PROFILES[0]]
-        several = len(shown) > 1
-        parts = [f"{row['benchmark'] if several else ''} {row['iou']:.3f}" for row in shown]
-        self.end(number, f"IoU {', '.join(part.strip() for part in parts)}")
+    def end(self, number: int) -> float:
+        """Note that a point has ended, and say how long it took."""
+        self._leave_waiting(number)
+        now = time.monotonic()
+        seconds = now - self._begun.pop(number, now)
+        self._ended_estimates += self._estimate(number)
+        self._ended_seconds += seconds
+        return seconds
 
-    def failed(self, failure: Failure, number: int) -> None:
-        """Note a trial's failure."""
-        self.end(number, f"failed: {failure.reason}", failed=True)
+    def seconds(self) -> float | None:
+        """Say how long it still takes; None if nothing is known of it yet."""
+        if self._ended_estimates > 0:
+            factor = self._ended_seconds / self._ended_estimates
+        elif self._estimates is not None:
+            factor = 1.0
+        else:
+            return None
+        now = time.monotonic()
+        running = [
+            max(self._estimate(number) * factor - (now - begun), 0.0)
+            for number, begun in self._begun.items()
+        ]
+        shared = (sum(running) + max(self._waiting, 0.0) * factor) / self._most_running
+        return max(shared, *running, 0.0)
 
-    def retried(self, number: int, attempt: int, reason: str) -> None:
-        """Note that a trial is started again."""
-        self.say(number, f"attempt {attempt} failed, tried again: {reason}")
+
+def _outcome(record: Record, rows: list[Row], objectives: Sequence[str]) -> str:
+    """Say in a few words what came of a point."""
+    if record.state != "complete":
+        return f"{record.state}: {record.reason}"
+    if objectives:
+        known = [name for name in objectives if name in record.values]
+        return ", ".join(f"{name} {record.values[name]:.4f}" for name in known)
+    shown = [row for row in rows if row["metric_profile"] == DEFAULT_PROFILES[0]]
+    several = len(shown) > 1
+    parts = [f"{row['benchmark'] if several else ''} {row['iou']:.3f}" for row in shown]
+    return f"IoU {', '.join(part.strip() for part in parts)}"
 
 
 def format_seconds(seconds: float) -> str:

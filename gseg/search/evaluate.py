@@ -1,8 +1,11 @@
-"""Trying one point: the trials of all seeds, their rows, and the objectives that they give."""
+"""Trying one point: its trials, their rows, and the objectives that they give.
+
+A sweep's point is one experiment of its list; a search's point has one for each seed.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -17,6 +20,7 @@ from gseg.pipeline.settings import Value
 from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.search.definition import Search
 from gseg.search.objectives import row_values, with_mark
+from gseg.search.source import Point
 from gseg.search.stability import agreement, common_pictures
 
 
@@ -25,12 +29,88 @@ class Outcome:
     """What came out of a point.
 
     Attributes:
-        rows: Result rows of all seeds.
-        values: Objectives by name.
+        rows: Result rows of all trials.
+        values: Objectives by name; none in a sweep.
     """
 
     rows: list[Row]
     values: dict[str, float]
+
+
+class Work(Protocol):
+    """What the points of a sweep or a search mean, in whichever process they are tried."""
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether labels decide what is tried next."""
+        ...
+
+    def name_of(self, point: Point) -> str:
+        """Name a point's file in the storage's folder ``progress``."""
+        ...
+
+    def trials_of(self, point: Point) -> Sequence[Experiment]:
+        """Give a point's trials."""
+        ...
+
+    def evaluate(self, point: Point, setting: Context, backend: Backend, report: Report) -> Outcome:
+        """Try a point; what is in the storage already is not made again."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepWork:
+    """The points of a sweep.
+
+    Attributes:
+        experiments: The list.
+    """
+
+    experiments: Sequence[Experiment]
+    uses_labels: ClassVar[bool] = False
+
+    def name_of(self, point: Point) -> str:
+        """Name a point; see `Work`."""
+        return self.experiments[point.number].digest
+
+    def trials_of(self, point: Point) -> Sequence[Experiment]:
+        """Give the one trial of a point."""
+        return (self.experiments[point.number],)
+
+    def evaluate(self, point: Point, setting: Context, backend: Backend, report: Report) -> Outcome:
+        """Run the trial of a point; see `Work`."""
+        siblings = [self.experiments[number] for number in point.siblings]
+        experiment = self.experiments[point.number]
+        rows = run_trial(experiment, setting, backend, report, siblings=siblings)
+        return Outcome(rows=rows, values={})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchWork:
+    """The points of a search.
+
+    Attributes:
+        search: The search.
+    """
+
+    search: Search
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether labels decide."""
+        return self.search.uses_labels
+
+    def name_of(self, point: Point) -> str:
+        """Name a point; see `Work`."""
+        return f"{self.search.recipe}-{point.number}"
+
+    def trials_of(self, point: Point) -> Sequence[Experiment]:
+        """Give a point's trials, one for each seed."""
+        return self.search.trials_of(point.parameters)
+
+    def evaluate(self, point: Point, setting: Context, backend: Backend, report: Report) -> Outcome:
+        """Try a point; see `evaluate`."""
+        return evaluate(self.search, point.parameters, setting, backend, report)
 
 
 def evaluate(

@@ -1,9 +1,11 @@
-"""The points of a search one after the other, for whoever runs them."""
+"""The points of a sweep or a search one after the other, for whoever runs them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.settings import Value
+from gseg.pipeline.sharing import sharing_groups
 from gseg.search.definition import Search
 from gseg.search.records import Record
 from gseg.search.suggest import draw_point, suggest
@@ -11,15 +13,17 @@ from gseg.search.suggest import draw_point, suggest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """A point to try.
+    """A point to try: one experiment of a list, or the experiments of a search's settings.
 
     Attributes:
-        number: Its number in the search.
-        parameters: Values of the settings that vary and mean something.
+        number: Its number in the list or the search.
+        parameters: Values of the settings that a search varies and that mean something.
+        siblings: Numbers of the list's points whose samples are drawn along.
     """
 
     number: int
-    parameters: Mapping[str, Value]
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    siblings: Sequence[int] = ()
 
     @property
     def label(self) -> str:
@@ -31,7 +35,60 @@ class Point:
         return f"#{self.number} {' '.join(shown)}"
 
 
-class PointSource:
+class ListedSource:
+    """Gives the points of a list in its order, and hears what came out of them.
+
+    Args:
+        points: The list.
+        at_once: Points that run at the same time.
+    """
+
+    def __init__(self, points: Iterable[Point], *, at_once: int = 1) -> None:
+        self.at_once = at_once
+        self._waiting = list(points)
+        self._running: dict[int, Point] = {}
+
+    @property
+    def left(self) -> int:
+        """Points that are still to come."""
+        return len(self._waiting)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no point is still to come or runs."""
+        return not self.left and not self._running
+
+    def next(self) -> Point | None:
+        """Give the next point; None if it has to wait, or if there is none (`left` is 0 then)."""
+        if not self.left or len(self._running) >= self.at_once:
+            return None
+        point = self._waiting.pop(0) if self._waiting else self._new_point()
+        if point is not None:
+            self._running[point.number] = point
+        return point
+
+    def _new_point(self) -> Point | None:
+        """Give a point that is on no list; None for none."""
+        return None
+
+    def give_back(self, point: Point) -> None:
+        """Take back a point that was not tried after all: it comes next."""
+        del self._running[point.number]
+        self._waiting.insert(0, point)
+
+    def finish(self, record: Record) -> None:
+        """Hear what came out of a point."""
+        self._running.pop(record.number, None)
+
+
+def listed(experiments: Sequence[Experiment], *, at_once: int) -> ListedSource:
+    """Give the source of a sweep: a point for each experiment, with those that draw along."""
+    groups = sharing_groups(experiments, at_once)
+    points = (Point(number=number, siblings=group) for number, group in enumerate(groups))
+    return ListedSource(points, at_once=at_once)
+
+
+class PointSource(ListedSource):
     """Gives the points of a search, and hears what came out of them.
 
     Points of earlier runs that are not finished come first. A new point n is suggested when all
@@ -55,11 +112,12 @@ class PointSource:
         most: int | None = None,
         retry_failed: bool = False,
     ) -> None:
-        self._search, self._at_once = search, at_once
-        self.known, self._again = search.sort_out(records, retry_failed=retry_failed)
+        self._search = search
+        self.known, again = search.sort_out(records, retry_failed=retry_failed)
+        points = (Point(number=each.number, parameters=each.parameters) for each in again)
+        super().__init__(points, at_once=at_once)
         self._finished = {record.number: record for record in self.known}
-        self._names = {record.experiments for record in (*self.known, *self._again)}
-        self._running: dict[int, Point] = {}
+        self._names = {record.experiments for record in (*self.known, *again)}
         self._taken_numbers = {record.number for record in records}
         self._grid = list(search.space.points()) if search.sampler == "grid" else []
         wanted = len(self._grid) if search.points is None else search.points
@@ -72,7 +130,7 @@ class PointSource:
     @property
     def left(self) -> int:
         """Points that are still to come, if the space has as many."""
-        return 0 if self.is_exhausted else self._left
+        return len(self._waiting) if self.is_exhausted else self._left
 
     @property
     def tried(self) -> list[Record]:
@@ -80,31 +138,33 @@ class PointSource:
         return [self._finished[number] for number in sorted(self._finished)]
 
     def next(self) -> Point | None:
-        """Give the next point; None if it has to wait, or if there is none (`left` is 0 then)."""
-        if not self.left or len(self._running) >= self._at_once:
-            return None
-        if self._again:
-            record = self._again.pop(0)
-            return self._start(Point(number=record.number, parameters=record.parameters))
+        """Give the next point; see `ListedSource.next`."""
+        point = super().next()
+        if point is not None:
+            self._left -= 1
+        return point
+
+    def _new_point(self) -> Point | None:
         number = self._next_number()
-        if any(running <= number - self._at_once for running in self._running):
+        if any(running <= number - self.at_once for running in self._running):
             return None
         parameters = self._parameters(number)
         if parameters is None:
             self.is_exhausted = True
             return None
-        return self._start(Point(number=number, parameters=self._search.meaningful(parameters)))
-
-    def _start(self, point: Point) -> Point:
-        self._left -= 1
-        self._taken_numbers.add(point.number)
-        self._running[point.number] = point
+        point = Point(number=number, parameters=self._search.meaningful(parameters))
+        self._taken_numbers.add(number)
         self._names.add(self._search.names_of(point.parameters))
         return point
 
+    def give_back(self, point: Point) -> None:
+        """Take back a point; see `ListedSource.give_back`."""
+        super().give_back(point)
+        self._left += 1
+
     def finish(self, record: Record) -> None:
         """Hear what came out of a point."""
-        self._running.pop(record.number, None)
+        super().finish(record)
         self._finished[record.number] = record
 
     def _next_number(self) -> int:
@@ -121,7 +181,7 @@ class PointSource:
         if search.sampler == "grid":
             return next((point for point in self._grid if not self._is_taken(point)), None)
         if search.sampler == "tpe":
-            last = number - self._at_once
+            last = number - self.at_once
             seen = [record for other, record in self._finished.items() if other <= last]
             suggested = suggest(
                 search.space,

@@ -1,6 +1,5 @@
 """The command line of searches, without Ray: points are tried in this process."""
 
-import contextlib
 import runpy
 from pathlib import Path
 
@@ -10,12 +9,9 @@ import ray
 
 from gseg.commands.search import search_main
 from gseg.commands.searching import search_parser
-from gseg.distributed.backend import RayBackend
-from gseg.pipeline.progress import silent
 from gseg.pipeline.rows import KEY, make_row
-from gseg.search.evaluate import Outcome, evaluate
+from gseg.search.evaluate import Outcome
 from gseg.search.objectives import LABELS_USED, OBJECTIVES, with_mark
-from gseg.search.records import Record
 from gseg.search.space import searched_axes
 
 _SMALL = (
@@ -35,8 +31,9 @@ def _apart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def _made_up(search, parameters, *_):
+def _made_up(work, point, *_):
     """What a point would give, without any work."""
+    search, parameters = work.search, point.parameters
     rows = [
         make_row(
             {
@@ -55,40 +52,11 @@ def _made_up(search, parameters, *_):
 
 
 @pytest.fixture
-def here(monkeypatch, request):
-    """Try points in this process; gives those that were tried, and fails those in `bad`.
-
-    Only the test that asks for "the work" does it.
-    """
-    tried, bad = [], set()
-    attempt = evaluate if getattr(request, "param", "") == "the work" else _made_up
-
-    def run(search, source, setting, resources, *, listener, **_):
-        while (point := source.next()) is not None:
-            listener.started(point)
-            tried.append(point.number)
-            common = {
-                "number": point.number,
-                "parameters": point.parameters,
-                "experiments": search.names_of(point.parameters),
-                "labels_used": search.uses_labels,
-            }
-            if point.number in bad:
-                record = Record(**common, state="failed", reason="it diverged", own_fault=True)
-                source.finish(record)
-                listener.ended(record, [])
-                continue
-            outcome = attempt(search, point.parameters, setting, RayBackend(resources), silent)
-            record = Record(**common, state="complete", values=outcome.values)
-            source.finish(record)
-            listener.ended(record, outcome.rows)
-
-    monkeypatch.setattr("gseg.commands.search.run_search", run)
-    monkeypatch.setattr("gseg.commands.search.trials_at_once", lambda *_, **__: 1)
-    monkeypatch.setattr(
-        "gseg.commands.search.ray_session", lambda *_, **__: contextlib.nullcontext()
-    )
-    return tried, bad
+def here(points_here, request):
+    """Only the test that asks for "the work" does it."""
+    if getattr(request, "param", "") != "the work":
+        points_here.evaluate = _made_up
+    return points_here
 
 
 @pytest.fixture
@@ -135,7 +103,7 @@ def test_a_mistake_costs_one_line_and_no_work(run, here, arguments, message):
     assert message.lower() in err.lower()
     assert err.count("\n") == 1
     assert out == ""
-    assert not here[0]
+    assert not here.tried
 
 
 def test_several_values_of_an_option_are_a_choice(run):
@@ -162,7 +130,7 @@ def test_help_names_every_setting_and_objective(run):
 
 @pytest.mark.parametrize("here", ["the work"], indirect=True)
 def test_a_search_leaves_points_rows_a_table_and_a_picture(run, here, tmp_path):
-    tried, _ = here
+    tried = here.tried
     status, out, err = run(*_SMALL, *_FAST, "--sampler", "grid")
     assert (status, err) == (0, "")
     assert tried == [0, 1, 2]
@@ -190,8 +158,8 @@ def test_a_search_leaves_points_rows_a_table_and_a_picture(run, here, tmp_path):
 
 
 def test_a_failed_point_is_told_and_tried_again_on_request(run, here):
-    tried, bad = here
-    bad.add(1)
+    here.failing[1] = "it diverged"
+    tried = here.tried
     status, out, _ = run(*_SMALL, *_FAST, "--sampler", "grid")
     assert status == 1
     assert "failed: #1 search_steps=2 train_steps=2 min_share=0.02: it diverged" in out
@@ -199,14 +167,14 @@ def test_a_failed_point_is_told_and_tried_again_on_request(run, here):
     assert status == 1
     assert tried == [0, 1, 2]
     assert "it diverged (an earlier run; see --retry-failed)" in out
-    bad.clear()
+    here.failing.clear()
     status, out, _ = run(*_SMALL, *_FAST, "--sampler", "grid", "--retry-failed")
     assert status == 0
     assert tried == [0, 1, 2, 1]
 
 
 def test_a_limit_of_points_for_one_run(run, here):
-    tried, _ = here
+    tried = here.tried
     status, out, _ = run(*_SMALL, *_FAST, "--sampler", "grid", "--max-trials", "2")
     assert status == 3
     assert "1 point is left; the same command goes on with them" in out

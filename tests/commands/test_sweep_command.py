@@ -1,4 +1,3 @@
-import contextlib
 import os
 import re
 import shutil
@@ -18,13 +17,14 @@ from gseg.commands.run import sweep_main
 from gseg.directions import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.distributed.sweep import Failure
 from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.failures import note_failure
 from gseg.pipeline.rows import merge_rows, read_rows
 from gseg.pipeline.trial import Context, run_trial
 from gseg.recipes import all_gans
 from gseg.samples import SampleConfig, filter_preset
 from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.search.evaluate import SweepWork
 from gseg.segmenters import FitConfig
 from gseg.storage.store import Store
 
@@ -94,24 +94,6 @@ def unscored(finished):
     """A storage in which only the scores are missing."""
     shutil.rmtree(finished / "scores")
     return finished
-
-
-@pytest.fixture
-def here(monkeypatch):
-    """Run trials in this process instead of on Ray; gives the labels of those that ran."""
-    ran = []
-
-    def sweep(experiments, setting, resources, *, listener, large, seconds=None):
-        assert not large
-        for number, experiment in enumerate(experiments):
-            listener.started(number)
-            ran.append(experiment.label)
-            listener.finished(number, run_trial(experiment, setting, RayBackend(resources)))
-        return []
-
-    monkeypatch.setattr("gseg.commands.run.run_sweep", sweep)
-    monkeypatch.setattr("gseg.commands.run.ray_session", lambda *_, **__: contextlib.nullcontext())
-    return ran
 
 
 # ------------------------------------------------------------------ what is wrong with the input
@@ -210,7 +192,7 @@ def test_results_whose_name_is_taken_by_a_file(run, tmp_path):
     assert "Cannot write results to results/all_gans: File exists" in err
 
 
-def test_damaged_results_are_named_before_any_work(run, tmp_path, here):
+def test_damaged_results_are_named_before_any_work(run, tmp_path, points_here):
     path = tmp_path / "results" / "all_gans" / "rows.parquet"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"PAR1 no more")
@@ -220,7 +202,7 @@ def test_damaged_results_are_named_before_any_work(run, tmp_path, here):
     assert "Move the file away" in err
     assert err.count("\n") == 1
     assert out == ""
-    assert not here
+    assert not points_here.tried
 
 
 def _folder(path, *, images=(), masks=()):
@@ -251,12 +233,12 @@ def test_pictures_without_masks_are_named_and_may_be_skipped(run, tmp_path):
     assert re.search(r"skipped: .*images/b.png has no mask", out)
 
 
-def test_a_disk_that_is_too_small_is_noticed_first(run, monkeypatch, here):
+def test_a_disk_that_is_too_small_is_noticed_first(run, monkeypatch, points_here):
     monkeypatch.setattr(Store, "free_bytes", lambda _: 1000)
     status, _, err = run("--generators", GENERATOR)
     assert status == 2
     assert "has less space left" in err
-    assert not here
+    assert not points_here.tried
 
 
 # ------------------------------------------------------------------ plan, options, help
@@ -283,7 +265,7 @@ def test_a_dry_run_prints_the_plan_and_writes_no_rows(run, tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_dry_run_leaves_rows_as_they_are(run, tmp_path, finished, here):
+def test_a_dry_run_leaves_rows_as_they_are(run, tmp_path, finished, points_here):
     run(*TINY, name="tiny", recipe=_tiny)
     path = tmp_path / "results" / "tiny" / "rows.parquet"
     before = path.read_bytes()
@@ -294,7 +276,7 @@ def test_a_dry_run_leaves_rows_as_they_are(run, tmp_path, finished, here):
     assert status == 0
     assert "2 trials, 0 of them finished" in out
     assert path.read_bytes() == before
-    assert not here
+    assert not points_here.tried
 
 
 def test_help_explains_every_option(run):
@@ -371,10 +353,10 @@ def test_a_generator_of_the_user_s_own_can_be_planned(run, tmp_path):
 # ------------------------------------------------------------------ run, table, rows, figures
 
 
-def test_a_sweep_leaves_rows_scores_and_figures(run, tmp_path, here):
+def test_a_sweep_leaves_rows_scores_and_figures(run, tmp_path, points_here):
     status, out, err = run(*TINY, name="tiny", recipe=_tiny)
     assert (status, err) == (0, "")
-    assert here == [f"{GENERATOR} N=16", f"{GENERATOR} N=12"]
+    assert points_here.tried == [0, 1]
 
     rows = pd.read_parquet(tmp_path / "results" / "tiny")
     assert set(rows.method) == {"gan", "otsu", "centre_disc"}
@@ -393,24 +375,24 @@ def test_a_sweep_leaves_rows_scores_and_figures(run, tmp_path, here):
     assert (tmp_path / "results" / "tiny_figures" / f"{GENERATOR}.png").exists()
 
 
-def test_the_same_command_again_computes_nothing(run, tmp_path, unscored, here):
+def test_the_same_command_again_computes_nothing(run, tmp_path, unscored, points_here):
     run(*TINY, name="tiny", recipe=_tiny)
     path = tmp_path / "results" / "tiny" / "rows.parquet"
-    before, ran = path.read_bytes(), list(here)
+    before, ran = path.read_bytes(), list(points_here.tried)
     assert len(ran) == 2
     status, out, _ = run(*TINY, name="tiny", recipe=_tiny)
     assert status == 0
-    assert here == ran
+    assert points_here.tried == ran
     assert path.read_bytes() == before
     assert "2 trials, 2 of them finished" in out
     assert "Otsu threshold" in out
 
 
-def test_lost_results_come_back_from_the_storage(run, tmp_path, finished, here):
+def test_lost_results_come_back_from_the_storage(run, tmp_path, finished, points_here):
     run(*TINY, name="tiny", recipe=_tiny)
     before = read_rows(tmp_path / "results" / "tiny")
     run(*TINY, "--results", "new", name="tiny", recipe=_tiny)
-    assert not here
+    assert not points_here.tried
     after = read_rows(tmp_path / "new" / "tiny")
     names = ("experiment", "benchmark", "metric_profile", "iou", "accuracy", "scores")
     assert [[row[name] for name in names] for row in after] == [
@@ -419,52 +401,42 @@ def test_lost_results_come_back_from_the_storage(run, tmp_path, finished, here):
     assert all(row["scoring_reused"] for row in after)
 
 
-def test_rows_of_other_sweeps_stay(run, tmp_path, finished, here):
+def test_rows_of_other_sweeps_stay(run, tmp_path, finished, points_here):
     run(*TINY, name="tiny", recipe=_tiny)
     run("--benchmark", "scenes:20", name="tiny", recipe=_tiny)
     rows = pd.read_parquet(tmp_path / "results" / "tiny")
     assert rows.groupby("benchmark").size().tolist() == [16, 16]
 
 
-def test_a_failed_trial_is_reported_and_the_others_are_kept(
-    run, tmp_path, monkeypatch, unscored, here
-):
-    def sweep(experiments, setting, resources, *, listener, large, seconds=None):
-        listener.finished(0, run_trial(experiments[0], setting, RayBackend(resources)))
-        failure = Failure(experiment=experiments[1], reason="[no] luck", details=tmp_path / "e.txt")
-        listener.failed(failure, 1)
-        return [failure]
-
-    monkeypatch.setattr("gseg.commands.run.run_sweep", sweep)
+def test_a_failed_trial_is_reported_and_the_others_are_kept(run, tmp_path, unscored, points_here):
+    points_here.failing = {1: "[no] luck"}
+    setting = Context(storage=tmp_path / "storage", benchmarks=("scenes:30",))
+    details = note_failure(_tiny(None, None)[1], setting, OSError("[no] luck")).details
     status, out, err = run(*TINY, name="tiny", recipe=_tiny)
     assert (status, err) == (1, "")
-    assert f"failed: {GENERATOR} N=12: [no] luck (details: {tmp_path}/e.txt)" in out
+    assert f"failed: {GENERATOR} N=12: [no] luck (details: {details})" in out
     rows = pd.read_parquet(tmp_path / "results" / "tiny")
     assert sorted(rows.data_size.dropna().unique()) == [16]
 
 
-def test_when_everything_fails_there_is_still_a_table(run, monkeypatch, here):
-    monkeypatch.setattr(
-        "gseg.commands.run.run_sweep",
-        lambda experiments, *_, **__: [Failure(experiment=e, reason="no") for e in experiments],
-    )
+def test_when_everything_fails_there_is_still_a_table(run, points_here):
+    points_here.failing = {0: "no", 1: "no"}
     status, out, _ = run(*TINY, name="tiny", recipe=_tiny)
     assert status == 1
-    assert out.count("failed: ") == 2
+    assert out.count("failed: no") == out.count("\nfailed: ") == 2
     assert "Otsu threshold" in out
 
 
-def test_rows_are_written_as_soon_as_a_trial_is_finished(
-    run, tmp_path, monkeypatch, unscored, here
-):
+def test_rows_are_written_as_soon_as_a_trial_is_finished(run, tmp_path, unscored, points_here):
     seen = []
 
-    def sweep(experiments, setting, resources, *, listener, large, seconds=None):
-        listener.finished(0, run_trial(experiments[0], setting, RayBackend(resources)))
+    def evaluate(work, point, *more):
+        if point.number == 0:
+            return SweepWork.evaluate(work, point, *more)
         seen.extend(read_rows(tmp_path / "results" / "tiny"))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gseg.commands.run.run_sweep", sweep)
+    points_here.evaluate = evaluate
     status, out, _ = run(*TINY, name="tiny", recipe=_tiny)
     assert status == 130
     assert "goes on from here" in out
@@ -472,7 +444,7 @@ def test_rows_are_written_as_soon_as_a_trial_is_finished(
     assert sizes == [16] * len(DEFAULT_PROFILES)
 
 
-def test_merging_keeps_what_has_the_same_scores(run, tmp_path, finished, here):
+def test_merging_keeps_what_has_the_same_scores(run, tmp_path, finished, points_here):
     """A row that is there stays as it is, with the time at which it was made."""
     run(*TINY, name="tiny", recipe=_tiny)
     folder = tmp_path / "results" / "tiny"

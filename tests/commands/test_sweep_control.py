@@ -1,6 +1,5 @@
 """Sweeps that stop early, and trials that failed before."""
 
-import contextlib
 from dataclasses import replace
 
 import pandas as pd
@@ -11,13 +10,12 @@ from gseg.commands.control import Control
 from gseg.commands.messages import plan_lines, slots_here
 from gseg.commands.run import sweep_main
 from gseg.directions import SearchConfig
-from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import known_failure, note_failure
 from gseg.pipeline.plan import SweepPlan
 from gseg.pipeline.rows import KEY
-from gseg.pipeline.trial import Context, run_trial
+from gseg.pipeline.trial import Context
 from gseg.samples import SampleConfig, filter_preset
 from gseg.segmenters import FitConfig
 from gseg.storage.store import Cost
@@ -41,24 +39,6 @@ def _apart(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def here(monkeypatch):
-    """Run trials in this process, two at most if time is short; gives what ran, and the times."""
-    ran, times = [], []
-
-    def sweep(experiments, setting, resources, *, listener, large, seconds):
-        times.append(seconds)
-        for number, each in enumerate(experiments if seconds is None else experiments[:2]):
-            listener.started(number)
-            ran.append(each.data_size)
-            listener.finished(number, run_trial(each, setting, RayBackend(resources)))
-        return []
-
-    monkeypatch.setattr("gseg.commands.run.run_sweep", sweep)
-    monkeypatch.setattr("gseg.commands.run.ray_session", lambda *_, **__: contextlib.nullcontext())
-    return ran, times
 
 
 @pytest.fixture
@@ -90,29 +70,28 @@ def test_wrong_limits_are_told(run, arguments, message):
     assert message in err
 
 
-def test_a_limit_of_trials_leaves_the_others_to_the_next_run(run, here, tmp_path):
-    ran, times = here
+def test_a_limit_of_trials_leaves_the_others_to_the_next_run(run, points_here, tmp_path):
     status, out, _ = run("--max-trials", "2")
     assert status == 3
-    assert ran == [20, 16]
-    assert times == [None]
+    assert points_here.sizes == [20, 16]
+    assert points_here.seconds == [None]
     assert "now: 2 of the 3 others" in out
     assert "1 trial is left (--max-trials 2), estimated at" in out
     status, out, _ = run("--max-trials", "2")
     assert status == 0
-    assert ran == [20, 16, 12]
+    assert points_here.sizes == [20, 16, 12]
     assert "left" not in out.split("rows: ")[1]
     rows = pd.read_parquet(tmp_path / "results" / "tiny").set_index(list(KEY))
     assert rows.index.is_unique
     assert sorted(rows.data_size.dropna().unique()) == [12, 16, 20]
 
 
-def test_a_limit_of_time_is_handed_on_and_what_is_left_is_said(run, here):
-    ran, times = here
+def test_a_limit_of_time_is_handed_on_and_what_is_left_is_said(run, points_here):
+    points_here.most = 2
     status, out, _ = run("--max-hours", "0.5")
     assert status == 3
-    assert ran == [20, 16]
-    assert 1500 < times[0] < 1800  # from the start of the command
+    assert points_here.sizes == [20, 16]
+    assert 1500 < points_here.seconds[0] < 1800  # from the start of the command
     assert "1 trial is left (--max-hours 0.5), estimated at" in out
     assert run("--max-hours", "0.5")[0] == 0
 
@@ -123,23 +102,21 @@ def _failed(tmp_path):
     return setting
 
 
-def test_a_trial_that_failed_before_is_reported_instead_of_run(run, here, tmp_path):
-    ran, _ = here
+def test_a_trial_that_failed_before_is_reported_instead_of_run(run, points_here, tmp_path):
     setting = _failed(tmp_path)
     status, out, _ = run()
     assert status == 1
-    assert ran == [20, 12]
+    assert points_here.sizes == [20, 12]
     assert "it diverged (an earlier run; --retry-failed runs it again)" in out
     assert f"details: {tmp_path}/storage/errors/" in out
     assert known_failure(_THREE[1], setting) is not None
 
 
-def test_a_trial_that_failed_before_is_run_on_request(run, here, tmp_path):
-    ran, _ = here
+def test_a_trial_that_failed_before_is_run_on_request(run, points_here, tmp_path):
     _failed(tmp_path)
     status, out, _ = run("--retry-failed")
     assert status == 0
-    assert ran == [20, 16, 12]
+    assert points_here.sizes == [20, 16, 12]
     assert "it diverged" not in out
 
 

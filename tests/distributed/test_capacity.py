@@ -7,13 +7,14 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config
 
-from gseg.distributed import capacity, tuning
+from gseg.distributed import capacity
 from gseg.distributed.capacity import (
     cluster_capacity,
     is_one_machine,
     most_resources,
     with_later_actors,
 )
+from gseg.distributed.run import trials_at_once
 from gseg.distributed.runtime import Resources
 
 _ROOT = Path(__file__).parents[2]
@@ -51,14 +52,14 @@ def empty_cluster(monkeypatch, tmp_path):
 
 def test_trials_wait_for_workers_that_come_from_zero(empty_cluster):
     one_gpu = Resources(gpus_per_trial=1)
-    assert tuning.trials_at_once(one_gpu, large=False) == 1
+    assert trials_at_once(one_gpu, large=False) == 1
     empty_cluster.write_text(yaml.safe_dump(_completed("ray_cluster.yaml")))
-    assert tuning.trials_at_once(one_gpu, large=False) == 8
-    assert tuning.trials_at_once(one_gpu, large=True) == 8
-    assert tuning.trials_at_once(Resources(gpus_per_trial=0.5), large=False) == 16
-    assert tuning.trials_at_once(Resources(gpus_per_trial=1, workers=4), large=True) == 2
-    assert tuning.trials_at_once(Resources(), large=False) == 32
-    assert tuning.trials_at_once(Resources(concurrency=3), large=False) == 3
+    assert trials_at_once(one_gpu, large=False) == 8
+    assert trials_at_once(one_gpu, large=True) == 8
+    assert trials_at_once(Resources(gpus_per_trial=0.5), large=False) == 16
+    assert trials_at_once(Resources(gpus_per_trial=1, workers=4), large=True) == 2
+    assert trials_at_once(Resources(), large=False) == 32
+    assert trials_at_once(Resources(concurrency=3), large=False) == 3
 
 
 def test_as_many_actors_draw_as_may_come(empty_cluster, monkeypatch):

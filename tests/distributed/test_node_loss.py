@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gseg.distributed.backend import RayBackend
+from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources
-from gseg.distributed.sweep import Listener, run_sweep
 from gseg.pipeline.rows import key_of
 from gseg.pipeline.trial import Context, run_trial
 
@@ -22,18 +22,16 @@ class _Loss(Listener):
         self._cluster, self._node = cluster, node
         self.rows, self.order, self.retries = {}, [], []
 
-    def finished(self, number, rows):
-        self.order.append(number)
-        self.rows[number] = rows
+    def ended(self, record, rows):
+        assert record.state == "complete", record.reason
+        self.order.append(record.number)
+        self.rows[record.number] = rows
         if self._node is not None:
             node, self._node = self._node, None
             self._cluster.remove_node(node, allow_graceful=False)
 
-    def failed(self, failure, number):
-        raise AssertionError(failure.reason)
-
-    def retried(self, number, attempt, reason):
-        self.retries.append((number, attempt, reason))
+    def retried(self, point, attempt, reason):
+        self.retries.append((point.number, attempt, reason))
 
 
 def _settled(rows):

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gseg.distributed.run import Asha, Listener, run_points
 from gseg.distributed.runtime import Resources
-from gseg.distributed.search import Asha, PointListener, run_search
 from gseg.pipeline.trial import Context
 from gseg.search.definition import Search
+from gseg.search.evaluate import SearchWork
 from gseg.search.objectives import LABELS_USED, OBJECTIVES
 from gseg.search.source import PointSource
 from gseg.search.space import Space, parse_space
@@ -17,7 +18,7 @@ from gseg.storage.builds import count_builds
 pytestmark = pytest.mark.ray
 
 
-class _Kept(PointListener):
+class _Kept(Listener):
     def __init__(self):
         self.records, self.rows, self.begun = [], [], []
 
@@ -41,16 +42,8 @@ def _search(grid, *words, objectives=("held_out_loss",), **options):
 
 def _try(search, setting, records=(), *, at_once=2, **options):
     source, kept = PointSource(search, list(records), at_once=at_once), _Kept()
-    run_search(
-        search,
-        source,
-        setting,
-        Resources(),
-        listener=kept,
-        at_once=at_once,
-        large=False,
-        **options,
-    )
+    work = SearchWork(search=search)
+    run_points(work, source, setting, Resources(), listener=kept, large=False, **options)
     return kept, source
 
 
@@ -68,7 +61,8 @@ def test_unpromising_points_are_stopped_and_leave_nothing_locked(tmp_path, local
         watched="held_out_loss",
     )
     setting = Context(storage=tmp_path, benchmarks=("scenes:12",))
-    kept, _ = _try(search, setting, at_once=1, asha=Asha(grace=50, factor=2))
+    asha = Asha(watched="held_out_loss", grace=50, factor=2)
+    kept, _ = _try(search, setting, at_once=1, asha=asha)
     first, *others = sorted(kept.records, key=lambda record: record.number)
     assert first.state == "complete"
     assert first.percent == 75

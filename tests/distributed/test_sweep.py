@@ -15,8 +15,9 @@ import pytest
 from gseg.commands.run import sweep_main
 from gseg.directions.objective import objective
 from gseg.distributed.backend import RayBackend
+from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources
-from gseg.distributed.sweep import Listener, run_sweep
+from gseg.pipeline.failures import details_file
 from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import Context, find_rows, run_trial
 from gseg.recipes import all_gans
@@ -156,22 +157,12 @@ def test_ray_train_gets_the_dashboard_that_it_needs(tmp_path, monkeypatch):
         asked.append((address, options))
         return contextlib.nullcontext()
 
-    monkeypatch.setattr("gseg.commands.run.ray_session", session)
-    monkeypatch.setattr("gseg.commands.run.run_sweep", lambda *_, **__: [])
+    monkeypatch.setattr("gseg.commands.points.ray_session", session)
+    monkeypatch.setattr("gseg.commands.points.trials_at_once", lambda *_, **__: 1)
+    monkeypatch.setattr("gseg.commands.points.run_points", lambda *_, **__: [])
     for words in ((), ("--workers", "2"), ("--placement", "cluster")):
         _run_left(tmp_path, *words)
     assert asked == [(None, {"num_cpus": 2, "dashboard": large}) for large in (False, True, True)]
-
-
-class _Events(Listener):
-    def __init__(self):
-        self.done, self.failures = [], []
-
-    def finished(self, number, rows):
-        self.done.append(number)
-
-    def failed(self, failure, number):
-        self.failures.append(failure)
 
 
 def test_one_failing_trial_does_not_stop_the_others(tmp_path, local_ray, tiny_experiment):
@@ -185,15 +176,12 @@ def test_one_failing_trial_does_not_stop_the_others(tmp_path, local_ray, tiny_ex
         ),
     )
     setting = Context(storage=tmp_path, benchmarks=("scenes:40",))
-    events = _Events()
-    failures = run_sweep(
-        [picky, tiny_experiment], setting, Resources(), listener=events, large=False
-    )
-    assert events.done == [1]
-    (failure,) = failures
-    assert failure.experiment == picky
-    assert "candidates were accepted" in failure.reason
-    assert "AcceptanceError" in failure.details.read_text()
+    experiments = [picky, tiny_experiment]
+    failed, done = run_sweep(experiments, setting, Resources(), listener=Listener(), large=False)
+    assert (failed.state, done.state) == ("failed", "complete")
+    assert failed.experiments == (picky.digest,)
+    assert "candidates were accepted" in failed.reason
+    assert "AcceptanceError" in details_file(picky, setting).read_text()
     assert find_rows(tiny_experiment, setting, "cpu") is not None
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources
-from gseg.distributed.sweep import Listener, run_sweep
 from gseg.pipeline.failures import known_failure
 from gseg.pipeline.trial import Context, find_rows
 from gseg.samples import FilterConfig
@@ -28,19 +28,17 @@ def make():
 
 class _Events(Listener):
     def __init__(self):
-        self.begun, self.done, self.failures, self.retries = [], [], [], []
+        self.begun, self.done, self.retries = [], [], []
 
-    def started(self, number):
-        self.begun.append(number)
+    def started(self, point):
+        self.begun.append(point.number)
 
-    def finished(self, number, rows):
-        self.done.append(number)
+    def ended(self, record, rows):
+        if record.state == "complete":
+            self.done.append(record.number)
 
-    def failed(self, failure, number):
-        self.failures.append((number, failure))
-
-    def retried(self, number, attempt, reason):
-        self.retries.append((number, attempt, reason))
+    def retried(self, point, attempt, reason):
+        self.retries.append((point.number, attempt, reason))
 
 
 def test_what_the_machines_did_is_tried_again_and_an_own_fault_is_kept(
@@ -54,16 +52,16 @@ def test_what_the_machines_did_is_tried_again_and_an_own_fault_is_kept(
         samples=replace(tiny_experiment.samples, batch=256, blocks_per_shard=40, filters=filters),
     )
     setting, events = Context(storage=tmp_path / "storage", benchmarks=("scenes:20",)), _Events()
-    failures = run_sweep([shaky, picky], setting, Resources(), listener=events, large=False)
+    _, failed = run_sweep([shaky, picky], setting, Resources(), listener=events, large=False)
     assert events.retries == [(0, 1, "the store is silent")]
     assert events.done == [0]
     assert find_rows(shaky, setting, "cpu") is not None
     assert not list((tmp_path / "storage" / "failures").glob(f"*{shaky.digest}*"))
-    (failure,) = failures
-    assert failure.experiment == picky
+    assert failed.state == "failed"
+    assert failed.own_fault
     kept = known_failure(picky, setting)
     assert kept is not None
-    assert kept.reason == failure.reason
+    assert kept.reason == failed.reason
     assert "candidates were accepted" in kept.reason
     assert known_failure(shaky, setting) is None
 
@@ -75,10 +73,10 @@ def test_when_the_time_is_up_work_in_progress_is_left_to_the_next_sweep(
     training = replace(tiny_experiment.training, steps=200_000, decay_at=None)
     long = [replace(tiny_experiment, training=replace(training, seed=n)) for n in range(4)]
 
-    failures = run_sweep(
+    records = run_sweep(
         long, setting, Resources(concurrency=1), listener=events, large=False, seconds=12
     )
-    assert failures == []
+    assert records == []
     assert events.done == []
     assert events.begun == [0]
     before = count_builds(tmp_path)

@@ -11,7 +11,7 @@ from gseg.search.best import best_points
 from gseg.search.definition import Search
 from gseg.search.objectives import OBJECTIVES
 from gseg.search.records import Record, keep_records, read_records
-from gseg.search.source import PointSource
+from gseg.search.source import PointSource, listed
 from gseg.search.space import Space, parse_space
 from gseg.search.suggest import suggest
 
@@ -317,3 +317,34 @@ def test_files_without_the_newest_columns_are_read(tmp_path):
     table = pq.read_table(path).drop_columns(["own_fault", "train_width", "objective_mae"])
     pq.write_table(table, path)
     assert read_records(tmp_path) == found
+
+
+@pytest.mark.parametrize("sampler", ["grid", "tpe"])
+def test_a_point_that_is_given_back_comes_next_and_is_left_again(sampler):
+    search = _search("epsilon=0.5,1,2", sampler=sampler, points=4)  # one more than there are
+    whole, _ = _run(search)
+    source, given_back = PointSource(search, []), set()
+    while (point := source.next()) is not None:
+        left = source.left
+        if point.number in given_back:
+            source.finish(_record(search, point))
+            continue
+        given_back.add(point.number)
+        source.give_back(point)
+        assert source.left == left + 1
+        assert not source.is_done
+    assert source.is_done
+    assert source.is_exhausted
+    assert _points(source.tried) == _points(whole)
+
+
+def test_a_list_comes_in_its_order_with_those_that_draw_along():
+    trials = _search().trials_of({}) * 3
+    source = listed(trials, at_once=2)
+    first, second = source.next(), source.next()
+    assert source.next() is None
+    assert (source.left, source.is_done) == (1, False)
+    assert [first.number, second.number] == [0, 1]
+    assert (tuple(first.siblings), tuple(second.siblings)) == ((2,), ())
+    source.give_back(second)
+    assert source.next() == second

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gseg.commands.options import sweep_parser
+from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources, ray_session
-from gseg.distributed.sweep import Listener, run_sweep
 from gseg.pipeline.rows import key_of
 from gseg.pipeline.trial import Context, find_rows
 from gseg.storage.mirror import storage_folder
@@ -16,11 +16,9 @@ class _Rows(Listener):
     def __init__(self):
         self.rows = []
 
-    def finished(self, number, rows):
+    def ended(self, record, rows):
+        assert record.state == "complete", record.reason
         self.rows += rows
-
-    def failed(self, failure, number):
-        raise AssertionError(failure.reason)
 
 
 @pytest.mark.ray

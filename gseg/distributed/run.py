@@ -1,0 +1,380 @@
+"""Many points at once on Ray Tune: those of a list (a sweep), or of a search as it goes on.
+
+What is tried next comes from a source (`gseg.search.source`), and the storage and the results'
+folder remember what is finished: what was killed is simply started again. Tune's own searchers and
+its restore are not used. Tune schedules the points, keeps their processes for the next one, and
+starts a point again whose process died or that met a fault of the machines (see
+`gseg.pipeline.failures`). Its ASHA (Li et al. 2020, asynchronous successive halving) stops points
+whose first network does badly on held-out generated pairs, where that is asked for. When the time
+is up all are stopped where they are, which costs no more than being killed.
+"""
+
+import contextlib
+import io
+import json
+import math
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search import Searcher
+
+from gseg.distributed.actor import PERCENT, PointActor
+from gseg.distributed.capacity import cluster_capacity, with_later_actors
+from gseg.distributed.runtime import Resources
+from gseg.generators.catalogue import weights_folder
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.rows import Row
+from gseg.pipeline.trial import Context
+from gseg.search.evaluate import SweepWork, Work
+from gseg.search.objectives import OBJECTIVES
+from gseg.search.records import Record, State
+from gseg.search.source import ListedSource, Point, listed
+
+RESTARTS: Final = 3
+"""How often a point is started again after its process or node died, or after a fault of the
+machines."""
+_WAITING_CPUS: Final = 0.01
+"""A trial whose stages are jobs of their own only waits; 0 is not accepted by Tune."""
+_WHOLE: Final = 100
+_MODES: Final[dict[str, Literal["min", "max"]]] = {
+    "held_out_loss": "min",
+    "held_out_iou": "max",
+}
+WATCHED: Final = tuple(_MODES)
+"""Objectives by which points can be stopped early."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asha:
+    """Settings of the early stopping.
+
+    Attributes:
+        watched: Objective by which points are stopped.
+        grace: Share of a training, in percent, before which no point is stopped.
+        factor: At grace, grace x factor, grace x factor^2, ... percent, only about one in so many
+            goes on.
+    """
+
+    watched: str = "held_out_loss"
+    grace: int = 25
+    factor: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.grace < _WHOLE:
+            raise ValueError(f"grace is in percent of a training, from 1 to 99, got {self.grace}.")
+        if not (math.isfinite(self.factor) and self.factor > 1):
+            raise ValueError(f"factor must be above 1, got {self.factor:g}.")
+
+    def scheduler(self) -> ASHAScheduler:
+        """Make Tune's scheduler."""
+        return ASHAScheduler(
+            time_attr=PERCENT,
+            metric=self.watched,
+            mode=_MODES[self.watched],
+            max_t=_WHOLE,
+            grace_period=self.grace,
+            reduction_factor=self.factor,
+        )
+
+
+class Listener:
+    """Hears of points while they are tried; the methods do nothing unless overridden."""
+
+    def started(self, point: Point) -> None:
+        """A point has started; once more where it is started again."""
+
+    def ended(self, record: Record, rows: list[Row]) -> None:
+        """A point has been tried, or has failed; it has rows if it is complete."""
+
+    def retried(self, point: Point, attempt: int, reason: str) -> None:
+        """A point is started again, for the `attempt`-th time, for this reason."""
+
+
+def run_sweep(
+    experiments: Sequence[Experiment],
+    setting: Context,
+    resources: Resources,
+    *,
+    listener: Listener,
+    large: bool,
+    seconds: float | None = None,
+) -> list[Record]:
+    """Run experiments in this order; see `run_points`."""
+    source = listed(experiments, at_once=trials_at_once(resources, large=large))
+    return run_points(
+        SweepWork(experiments=experiments),
+        source,
+        setting,
+        resources,
+        listener=listener,
+        large=large,
+        seconds=seconds,
+    )
+
+
+def run_points(
+    work: Work,
+    source: ListedSource,
+    setting: Context,
+    resources: Resources,
+    *,
+    listener: Listener,
+    large: bool,
+    asha: Asha | None = None,
+    seconds: float | None = None,
+) -> list[Record]:
+    """Try points on the connected Ray until the source has no more; a failure stops no other.
+
+    Args:
+        work: What they mean.
+        source: Gives them.
+        setting: Storage, benchmarks and protocol.
+        resources: Where stages run.
+        listener: Hears of every point, in this process.
+        large: Whether stages of these points run as distributed jobs (`Resources.is_large` of
+            the largest one): the points then hold almost no CPU themselves.
+        asha: How points are stopped early; None for not at all.
+        seconds: When to stop: no point starts any more, and those that run are left as they are.
+            None for when all are done.
+
+    Returns:
+        What came of those that have ended, by number.
+    """
+    tracker = _Tracker(work, source, listener, asha)
+    if not source.left or (seconds is not None and seconds <= 0):
+        return []
+    trainable = tune.with_parameters(
+        PointActor,
+        work=work,
+        setting=setting,
+        resources=with_later_actors(resources),
+        holds=asha is not None,
+        weights=weights_folder(),
+    )
+    with tempfile.TemporaryDirectory(prefix="gseg-tune-") as folder:
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, held_by_a_trial(resources, large=large)),
+            tune_config=tune.TuneConfig(
+                search_alg=_Searcher(source),
+                scheduler=None if asha is None else asha.scheduler(),
+                num_samples=-1,  # until the source has no more
+                # Said to Tune, too: so many wait at the same time for an autoscaler to see them.
+                max_concurrent_trials=source.at_once,
+                reuse_actors=asha is None,  # one whose point was stopped may still be busy with it
+            ),
+            run_config=tune.RunConfig(
+                name="points",
+                storage_path=folder,
+                verbose=0,
+                callbacks=[tracker],
+                stop=None if seconds is None else _TimeIsUp(seconds),
+                failure_config=tune.FailureConfig(max_failures=RESTARTS),
+            ),
+        )
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            tuner.fit()
+    return [tracker.ended[number] for number in sorted(tracker.ended)]
+
+
+def held_by_a_trial(resources: Resources, *, large: bool) -> dict[str, float]:
+    """Say what a trial holds in Ray while it runs."""
+    if large:
+        return {"cpu": _WAITING_CPUS, "gpu": 0.0}
+    return {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+
+
+def trials_at_once(resources: Resources, *, large: bool) -> int:
+    """Say how many trials run at a time, once the autoscaler, if any, has added its most."""
+    if resources.concurrency:
+        return resources.concurrency
+    cluster = cluster_capacity()
+    if large:
+        processes = max(resources.workers, resources.actors, 1)
+        if resources.gpus_per_trial:
+            return max(1, int(cluster["GPU"] / (processes * resources.gpus_per_trial)))
+        return max(1, int(cluster["CPU"] / processes))
+    fits = cluster["CPU"] / resources.cpus_per_trial
+    if resources.gpus_per_trial:
+        fits = min(fits, cluster["GPU"] / resources.gpus_per_trial)
+    return max(1, int(fits))
+
+
+class _Searcher(Searcher):
+    """Hands the source's points to Tune."""
+
+    def __init__(self, source: ListedSource) -> None:
+        super().__init__()
+        self._source = source
+
+    def suggest(self, trial_id: str) -> Any:  # noqa: ANN401
+        """Give a point; None while there is none to start, and a word of Tune's at the end.
+
+        Tune never asks again after that word, so it is not said while a point runs: it may be
+        dropped, and is to be tried again then.
+        """
+        point = self._source.next()
+        if point is None:
+            return Searcher.FINISHED if self._source.is_done else None
+        return {"point": json.dumps(asdict(point))}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Do nothing: the source hears of results from the tracker."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keep nothing: the storage and the results' folder remember."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+
+class _Tracker(tune.Callback):
+    """Turns Tune's events into records, for the source and a listener."""
+
+    def __init__(
+        self, work: Work, source: ListedSource, listener: Listener, asha: Asha | None
+    ) -> None:
+        self._work, self._source, self._listener, self._asha = work, source, listener, asha
+        self._begun: dict[int, float] = {}
+        self._measured: dict[int, dict[str, Any]] = {}
+        self._drops: Counter[int] = Counter()
+        self.ended: dict[int, Record] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune writes its callbacks to a file for its own restore, which is not used
+
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
+    ) -> None:
+        point = self._point(trial)
+        if point is not None:
+            self._begun.setdefault(point.number, time.monotonic())
+            self._listener.started(point)
+
+    def on_trial_recover(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
+    ) -> None:
+        point = self._point(trial)
+        if point is not None:
+            self._listener.retried(point, trial.run_metadata.num_failures, _reason_of(trial))
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Trial],
+        trial: Trial,
+        result: dict[str, Any],
+        **info: object,
+    ) -> None:
+        point = self._point(trial)
+        if point is None:
+            return
+        if "failure" in result:
+            self._end(point, "failed", reason=result["failure"], own_fault=result["own_fault"])
+        elif "outcome" in result:
+            outcome = json.loads(result["outcome"])
+            self._end(point, "complete", values=outcome["values"], rows=outcome["rows"])
+        elif self._asha is not None:
+            self._measured[point.number] = result
+            if result.get("done"):
+                watched = self._asha.watched
+                reason = f"{watched} {result[watched]:.4f} at {result[PERCENT]} % of its training"
+                self._end(point, "pruned", reason=reason)
+
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
+    ) -> None:
+        point, attempts = self._point(trial), trial.run_metadata.num_failures
+        if point is None:
+            return
+        if attempts > RESTARTS:
+            reason = f"{RESTARTS + 1} attempts, the last: {_reason_of(trial)}"
+            self._end(point, "failed", reason=reason)
+            return
+        # It was to take over a process that a lost node had taken along: Tune then drops it
+        # without the attempts that it had left.
+        self._drops[point.number] += 1
+        drops = self._drops[point.number]
+        if drops > RESTARTS:
+            reason = f"dropped {drops} times: its process or node ended"
+            self._end(point, "failed", reason=reason)
+            return
+        self._source.give_back(point)
+        self._listener.retried(point, attempts, _reason_of(trial))
+
+    def _point(self, trial: Trial) -> Point | None:
+        """Give a trial's point; None for what is heard of it after its end.
+
+        Tune runs a trial again whose process is lost between its result and its end.
+        """
+        point = Point(**json.loads(trial.config["point"]))
+        return None if point.number in self.ended else point
+
+    def _end(
+        self,
+        point: Point,
+        state: State,
+        *,
+        reason: str = "",
+        values: dict[str, float] | None = None,
+        rows: list[Row] | None = None,
+        own_fault: bool = False,
+    ) -> None:
+        now, measured = time.monotonic(), self._measured.get(point.number, {})
+        record = Record(
+            number=point.number,
+            parameters=point.parameters,
+            experiments=tuple(each.digest for each in self._work.trials_of(point)),
+            state=state,
+            values={name: each for name, each in (values or {}).items() if name in OBJECTIVES},
+            reason=reason,
+            percent=measured.get(PERCENT),
+            loss=measured.get("held_out_loss"),
+            iou=measured.get("held_out_iou"),
+            seconds=round(now - self._begun.get(point.number, now), 3),
+            own_fault=own_fault,
+            labels_used=self._work.uses_labels,
+        )
+        self.ended[point.number] = record
+        self._source.finish(record)
+        self._listener.ended(record, rows or [])
+
+
+class _TimeIsUp(tune.Stopper):
+    """Stops all points when the time is up.
+
+    Args:
+        seconds: From now.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no trial for its results."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Say whether the time is up."""
+        return time.monotonic() >= self._end
+
+
+def _reason_of(trial: Trial) -> str:
+    """Say in one line why a trial's last attempt ended, from the file that Tune keeps of it."""
+    path = Path(trial.error_file) if trial.error_file else None
+    if path is None or not path.exists():
+        return "unknown"
+    last = path.read_text().rpartition("Failure # ")[2].strip()
+    if "ray::" in last:  # the last line of the stack trace: the error's kind and words
+        kind, _, words = last.splitlines()[-1].partition(": ")
+        return words or kind
+    return "its process or node ended (killed, or out of memory)"
