@@ -1,4 +1,4 @@
-"""Pairs for a training that come shard by shard: from files, or from a generator as they are drawn.
+"""Pairs for a training that come shard by shard, from files.
 
 A training takes pairs in an order in which the next one is always among `FitConfig.shuffle_window`
 consecutive samples (`gseg.randomness.training_order`). So a reader that goes through the shards
@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.samples.sets import check_acceptance, sum_counts
 from gseg.samples.shards import Shard
 
 AHEAD: Final = 2
@@ -34,9 +33,7 @@ class StreamedPairs:
         count: Number of pairs: the first ones of shards 0, 1, 2, ...
         resolution: Side of the pictures in pixels.
         window: Consecutive samples among which one batch after the other is chosen.
-        rows: Samples of each shard; None where that shows only when a shard is there.
-        known: Samples of the first shards, where `rows` is None and an earlier run has seen them.
-        ahead: Shards to load beforehand.
+        rows: Samples of each shard.
 
     Raises:
         ValueError: The shards hold fewer samples.
@@ -49,18 +46,14 @@ class StreamedPairs:
         *,
         resolution: int,
         window: int,
-        rows: Sequence[int] | None = None,
-        known: Sequence[int] = (),
-        ahead: int = AHEAD,
+        rows: Sequence[int],
     ) -> None:
         self._load, self._count, self._side = load, count, resolution
-        self._window, self._ahead = window, ahead
-        self._ends: NDArray[np.int64] = np.cumsum(np.asarray(rows or known, dtype=np.int64))
-        if rows is not None and (not rows or self._ends[-1] < count):
+        self._window = window
+        self._ends: NDArray[np.int64] = np.cumsum(np.asarray(rows, dtype=np.int64))
+        if not rows or self._ends[-1] < count:
             raise ValueError(f"The shards hold {sum(rows)} samples, asked for {count}: draw more.")
         self._ends = self._ends[: int(np.searchsorted(self._ends, count)) + 1]
-        self._again = rows is not None
-        self._totals: dict[str, int] = {}
         self._held: dict[int, Future[Shard]] = {}
         self._front = 0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shards")
@@ -77,10 +70,8 @@ class StreamedPairs:
         """Fetch pairs; see `BatchSource.batch`.
 
         Raises:
-            AcceptanceError: The shards are drawn now, and the filters reject nearly everything.
             DamagedShardError: A file is damaged.
         """
-        self._learn(int(indices.max()) + 1)
         numbers = np.searchsorted(self._ends, indices, side="right")
         pictures = np.empty((len(indices), self._side, self._side, 3), dtype=np.uint8)
         masks = np.empty((len(indices), self._side, self._side), dtype=np.bool_)
@@ -97,17 +88,6 @@ class StreamedPairs:
     def _start(self, number: int) -> int:
         return int(self._ends[number - 1]) if number else 0
 
-    def _learn(self, needed: int) -> None:
-        """Go on to further shards until as many samples are known."""
-        while not len(self._ends) or self._ends[-1] < needed:
-            number = len(self._ends)
-            shard = self._shard(number)
-            self._totals = sum_counts([self._totals, shard.counts])
-            check_acceptance(self._totals)
-            self._ends = np.append(self._ends, self._start(number) + len(shard))
-            self._advance(number)
-            self._tidy()
-
     def _shard(self, number: int) -> Shard:
         if number not in self._held:
             self._held[number] = self._pool.submit(self._load, number)
@@ -115,28 +95,19 @@ class StreamedPairs:
 
     def _advance(self, number: int) -> None:
         """Note how far the training has come; after the last shard comes the first again."""
-        if self._gap(number) >= self._window or (not self._complete and number > self._front):
+        if self._gap(number) >= self._window:
             self._front = number
 
     def _tidy(self) -> None:
         """Ask for the next shards, and let go of those that the window has left."""
-        coming = list(range(self._front + 1, self._front + 1 + self._ahead))
-        if self._complete:
-            known = len(self._ends)
-            coming = [number % known for number in coming if self._again or number < known]
+        coming = [(self._front + 1 + k) % len(self._ends) for k in range(AHEAD)]
         for number in coming:
             if number not in self._held:
                 self._held[number] = self._pool.submit(self._load, number)
         for number in [each for each in self._held if each not in coming]:
-            beyond = number >= len(self._ends)
-            if beyond or (number != self._front and self._gap(number) >= self._window):
+            if number != self._front and self._gap(number) >= self._window:
                 del self._held[number]
 
     def _gap(self, number: int) -> int:
         """Count the samples from the end of a shard to the start of the foremost one."""
-        gap = self._start(self._front) - int(self._ends[number])
-        return gap % int(self._ends[-1]) if self._complete else gap
-
-    @property
-    def _complete(self) -> bool:
-        return bool(len(self._ends)) and int(self._ends[-1]) >= self._count
+        return (self._start(self._front) - int(self._ends[number])) % int(self._ends[-1])

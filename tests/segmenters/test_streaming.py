@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gseg.randomness import training_order
-from gseg.samples import AcceptanceError, DamagedShardError, Shard, shard_name
+from gseg.samples import DamagedShardError, Shard, shard_name
 from gseg.segmenters.source import InMemoryPairs
 from gseg.segmenters.stored import open_pairs, pair_bytes
 from gseg.segmenters.streaming import AHEAD, StreamedPairs
@@ -62,12 +62,9 @@ def same(source: StreamedPairs, whole: InMemoryPairs, orders: list[np.ndarray]) 
 
 
 @pytest.mark.parametrize("window", [1, 20, 40, COUNT])
-@pytest.mark.parametrize("known", [True, False])
-def test_batches_are_those_of_all_pairs_in_memory(window: int, known: bool) -> None:
+def test_batches_are_those_of_all_pairs_in_memory(window: int) -> None:
     loader = Loader(ROWS)
-    source = StreamedPairs(
-        loader, COUNT, resolution=SIDE, window=window, rows=ROWS if known else None
-    )
+    source = StreamedPairs(loader, COUNT, resolution=SIDE, window=window, rows=ROWS)
     assert len(source) == COUNT
     assert source.resolution == (SIDE, SIDE)
     orders = [training_order(3, step, 8, COUNT, window) for step in range(3 * COUNT // 8)]
@@ -102,33 +99,11 @@ def test_shards_ahead_are_read_before_they_are_needed() -> None:
     assert sorted(loader.asked) == list(range(AHEAD + 1))
 
 
-def test_a_drawn_source_draws_each_shard_once() -> None:
-    loader = Loader([*ROWS, 5, 5, 5])
-    source = StreamedPairs(loader, COUNT, resolution=SIDE, window=1)
-    for start in range(0, COUNT - 4, 4):
-        source.batch(np.arange(start, start + 4))
-    source._pool.shutdown(wait=True)
-    needed, drawn = len(ROWS), sorted(loader.asked)
-    assert needed <= len(drawn) <= needed + AHEAD
-    assert drawn == list(range(len(drawn)))
-
-
 def test_any_order_is_answered() -> None:
     loader = Loader(ROWS)
     source = StreamedPairs(loader, COUNT, resolution=SIDE, window=1, rows=ROWS)
     rng = np.random.default_rng(0)
     same(source, loader.everything(COUNT), [rng.integers(0, COUNT, 5) for _ in range(60)])
-
-
-def test_a_drawn_source_gives_up_where_nearly_all_is_rejected() -> None:
-    shard = make(0, 0)
-    poor = Shard(
-        **{name: getattr(shard, name) for name in Shard.__slots__ if name != "counts"},
-        counts={"candidates": 10_000, "accepted": 0, "histogram": 10_000},
-    )
-    source = StreamedPairs(lambda number: poor, 10, resolution=SIDE, window=1)
-    with pytest.raises(AcceptanceError, match="Only 0 of 10,000"):
-        source.batch(np.arange(2))
 
 
 @pytest.fixture
