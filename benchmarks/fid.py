@@ -25,9 +25,9 @@ from gseg.features.contract import NetworkFeatures
 from gseg.features.inception import FEATURES, InceptionNetwork, like_tensorflow
 from gseg.metrics import PROFILES, MetricSums, metric_profile, pixel_histogram
 from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.measure import PictureSet
-from gseg.pipeline.progress import silent
-from gseg.pipeline.stages.distance import make_statistics, read_statistics
+from gseg.pipeline.stages.distance import StatisticsNode
 from gseg.scores.fid import compare, frechet_distance
 from gseg.scores.kid import KEPT
 from gseg.scores.moments import Moments
@@ -77,11 +77,9 @@ def distance(pictures: int, generator: str) -> None:
     before = _peak_megabytes()
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
+        shop = Workshop(Store(Path(folder)), LocalBackend())
         both = [
-            read_statistics(
-                make_statistics(Store(Path(folder)), chosen, "scenes", LocalBackend(), silent),
-                "scenes",
-            )
+            StatisticsNode(pictures=chosen, features="scenes", device="cpu").read(shop)
             for chosen in (
                 PictureSet(generator=generator, count=pictures),
                 PictureSet(count=pictures, resolution=32),

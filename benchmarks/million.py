@@ -36,7 +36,7 @@ import psutil
 from gseg.distributed.runtime import _ENVIRONMENT
 from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
-from gseg.pipeline.sharing import sample_sets
+from gseg.pipeline.trial import sample_nodes
 from gseg.recipes import all_gans, grids
 from gseg.samples import GrowingSet, SampleConfig, filter_preset
 from gseg.storage.builds import count_builds
@@ -47,8 +47,8 @@ _LOOK_SECONDS, _ENDLESS = 2.0, 2**40
 
 def settings() -> SampleConfig:
     """What the command draws with if nothing else is said; `limit` sees whether it does."""
-    config, _ = sample_sets(all_gans(grids()["embedded"], {"generator": (GENERATOR,)})[0])[0]
-    return replace(config, mask_kind="lighter", filters=filter_preset("gseg"))
+    node = sample_nodes(all_gans(grids()["embedded"], {"generator": (GENERATOR,)})[0], "cpu")[0]
+    return replace(node.samples, mask_kind="lighter", filters=filter_preset("gseg"))
 
 
 def digests(storage: Path) -> dict[str, str]:

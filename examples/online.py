@@ -14,9 +14,9 @@ two things of whoever draws:
 - a source, here `DrawnPairs`: anything that has `gseg.segmenters.BatchSource`'s three methods.
 
 What is lost against samples that are stored: a second training (another seed, another width) draws
-everything again, and so does one that goes on from a checkpoint, from the first candidate on; there
-is nothing to look at afterwards; and the generator has to keep up with the training, or the
-training waits. Where one of these matters, draw first (`gseg samples draw`).
+everything again, and one that was interrupted begins anew; there is nothing to look at afterwards;
+and the generator has to keep up with the training, or the training waits. Where one of these
+matters, draw first (`gseg samples draw`).
 """
 
 import argparse

@@ -9,19 +9,17 @@ import sys
 
 from rich.console import Console
 
+from gseg.commands.direction_run import search_one
 from gseg.commands.messages import plan_lines
 from gseg.commands.options import chosen_axes, chosen_grids, sweep_parser
 from gseg.directions import Direction, fit_operators
 from gseg.generators import load_generator
 from gseg.generators.catalogue import use_weights
-from gseg.pipeline.backend import LocalBackend
-from gseg.pipeline.plan import Missing, make_plan
-from gseg.pipeline.progress import silent
-from gseg.pipeline.stages import make_direction
+from gseg.pipeline.direction_trial import DirectionTrial
+from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
 from gseg.recipes.voynov2021 import chosen_search, main_generator, voynov_grid
 from gseg.reports.voynov_figures import filters_sheet, operators_sheet
-from gseg.storage.store import Store
 
 COUNT, ROWS, TILE = 8, 4, 96
 
@@ -33,14 +31,13 @@ def main() -> int:
     grid = voynov_grid(chosen_grids(options)[0])
     name = options.generator[0] if options.generator else main_generator(grid)
     search = chosen_search(grid, chosen_axes(options))
-    missing = Missing()
-    store = Store(options.storage.absolute(), options.dry_run, missing)
-    found = make_direction(store, name, search, LocalBackend("cpu"), silent)
+    trial = DirectionTrial(generator=name, search=search)
+    setting = Context(storage=options.storage.absolute())
     if options.dry_run:
-        setting = Context(storage=store.root)
-        for line in plan_lines(make_plan([], setting, "cpu", first=missing.costs), "cpu", None):
+        for line in plan_lines(make_plan([trial], setting, "cpu"), "cpu", None):
             print(line)
         return 0
+    found = search_one(trial, setting=setting, device="cpu").artifact
     generator = load_generator(name)
     direction = fit_operators(generator, Direction.load(found.folder), search.epsilon)
     folder = options.results / "voynov_figures"

@@ -7,7 +7,7 @@ paper's form: --grid paper --embeddings FILE.npy, of the training pictures of Fl
 
 import sys
 
-from gseg.commands.adapted import SMALL_SET, adapted_main
+from gseg.commands.adapted import adapted_main
 from gseg.recipes.voynov2021 import voynov_table_1_flowers
 from gseg.recipes.voynov_tables import VOYNOV_TABLES
 
@@ -19,6 +19,5 @@ if __name__ == "__main__":
             __doc__,
             table=VOYNOV_TABLES["voynov_table_1_flowers"],
             benchmarks=("flowers",),
-            pictures=SMALL_SET,
         )
     )

@@ -21,10 +21,13 @@ from gseg.distributed.view import format_seconds
 from gseg.generators.catalogue import use_weights, weights_folder
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.backend import LocalBackend
-from gseg.pipeline.costs import direction_seconds
 from gseg.pipeline.devices import require_device
-from gseg.pipeline.direction_trial import DirectionTrial, Found, find_directions, is_found
+from gseg.pipeline.direction_trial import DirectionTrial, Found
+from gseg.pipeline.graph import Workshop
+from gseg.pipeline.plan import SweepPlan, make_plan
+from gseg.pipeline.trial import Context, trial_graph
 from gseg.recipes import Axes, Grid, grids, varied_grids
+from gseg.storage.mirror import describe
 from gseg.storage.store import Store, replacing
 
 Recipe = Callable[[Grid, Axes], list[DirectionTrial]]
@@ -89,14 +92,16 @@ def _run(
     trials = list(dict.fromkeys(each for grid in grids_here for each in recipe(grid, varied)))
     for generator in dict.fromkeys(trial.generator for trial in trials):
         weights_digest(generator)
-    _print_plan(name, trials, options, console)
+    setting = Context(storage=options.storage.absolute())
+    plan = make_plan(trials, setting, options.device)
+    _print_plan(name, trials, plan, options, console)
     if options.dry_run:
         return 0
     require_device(options.device)
     Store(options.storage).check()
     with progress_bar("directions") as bar:
         found = []
-        for each in _search(trials, options):
+        for each in _search(trials, len(plan.missing), setting, options):
             found.append(each)
             bar(len(found), len(trials))
             if options.plain:
@@ -111,13 +116,13 @@ def _run(
     return 0
 
 
-def _search(trials: Sequence[DirectionTrial], options: argparse.Namespace) -> Iterator[Found]:
+def _search(
+    trials: Sequence[DirectionTrial], missing: int, setting: Context, options: argparse.Namespace
+) -> Iterator[Found]:
     """Search in this process, or in several; directions are the same either way."""
     cores = 1 if options.device == "cuda" else os.cpu_count() or 1
-    storage, backend = options.storage.absolute(), LocalBackend(options.device)
-    missing = sum(not is_found(trial, storage, backend) for trial in trials)
     processes = max(1, min(options.processes or cores, missing))
-    one = partial(search_one, storage=storage, device=options.device)
+    one = partial(search_one, setting=setting, device=options.device)
     if processes == 1:
         yield from map(one, trials)
         return
@@ -127,39 +132,38 @@ def _search(trials: Sequence[DirectionTrial], options: argparse.Namespace) -> It
         yield from pool.map(one, trials)
 
 
-def search_one(trial: DirectionTrial, *, storage: Path, device: str) -> Found:
+def search_one(trial: DirectionTrial, *, setting: Context, device: str) -> Found:
     """Search one direction on one thread, as sweeps do: its last bits depend on it.
 
     Args:
         trial: What to search.
-        storage: Folder of the artifacts.
+        setting: Where directions are or will be.
         device: Kind of device.
     """
+    direction = trial_graph(trial, setting, device).direction
+    assert direction is not None
+    shop = Workshop(Store(setting.storage), LocalBackend(device))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return find_directions([trial], storage, LocalBackend(device))[0]
+        return Found(trial=trial, artifact=shop.make(direction))
     finally:
         torch.set_num_threads(threads)
 
 
 def _print_plan(
-    name: str, trials: Sequence[DirectionTrial], options: argparse.Namespace, console: Console
+    name: str,
+    trials: Sequence[DirectionTrial],
+    plan: SweepPlan,
+    options: argparse.Namespace,
+    console: Console,
 ) -> None:
-    costs = [
-        direction_seconds(each.generator, each.search.steps, each.search.batch, options.device)
-        for each in trials
-    ]
+    where, left = describe(options.storage), plan.stages.get("direction", 0)
     console.print(
-        f"{name}: {len(trials)} directions, at most {format_seconds(sum(costs))} of one-thread "
-        "time; those in the storage are not searched again",
+        f"{name}: {len(trials)} directions, {len(trials) - left} of them found in {where}; the "
+        f"others take {format_seconds(plan.seconds)} of one-thread time",
         markup=False,
     )
     if options.dry_run:
-        for trial, cost in zip(trials, costs, strict=True):
-            search = trial.search
-            console.print(
-                f"  {trial.generator} λ={search.contrast_weight:g} ε={search.epsilon:g} "
-                f"seed={search.seed}: {format_seconds(cost)}",
-                markup=False,
-            )
+        for trial, seconds in zip(trials, plan.estimates, strict=True):
+            console.print(f"  {trial.told}: {format_seconds(seconds)}", markup=False)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from gseg.commands.bars import progress_bar
 from gseg.commands.working import working
+from gseg.generators import find_card
 from gseg.generators.own_encoder import EncoderChoice, choose_encoder
 from gseg.pipeline.jobs.embed import (
     EmbedJob,
@@ -17,7 +18,6 @@ from gseg.pipeline.jobs.embed import (
     save_found,
 )
 from gseg.pipeline.jobs.measure import PictureSet
-from gseg.pipeline.row_values import find_card
 from gseg.storage.callables import absolute_callable, is_callable_name
 
 _SCENES: Final = "scenes:"

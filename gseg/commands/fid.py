@@ -10,12 +10,12 @@ from rich.console import Console
 from gseg.commands.bars import progress_bar
 from gseg.commands.working import working
 from gseg.features import features_name
-from gseg.generators import GeneratorCard
+from gseg.generators import GeneratorCard, find_card
+from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import Report
-from gseg.pipeline.row_values import find_card
-from gseg.pipeline.stages.distance import make_statistics, read_statistics
+from gseg.pipeline.stages.distance import StatisticsNode
 from gseg.samples.latents import LatentConfig, near_embeddings
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import Distance, compare
@@ -66,14 +66,12 @@ def _statistics(
     """Read statistics from a file, or take them."""
     if what.endswith(".npz"):
         return FeatureStatistics.load(Path(what), features_name(options.features))
-    made = make_statistics(
-        Store(storage_folder(options.storage)),
-        _picture_set(what, options, generator, count),
-        options.features,
-        backend,
-        report,
+    node = StatisticsNode(
+        pictures=_picture_set(what, options, generator, count),
+        features=options.features,
+        device=options.device,
     )
-    return read_statistics(made, options.features)
+    return node.read(Workshop(Store(storage_folder(options.storage).absolute()), backend, report))
 
 
 def _picture_set(
@@ -83,7 +81,7 @@ def _picture_set(
     if what == "scenes":
         return PictureSet(count=count or options.count, resolution=side or SCENES_RESOLUTION)
     if _is_path(what):
-        return PictureSet(folder=Path(what), resolution=side)
+        return PictureSet(folder=Path(what).absolute(), resolution=side)
     return PictureSet(
         generator=what, latents=_latents(options), seed=options.seed, count=options.count
     )

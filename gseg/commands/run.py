@@ -15,7 +15,7 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.view import TrialsView, format_seconds
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import Failed, details_file, known_failure
-from gseg.pipeline.plan import Costs, SweepPlan, is_planned, make_plan
+from gseg.pipeline.plan import Costs, SweepPlan, make_plan
 from gseg.pipeline.rows import Key, Row, fill_rows, key_of, known_scores, merge_rows
 from gseg.pipeline.trial import Context, find_rows, run_trial
 from gseg.recipes import Axes, Grid, baselines
@@ -43,7 +43,6 @@ def sweep_main(
     arguments: list[str] | None = None,
     *,
     table: PaperTable | None = None,
-    first: Costs | None = None,
 ) -> int:
     """Run a sweep from the command line.
 
@@ -54,14 +53,13 @@ def sweep_main(
         arguments: Command line; that of the process by default.
         table: The published table that the recipe is about: it chooses the generators, and with
             the paper's grid the benchmarks, unless the command line does.
-        first: What the recipe would have to make itself; it may add to it, in a dry run.
 
     Returns:
         Exit status: 0 if all trials succeeded, 1 if some failed, 2 for wrong use, 3 if some are
         left at the end of --max-hours or --max-trials.
     """
     options = sweep_parser(description).parse(arguments)
-    return run_told(lambda console: _Sweep(name, recipe, options, console, table, first).run())
+    return run_told(lambda console: _Sweep(name, recipe, options, console, table).run())
 
 
 def chosen_trials(
@@ -98,10 +96,8 @@ class _Sweep(PointsCommand):
         options: argparse.Namespace,
         console: Console,
         table: PaperTable | None = None,
-        first: Costs | None = None,
     ) -> None:
         super().__init__(options, console)
-        self._first: Costs = {} if first is None else first
         self._name, self._table, self._grid = name, table, chosen_grids(options)[0]
         self._experiments, self._setting = chosen_trials(recipe, options, table)
         self._results = options.results / name
@@ -116,7 +112,7 @@ class _Sweep(PointsCommand):
             self._failures = self._failed_before(pending)
         chosen = [each for each in pending if each not in self._failures]
         chosen = chosen[: self._control.max_trials]
-        plan = self._plan(chosen, {**self._first, **self._baselines()})
+        plan = self._plan(chosen, self._baselines())
         self._print_plan(len(pending), chosen, plan)
         if self._options.dry_run:
             return exit_status(failed=False, left=False)
@@ -153,8 +149,7 @@ class _Sweep(PointsCommand):
         """Find out what would go wrong before any work starts; open the benchmarks."""
         opened = self._open(each.generator for each in self._experiments if each.generator)
         for experiment in self._experiments:
-            if not is_planned(experiment):
-                check_samples(experiment)
+            check_samples(experiment)
         self._check_folders()
         for benchmark in opened:
             for line in benchmark.bad:

@@ -1,12 +1,11 @@
 """``gseg samples``: draw samples of a generator, and look at samples."""
 
 import argparse
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -16,17 +15,16 @@ from gseg.generators.catalogue import use_weights
 from gseg.generators.identity import weights_digest
 from gseg.images import encode_png
 from gseg.pipeline.devices import prepare_process
+from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.progress import Report
-from gseg.pipeline.sharing import sample_sets
-from gseg.pipeline.stages import Wanted, make_direction, make_samples, with_operators
+from gseg.pipeline.stages.direction import DirectionNode, GivenDirection
+from gseg.pipeline.trial import sample_nodes, samples_node
 from gseg.recipes import all_gans, grids
 from gseg.reports.sample_sheets import sample_sheet
 from gseg.samples import SampleConfig, Shard, filter_preset, shard_name
 from gseg.samples.labeller import sample_name
 from gseg.storage.mirror import describe, fetch, storage_folder
-from gseg.storage.store import Artifact, Store, file_digest, write_atomically
-
-_GIVEN_VERSION: Final = 1
+from gseg.storage.store import Artifact, Store, write_atomically
 
 
 def draw(options: argparse.Namespace, console: Console) -> int:
@@ -46,16 +44,16 @@ def draw(options: argparse.Namespace, console: Console) -> int:
     weights_digest(options.generator)
     search, config = _settings(options)
     prepare_process(1)  # part of what the samples are: a sweep's trials take one
+    direction: Node[Artifact] = DirectionNode(
+        generator=options.generator, search=search, device=options.device
+    )
+    if options.direction is not None:
+        direction = GivenDirection(given=options.direction)
+    node = samples_node(options.generator, direction, config, options.count, options.device)
     with working(options) as backend, _bars() as report:
         store = Store(storage_folder(options.out).absolute())
         store.check()
-        if options.direction is None:
-            direction = make_direction(store, options.generator, search, backend, report)
-        else:
-            direction = _given_direction(store, options.direction)
-        direction = with_operators(store, options.generator, direction, config, backend)
-        wanted = Wanted(direction=direction, config=config, count=options.count)
-        made = make_samples(store, options.generator, wanted, backend, report)
+        made = Workshop(store, backend, report).make(node)
     counts = dict(made.counts)
     candidates, accepted = counts.pop("candidates"), counts.pop("accepted")
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in counts.items() if number)
@@ -133,7 +131,7 @@ def _settings(options: argparse.Namespace) -> tuple[Any, SampleConfig]:
     if options.epsilon is not None:
         axes["epsilon"] = (options.epsilon,)
     experiment = all_gans(grids()["embedded"], axes)[0]
-    config, _ = sample_sets(experiment)[0]
+    config = sample_nodes(experiment, options.device)[0].samples
     config = replace(
         config,
         mask_kind=options.mask_kind,
@@ -142,31 +140,6 @@ def _settings(options: argparse.Namespace) -> tuple[Any, SampleConfig]:
         **({} if options.batch is None else {"batch": options.batch}),
     )
     return experiment.search, config
-
-
-def _given_direction(store: Store, folder: Path) -> Artifact:
-    """Take a direction from elsewhere into the storage, under the name of its content."""
-    file = folder / "direction.safetensors"
-    if not file.is_file():
-        raise ValueError(
-            f"{folder} holds no direction.safetensors: give a folder that Direction.save wrote, "
-            "such as direction/<hash> of a storage."
-        )
-
-    def build(target: Path) -> Mapping[str, Any]:
-        target.mkdir(parents=True, exist_ok=True)
-        for each in folder.glob("*"):
-            if each.is_file() and each.name not in ("manifest.json", "lease.json"):
-                shutil.copyfile(each, target / each.name)
-        return {}
-
-    return store.make(
-        "direction",
-        version=_GIVEN_VERSION,
-        config={"given": file_digest(file)},
-        parents=[],
-        build=build,
-    )
 
 
 def _shards(path: Path) -> list[Path]:

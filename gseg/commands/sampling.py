@@ -7,8 +7,9 @@ from typing import Final
 
 from gseg.commands.arguments import add_settings
 from gseg.features import features_name, parse_features
+from gseg.generators import find_card
 from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
-from gseg.pipeline.row_values import find_card
+from gseg.pipeline.stages.embeddings import embeddings_node
 from gseg.recipes import Grid
 from gseg.samples import LatentConfig, near_embeddings
 from gseg.samples.latents import candidates
@@ -153,7 +154,8 @@ def check_samples(experiment: Experiment) -> None:
         raise ValueError(
             f"{card.name} knows no classes: leave --classes out, or leave this generator out."
         )
-    candidates(card, latents, 0, [0])
+    if embeddings_node(latents, card, "cpu") is None:
+        candidates(card, latents, 0, [0])
     if experiment.selection is not None:
         features_name(experiment.selection.features)
         FolderPictures(experiment.selection.folder, resolution=card.resolution)

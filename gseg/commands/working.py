@@ -1,6 +1,8 @@
 """Where the work of a command is done: in this process, or on actors of Ray."""
 
 import argparse
+import math
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -47,6 +49,8 @@ def working(options: argparse.Namespace) -> "Iterator[Backend]":
     Raises:
         ValueError: There is no such device, or no cluster at the address.
     """
+    import torch
+
     from gseg.pipeline.backend import HandsOver
     from gseg.pipeline.costs import LARGE_STAGE_SECONDS
     from gseg.pipeline.devices import require_device
@@ -67,5 +71,6 @@ def working(options: argparse.Namespace) -> "Iterator[Backend]":
             yield on_ray()
             return
         require_device(options.device)
-        large = LARGE_STAGE_SECONDS if options.actors is None else 0.0
-        yield HandsOver(options.device, on_ray, large)
+        several = (torch.cuda.device_count() if options.device == "cuda" else os.cpu_count()) or 1
+        by_itself = LARGE_STAGE_SECONDS if several > 1 else math.inf
+        yield HandsOver(options.device, on_ray, by_itself if options.actors is None else 0.0)

@@ -1,7 +1,7 @@
 """Settings of a search for a direction, and those that each source used."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
 from gseg.directions.objective import ObjectiveName, objective
@@ -42,6 +42,10 @@ class SearchConfig:
     batch: int = 32
     centre_prior: bool = True
     seed: int = 0
+
+    def with_seed(self, seed: int) -> "SearchConfig":
+        """Give the same settings with another seed."""
+        return replace(self, seed=seed)
 
     @property
     def way(self) -> DirectionWay:

@@ -128,7 +128,7 @@ class _Attempt(threading.Thread):
         self._found: queue.SimpleQueue[dict[str, Any] | Outcome | Exception] = queue.SimpleQueue()
         self._leave = threading.Semaphore(0)
         self._halted = self._closed = False
-        self._stage, self._percent = "", 0
+        self._percent = 0
 
     def run(self) -> None:
         """Do the work, and hand over what comes out."""
@@ -157,9 +157,8 @@ class _Attempt(threading.Thread):
         """Hear how far a stage is."""
         if self._halted:
             raise HaltedError
-        # The first network's training is over when another stage has begun.
-        self._closed = self._closed or (self._stage == "training" and stage != "training")
-        self._stage = stage
+        # The training of the first network that measures is over when another stage has begun.
+        self._closed = self._closed or (self._percent > 0 and stage != "training")
         self._progress(stage, done, total, detail)
 
     def measured(self, step: int, total: int, iou: float, loss: float) -> None:

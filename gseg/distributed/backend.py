@@ -9,8 +9,9 @@ import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import pyarrow as pa
 import ray
@@ -24,10 +25,12 @@ from gseg.distributed.following import MeasurementFile, following
 from gseg.distributed.runtime import Resources
 from gseg.generators.catalogue import weights_folder
 from gseg.pipeline.devices import prepare_process
+from gseg.pipeline.failures import is_own_fault
+from gseg.pipeline.jobs.draw import DrawJob
 from gseg.pipeline.jobs.job import Job, Listen, Training
 from gseg.pipeline.progress import Report, silent
 from gseg.storage.mirror import describe, discard, fetch
-from gseg.storage.store import write_atomically
+from gseg.storage.store import StorageError, write_atomically
 
 T = TypeVar("T")
 
@@ -60,15 +63,6 @@ class RayBackend:
         """Kind of device of every job."""
         return self._resources.device
 
-    @property
-    def cores(self) -> int | None:
-        """Say how many cores there are for each process that shares a GPU; None without GPUs."""
-        if not self._resources.gpus_per_trial:
-            return None
-        available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        sharers = available.get("GPU", 1.0) / self._resources.gpus_per_trial
-        return max(1, int(available.get("CPU", 1.0) / max(sharers, 1.0)))
-
     def call(self, work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         """Do short work, in a Ray task where this process lacks the device."""
         if not self._blind:
@@ -84,6 +78,10 @@ class RayBackend:
 
     def run(self, job: Job[T], parts: Sequence[int], listen: Listen) -> dict[int, T]:
         """Do parts of a job, on a pool of actors if they are large."""
+        if isinstance(job, DrawJob):
+            job = cast("Job[T]", replace(job, cores=self._cores()))
+        if not parts:
+            return {}
         if not self._is_remote(job.seconds(parts), job.device):
             return dict(job.alone(parts, listen))
         found = {}
@@ -168,6 +166,14 @@ class RayBackend:
     def _is_remote(self, seconds: float, device: str) -> bool:
         return (self._blind and device != "cpu") or self._resources.is_large(seconds)
 
+    def _cores(self) -> int | None:
+        """Say how many cores there are for each process that shares a GPU; None without GPUs."""
+        if not self._resources.gpus_per_trial:
+            return None
+        available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        sharers = available.get("GPU", 1.0) / self._resources.gpus_per_trial
+        return max(1, int(available.get("CPU", 1.0) / max(sharers, 1.0)))
+
     def _actors(self) -> int:
         """Say how many actors work for one trial."""
         if self._resources.actors:
@@ -209,8 +215,10 @@ class _Worker:
         try:
             self._do = self._do or self._job.open()
             return self._do(part, lambda units: None), None
-        except (ValueError, OSError) as error:  # data, as Ray would take it for the actor's own
-            return None, error
+        except Exception as error:
+            if is_own_fault(error) or isinstance(error, OSError | StorageError):
+                return None, error  # as data: Ray would take it for the actor's own
+            raise
 
 
 def _replica(settings: dict[str, Any]) -> None:

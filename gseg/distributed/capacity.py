@@ -29,12 +29,6 @@ def cluster_capacity() -> dict[str, float]:
     return {kind: max(now.get(kind, 0.0), later.get(kind, 0.0)) for kind in _KINDS}
 
 
-def is_one_machine() -> bool:
-    """Say whether the connected cluster is a single machine and stays so."""
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return len(nodes) == 1 and not (_is_on_head() and _autoscaled())
-
-
 def with_later_actors(resources: Resources) -> Resources:
     """Say how many actors work, where more may come than there are.
 

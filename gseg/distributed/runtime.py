@@ -2,7 +2,7 @@
 
 Starting actors, a Ray Data job or a Ray Train run costs seconds to a minute; most stages of small
 trials are shorter than that. So small stages run inside the trial's own process, large ones as
-distributed jobs, and the same stage functions do the work in both places.
+distributed jobs, and the same jobs (`gseg.pipeline.jobs`) do the work in both places.
 """
 
 import logging
@@ -41,8 +41,8 @@ class Resources:
     """What a sweep may use, and how.
 
     Attributes:
-        placement: ``process``: every stage in its trial's process; ``cluster``: drawing,
-            training and scoring as distributed jobs; ``auto``: the rule of `is_large`.
+        placement: ``process``: every stage in its trial's process; ``cluster``: all
+            that has parts, and trainings, as distributed jobs; ``auto``: the rule of `is_large`.
         workers: Replicas of one training; more than one always trains on the cluster.
         actors: Most actors that share the parts of a job; 0 for as many as there are CPUs or GPUs.
         min_actors: Actors that it begins with; more come while there is room and work, up to

@@ -6,7 +6,12 @@ Example:
     32
 """
 
-from gseg.generators.catalogue import cached_generator, list_generators, load_generator
+from gseg.generators.catalogue import (
+    cached_generator,
+    find_card,
+    list_generators,
+    load_generator,
+)
 from gseg.generators.checkpoints import from_checkpoint
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.own import register_generator
@@ -15,6 +20,7 @@ __all__ = [
     "Generator",
     "GeneratorCard",
     "cached_generator",
+    "find_card",
     "from_checkpoint",
     "list_generators",
     "load_generator",

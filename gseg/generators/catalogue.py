@@ -7,7 +7,7 @@ Embedded generators ship with the package. Published ones need their weights fil
 import difflib
 import os
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -106,6 +106,15 @@ def load_generator(
 def cached_generator(name: str, device: str, truncation: float | None = None) -> Generator:
     """Load a generator once for each process; see `load_generator`."""
     return load_generator(name, device=device, truncation=truncation)
+
+
+@cache
+def find_card(name: str) -> GeneratorCard:
+    """Look up a generator's card, loading it only where no list has it; see `load_generator`."""
+    for card in list_generators():
+        if card.name == name:
+            return card
+    return load_generator(name).card
 
 
 def use_weights(folder: Path | None) -> None:

@@ -1,7 +1,7 @@
 """Backends for commands: all work in this process, or all but what is large."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from gseg.pipeline.jobs.job import Backend, Job, Listen, Training
 from gseg.pipeline.progress import Report
@@ -15,8 +15,6 @@ class LocalBackend:
     Args:
         device: Kind of device.
     """
-
-    cores: Final = None
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device

@@ -129,7 +129,7 @@ def choosing_seconds(generator: str, config: ChoiceConfig, device: str) -> float
 def candidates_seconds(generator: str, config: CandidateConfig, device: str) -> float:
     """Estimate making candidate directions, in one-thread seconds of the device."""
     if config.learnt is not None:
-        return learning_seconds(generator, config.learnt, device)
+        return _learning_seconds(generator, config.learnt, device)
     if config.kind == "pca":
         return draw_seconds(generator, round(config.samples / _FORWARDS), device)
     return 0.0
@@ -144,7 +144,7 @@ def _affine_pictures(config: AffineConfig) -> int:
     return (config.steps + config.test_batches) * config.batch
 
 
-def learning_seconds(generator: str, config: LearntConfig, device: str) -> float:
+def _learning_seconds(generator: str, config: LearntConfig, device: str) -> float:
     """Estimate learning candidate directions, in one-thread seconds of the device."""
     return _LEARNT_FACTOR * direction_seconds(generator, config.steps, config.batch, device)
 

@@ -12,13 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from gseg.directions import Direction, SearchConfig
-from gseg.pipeline.jobs.job import Backend
-from gseg.pipeline.progress import Report, silent
-from gseg.pipeline.row_values import direction_values, find_card, provenance
+from gseg.directions import ChoiceConfig, Direction, DirectionConfig, SearchConfig
+from gseg.generators import find_card
+from gseg.pipeline.row_values import direction_values, provenance
 from gseg.pipeline.settings import columns
-from gseg.pipeline.stages import make_direction
-from gseg.storage.store import Artifact, NotMadeError, Store, digest
+from gseg.storage.store import Artifact, digest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +30,7 @@ class DirectionTrial:
     """
 
     generator: str
-    search: SearchConfig
+    search: DirectionConfig
     recipe: str = ""
 
     def __post_init__(self) -> None:
@@ -49,7 +47,15 @@ class DirectionTrial:
         """A name for people and files."""
         name = Path(self.generator).name.replace(":", "-")
         search = self.search
-        return f"{name}-{search.contrast_weight:g}-{search.epsilon:g}-{search.seed}"
+        how = search.rule if isinstance(search, ChoiceConfig) else f"{search.contrast_weight:g}"
+        return f"{name}-{how}-{search.epsilon:g}-{search.seed}"
+
+    @property
+    def told(self) -> str:
+        """A name for people, with its settings in words."""
+        search = self.search
+        how = f"λ={search.contrast_weight:g}" if isinstance(search, SearchConfig) else search.rule
+        return f"{self.generator} {how} ε={search.epsilon:g} seed={search.seed}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,46 +69,6 @@ class Found:
 
     trial: DirectionTrial
     artifact: Artifact
-
-
-def find_directions(
-    trials: Sequence[DirectionTrial], storage: Path, backend: Backend, report: Report = silent
-) -> list[Found]:
-    """Search directions one after the other; those in the storage are not searched again.
-
-    Args:
-        trials: What to search.
-        storage: Folder of the artifacts; shared with whole sweeps.
-        backend: Whose device searches.
-        report: Hears how many are done.
-
-    Returns:
-        One result for each trial, in their order.
-    """
-    store = Store(storage)
-    found = []
-    for number, trial in enumerate(trials):
-        report("directions", number, len(trials))
-        made = make_direction(store, trial.generator, trial.search, backend, silent)
-        found.append(Found(trial=trial, artifact=made))
-    report("directions", len(trials), len(trials))
-    return found
-
-
-def is_found(trial: DirectionTrial, storage: Path, backend: Backend) -> bool:
-    """Say whether a direction is in the storage already.
-
-    Args:
-        trial: What would be searched.
-        storage: Folder of the artifacts.
-        backend: Whose device would search.
-    """
-    store = Store(storage, read_only=True)
-    try:
-        make_direction(store, trial.generator, trial.search, backend, silent)
-    except NotMadeError:
-        return False
-    return True
 
 
 def direction_rows(found: Iterable[Found], device: str) -> pd.DataFrame:
@@ -169,5 +135,4 @@ def _facts(found: Found) -> dict[str, Any]:
 
 
 def _without_seed(found: Found) -> DirectionTrial:
-    trial = found.trial
-    return replace(trial, search=replace(trial.search, seed=0))
+    return replace(found.trial, search=found.trial.search.with_seed(0))

@@ -103,6 +103,29 @@ class SelectionConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedLabeller:
+    """The same network, trained with the true masks of scenes, as who gives the masks.
+
+    It stands for the supervised model of Voynov et al. 2021, Table 5, and is a stage of the trial.
+
+    Attributes:
+        count: Scenes to train on.
+        training: How.
+    """
+
+    count: int
+    training: FitConfig
+
+    def __post_init__(self) -> None:
+        _require("count", self.count, at_least=1)
+
+    @property
+    def name(self) -> str:
+        """Other model that gave the samples their masks."""
+        return f"true masks of {self.count} scenes [{digest('labeller', self)[:8]}]"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Experiment:
     """Settings of one trial.
 
@@ -140,7 +163,7 @@ class Experiment:
     samples: SampleConfig | None = None
     mask_kind: TrialMaskKind = "lighter"
     selection: SelectionConfig | None = None
-    labeller: LabellerConfig | None = None
+    labeller: LabellerConfig | TrainedLabeller | None = None
     data_size: int = 0
     validation_size: int = 128
     train_resolution: int | None = since("0.1", None)

@@ -1,27 +1,24 @@
 """What a sweep will do: the stages that are not in the storage yet, and what they cost.
 
-A plan goes the way of each trial through a storage that may only be read and that notes what is
-missing (see `gseg.storage.store.Store`). So it counts what a run would make, under the names that
-the run gives it; what is finished counts nothing, and of a set of samples only those that are not
-drawn yet.
+A plan looks for every node of a trial's graph in a storage that may only be read. So it counts what
+a run would make, under the names that the run gives it; what is finished counts nothing, and of a
+set of samples only those that are not drawn yet.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Final
 
 from gseg.pipeline.costs import generator_size
+from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.stages.scores import open_anew
-from gseg.pipeline.trial import Context, note_missing
-from gseg.storage.store import Artifact, Cost
+from gseg.pipeline.graph import Workshop
+from gseg.pipeline.stages.samples import SamplesNode
+from gseg.pipeline.trial import Context, trial_graph
+from gseg.storage.store import Cost, Store
 
 _log = logging.getLogger(__name__)
 
-_PLANNED: Final = "planned-"
-"""Marks the digest of a content that is still to be made; none of a real content begins so."""
 Costs = Mapping[tuple[str, str], Cost]
 """What stages to be made cost, by stage and name in the storage."""
 
@@ -65,54 +62,20 @@ class SweepPlan:
         return sum(cost.disk_bytes for cost in self.missing.values())
 
 
-class Missing:
-    """Collects what is not complete; a `gseg.storage.store.Note`.
-
-    A larger set of samples extends a smaller one of the same name: the dearer counts.
-
-    Args:
-        known: What is known to be missing.
-    """
-
-    def __init__(self, known: Costs | None = None) -> None:
-        self.costs = dict(known or {})
-        self.naive, self._seconds = len(self.costs), 0.0
-        self._here: set[tuple[str, str]] = set()
-
-    def __call__(self, stage: str, name: str, cost: Callable[[], Cost]) -> None:
-        """Note one thing."""
-        key = (stage, name)
-        self.naive += key not in self._here
-        self._here.add(key)
-        known = self.costs.get(key)
-        if known is not None and stage != "samples":
-            return  # the same thing costs the same
-        found = cost()
-        if known is None or found.seconds > known.seconds:
-            self._seconds += found.seconds - (known.seconds if known else 0.0)
-            self.costs[key] = found
-
-    def part(self) -> float:
-        """End a part, such as a trial; give the seconds of what it was the first to need."""
-        seconds, self._seconds = self._seconds, 0.0
-        self._here.clear()
-        return seconds
-
-
 def make_plan(
-    experiments: Sequence[Experiment],
+    trials: Sequence[Experiment | DirectionTrial],
     setting: Context,
     device: str,
     *,
     first: Costs | None = None,
 ) -> SweepPlan:
-    """Find what a sweep has to make, estimate it, and count what its experiments share.
+    """Find what a sweep has to make, estimate it, and count what its trials share.
 
     Args:
-        experiments: In the order in which they start.
+        trials: In the order in which they start.
         setting: Storage and benchmarks; nothing is written.
         device: Kind of device of the stages.
-        first: What has to be made before the experiments.
+        first: What has to be made before the trials.
 
     Returns:
         The plan.
@@ -120,32 +83,36 @@ def make_plan(
     Raises:
         ValueError: Samples would have to be enlarged.
     """
-    missing, estimates = Missing(first), []
-    opener = cache(open_anew)
-    for experiment in experiments:
-        _check_side(experiment)
+    missing, naive, estimates = dict(first or {}), len(first or {}), []
+    shop = Workshop(Store(setting.storage, read_only=True))
+    for trial in trials:
+        if isinstance(trial, Experiment):
+            _check_side(trial)
+        here: set[tuple[str, str]] = set()
+        seconds = 0.0
         try:
-            note_missing(experiment, setting, device, missing, opener)
+            for node in shop.walk(*trial_graph(trial, setting, device).targets):
+                if shop.find(node) is not None:
+                    continue
+                key = (node.stage, shop.name(node))
+                here.add(key)
+                known = missing.get(key)
+                if known is not None and not isinstance(node, SamplesNode):
+                    continue  # the same thing costs the same
+                cost = node.cost(shop)
+                if known is None or cost.seconds > known.seconds:  # a larger set extends a smaller
+                    missing[key] = cost
+                    seconds += cost.seconds - (known.seconds if known else 0.0)
         except ValueError:  # the trial's own fault, which it will tell of itself
-            _log.info("Not all of %s can be planned.", experiment.label, exc_info=True)
-        estimates.append(missing.part())
+            _log.info("Not all of %s can be planned.", trial.label, exc_info=True)
+        naive += len(here)
+        estimates.append(seconds)
     return SweepPlan(
         estimates=tuple(estimates),
-        missing=missing.costs,
-        naive_stages=missing.naive,
+        missing=missing,
+        naive_stages=naive,
         first_seconds=sum(cost.seconds for cost in (first or {}).values()),
     )
-
-
-def planned(artifact: Artifact) -> str:
-    """Name the content of something that is still to be made, in place of its digest."""
-    return f"{_PLANNED}{artifact.digest}"
-
-
-def is_planned(experiment: Experiment) -> bool:
-    """Say whether an experiment stands in for one whose embeddings are still to be made."""
-    samples = experiment.samples
-    return samples is not None and samples.latents.embeddings_digest.startswith(_PLANNED)
 
 
 def _check_side(experiment: Experiment) -> None:

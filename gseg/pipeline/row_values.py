@@ -2,22 +2,57 @@
 
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from gseg.features import features_name
-from gseg.generators import GeneratorCard, list_generators, load_generator
+from gseg.generators import find_card
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.fit import SCENES_SIDE
 from gseg.pipeline.settings import setting_values
-from gseg.pipeline.stages.parts import Member
+from gseg.pipeline.stages.samples import SampledSet
+from gseg.pipeline.stages.segmenter import FILE
 from gseg.samples import REASONS
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.intervals import INTERVALS
 from gseg.scores.picture_sources import FolderPictures
 from gseg.scores.protocol import SCORES
 from gseg.storage.store import Artifact, versions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """One trained network of a trial.
+
+    Attributes:
+        segmenter: Its artifact.
+        samples: What it was trained on; None for true masks.
+        agreement: How far a labeller's masks agree with the samples' own; empty without one.
+    """
+
+    segmenter: Artifact
+    samples: SampledSet | None = None
+    agreement: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        """The segmenter's file."""
+        return self.segmenter.folder / FILE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialParts:
+    """What a trial leaves in the storage.
+
+    Attributes:
+        direction: Its direction; None for methods without a generator.
+        members: Its networks; none for baselines.
+    """
+
+    direction: Artifact | None
+    members: tuple[Member, ...]
 
 
 def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
@@ -36,21 +71,20 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
         "supervision": "true masks" if experiment.method == "true_masks" else "none",
         **provenance(),
     }
-    side = SCENES_SIDE
     if experiment.method == "gan":
         card = find_card(experiment.generator)
-        side = card.resolution
         values |= {
             "family": card.family,
             "dataset": card.dataset,
-            "resolution": side,
+            "resolution": card.resolution,
             "supervision": card.supervision,
             "published_fid": card.published_fid,
             "published_fid_protocol": card.fid_protocol or None,
         }
     if experiment.training is not None:
-        values |= {"train_resolution": experiment.train_resolution or side, "device": device}
+        values |= {"train_resolution": trained_side(experiment), "device": device}
     if experiment.selection is not None:
+        side = find_card(experiment.generator).resolution
         pictures = FolderPictures(experiment.selection.folder, resolution=side)
         features = features_name(experiment.selection.features)
         values["selection"] = f"{pictures.name}, {features}"
@@ -59,10 +93,19 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
     if experiment.labelled is not None:
         values |= {
             "supervision": _joined("true masks", values["supervision"]),
-            "train_resolution": experiment.labelled.side,
             "labelled_set": open_benchmark(experiment.labelled.benchmark).name,
         }
     return values
+
+
+def trained_side(experiment: Experiment) -> int | None:
+    """Side in pixels of the pictures that networks are trained on; None without a training."""
+    if experiment.training is None:
+        return None
+    if experiment.labelled is not None:
+        return experiment.labelled.side
+    side = find_card(experiment.generator).resolution if experiment.generator else SCENES_SIDE
+    return experiment.train_resolution or side
 
 
 def _joined(supervision: str, others: str) -> str:
@@ -127,15 +170,6 @@ def score_values(means: Mapping[str, Any]) -> dict[str, Any]:
     limits = [f"{name}_{side}" for name in INTERVALS for side in ("low", "high")]
     names = (*SCORES, "mean_f_beta", *limits, "images", "degenerate_masks", "empty_masks")
     return {name: means[name] for name in names}
-
-
-@cache
-def find_card(name: str) -> GeneratorCard:
-    """Look up a generator's card."""
-    for card in list_generators():
-        if card.name == name:
-            return card
-    return load_generator(name).card
 
 
 @cache

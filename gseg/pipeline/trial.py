@@ -1,50 +1,41 @@
-"""One trial: all stages of one experiment, and the rows that come out."""
+"""One trial: the graph of all that one experiment makes, and the rows that come out."""
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.jobs.fit import Material, Pairs
+from gseg.generators import find_card
+from gseg.pipeline.direction_trial import DirectionTrial
+from gseg.pipeline.experiment import Experiment, TrainedLabeller
+from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.jobs.job import Backend
-from gseg.pipeline.jobs.score import ScoreJob
 from gseg.pipeline.progress import Report, silent
 from gseg.pipeline.row_values import (
+    Member,
+    TrialParts,
     direction_values,
-    find_card,
     identity_values,
     member_values,
     score_values,
+    trained_side,
 )
 from gseg.pipeline.rows import Row, make_row
-from gseg.pipeline.sharing import sample_sets
-from gseg.pipeline.stages import (
-    SampledSet,
-    Wanted,
-    has_reference,
-    make_all_scores,
-    make_direction,
-    make_distance,
-    make_samples,
-    make_segmenter,
-    make_selection,
-    with_operators,
-)
-from gseg.pipeline.stages.distance import MeasuredDistance
-from gseg.pipeline.stages.labelled import labelled_alone, with_labelled
-from gseg.pipeline.stages.parts import Member, TrialParts
-from gseg.pipeline.stages.relabelled import make_relabelled
-from gseg.pipeline.stages.scores import Opener, open_anew
+from gseg.pipeline.stages.direction import DirectionNode
+from gseg.pipeline.stages.distance import DistanceNode, distance_node
+from gseg.pipeline.stages.embeddings import embeddings_node
+from gseg.pipeline.stages.operators import with_operators
+from gseg.pipeline.stages.relabelled import RelabelledNode
+from gseg.pipeline.stages.samples import SampleNode, SamplesNode
+from gseg.pipeline.stages.scores import ScoresNode
+from gseg.pipeline.stages.segmenter import SegmenterNode
+from gseg.pipeline.stages.selection import SelectionNode
+from gseg.randomness import derive_seed
 from gseg.samples import SampleConfig
-from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
 from gseg.scores.batches import EvalProtocol
 from gseg.storage.cache_limit import trial_runs
-from gseg.storage.store import Artifact, Note, NotMadeError, Store
-
-_log = logging.getLogger(__name__)
+from gseg.storage.store import Artifact, Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +55,215 @@ class Context:
     skip_bad: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialGraph:
+    """The nodes of a trial; what they are made from hangs on them.
+
+    Attributes:
+        direction: None for methods without a generator.
+        sets: Samples that are drawn, for each network training and held-out ones.
+        segmenters: Networks; none for baselines, and where the trial ends with its direction.
+        distance: Of the generator, if one is measured.
+        scores: For each benchmark.
+    """
+
+    direction: DirectionNode | None = None
+    sets: tuple[SamplesNode, ...] = ()
+    segmenters: tuple[SegmenterNode, ...] = ()
+    distance: DistanceNode | None = None
+    scores: tuple[ScoresNode, ...] = ()
+
+    @property
+    def networks(self) -> tuple[Node[Any] | None, ...]:
+        """Give all up to the networks, in the order in which they are made."""
+        return (self.direction, *self.sets, *self.segmenters)
+
+    @property
+    def targets(self) -> tuple[Node[Any] | None, ...]:
+        """Give all, in the order in which they are made."""
+        return (*self.networks, self.distance, *self.scores)
+
+    def parts(self, shop: Workshop) -> TrialParts:
+        """Say what was left of the nodes up to the networks, which have been made."""
+        direction = None if self.direction is None else shop.make(self.direction)
+        members = []
+        for node in self.segmenters:
+            samples = node.samples
+            members.append(
+                Member(
+                    segmenter=shop.make(node),
+                    samples=samples.sampled(shop) if samples else None,
+                    agreement=samples.agreement(shop) if samples else {},
+                )
+            )
+        return TrialParts(direction=direction, members=tuple(members))
+
+
+def trial_graph(trial: Experiment | DirectionTrial, setting: Context, device: str) -> TrialGraph:
+    """Say what a trial makes.
+
+    Args:
+        trial: Settings of all stages, or of a direction alone.
+        setting: Benchmarks and protocol.
+        device: Kind of device of its stages.
+
+    Returns:
+        The graph; one of a direction ends with it.
+
+    Raises:
+        ValueError: The generator is not there, or an encoder is another generator's.
+    """
+    if isinstance(trial, DirectionTrial):
+        return TrialGraph(direction=_direction(trial, device))
+    return _Grown(trial, setting, device).graph()
+
+
+def sample_nodes(experiment: Experiment, device: str) -> tuple[SamplesNode, ...]:
+    """Say which sample sets a trial draws.
+
+    Args:
+        experiment: Its settings.
+        device: Kind of device.
+
+    Returns:
+        For each network training and held-out set, in this order; sets of no samples are left
+        out. Empty for methods without a generator.
+    """
+    if experiment.method != "gan":
+        return ()
+    assert experiment.samples is not None
+    direction, found = _direction(experiment, device), []
+    for kind in experiment.member_kinds:
+        config = replace(experiment.samples, mask_kind=kind)
+        held_out = replace(config, seed=derive_seed(config.seed, "validation"))
+        wanted = ((config, experiment.drawn_size), (held_out, experiment.validation_size))
+        found += [
+            samples_node(experiment.generator, direction, samples, count, device)
+            for samples, count in wanted
+            if count
+        ]
+    return tuple(found)
+
+
+def _direction(trial: Experiment | DirectionTrial, device: str) -> DirectionNode:
+    assert trial.search is not None
+    return DirectionNode(generator=trial.generator, search=trial.search, device=device)
+
+
+def samples_node(
+    generator: str, direction: Node[Artifact], samples: SampleConfig, count: int, device: str
+) -> SamplesNode:
+    """Say what draws samples: with all that has to be made before.
+
+    Args:
+        generator: Catalogue name.
+        direction: A node of directions.
+        samples: How to draw.
+        count: How many.
+        device: Kind of device.
+    """
+    return SamplesNode(
+        generator=generator,
+        direction=with_operators(generator, direction, samples, device),
+        samples=samples,
+        count=count,
+        embeddings=embeddings_node(samples.latents, find_card(generator), device),
+        device=device,
+    )
+
+
+def stages_of(*kinds: type) -> tuple[str, ...]:
+    """Name the stages that make nodes of some kinds, among all that a trial may have."""
+    found = [kind.stage for kind in kinds if hasattr(kind, "stage")]
+    for kind in kinds:
+        found += stages_of(*kind.__subclasses__())
+    return tuple(dict.fromkeys(found))
+
+
+class _Grown:
+    """Grows the graph of an experiment."""
+
+    def __init__(self, experiment: Experiment, setting: Context, device: str) -> None:
+        self._experiment, self._setting, self._device = experiment, setting, device
+
+    def graph(self) -> TrialGraph:
+        """Grow all of it."""
+        experiment, sets = self._experiment, sample_nodes(self._experiment, self._device)
+        segmenters: tuple[SegmenterNode, ...] = ()
+        if experiment.method == "gan":
+            segmenters = tuple(self._member(kind, sets) for kind in experiment.member_kinds)
+        elif experiment.method == "true_masks":
+            segmenters = (self._true_masks(),)
+        return TrialGraph(
+            direction=_direction(experiment, self._device) if sets else None,
+            sets=sets,
+            segmenters=segmenters,
+            distance=self._distance() if sets else None,
+            scores=tuple(self._scores(segmenters)),
+        )
+
+    def _member(self, kind: str, sets: Sequence[SamplesNode]) -> SegmenterNode:
+        experiment = self._experiment
+        drawn, *held_out = (each for each in sets if each.samples.mask_kind == kind)
+        samples: SampleNode = drawn
+        if experiment.selection is not None:
+            samples = SelectionNode(
+                source=drawn,
+                selection=experiment.selection,
+                count=experiment.data_size,
+                device=self._device,
+            )
+        return self._segmenter(
+            samples=self._relabelled(samples),
+            held_out=self._relabelled(held_out[0]) if held_out else None,
+            shrunk=experiment.train_resolution,
+            labelled=experiment.labelled,
+        )
+
+    def _relabelled(self, samples: SampleNode) -> SampleNode:
+        labeller = self._experiment.labeller
+        if labeller is None:
+            return samples
+        node = RelabelledNode(source=samples, count=samples.count, device=self._device)
+        if not isinstance(labeller, TrainedLabeller):
+            return replace(node, labeller=labeller)
+        training, scenes = labeller.training, labeller.count
+        network = SegmenterNode(training=training, scenes=scenes, device=self._device)
+        return replace(node, network=network)
+
+    def _true_masks(self) -> SegmenterNode:
+        experiment = self._experiment
+        return self._segmenter(
+            labelled=experiment.labelled,
+            scenes=0 if experiment.labelled else experiment.data_size,
+            validation=experiment.validation_size,
+        )
+
+    def _segmenter(self, **settings: Any) -> SegmenterNode:  # noqa: ANN401
+        training = self._experiment.training
+        assert training is not None
+        return SegmenterNode(training=training, device=self._device, **settings)
+
+    def _distance(self) -> DistanceNode | None:
+        experiment = self._experiment
+        assert experiment.samples is not None
+        card, latents = find_card(experiment.generator), experiment.samples.latents
+        return distance_node(card, experiment.distance, latents, self._device)
+
+    def _scores(self, segmenters: tuple[SegmenterNode, ...]) -> Iterator[ScoresNode]:
+        size = trained_side(self._experiment)
+        for spec in self._setting.benchmarks:
+            yield ScoresNode(
+                segmenters=segmenters,
+                baseline="" if segmenters else self._experiment.method,
+                benchmark=spec,
+                skip_bad=self._setting.skip_bad,
+                protocol=self._setting.eval_protocol,
+                working_size=size,
+                device=self._device if segmenters else "cpu",
+            )
+
+
 def run_trial(
     experiment: Experiment,
     setting: Context,
@@ -79,13 +279,18 @@ def run_trial(
         setting: Storage and benchmarks.
         backend: Who does the heavy work.
         report: Hears how far the stages are.
-        siblings: Trials to come whose samples are drawn along, see `gseg.pipeline.sharing`.
+        siblings: Trials to come whose samples are drawn along (`gseg.search.source`).
 
     Returns:
         One row for each benchmark and metric profile.
     """
+    graph = trial_graph(experiment, setting, backend.device)
+    together = partial(_all_sets, (experiment, *siblings), backend.device)
+    shop = Workshop(Store(setting.storage), backend, report, together=together)
     with trial_runs(setting.storage):
-        return _Trial(experiment, setting, Store(setting.storage), backend, report, siblings).rows()
+        for node in shop.walk(*graph.targets):
+            shop.make(node)
+        return _rows(graph, shop, experiment, setting, backend.device)
 
 
 def find_rows(experiment: Experiment, setting: Context, device: str) -> list[Row] | None:
@@ -99,11 +304,10 @@ def find_rows(experiment: Experiment, setting: Context, device: str) -> list[Row
     Returns:
         Its rows, or None if any stage is not complete.
     """
-    store = Store(setting.storage, read_only=True)
-    try:
-        return _Trial(experiment, setting, store, _Nobody(device), silent).rows()
-    except NotMadeError:
+    graph, shop = trial_graph(experiment, setting, device), _looking(setting)
+    if not shop.has_all(*graph.targets):
         return None
+    return _rows(graph, shop, experiment, setting, device)
 
 
 def find_parts(experiment: Experiment, setting: Context, device: str) -> TrialParts | None:
@@ -117,262 +321,43 @@ def find_parts(experiment: Experiment, setting: Context, device: str) -> TrialPa
     Returns:
         Its artifacts, or None if any is not complete.
     """
-    store = Store(setting.storage, read_only=True)
-    try:
-        return _Trial(experiment, setting, store, _Nobody(device), silent).parts()
-    except NotMadeError:
-        return None
+    graph, shop = trial_graph(experiment, setting, device), _looking(setting)
+    return graph.parts(shop) if shop.has_all(*graph.networks) else None
 
 
-def note_missing(
-    experiment: Experiment, setting: Context, device: str, note: Note, opener: Opener
-) -> None:
-    """Go an experiment's way without making anything.
-
-    Args:
-        experiment: Settings of all stages.
-        setting: Storage and benchmarks.
-        device: Kind of device that would do the work.
-        note: Hears of what is not complete, under the names that a run would give it.
-        opener: Opens benchmarks.
-
-    Raises:
-        ValueError: The trial would fail by its own fault, after what is noted.
-    """
-    store = Store(setting.storage, read_only=True, note=note)
-    trial = _Trial(experiment, setting, store, _Nobody(device), silent)
-    trial.stages(opener=opener)
+def _looking(setting: Context) -> Workshop:
+    return Workshop(Store(setting.storage, read_only=True))
 
 
-class _Trial:
-    def __init__(
-        self,
-        experiment: Experiment,
-        setting: Context,
-        store: Store,
-        backend: Backend,
-        report: Report,
-        siblings: Sequence[Experiment] = (),
-    ) -> None:
-        self._experiment, self._setting = experiment, setting
-        self._store, self._backend, self._report = store, backend, report
-        self._siblings = siblings
+def _all_sets(experiments: Sequence[Experiment], device: str) -> Iterator[SamplesNode]:
+    for experiment in experiments:
+        yield from sample_nodes(experiment, device)
 
-    def rows(self) -> list[Row]:
-        """Go through all stages, and say what came out."""
-        parts, distance, scores = self.stages()
-        values = dict(self._identity)
-        if parts.direction is not None:
-            values |= direction_values(parts.direction)
-        if distance is not None:
-            values |= _distance_values(distance)
-        values |= member_values(parts.members)
-        return [row for each in scores for row in self._rows_of(each, values)]
 
-    def stages(
-        self, opener: Opener = open_anew
-    ) -> tuple[TrialParts, MeasuredDistance | None, list[Artifact]]:
-        """Go through all stages: up to the networks, the distance, the scores."""
-        parts = self.parts()
-        distance = self._distance() if parts.direction is not None else None
-        return parts, distance, self._scores(parts.members, opener)
-
-    def parts(self) -> TrialParts:
-        """Go through the stages up to the networks."""
-        if self._experiment.method == "gan":
-            return self._generated_parts()
-        if self._experiment.method == "true_masks":
-            return TrialParts(direction=None, members=(self._true_mask_member(),))
-        return TrialParts(direction=None, members=())
-
-    def _generated_parts(self) -> TrialParts:
-        experiment = self._experiment
-        made = {
-            config: make_samples(
-                self._store,
-                experiment.generator,
-                self._wanted(experiment, self._direction, config, count),
-                self._backend,
-                self._report,
-                together=lambda: self._together,
-            )
-            for config, count in sample_sets(experiment)
-        }
-        members = []
-        for kind in experiment.member_kinds:
-            training, *held_out = (
-                samples for config, samples in made.items() if config.mask_kind == kind
-            )
-            training, agreement = self._relabel(self._select(training))
-            held_out = [self._relabel(samples)[0] for samples in held_out]
-            material = Material(
-                training=(self._shrunk(training.pairs),),
-                validation=self._shrunk(held_out[0].pairs) if held_out else None,
-                parents=(training.digest, *(samples.digest for samples in held_out)),
-            )
-            segmenter = self._fit(with_labelled(material, experiment.labelled))
-            members.append(
-                Member(
-                    segmenter=segmenter,
-                    samples=training,
-                    config=training.config,
-                    agreement=agreement,
-                )
-            )
-        return TrialParts(direction=self._direction, members=tuple(members))
-
-    def _shrunk(self, pairs: Pairs) -> Pairs:
-        return replace(pairs, shrunk=self._experiment.train_resolution)
-
-    def _select(self, samples: SampledSet) -> SampledSet:
-        experiment = self._experiment
-        if experiment.selection is None:
-            return samples
-        return make_selection(
-            self._store,
-            samples,
-            experiment.selection,
-            experiment.data_size,
-            self._backend,
-            self._report,
-        )
-
-    def _relabel(self, samples: SampledSet) -> tuple[SampledSet, Mapping[str, float | None]]:
-        labeller = self._experiment.labeller
-        if labeller is None:
-            return samples, {}
-        return make_relabelled(self._store, samples, labeller, self._backend, self._report)
-
-    @cached_property
-    def _identity(self) -> Mapping[str, Any]:
-        return identity_values(self._experiment, self._backend.device)
-
-    @cached_property
-    def _direction(self) -> Artifact:
-        return self._find_direction(self._experiment)
-
-    def _find_direction(self, experiment: Experiment) -> Artifact:
-        assert experiment.search is not None
-        return make_direction(
-            self._store, experiment.generator, experiment.search, self._backend, self._report
-        )
-
-    def _wanted(
-        self, experiment: Experiment, direction: Artifact, config: SampleConfig, count: int
-    ) -> Wanted:
-        coloured = with_operators(
-            self._store, experiment.generator, direction, config, self._backend
-        )
-        return Wanted(direction=coloured, config=config, count=count)
-
-    @cached_property
-    def _together(self) -> list[Wanted]:
-        """Collect the sample sets that this trial and its siblings need."""
-        found = []
-        for experiment in (self._experiment, *self._siblings):
-            try:
-                direction = self._find_direction(experiment)
-            except ValueError:  # a sibling's own fault, which its own trial will tell of
-                _log.info("No direction for a sibling: %s", experiment.label, exc_info=True)
-                continue
-            found += [
-                self._wanted(experiment, direction, config, count)
-                for config, count in sample_sets(experiment)
-            ]
-        return found
-
-    def _true_mask_member(self) -> Member:
-        experiment = self._experiment
-        if experiment.labelled is not None:
-            return Member(
-                segmenter=self._fit(labelled_alone(experiment.labelled, experiment.validation_size))
-            )
-        held_out = Pairs(count=experiment.validation_size, first=VALIDATION_FIRST)
-        material = Material(
-            training=(Pairs(count=experiment.data_size),),
-            validation=held_out if held_out.count else None,
-            parents=(SCENES_NAME,),
-        )
-        return Member(segmenter=self._fit(material))
-
-    def _fit(self, material: Material) -> Artifact:
-        config = self._experiment.training
-        assert config is not None
-        return make_segmenter(self._store, material, config, self._backend, self._report)
-
-    def _scores(self, members: Sequence[Member], opener: Opener) -> list[Artifact]:
-        jobs = [
-            ScoreJob(
-                segmenters=tuple(member.file for member in members),
-                baseline="" if members else self._experiment.method,
-                benchmark=spec,
-                skip_bad=self._setting.skip_bad,
-                protocol=self._setting.eval_protocol,
-                working_size=self._identity.get("train_resolution"),
-                device=self._backend.device if members else "cpu",
-            )
-            for spec in self._setting.benchmarks
-        ]
-        parents = [member.segmenter.digest for member in members]
-        return make_all_scores(
-            self._store, jobs, parents, self._backend, self._report, opener=opener
-        )
-
-    def _rows_of(self, scores: Artifact, values: Mapping[str, Any]) -> list[Row]:
+def _rows(
+    graph: TrialGraph, shop: Workshop, experiment: Experiment, setting: Context, device: str
+) -> list[Row]:
+    """Say what came out, of nodes that have been made."""
+    parts = graph.parts(shop)
+    values = dict(identity_values(experiment, device))
+    if parts.direction is not None:
+        values |= direction_values(parts.direction)
+    if graph.distance is not None:
+        values |= graph.distance.values(shop)
+    values |= member_values(parts.members)
+    rows = []
+    for scores in map(shop.make, graph.scores):
         common = {
             **values,
             "benchmark": scores.facts["benchmark"],
-            "eval_protocol": self._setting.eval_protocol,
+            "eval_protocol": setting.eval_protocol,
             "skipped": len(scores.facts["skipped"]),
             "scoring_seconds": scores.seconds,
             "scoring_reused": scores.reused,
             "scores": scores.digest,
         }
-        return [
+        rows += [
             make_row({**common, "metric_profile": profile, **score_values(means)})
             for profile, means in scores.facts["profiles"].items()
         ]
-
-    def _distance(self) -> MeasuredDistance | None:
-        experiment = self._experiment
-        card = find_card(experiment.generator)
-        if experiment.distance is None or not has_reference(card, experiment.distance):
-            return None
-        assert experiment.samples is not None
-        return make_distance(
-            self._store,
-            card,
-            experiment.distance,
-            experiment.samples.latents,
-            self._backend,
-            self._report,
-        )
-
-
-def _distance_values(made: MeasuredDistance) -> dict[str, Any]:
-    return {
-        "fid": made.facts["value"],
-        "fid_protocol": made.facts["protocol"],
-        "kid": made.facts["kernel"],
-        "kid_deviation": made.facts["kernel_deviation"],
-        "kid_protocol": made.facts["kernel_protocol"],
-        "fid_seconds": made.seconds,
-        "fid_reused": made.reused,
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Nobody:
-    """A backend for looking only."""
-
-    device: Literal["cpu", "cuda"] | str
-    cores: None = None
-
-    def call(self, *_: object) -> Mapping[str, Any]:
-        raise NotMadeError("work")
-
-    def train(self, *_: object) -> Mapping[str, Any]:
-        raise NotMadeError("segmenter")
-
-    def run(self, *_: object) -> dict[int, Any]:
-        raise NotMadeError("parts")
+    return rows

@@ -2,7 +2,8 @@
 
 Every recipe takes a grid (the size: ``embedded``, minutes on a laptop, or ``paper``, the published
 settings) and axes; what the axes leave empty is the table's. Adapted latents are those of
-`Grid.samples`, see `gseg.samples.latents.near_embeddings`; their α is the table's.
+`Grid.samples`, see `gseg.samples.latents.near_embeddings`, or near the embeddings of scenes that
+the embedded generator's own encoder gives; their α is the table's.
 
 What the paper leaves open, and is assumed here:
 
@@ -26,17 +27,22 @@ from dataclasses import replace
 from typing import Final
 
 from gseg.directions import ChoiceConfig, ChoiceRule, affine_preset
-from gseg.pipeline.experiment import Experiment, TrialMaskKind
+from gseg.pipeline.experiment import Experiment, TrainedLabeller, TrialMaskKind
 from gseg.recipes.grids import Axes, Grid, seeds_of
 from gseg.samples import FilterConfig, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.filters import ablation
 from gseg.samples.labeller import LabellerConfig
+from gseg.samples.latents import EmbeddedScenes
 from gseg.segmenters import FitConfig
 
 DIRECTION_SEED: Final = 0
 ONLINE_SIZE: Final = 12_000 * 95
 NOISE: Final = 0.2
 """α for all embeddings but ImageNet's (section 3.3)."""
+LARGE_SET: Final = 5_000
+"""Scenes that stand for ImageNet in the embedded sizes."""
+SMALL_SET: Final = 500
+"""Scenes that stand for a small data set such as CUB."""
 FIGURE_5_FACTORS: Final = (0.5, 1.0, 2.0)
 _MAIN: Final = ("bigbigan.imagenet128", "bigbigan.scenes32-large")
 _SUPERVISED: Final = ("biggan.imagenet128", "biggan.scenes32-large")
@@ -82,17 +88,30 @@ def voynov_table_4(grid: Grid, axes: Axes) -> list[Experiment]:
     return _trials("voynov_table_4", made, axes, [base, *steps])
 
 
-def voynov_table_5(grid: Grid, axes: Axes, labeller: LabellerConfig) -> list[Experiment]:
+def voynov_table_5(
+    grid: Grid, axes: Axes, labeller: LabellerConfig | None = None
+) -> list[Experiment]:
     """Table 5 and section 4.5: E-BigBiGAN's pictures with another model's masks, and their own.
 
     Args:
         grid: Settings.
         axes: What varies.
-        labeller: The other model; U²-Net in the paper.
+        labeller: The other model; U²-Net in the paper. None for the same network trained with the
+            true masks of scenes, which stands for it in the embedded sizes.
+
+    Raises:
+        ValueError: The paper's size needs a model that is named.
     """
+    other: LabellerConfig | TrainedLabeller | None = labeller
+    if other is None:
+        if grid.name == "paper":
+            raise ValueError(
+                "Name the model that gives the other masks (--labeller); the paper's is U²-Net."
+            )
+        other = TrainedLabeller(count=max(grid.data_sizes), training=grid.training)
     made = voynov_grid(grid)
     own = _trials("voynov_table_5", made, axes, [(adapted(grid, 0.0), _filters(made))])
-    return [*(replace(each, labeller=labeller) for each in own), *own]
+    return [*(replace(each, labeller=other) for each in own), *own]
 
 
 def voynov_figure_5(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -146,26 +165,32 @@ def voynov_grid(grid: Grid) -> Grid:
     )
 
 
-def adapted(grid: Grid, alpha: float) -> LatentConfig:
+def adapted(grid: Grid, alpha: float, *, scenes: int = LARGE_SET) -> LatentConfig:
     """Give latents near the grid's embeddings.
 
     Args:
-        grid: With embeddings as its samples' latents.
+        grid: With embeddings as its samples' latents; without, in the embedded sizes, those of
+            scenes stand for them.
         alpha: Scale of the noise.
+        scenes: How many scenes stand for the data set.
 
     Raises:
-        ValueError: The grid has none.
+        ValueError: The paper's size needs a file of embeddings.
     """
-    if grid.samples.latents.source != "embeddings":
-        raise ValueError(
-            "This table is about latents of real pictures: name their file (--embeddings FILE.npy; "
-            "the official program's files, or what 'gseg embed' writes)."
-        )
-    return replace(grid.samples.latents, alpha=alpha)
+    latents = grid.samples.latents
+    if latents.source != "embeddings":
+        if grid.name == "paper":
+            raise ValueError(
+                "This table is about latents of real pictures: name their file (--embeddings "
+                "FILE.npy; the official program's files, or what 'gseg embed' writes)."
+            )
+        latents = replace(latents, scenes=EmbeddedScenes(count=scenes, encoder=_MAIN[1]))
+    return replace(latents, alpha=alpha)
 
 
 def _table_1(recipe: str, made: Grid, axes: Axes) -> list[Experiment]:
-    latents = (LatentConfig(), adapted(made, 0.0), adapted(made, NOISE))
+    near = (adapted(made, alpha, scenes=SMALL_SET) for alpha in (0.0, NOISE))
+    latents = (LatentConfig(), *near)
     return _trials(recipe, made, axes, [(each, _filters(made)) for each in latents])
 
 

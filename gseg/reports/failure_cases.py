@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gseg.images import contact_sheet, from_uint8
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.stages.parts import TrialParts
+from gseg.pipeline.row_values import TrialParts
 from gseg.pipeline.trial import Context, find_parts, find_rows
 from gseg.samples import load_samples
 from gseg.scores.batches import prepare, resize_probability

@@ -2,9 +2,9 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 import torch
@@ -13,11 +13,14 @@ from torch import Tensor
 from gseg.directions import Direction
 from gseg.generators import Generator
 from gseg.images import contact_sheet, from_uint8
+from gseg.pipeline.graph import Told
 from gseg.pipeline.jobs.draw import sampled_generator
+from gseg.pipeline.origin import Origin, find_origin
+from gseg.pipeline.stages.samples import SampleNode
+from gseg.pipeline.trial import stages_of
 from gseg.reports.content import Part, Section, Sheet
 from gseg.reports.pictures import make_sheet
-from gseg.reports.settings import setting_text
-from gseg.reports.traces import Trace, find_trace, telling_rows
+from gseg.reports.settings import SEEDS, SETTINGS, main_profile, present, setting_text
 from gseg.samples import FilterConfig, draw, load_samples, shard_name
 from gseg.samples.config import SHIFTS
 from gseg.samples.filters import REASONS
@@ -27,6 +30,8 @@ from gseg.samples.verdicts import judge
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.segmenters import Ensemble, Predictor, Segmenter
+from gseg.storage.mirror import fetch
+from gseg.storage.store import Store
 
 _SAMPLES: Final = 6
 _REJECTED: Final = 6
@@ -42,6 +47,29 @@ _TEXT: Final = (
     "latent shifted along v_l and v_d. Predictions: the pictures with the highest, the median and "
     "the lowest IoU."
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trace:
+    """What a trial left.
+
+    Attributes:
+        origin: What the samples were drawn from; of an ensemble, the first network's.
+        samples: Folder of the shards that were trained on.
+        count: Samples that were trained on, the first ones of the shards.
+        segmenters: Files; several for an ensemble.
+        benchmark: Identity of what was scored.
+        working_size: Shorter side that the segmenter saw; None for the benchmark's own.
+        images: File with every picture's scores.
+    """
+
+    origin: Origin
+    samples: Path
+    count: int
+    segmenters: tuple[Path, ...]
+    benchmark: str
+    working_size: int | None
+    images: Path
 
 
 def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str] = ()) -> Section:
@@ -73,6 +101,61 @@ def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str]
             missing.append(f"{row['generator']}: {str(error).splitlines()[0]}")
     text = (_TEXT, f"Without pictures: {' '.join(missing)}") if missing else (_TEXT,)
     return Section(anchor="pictures", title="Pictures", text=text, parts=tuple(parts))
+
+
+def telling_rows(rows: pd.DataFrame) -> Iterator["pd.Series[Any]"]:
+    """Choose of each generator a row with the most samples, on its first benchmark.
+
+    Args:
+        rows: Result rows.
+
+    Yields:
+        One row for each generator; of several the one whose settings come first in order, alike
+        for all generators of a grid.
+    """
+    chosen = rows[(rows["method"] == "gan") & (rows["metric_profile"] == main_profile(rows))]
+    keys = ["benchmark", *present(chosen, (*SETTINGS, *SEEDS)), "experiment"]
+    ordered = chosen.sort_values(
+        ["generator", "data_size", *keys], ascending=[True, False, *([True] * len(keys))]
+    )
+    for _, row in ordered.drop_duplicates("generator").iterrows():
+        yield row
+
+
+def find_trace(row: "pd.Series[Any]", storage: Path) -> Trace | None:
+    """Find what a row's trial left, from its scores back from parent to parent.
+
+    Args:
+        row: A result row of method ``gan``.
+        storage: The sweep's storage.
+
+    Returns:
+        The files, which are here then; None if the storage lacks any, or holds them in another
+        version's form.
+
+    Raises:
+        LostEmbeddingsError: All is there but the user's own embeddings.
+        StorageError: The object store does not answer, or what it gives is damaged.
+    """
+    store = Store(storage, read_only=True)
+    try:
+        scores = Told.of(store, str(row["scores"]), "scores")
+        trained = [Told.of(store, name, "segmenter") for name in scores.about["parents"]]
+        # The training samples come first, before held-out ones and labelled pictures.
+        samples = trained[0].parent(*stages_of(SampleNode)).folder
+        found = Trace(
+            origin=find_origin(samples),
+            samples=samples,
+            count=trained[0].config["count"][0],
+            segmenters=tuple(each.folder / "segmenter.safetensors" for each in trained),
+            benchmark=scores.config["benchmark"],
+            working_size=scores.config["working_size"],
+            images=scores.folder / "images.parquet",
+        )
+    except (FileNotFoundError, KeyError, IndexError, TypeError):
+        return None
+    files = (samples / shard_name(0), *found.segmenters, found.images)
+    return found if all(map(fetch, files)) else None
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from torch import Tensor
 from gseg.directions import Direction
 from gseg.images import contact_sheet, tinted
 from gseg.pipeline.jobs.draw import sampled_generator
-from gseg.reports.traces import LostEmbeddingsError, Origin, find_origin
+from gseg.pipeline.origin import LostEmbeddingsError, Origin, find_origin
 from gseg.samples import REASONS, Shard
 from gseg.samples.review import Review, review
 from gseg.storage.store import replacing

@@ -9,7 +9,7 @@ from gseg.directions import Direction
 from gseg.generators import cached_generator
 from gseg.images import from_uint8
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.stages.parts import TrialParts
+from gseg.pipeline.row_values import TrialParts
 from gseg.reports.figures import SheetRow, generator_sheet
 from gseg.samples import load_samples
 from gseg.samples.latents import candidates
@@ -35,16 +35,15 @@ def trial_sheet(
     assert parts.direction is not None
     member = parts.members[0]
     assert member.samples is not None
-    assert member.config is not None
     generator = cached_generator(experiment.generator, "cpu")
     direction = Direction.load(parts.direction.folder)
     count = min(_ROWS, member.samples.pairs.count, len(benchmark))
     samples = load_samples(member.samples.pairs.shards, count)
-    config = member.config
+    config = member.samples.config
     z, y = candidates(generator.card, config.latents, config.seed, samples.indices.numpy())
     code = generator.code(z)
     lighter, darker = (
-        generator(code + member.config.epsilon * vector, y)
+        generator(code + config.epsilon * vector, y)
         for vector in (direction.lighter, direction.darker)
     )
     segmenter = Segmenter.load(member.file)

@@ -22,6 +22,7 @@ from torch import Tensor
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.randomness import derive_seed, labels, latents, uniforms
 from gseg.samples.embedding_files import told_of
+from gseg.storage.digests import since
 from gseg.storage.store import file_digest
 from gseg.transfers import send
 
@@ -29,6 +30,26 @@ LatentSource = Literal["prior", "embeddings"]
 
 _OWN_TRUNCATION: Final = ("stylegan2", "biggan_deep")
 """Architectures that truncate by themselves, as they were loaded."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbeddedScenes:
+    """Scenes that stand for the pictures of a data set: their embeddings are made by a stage.
+
+    Attributes:
+        count: How many, the first ones that the generator was trained on.
+        encoder: Generator whose encoder ships with the package.
+    """
+
+    count: int
+    encoder: str
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or not self.encoder:
+            raise ValueError(
+                f"Embedded scenes need an encoder and at least 1 picture, got {self.encoder!r} "
+                f"and {self.count}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +67,8 @@ class LatentConfig:
             loaded; otherwise the largest absolute value of a coordinate of the prior.
         classes: Labels that are drawn; all of them if empty.
         class_weights: How often, relative to each other; the same for all if empty.
+        scenes: Pictures whose embeddings are still to be made, instead of a file of them; they have
+            to be made before anything is drawn.
     """
 
     embeddings: str = field(default="", compare=False)
@@ -54,18 +77,22 @@ class LatentConfig:
     truncation: float | None = None
     classes: tuple[int, ...] = ()
     class_weights: tuple[float, ...] = ()
+    scenes: EmbeddedScenes | None = since("0.1", None)
 
     def __post_init__(self) -> None:
         if bool(self.embeddings) != bool(self.embeddings_digest):
             raise ValueError("Embeddings need their file and its digest: use near_embeddings.")
-        if not 0 <= self.alpha < math.inf or (self.alpha > 0 and not self.embeddings_digest):
+        if self.embeddings and self.scenes is not None:
+            raise ValueError("Latents lie near a file of embeddings or near scenes, not both.")
+        near = self.source == "embeddings"
+        if not 0 <= self.alpha < math.inf or (self.alpha > 0 and not near):
             raise ValueError(
                 f"alpha is 0 or more and scales the noise around embeddings, got {self.alpha} "
                 f"with {self.source} as the source."
             )
         if self.truncation is not None and not self.truncation > 0:
             raise ValueError(f"truncation is above 0 or None, got {self.truncation}.")
-        if self.truncation is not None and self.embeddings_digest:
+        if self.truncation is not None and near:
             raise ValueError("Embeddings are not drawn from the prior: leave truncation out.")
         self._check_classes()
 
@@ -85,7 +112,7 @@ class LatentConfig:
     @property
     def source(self) -> LatentSource:
         """Where latents come from: the prior N(0, I), or near the embeddings of pictures."""
-        return "embeddings" if self.embeddings_digest else "prior"
+        return "embeddings" if self.embeddings_digest or self.scenes else "prior"
 
     @property
     def drawn_classes(self) -> str | None:
@@ -191,6 +218,7 @@ def truncates_itself(card: GeneratorCard) -> bool:
 
 def _latents(card: GeneratorCard, config: LatentConfig, seed: int, indices: ArrayLike) -> Tensor:
     width = card.latent_dim
+    assert config.scenes is None, "made into a file before anything is drawn"
     if config.embeddings_digest:
         table = _open_embeddings(config.embeddings, config.embeddings_digest)
         if table.shape[1] != width:

@@ -1,11 +1,11 @@
 """The points of a sweep or a search one after the other, for whoever runs them."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.settings import Value
-from gseg.pipeline.sharing import sharing_groups
 from gseg.search.definition import Search
 from gseg.search.records import Record
 from gseg.search.suggest import draw_point, suggest
@@ -86,6 +86,36 @@ def listed(experiments: Sequence[Experiment], *, at_once: int) -> ListedSource:
     groups = sharing_groups(experiments, at_once)
     points = (Point(number=number, siblings=group) for number, group in enumerate(groups))
     return ListedSource(points, at_once=at_once)
+
+
+def sharing_groups(experiments: Sequence[Experiment], processes: int) -> list[tuple[int, ...]]:
+    """Say for each trial which others' samples it draws along.
+
+    Trials of one generator that draw the same candidates, whatever their λ, ε or mask kind, share
+    the pictures G(z) when one of them draws for all (`gseg.pipeline.stages.samples`). That is work
+    for one process: where there are more processes than such groups of trials, the groups are
+    split, so that every process has one of its own.
+
+    Args:
+        experiments: Settings of the trials, in the order in which they start.
+        processes: Trials that run at the same time.
+
+    Returns:
+        For each trial the numbers of the others of its group.
+    """
+    same: dict[object, list[int]] = {}
+    for number, experiment in enumerate(experiments):
+        if experiment.samples is not None:
+            key = (experiment.generator, experiment.samples.candidates_key)
+            same.setdefault(key, []).append(number)
+    others: list[tuple[int, ...]] = [() for _ in experiments]
+    parts = max(1, math.ceil(processes / max(len(same), 1)))
+    for numbers in same.values():
+        for part in range(parts):  # those that start next to each other go to different parts
+            group = numbers[part::parts]
+            for number in group:
+                others[number] = tuple(each for each in group if each != number)
+    return others
 
 
 class PointSource(ListedSource):

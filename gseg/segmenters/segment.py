@@ -174,9 +174,18 @@ def segment_picture(
     )[0, 0]
 
 
-def _check(segmenter: Predictor, working_size: int | None, threshold: float) -> None:
+def check_threshold(threshold: float) -> None:
+    """Make sure that a threshold is a probability in [0, 1).
+
+    Raises:
+        ValueError: It is not.
+    """
     if not 0 <= threshold < 1:
         raise ValueError(f"The threshold is a probability in [0, 1), got {threshold}.")
+
+
+def _check(segmenter: Predictor, working_size: int | None, threshold: float) -> None:
+    check_threshold(threshold)
     smallest = segmenter.smallest_side
     if working_size is not None and working_size < smallest:
         raise ValueError(

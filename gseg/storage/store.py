@@ -30,8 +30,6 @@ from gseg.storage.mirror import StorageError, describe, discard, is_here, place_
 __all__ = [
     "Artifact",
     "Cost",
-    "NotMadeError",
-    "Note",
     "StorageError",
     "Store",
     "bring_here",
@@ -48,10 +46,6 @@ _log = logging.getLogger(__name__)
 _VERSIONED: Final = ("gseg", "torch", "numpy", "ray")
 _MANIFEST: Final = "manifest.json"
 _LEASE: Final = "lease.json"
-
-
-class NotMadeError(Exception):
-    """An artifact is not complete, and the store may only be read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,24 +88,17 @@ class Cost:
     disk_bytes: int = 0
 
 
-Note = Callable[[str, str, Callable[[], Cost]], None]
-"""Hears of something that is not complete: its stage, its name, and what says its cost."""
-
-
 @dataclass(frozen=True, slots=True)
 class Store:
     """A folder of artifacts that any number of processes share.
 
     Attributes:
         root: The folder; on several machines a shared file system.
-        read_only: Nothing may be made; what is missing raises `NotMadeError`.
-        note: Hears of what is missing in a read-only store, instead of the error: so a plan is
-            made by going the way of the run. In its place stands an artifact without files.
+        read_only: Nothing may be made.
     """
 
     root: Path
     read_only: bool = False
-    note: Note | None = None
 
     def check(self) -> None:
         """Make sure that the storage can be written; if it is read-only, without trying.
@@ -181,7 +168,6 @@ class Store:
         config: object,
         parents: Sequence[str],
         build: Callable[[Path], Mapping[str, Any]],
-        cost: Callable[[], Cost] = Cost,
         device: str = "cpu",
     ) -> Artifact:
         """Find a stage's output, or make it.
@@ -193,24 +179,17 @@ class Store:
             parents: Digests of the outputs that it uses.
             build: Writes files into the folder that it is given, atomically or so that it can
                 take up its own unfinished work, and returns facts for the manifest.
-            cost: Estimates what that takes, for plans.
             device: Kind of device that it runs on, for the manifest.
 
         Returns:
             The finished artifact.
-
-        Raises:
-            NotMadeError: It is not complete and the store is read-only.
         """
+        assert not self.read_only
         name = digest(stage, version, config, list(parents))
         found = self.find(stage, name)
         if found is not None:
             return found
         folder = self.folder(stage, name)
-        if self.read_only:
-            self.lacks(stage, name, cost)
-            missing = {"seconds": 0.0, "facts": {}}
-            return Artifact(digest=name, folder=folder, manifest=missing, reused=False)
         with lease(folder, unless=lambda: self.find(stage, name) is not None) as held:
             found = self.find(stage, name)
             if found is not None:
@@ -233,16 +212,6 @@ class Store:
             write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1).encode())
             note_build(self.root, stage, name)
         return Artifact(digest=name, folder=folder, manifest=manifest, reused=False)
-
-    def lacks(self, stage: str, name: str, cost: Callable[[], Cost]) -> None:
-        """Note that something is not complete and may not be made.
-
-        Raises:
-            NotMadeError: Nobody takes notes.
-        """
-        if self.note is None:
-            raise NotMadeError(f"{stage} {name}")
-        self.note(stage, name, cost)
 
 
 def bring_here(folder: Path) -> Path:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import ray
 
-from gseg.commands.adapted import SMALL_SET, with_embeddings
-from gseg.commands.options import sweep_parser
-from gseg.recipes import grids
+from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.graph import Workshop
+from gseg.pipeline.trial import sample_nodes
+from gseg.recipes import grids, voynov_table_1
+from gseg.storage.store import Store
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 
@@ -79,8 +81,9 @@ def test_embeddings_are_a_stage_until_they_are_there(script):
     _, out = script("voynov_table_1", "--dry-run", "--grid", "smoke")
     assert _told(out)["embedding"] == 1
     assert "planned" not in out
-    options = sweep_parser("").parse([])
-    with_embeddings(grids()["smoke"], options, SMALL_SET)
+    experiment = voynov_table_1(grids()["smoke"], {})[-1]
+    (node, *_) = sample_nodes(experiment, "cpu")
+    Workshop(Store(Path("storage")), LocalBackend()).make(node.embeddings)
     _, out = script("voynov_table_1", "--dry-run", "--grid", "smoke")
     assert "embedding" not in _told(out)
 

@@ -7,10 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gseg.commands import adapted as adapted_sweep
-from gseg.commands.options import sweep_parser
-from gseg.recipes import grids
-
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 TRIALS = {
     "voynov_table_1": 9,
@@ -73,14 +69,3 @@ def test_mistakes_are_told_with_a_next_step(script):
     status, _, err = script("voynov_table_4", "--dry-run", "--embeddings", "none.npy")
     assert status == 2
     assert "no such file of embeddings" in err
-
-
-def test_the_embedded_size_embeds_scenes_once(tmp_path):
-    options = sweep_parser("").parse(["--storage", str(tmp_path)])
-    found = adapted_sweep.with_embeddings(grids()["smoke"], options, 3)
-    latents = found.samples.latents
-    assert np.load(latents.embeddings).shape == (3, 64)
-    again = adapted_sweep.with_embeddings(grids()["smoke"], options, 3)
-    assert again.samples.latents.embeddings == latents.embeddings
-    assert adapted_sweep.with_embeddings(found, options, 9) is found
-    assert adapted_sweep.with_embeddings(grids()["paper"], options, 3) == grids()["paper"]

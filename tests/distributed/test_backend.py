@@ -10,9 +10,8 @@ import pytest
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.progress import silent
-from gseg.pipeline.stages import Wanted, make_samples
-from gseg.pipeline.trial import Context, find_parts, run_trial
+from gseg.pipeline.graph import Workshop
+from gseg.pipeline.trial import Context, find_parts, run_trial, sample_nodes
 from gseg.samples import load_samples
 from gseg.storage.store import Store
 
@@ -71,7 +70,6 @@ def test_killing_a_drawing_worker_changes_nothing(tmp_path, tiny_experiment, loc
         process = RayBackend(Resources(placement="process"))
         setting = Context(storage=store.root, benchmarks=("scenes:40",))
         run_trial(tiny_experiment, setting, process)
-        direction = find_parts(tiny_experiment, setting, "cpu").direction
         for shard in store.root.glob("samples/*/*"):
             shard.unlink()
         killer = _KillWorkers(store.root)
@@ -79,8 +77,8 @@ def test_killing_a_drawing_worker_changes_nothing(tmp_path, tiny_experiment, loc
             killer.start()
         placement = "cluster" if case == "killed" else "process"
         backend = RayBackend(Resources(placement=placement, actors=2))
-        wanted = Wanted(direction=direction, config=config, count=1500)
-        drawn = make_samples(store, "analytic.ellipses32", wanted, backend, silent)
+        wanted = replace(sample_nodes(tiny_experiment, "cpu")[0], samples=config, count=1500)
+        drawn = Workshop(store, backend).make(wanted)
         assert killer.killed == (case == "killed")
         sets[case] = load_samples(drawn.pairs.shards, 1500)
     assert sets["killed"].pictures.equal(sets["undisturbed"].pictures)

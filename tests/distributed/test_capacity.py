@@ -10,7 +10,6 @@ from ray.autoscaler._private.util import prepare_config
 from gseg.distributed import capacity
 from gseg.distributed.capacity import (
     cluster_capacity,
-    is_one_machine,
     most_resources,
     with_later_actors,
 )
@@ -82,12 +81,3 @@ def test_the_file_of_another_cluster_does_not_count_off_the_head(empty_cluster, 
     empty_cluster.write_text(yaml.safe_dump(_completed("ray_cluster.yaml")))
     monkeypatch.setattr(capacity, "_is_on_head", lambda: False)
     assert cluster_capacity() == {"CPU": 0.0, "GPU": 0.0}
-
-
-def test_a_head_whose_workers_may_come_is_not_one_machine(empty_cluster, monkeypatch):
-    monkeypatch.setattr(capacity.ray, "nodes", lambda: [{}, {}])
-    assert not is_one_machine()
-    monkeypatch.setattr(capacity.ray, "nodes", lambda: [{}])
-    assert is_one_machine()
-    empty_cluster.write_text(yaml.safe_dump(_completed("ray_cluster.yaml")))
-    assert not is_one_machine()

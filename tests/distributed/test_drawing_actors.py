@@ -14,10 +14,11 @@ from gseg.directions import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.pipeline.progress import silent
-from gseg.pipeline.stages import Wanted, make_samples
+from gseg.pipeline.graph import Workshop
+from gseg.pipeline.stages.direction import GivenDirection
+from gseg.pipeline.trial import samples_node
 from gseg.samples import SampleConfig, Shard, draw, load_samples
-from gseg.storage.store import Artifact, Store
+from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray
 
@@ -35,14 +36,14 @@ test_drawing_actors.drive(Path(sys.argv[1]))
 def direction(folder):
     vector = known_direction(analytic_generator(32))
     Direction(lighter=vector, darker=-vector, provenance={}).save(folder / "direction")
-    return Artifact(digest="d", folder=folder / "direction", manifest={}, reused=True)
+    return GivenDirection(given=folder / "direction")
 
 
 def draw_samples(folder, count, actors, minimum=0):
-    wanted = Wanted(direction=direction(folder), config=CONFIG, count=count)
+    wanted = samples_node(NAME, direction(folder), CONFIG, count, "cpu")
     placement = "cluster" if actors else "process"
     backend = RayBackend(Resources(placement=placement, actors=actors, min_actors=minimum))
-    found = make_samples(Store(folder / "storage"), NAME, wanted, backend, silent)
+    found = Workshop(Store(folder / "storage"), backend).make(wanted)
     return found, load_samples(found.pairs.shards, count)
 
 
@@ -58,7 +59,7 @@ def same(first, second):
 
 
 def test_any_number_of_actors_gives_the_same_samples(tmp_path, local_ray, monkeypatch):
-    shifts = Direction.load(direction(tmp_path).folder)
+    shifts = Direction.load(direction(tmp_path).given)
     expected = draw(analytic_generator(32), shifts, CONFIG, 500)
     # Three at once on two CPUs. Two draw in the tests of killed ones.
     monkeypatch.setattr("gseg.distributed.backend._JOB_CPUS", 0.6)
@@ -69,7 +70,6 @@ def test_any_number_of_actors_gives_the_same_samples(tmp_path, local_ray, monkey
         same(samples, load_samples(few.pairs.shards, 300))
         more, extended = draw_samples(folder, 500, actors)
         same(extended, expected)
-        assert more.digest == few.digest
         assert more.pairs.shards[: len(few.pairs.shards)] == few.pairs.shards
         # Beyond the last shard at most what the other actors had begun.
         drawn = len(list(more.pairs.shards[0].parent.glob("*.parquet")))
@@ -99,7 +99,7 @@ def test_a_killed_driver_leaves_whole_shards_that_are_taken_up(tmp_path):
     modified = {path: path.stat().st_mtime_ns for path in kept}
     assert all(len(Shard.load(path)) for path in kept)
     found, samples = draw_samples(tmp_path, 6_000, 0)
-    shifts = Direction.load(direction(tmp_path).folder)
+    shifts = Direction.load(direction(tmp_path).given)
     same(samples, draw(analytic_generator(32), shifts, CONFIG, 6_000))
     assert all(path.stat().st_mtime_ns == then for path, then in modified.items())
     assert len(found.pairs.shards) > len(kept)

@@ -12,9 +12,9 @@ from gseg.directions import CandidateConfig, LearntConfig
 from gseg.directions.candidates import CHECKPOINT, load_candidates
 from gseg.distributed.backend import _FACTS, _FAULT, RayBackend, train_replica
 from gseg.distributed.runtime import Resources
+from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.learn import LearnJob
-from gseg.pipeline.progress import silent
-from gseg.pipeline.stages.candidates import make_candidate_set
+from gseg.pipeline.stages.candidates import CandidatesNode
 from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray
@@ -43,7 +43,8 @@ class _KillLearner(threading.Thread):
 
 def learn(folder, placement, config=CONFIG):
     backend = RayBackend(Resources(placement=placement))
-    return make_candidate_set(Store(folder), "analytic.ellipses32", config, backend, silent)
+    node = CandidatesNode(generator="analytic.ellipses32", candidates=config, device="cpu")
+    return Workshop(Store(folder), backend).make(node)
 
 
 def test_a_killed_worker_changes_nothing(tmp_path, local_ray):

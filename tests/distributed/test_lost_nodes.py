@@ -11,15 +11,17 @@ from gseg.directions import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.fit import FitJob, Material, Pairs
 from gseg.pipeline.jobs.score import ScoreJob
 from gseg.pipeline.progress import silent
-from gseg.pipeline.stages import Wanted, make_samples
+from gseg.pipeline.stages.direction import GivenDirection
+from gseg.pipeline.trial import samples_node
 from gseg.samples import SampleConfig, draw, load_samples
 from gseg.scenes.pictures import VALIDATION_FIRST
 from gseg.segmenters import FitConfig, Segmenter
 from gseg.segmenters.checkpoint import read_curve
-from gseg.storage.store import Artifact, Store
+from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray
 
@@ -89,15 +91,15 @@ def test_samples_are_those_of_one_process(tmp_path, cluster):
     vector = known_direction(analytic_generator(32))
     direction = Direction(lighter=vector, darker=-vector, provenance={})
     direction.save(tmp_path / "direction")
-    made = Artifact(digest="d", folder=tmp_path / "direction", manifest={}, reused=True)
-    wanted = Wanted(direction=made, config=SAMPLES, count=COUNT)
+    given = GivenDirection(given=tmp_path / "direction")
+    wanted = samples_node("analytic.ellipses32", given, SAMPLES, COUNT, "cpu")
     storage = tmp_path / "storage"
     loses = LosesNode(
         cluster, "_Worker", lambda: len(list(storage.glob("samples/*/shard-*.parquet"))) >= 2
     )
     loses.start()
     backend = RayBackend(Resources(placement="cluster", actors=2))
-    found = make_samples(Store(storage), "analytic.ellipses32", wanted, backend, silent)
+    found = Workshop(Store(storage), backend).make(wanted)
     loses.join(timeout=10)
     assert loses.lost
     samples = load_samples(found.pairs.shards, COUNT)

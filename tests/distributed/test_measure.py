@@ -5,25 +5,25 @@ import pytest
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
+from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.measure import PART, PictureSet
-from gseg.pipeline.stages.distance import make_statistics, read_statistics
+from gseg.pipeline.stages.distance import StatisticsNode
 from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray
 
 
 def test_statistics_are_the_same_on_the_cluster_bit_for_bit(tmp_path, local_ray):
-    pictures = PictureSet(generator="analytic.ellipses32", count=PART + 50)
+    node = StatisticsNode(
+        pictures=PictureSet(generator="analytic.ellipses32", count=PART + 50),
+        features="scenes",
+        device="cpu",
+    )
     found, heard = [], []
     for placement in ("process", "cluster"):
-        made = make_statistics(
-            Store(tmp_path / placement),
-            pictures,
-            "scenes",
-            RayBackend(Resources(placement=placement, actors=2)),
-            lambda *state: heard.append(state),
-        )
-        found.append(read_statistics(made, "scenes"))
+        backend = RayBackend(Resources(placement=placement, actors=2))
+        shop = Workshop(Store(tmp_path / placement), backend, lambda *state: heard.append(state))
+        found.append(node.read(shop))
     here, there = found
     assert here.count == there.count == PART + 50
     np.testing.assert_array_equal(here.moments.mean, there.moments.mean)

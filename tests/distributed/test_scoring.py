@@ -1,30 +1,29 @@
 """Benchmarks of a trial on a pool of actors."""
 
-from dataclasses import replace
-
 import pandas as pd
 import pytest
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.jobs.score import ScoreJob
-from gseg.pipeline.stages import make_all_scores
+from gseg.pipeline.graph import Workshop
+from gseg.pipeline.stages.scores import ScoresNode
 from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray
 
 
 def test_benchmarks_are_scored_alike_on_a_pool_and_in_the_process(tmp_path, local_ray):
-    job = ScoreJob(
-        baseline="otsu", benchmark="", skip_bad=False, protocol="text", working_size=None
-    )
-    jobs = [replace(job, benchmark=f"scenes:{count}") for count in (520, 40)]
+    nodes = [
+        ScoresNode(baseline="otsu", benchmark=f"scenes:{count}", device="cpu")
+        for count in (520, 40)
+    ]
     made, heard = {}, {"process": [], "cluster": []}
     for placement in ("process", "cluster"):
         backend = RayBackend(Resources(placement=placement))
         store = Store(tmp_path / placement)
         listen = heard[placement].append
-        made[placement] = make_all_scores(store, jobs, [], backend, lambda *w, to=listen: to(w))
+        shop = Workshop(store, backend, lambda *words, to=listen: to(words))
+        made[placement] = [shop.make(node) for node in nodes]
     for here, there in zip(*made.values(), strict=True):
         assert here.digest == there.digest
         assert here.facts == there.facts

@@ -6,7 +6,7 @@ found are left out. Each file has two digests: of what is the same on every mach
 in manifests), and of numbers that come out of floating-point kernels, which may differ between
 CPUs and versions of PyTorch (`machine`).
 
-What is called here is `run_trial`, `make_embeddings` and `LocalBackend`, and nothing is replaced.
+What is called here is `run_trial`, `EmbeddingsNode` and `LocalBackend`, and nothing is replaced.
 """
 
 import hashlib
@@ -34,9 +34,9 @@ from gseg.directions import (
 from gseg.generators.own_encoder import choose_encoder
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import DistanceConfig, Experiment, LabelledPairs
+from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.measure import PictureSet
-from gseg.pipeline.progress import silent
-from gseg.pipeline.stages.embeddings import make_embeddings
+from gseg.pipeline.stages.embeddings import EmbeddingsNode
 from gseg.pipeline.trial import Context, run_trial
 from gseg.samples import FilterConfig, LatentConfig, SampleConfig, filter_preset, near_embeddings
 from gseg.samples.labeller import labeller
@@ -155,7 +155,8 @@ def _run(storage: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def _embed(storage: Path) -> None:
     pictures = PictureSet(folder=Path("pictures/images"), resolution=32)
     encoder = choose_encoder("bigbigan.scenes32-large", sampled=True)
-    make_embeddings(Store(storage), pictures, encoder, silent)
+    node = EmbeddingsNode(pictures=pictures, encoder=encoder, device="cpu")
+    Workshop(Store(storage), LocalBackend()).make(node)
 
 
 def _look(storage: Path, trial: str, files: dict[str, Any]) -> None:

@@ -3,11 +3,7 @@
 What is computed here is compared with ``tests/data/pins`` by the tests, and written there by
 ``python tests/pins/write.py``; nothing else is.
 
-How stage names are had without computing anything: `find_rows` walks through all stages of a trial
-and asks the store for each. `recorded` takes the place of two things only, `Store.make`, which
-notes the name that it would look for and gives a made-up artifact, and the look for finished
-samples (`_Set.found`), which do not go through `Store.make`. Where stages are nodes of a graph,
-`trial_stages` and `direction_stages` are all that has to ask it instead.
+Stage names are those of the nodes of a trial's graph; nothing is computed for them.
 
 All inputs (embeddings, labeller, labelled pictures, files in place of published weights) are made
 from numbers, in a folder that has to be the working directory (`inputs`): experiments hold their
@@ -18,11 +14,10 @@ import contextlib
 import gzip
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -32,7 +27,7 @@ from gseg import recipes
 from gseg.directions import CANDIDATE_KINDS, SearchConfig
 from gseg.generators import list_generators
 from gseg.generators.own_encoder import choose_encoder
-from gseg.pipeline.direction_trial import DirectionTrial, is_found
+from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import (
     MASK_KINDS,
     DistanceConfig,
@@ -40,19 +35,16 @@ from gseg.pipeline.experiment import (
     LabelledPairs,
     SelectionConfig,
 )
-from gseg.pipeline.jobs.fit import Pairs
+from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.jobs.measure import PictureSet
-from gseg.pipeline.progress import silent
-from gseg.pipeline.row_values import find_card
-from gseg.pipeline.stages import samples as samples_stage
-from gseg.pipeline.stages.embeddings import make_embeddings
-from gseg.pipeline.trial import Context, find_rows
+from gseg.pipeline.stages.embeddings import EmbeddingsNode
+from gseg.pipeline.trial import Context, trial_graph
 from gseg.recipes import Grid, grids
 from gseg.recipes.trials import point_trials
 from gseg.samples import near_embeddings
 from gseg.samples.labeller import labeller
 from gseg.scenes.pictures import render
-from gseg.storage.store import Artifact, Store, canonical, digest
+from gseg.storage.store import Store, canonical
 
 DATA = Path(__file__).parents[1] / "data" / "pins"
 DEVICES = ("cpu", "cuda")
@@ -145,6 +137,10 @@ def recipe_trials(name: str) -> dict[str, Sequence[Trial]]:
         found["voynov_table_5" + suffix] = recipes.voynov_table_5(
             adapted, axes, labeller("labeller.py:bright")
         )
+    if not published:  # scenes stand for a data set, a network of the graph for another model
+        for each in ("table_1", "table_4", "table_5"):
+            recipe = f"voynov_{each}"
+            found[f"{recipe}, scenes"] = getattr(recipes, recipe)(grid, {})
     return found
 
 
@@ -298,83 +294,42 @@ class Recorder:
     names: set[str] = field(default_factory=set)
     examples: dict[str, dict[str, object]] = field(default_factory=dict)
 
-    def note(
-        self, stage: str, version: int | None, config: object, parents: Sequence[str], name: str
-    ) -> None:
-        """Take a name in."""
-        self.names.add(f"{stage} {name}")
-        plain = canonical(config)
-        kind = " ".join([stage, *sorted(plain)])  # type: ignore[call-overload]
-        about = {"version": version, "config": plain, "parents": list(parents), "name": name}
+    def note(self, node: Node, shop: Workshop) -> None:
+        """Take a node in."""
+        name, plain = shop.name(node), canonical(node.settings(shop))
+        self.names.add(f"{node.stage} {name}")
+        kind = " ".join([node.stage, *sorted(plain)])
+        version = None if node.stage == "samples" else node.version
+        about = {"version": version, "config": plain, "parents": shop.names(node), "name": name}
         self.examples.setdefault(kind, about)
 
 
-_FACTS = {
-    "losses": {}, "cosine": 0.0, "count": 1, "width": _WIDTH, "skipped": [], "profiles": {},
-    "benchmark": "", "labeller_iou": 0.0, "labeller_accuracy": 0.0, "validation_iou": 0.0,
-    "validation_loss": 0.0, "foreground_share": 0.0, "peak_memory_mib": 0.0, "value": 0.0,
-    "protocol": "", "kernel": 0.0, "kernel_deviation": 0.0, "kernel_protocol": "",
-}  # fmt: skip
-"""Of a made-up artifact of any stage."""
-
-
-@contextlib.contextmanager
-def recorded(recorder: Recorder) -> Iterator[None]:
-    """Let stages be named but not made, see above."""
-
-    def make(store, stage, *, version, config, parents, **how):
-        name = digest(stage, version, config, list(parents))
-        recorder.note(stage, version, config, parents, name)
-        manifest = {"facts": _FACTS, "seconds": 0.0}
-        return Artifact(
-            digest=name, folder=store.folder(stage, name), manifest=manifest, reused=True
-        )
-
-    def found(wanted, *, reused):
-        recorder.note("samples", None, wanted.settings, wanted.parents, wanted.digest)
-        side = find_card(wanted.settings["generator"]).resolution
-        return samples_stage.SampledSet(
-            digest=wanted.digest,
-            config=wanted.order.config,
-            # Not of scenes, so that selections hear of the generator's own side.
-            pairs=Pairs(count=wanted.order.count, benchmark="samples", side=side),
-            counts={"candidates": 0, "accepted": 0},
-            seconds=0.0,
-            forwards=0.0,
-            reused=True,
-        )
-
-    with (
-        patch.object(Store, "make", make),
-        patch.object(samples_stage._Set, "found", found),
-    ):
-        yield
+def _note_all(targets: Iterable[Node | None], recorder: Recorder) -> list[str]:
+    """Name nodes and all that they are made from."""
+    recorder.names, shop = set(), Workshop(Store(Path("storage").absolute(), read_only=True))
+    for node in shop.walk(*targets):
+        recorder.note(node, shop)
+    return sorted(recorder.names)
 
 
 def trial_stages(trial: Trial, device: str, recorder: Recorder) -> list[str]:
     """Name all stages of a trial, scores on two benchmarks among them."""
-    recorder.names = set()
     setting = Context(storage=Path("storage").absolute(), benchmarks=("scenes", "folder:pictures"))
-    with recorded(recorder):
-        if isinstance(trial, DirectionTrial):
-            is_found(trial, setting.storage, SimpleNamespace(device=device))
-        else:
-            assert find_rows(trial, setting, device) == []
-    return sorted(recorder.names)
+    return _note_all(trial_graph(trial, setting, device).targets, recorder)
 
 
 def embeddings_stages(device: str, recorder: Recorder) -> list[str]:
     """Name the embeddings of scenes and of a folder."""
-    recorder.names = set()
     encoder = choose_encoder("bigbigan.scenes32-large", sampled=True)
-    with recorded(recorder):
-        for pictures in (
-            PictureSet(count=40, resolution=32),
-            PictureSet(folder=Path("pictures/images"), resolution=32),
-        ):
-            for choice in (encoder, replace(encoder, sampled=False)):
-                make_embeddings(Store(Path("storage")), pictures, choice, silent, device=device)
-    return sorted(recorder.names)
+    sources = (
+        PictureSet(count=40, resolution=32),
+        PictureSet(folder=Path("pictures/images"), resolution=32),
+    )
+    nodes = [
+        EmbeddingsNode(pictures=pictures, encoder=choice, device=device)
+        for pictures, choice in product(sources, (encoder, replace(encoder, sampled=False)))
+    ]
+    return _note_all(nodes, recorder)
 
 
 def stage_names(

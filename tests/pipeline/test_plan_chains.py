@@ -3,25 +3,35 @@
 import hashlib
 import shutil
 import time
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_backend import FakeBackend
 
 from gseg.commands.scenes import write_scenes
 from gseg.directions import AffineConfig, CandidateConfig, ChoiceConfig, SearchConfig
+from gseg.generators import find_card
 from gseg.pipeline import costs
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.costs import sample_bytes
-from gseg.pipeline.experiment import DistanceConfig, Experiment, LabelledPairs, SelectionConfig
+from gseg.pipeline.experiment import (
+    DistanceConfig,
+    Experiment,
+    LabelledPairs,
+    SelectionConfig,
+    TrainedLabeller,
+)
+from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.draw import BatchTooLargeError, DrawJob
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.row_values import find_card
-from gseg.pipeline.trial import Context, run_trial
+from gseg.pipeline.trial import Context, run_trial, trial_graph
 from gseg.samples import LatentConfig, SampleConfig, filter_preset, near_embeddings
 from gseg.samples.labeller import labeller
+from gseg.samples.latents import EmbeddedScenes
 from gseg.segmenters import FitConfig
+from gseg.storage.builds import SHARD, count_builds
+from gseg.storage.store import Store
 
 SIDE = 16
 PLAIN = Experiment(
@@ -38,6 +48,9 @@ CHOICE = ChoiceConfig(
     pictures=4,
 )
 TRAINED = "ggan.scenes32"
+EMBEDDED = "bigbigan.scenes32-large"
+SCENES = EmbeddedScenes(count=6, encoder=EMBEDDED)
+NETWORK = TrainedLabeller(count=4, training=PLAIN.training)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -85,8 +98,24 @@ def _chains(files):
         "embeddings": replace(
             PLAIN, samples=samples(latents=near_embeddings(files / "embeddings.npy", alpha=0.1))
         ),
+        "embeddings of scenes": replace(
+            PLAIN, generator=EMBEDDED, samples=samples(latents=LatentConfig(scenes=SCENES))
+        ),
+        "labeller of true masks": replace(PLAIN, labeller=NETWORK),
+        "all that hangs on scenes": replace(
+            PLAIN,
+            generator=EMBEDDED,
+            samples=samples(latents=LatentConfig(scenes=SCENES, alpha=0.2)),
+            mask_kind="affine",
+            search=CHOICE,
+            selection=replace(selection, candidates=22),
+            labeller=NETWORK,
+            distance=DistanceConfig(count=20),
+        ),
         "truncation": replace(PLAIN, samples=samples(latents=LatentConfig(truncation=1.0))),
-        "distance": replace(PLAIN, distance=DistanceConfig(count=20)),
+        "distance": replace(
+            PLAIN, generator=TRAINED, search=CHOICE, distance=DistanceConfig(count=20)
+        ),
         "distance to a folder": replace(
             PLAIN,
             distance=DistanceConfig(count=20, reference=f"folder:{files / 'pictures' / 'images'}"),
@@ -105,6 +134,7 @@ CHAINS = (
     *("lighter", "held out nothing", "both", "ensemble", "affine", "affine_each", "chosen"),
     *("chosen by affine ratio among pca", "selection", "labeller", "selection and labeller"),
     *("labelled", "shrunk", "embeddings", "truncation", "distance", "distance to a folder"),
+    *("embeddings of scenes", "labeller of true masks", "all that hangs on scenes"),
     *("true masks", "labelled alone", "otsu"),
 )
 
@@ -125,6 +155,23 @@ def _made(setting):
     """Stages and names on the disk."""
     folders = [path for path in setting.storage.glob("*/*") if path.is_dir()]
     return {(path.parent.name, path.name) for path in folders}
+
+
+def _key(node, shop):
+    return node.stage, shop.name(node)
+
+
+def _built(setting):
+    """How often everything was computed so far, shards of a set together."""
+    counts = Counter()
+    for (stage, name), times in count_builds(setting.storage).items():
+        counts[("samples", name.split("/")[0]) if stage == SHARD else (stage, name)] += times
+    return counts
+
+
+def _delete(nodes, shop):
+    for node in nodes:
+        shutil.rmtree(shop.folder(node))
 
 
 def _bytes(folder):
@@ -151,11 +198,24 @@ def test_a_plan_names_what_the_run_leaves(files, tmp_path, name):
     assert not again.missing
     assert (again.seconds, again.disk_bytes, again.naive_stages) == (0, 0, 0)
     assert _bytes(tmp_path) == before
-    for stage, digest in plan.missing:  # each for itself is all that is missing
-        folder = setting.storage / stage / digest
-        shutil.move(folder, tmp_path / "away")
-        assert set(_plan(setting, experiment).missing) == {(stage, digest)}
-        shutil.move(tmp_path / "away", folder)
+    graph = trial_graph(experiment, setting, "cpu")
+    shop = Workshop(Store(setting.storage, read_only=True))
+    nodes = list(shop.walk(*graph.targets))
+    for node in nodes:  # each for itself is all that is missing, and all that is made again
+        _delete([node], shop)
+        assert set(_plan(setting, experiment).missing) == {_key(node, shop)}
+        built = _built(setting)
+        assert _run(experiment, setting)
+        assert set(_built(setting) - built) == {_key(node, shop)}
+    for node in nodes:  # and so with all that hangs on it
+        hanging = [each for each in nodes if node in shop.walk(each)]
+        _delete(hanging, shop)
+        keys = {_key(each, shop) for each in hanging}
+        assert set(_plan(setting, experiment).missing) == keys
+        built = _built(setting)
+        assert _run(experiment, setting)
+        assert set(_built(setting) - built) == keys
+    assert _made(setting) == set(plan.missing)
 
 
 def test_what_hangs_on_something_missing_counts_if_it_is_missing(tmp_path):
@@ -196,15 +256,17 @@ def test_a_damaged_shard_is_missing_and_stays_where_it_is(tmp_path):
     assert _bytes(tmp_path) == before
 
 
-def test_a_set_in_a_smaller_batch_is_found_under_its_name(tmp_path):
+def test_a_set_in_a_smaller_batch_is_found_under_its_name(tmp_path, monkeypatch):
     """The batch of 8 does not fit: the set has another name, which a plan cannot know before."""
-    setting = _setting(tmp_path)
+    setting, backend = _setting(tmp_path), LocalBackend("cpu")
+    draw = DrawJob.draw
 
-    def refuse(job, parts):
-        if isinstance(job, DrawJob) and job.orders[0].config.batch > 4:
-            raise BatchTooLargeError(job.orders[0].config.batch)
+    def draw_small(self, shard, seen=None):
+        if self.orders[0].config.batch > 4:
+            raise BatchTooLargeError(self.orders[0].config.batch)
+        return draw(self, shard, seen)
 
-    backend = FakeBackend(before=refuse)
+    monkeypatch.setattr(DrawJob, "draw", draw_small)
     named = set(_plan(setting, PLAIN).missing)
     run_trial(PLAIN, setting, backend)
     assert not _plan(setting, PLAIN).missing

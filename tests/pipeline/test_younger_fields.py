@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from gseg.directions import SearchConfig
-from gseg.pipeline.stages.scores import open_anew
-from gseg.pipeline.trial import Context, note_missing
+from gseg.pipeline.plan import make_plan
+from gseg.pipeline.trial import Context
 from gseg.recipes import all_gans, grids
 from gseg.samples import FilterConfig, SampleConfig
 from gseg.segmenters import FitConfig
@@ -60,10 +60,7 @@ def _younger(trial, **changes):
 
 
 def _stages(trial, folder):
-    found = []
-    setting = Context(storage=folder)
-    note_missing(trial, setting, "cpu", lambda *stage: found.append(stage[:2]), open_anew)
-    return found
+    return list(make_plan([trial], Context(storage=folder), "cpu").missing)
 
 
 def test_names_stay_while_younger_fields_have_their_default(trial, tmp_path):

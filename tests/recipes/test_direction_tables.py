@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 import torch
 
+from gseg.commands.direction_run import search_one
 from gseg.directions import Direction, SearchConfig
-from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.direction_trial import (
     DirectionTrial,
     direction_rows,
-    find_directions,
-    is_found,
     pair_rows,
 )
+from gseg.pipeline.plan import make_plan
+from gseg.pipeline.trial import Context
 from gseg.recipes import grids, initialisations, strips, table_9
 from gseg.recipes.directions import strip_epsilons
 from gseg.recipes.published import published_tables
@@ -63,7 +63,8 @@ def found(tmp_path_factory):
             ("analytic.ellipses8", 0),
         )
     ]
-    return find_directions(trials, tmp_path_factory.mktemp("storage"), LocalBackend())
+    setting = Context(storage=tmp_path_factory.mktemp("storage"))
+    return [search_one(trial, setting=setting, device="cpu") for trial in trials]
 
 
 def test_rows_hold_the_inner_product(found):
@@ -113,9 +114,10 @@ def test_published_numbers_stand_beside_the_embedded_counterparts():
 def test_a_search_that_is_there_is_not_made_again(found, tmp_path):
     trial = DirectionTrial(generator="analytic.ellipses8", search=QUICK, recipe="table_9")
     assert trial.digest == DirectionTrial(generator="analytic.ellipses8", search=QUICK).digest
-    assert not is_found(trial, tmp_path, LocalBackend())
-    (first,) = find_directions([trial], tmp_path, LocalBackend())
-    assert is_found(trial, tmp_path, LocalBackend())
-    (again,) = find_directions([trial], tmp_path, LocalBackend())
+    setting = Context(storage=tmp_path)
+    assert make_plan([trial], setting, "cpu").stages == {"direction": 1}
+    first = search_one(trial, setting=setting, device="cpu")
+    assert not make_plan([trial], setting, "cpu").missing
+    again = search_one(trial, setting=setting, device="cpu")
     assert not first.artifact.reused
     assert again.artifact.reused

@@ -6,21 +6,39 @@ import pandas as pd
 import pytest
 import torch
 
-from gseg.directions import Direction, SearchConfig
+from gseg.directions import (
+    AffineConfig,
+    CandidateConfig,
+    ChoiceConfig,
+    Direction,
+    SearchConfig,
+)
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.generators import load_generator
 from gseg.images import encode_png, to_uint8
-from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
+from gseg.pipeline.experiment import (
+    Experiment,
+    LabelledPairs,
+    SelectionConfig,
+    TrainedLabeller,
+)
 from gseg.pipeline.rows import merge_rows, results
 from gseg.pipeline.stages.embeddings import EMBEDDINGS
 from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports import galleries
-from gseg.reports.galleries import gallery_section
+from gseg.reports.galleries import find_trace, gallery_section
 from gseg.reports.sample_sheets import sample_sheet
-from gseg.reports.traces import find_trace
-from gseg.samples import SampleConfig, Shard, filter_preset, near_embeddings, shard_name
+from gseg.samples import (
+    LatentConfig,
+    SampleConfig,
+    Shard,
+    filter_preset,
+    near_embeddings,
+    shard_name,
+)
 from gseg.samples.labeller import labeller
+from gseg.samples.latents import EmbeddedScenes
 from gseg.samples.review import review
 from gseg.scenes.pictures import render
 from gseg.segmenters import FitConfig
@@ -28,6 +46,12 @@ from gseg.storage.mirror import storage_folder
 from gseg.storage.store import Store, write_atomically
 
 GENERATOR = "analytic.ellipses32"
+ENCODED = "bigbigan.scenes32-large"
+CHOICE = ChoiceConfig(
+    candidates=CandidateConfig(kind="random", count=3),
+    affine=AffineConfig(steps=2, batch=2),
+    pictures=4,
+)
 HERE = RayBackend(Resources(placement="process"))
 EXPERIMENT = Experiment(
     generator=GENERATOR,
@@ -78,7 +102,7 @@ def test_a_row_leads_to_what_its_trial_left(rows, setting):
     assert trace.samples == member.samples.pairs.shards[0].parent
     assert trace.count == 12
     assert trace.segmenters == (member.file,)
-    assert trace.origin.config == member.config
+    assert trace.origin.config == member.samples.config
     assert trace.origin.generator == GENERATOR
 
 
@@ -157,7 +181,10 @@ def beside(tmp_path_factory):
     return folder
 
 
-KINDS = ("affine", "ensemble", "selection", "relabelled", "both stages", "labelled", "embeddings")
+KINDS = (
+    *("affine", "ensemble", "selection", "relabelled", "both stages", "labelled", "embeddings"),
+    *("true masks", "scenes"),
+)
 
 
 def of_kind(kind, beside):
@@ -182,6 +209,15 @@ def of_kind(kind, beside):
                 EXPERIMENT.samples, latents=near_embeddings(beside / "mine.npy", alpha=0.3)
             )
         },
+        "true masks": {"labeller": TrainedLabeller(count=6, training=EXPERIMENT.training)},
+        "scenes": {
+            "generator": ENCODED,
+            "search": CHOICE,
+            "samples": replace(
+                EXPERIMENT.samples,
+                latents=LatentConfig(scenes=EmbeddedScenes(count=7, encoder=ENCODED), alpha=0.1),
+            ),
+        },
     }
     return replace(experiment, **changed[kind])
 
@@ -195,8 +231,8 @@ def test_trials_of_every_kind_are_found_and_shown(kind, beside, setting, tmp_pat
     member = parts.members[0]
     assert trace.samples == member.samples.pairs.shards[0].parent
     assert trace.segmenters == tuple(each.file for each in parts.members)
-    assert trace.origin.config == member.config
-    assert trace.origin.generator == GENERATOR
+    assert trace.origin.config == member.samples.config
+    assert trace.origin.generator == experiment.generator
     direction = Direction.load(trace.origin.direction)
     assert direction.lighter.equal(Direction.load(parts.direction.folder).lighter)
     assert (direction.operators is not None) == (kind == "affine")
@@ -212,16 +248,17 @@ def test_trials_of_every_kind_are_found_and_shown(kind, beside, setting, tmp_pat
     config = trace.origin.config  # the shifted pictures are of the same latents
     shard = Shard.load(trace.samples / shard_name(0))
     if len(shard):
-        seen = review(load_generator(GENERATOR), direction, replace(config, mask_kind="both"), 0)
+        generator = load_generator(experiment.generator)
+        seen = review(generator, direction, replace(config, mask_kind="both"), 0)
         place = seen.indices.tolist().index(int(shard.indices[0]))
         shown = to_uint8(sheets[0][0][0][1].clamp(-1, 1))
         assert (shown.int() - seen.shifted["lighter"][place].int()).abs().max() <= 1
 
 
-@pytest.mark.parametrize("kind", ["affine", "both stages", "embeddings"])
+@pytest.mark.parametrize("kind", ["affine", "both stages", "embeddings", "scenes"])
 def test_what_was_rejected_is_drawn_again(kind, beside, setting, tmp_path):
     experiment = of_kind(kind, beside)
-    if kind == "affine":  # whose masks are large here: reject half of them
+    if kind in ("affine", "scenes"):  # reject half of them by their size
         run_trial(experiment, setting, HERE)
         masks = Shard.load(
             find_parts(experiment, setting, "cpu").members[0].samples.pairs.shards[0]

@@ -9,9 +9,9 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.sharing import sharing_groups
 from gseg.pipeline.trial import Context, run_trial
 from gseg.samples import SampleConfig, filter_preset
+from gseg.search.source import sharing_groups
 from gseg.segmenters import FitConfig
 from gseg.storage.builds import SHARD, count_builds, note_build
 

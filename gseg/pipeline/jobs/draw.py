@@ -80,7 +80,7 @@ class DrawJob(Job[int]):
         generator: Catalogue name.
         orders: At least one; the first is the one that is waited for.
         device: Kind of device.
-        cores: See `gseg.pipeline.jobs.job.Backend`.
+        cores: Of the process that draws on a GPU, where others share the machine; None for all.
     """
 
     generator: str
@@ -129,8 +129,8 @@ class DrawJob(Job[int]):
 
     def useful(self, parts: Sequence[int]) -> int:
         """Count the shards that are needed whatever is accepted: others may be left."""
-        sure = max(math.ceil(order.count / self.shard_size) for order in self.orders)
-        return min(len(parts), sure)
+        sure = (math.ceil(order.count / self.shard_size) for order, _ in self.unfinished())
+        return min(len(parts), max(sure, default=1))
 
     def open(self) -> Callable[[int, Listen], int]:
         """Make ready to draw shards; each knows how many sets it was drawn for."""
@@ -206,7 +206,9 @@ def _cached_direction(folder: Path) -> Direction:
 
 
 def sampled_generator(name: str, device: str, latents: LatentConfig) -> Generator:
-    """Load a generator, truncated if it does that by itself."""
+    """Load a generator, truncated if it does that by itself; bring the embeddings here."""
+    if latents.embeddings:
+        fetch(Path(latents.embeddings))
     if latents.truncation is None:
         return cached_generator(name, device)
     itself = any(card.name == name and truncates_itself(card) for card in list_generators())

@@ -5,7 +5,6 @@ fixed range of pictures and its latents a file, so that what was interrupted goe
 that are missing, wherever each of them is made.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,11 +19,11 @@ from gseg.exactness import device_identity
 from gseg.generators.own_encoder import EncoderChoice, PictureEncoder
 from gseg.images import UnreadableImageError
 from gseg.pipeline.costs import embed_seconds
-from gseg.pipeline.jobs.job import Backend, Job, Listen, counted
+from gseg.pipeline.jobs.job import Backend, Listen, RangesJob, counted
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.samples.embedding_files import Embeddings, save_embeddings
 from gseg.scores.picture_sources import FolderPictures, PictureSource
-from gseg.storage.mirror import discard, exists, fetch
+from gseg.storage.mirror import fetch
 from gseg.storage.store import digest, replacing
 
 PART: Final = 1_000
@@ -33,7 +32,7 @@ _BATCH: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EmbedJob(Job[None]):
+class EmbedJob(RangesJob):
     """Finding the latents of a set of pictures.
 
     Attributes:
@@ -53,25 +52,8 @@ class EmbedJob(Job[None]):
     device: str = "cpu"
 
     @property
-    def parts(self) -> range:
-        """Numbers of all parts."""
-        return range(math.ceil(self.total / PART))
-
-    def missing(self) -> list[int]:
-        """Number the parts that are not there yet."""
-        return [part for part in self.parts if not exists(self.path(part))]
-
-    def path(self, part: int) -> Path:
-        """Name the file of a part."""
-        return self.folder / f"part-{part:05d}.npz"
-
-    def rows(self, part: int) -> range:
-        """Number the pictures of a part."""
-        return range(part * PART, min((part + 1) * PART, self.total))
-
-    def size(self, part: int) -> int:
-        """Count the pictures of a part."""
-        return len(self.rows(part))
+    def part_size(self) -> int:
+        return PART
 
     def seconds(self, parts: Sequence[int]) -> float:
         """Estimate finding the latents of parts."""
@@ -143,11 +125,6 @@ class EmbedJob(Job[None]):
         return Embeddings(
             latents=np.concatenate(latents), pictures=tuple(names), skipped=tuple(skipped)
         )
-
-    def clear(self) -> None:
-        """Remove the parts."""
-        for part in self.parts:
-            discard(self.path(part))
 
     @property
     def name(self) -> str:

@@ -53,8 +53,6 @@ class Pairs:
         seed: Of the order in which labelled pictures are chosen.
         first: Index of the first scene, or place of the first labelled picture in that order.
         shrunk: Side to which samples are shrunk; None to leave them.
-        drawn: Side of samples as they were drawn, where it is known without reading them: they may
-            be still to come.
         redraw: Draws a shard again whose file turns out to be damaged; None to give up then.
     """
 
@@ -65,13 +63,12 @@ class Pairs:
     seed: int = 0
     first: int = 0
     shrunk: int | None = None
-    drawn: int | None = None
     redraw: DrawJob | None = None
 
     def resolution(self) -> int:
         """Side of the pictures in pixels."""
         if self.shards:
-            return self.shrunk or self.drawn or ShardFacts.read(self.shards[0]).resolution
+            return self.shrunk or ShardFacts.read(self.shards[0]).resolution
         return self.side if self.benchmark else SCENES_SIDE
 
     def source(self, window: int) -> BatchSource:
@@ -123,13 +120,11 @@ class Material:
         weights: Share of each kind in what is trained on, up to a common factor; none for every
             pair to count the same.
         validation: Held-out pairs; None to measure nothing.
-        parents: Names of the sets that the pairs come from.
     """
 
     training: tuple[Pairs, ...]
     weights: tuple[float, ...] = ()
     validation: Pairs | None = None
-    parents: tuple[str, ...] = ()
 
     def source(self, window: int) -> BatchSource:
         """Open the pairs to train on.

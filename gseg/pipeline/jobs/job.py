@@ -6,6 +6,7 @@ in the storage instead of holding tensors, so that they run in the trial's proce
 a pool or in a Ray Train worker alike.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -13,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from gseg.pipeline.progress import Report
+from gseg.storage.mirror import discard, exists
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -68,6 +70,44 @@ class Job(Protocol[T_co]):
         return {part: do(part, listen) for part in parts}
 
 
+class RangesJob(Job[None], Protocol):
+    """A job whose parts are ranges of pictures, each a file: what is there is not made again."""
+
+    total: int
+    folder: Path
+
+    @property
+    def part_size(self) -> int:
+        """Pictures of a part."""
+        ...
+
+    @property
+    def parts(self) -> range:
+        """Numbers of all parts."""
+        return range(math.ceil(self.total / self.part_size))
+
+    def missing(self) -> list[int]:
+        """Number the parts whose files are not there yet."""
+        return [part for part in self.parts if not exists(self.path(part))]
+
+    def path(self, part: int) -> Path:
+        """Name the file of a part."""
+        return self.folder / f"part-{part:05d}.npz"
+
+    def rows(self, part: int) -> range:
+        """Number the pictures of a part."""
+        return range(part * self.part_size, min((part + 1) * self.part_size, self.total))
+
+    def size(self, part: int) -> int:
+        """Count the pictures of a part."""
+        return len(self.rows(part))
+
+    def clear(self) -> None:
+        """Remove the files."""
+        for part in self.parts:
+            discard(self.path(part))
+
+
 class Training(Protocol):
     """Long work of one piece, which goes on where an interrupted call was."""
 
@@ -107,11 +147,6 @@ class Backend(Protocol):
     @property
     def device(self) -> str:
         """Kind of device of every job."""
-        ...
-
-    @property
-    def cores(self) -> int | None:
-        """Cores of each process that shares a GPU with others; None for all of its machine."""
         ...
 
     def call(self, work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -44,7 +44,7 @@ class LearnJob:
         Args:
             report: Hears of the steps.
             rank: There is one replica.
-            wrap: As above.
+            wrap: There is none.
 
         Returns:
             Facts for the manifest.

@@ -5,7 +5,6 @@ statistics of a set are the same to the last bit wherever its parts were taken, 
 interrupted goes on with the parts that are missing.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,7 +16,7 @@ from torch import Tensor
 from gseg.features import FeatureExtractor, features_name, open_features
 from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.jobs.draw import sampled_generator
-from gseg.pipeline.jobs.job import Job, Listen
+from gseg.pipeline.jobs.job import Listen, RangesJob
 from gseg.samples import LatentConfig
 from gseg.scores.feature_statistics import (
     FeatureStatistics,
@@ -31,7 +30,7 @@ from gseg.scores.picture_sources import (
     PictureSource,
     ScenesPictures,
 )
-from gseg.storage.mirror import discard, exists, fetch
+from gseg.storage.mirror import fetch
 
 PART: Final = 2_500
 """Pictures of a part: the moments of Inception features are 32 MB however many there are."""
@@ -75,7 +74,7 @@ class PictureSet:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MeasureJob(Job[None]):
+class MeasureJob(RangesJob):
     """Taking the features of a set of pictures.
 
     Attributes:
@@ -92,22 +91,9 @@ class MeasureJob(Job[None]):
     folder: Path
     device: str = "cpu"
 
-    def missing(self) -> list[int]:
-        """Number the parts that are not there yet."""
-        parts = range(math.ceil(self.total / PART))
-        return [part for part in parts if not exists(self.path(part))]
-
-    def path(self, part: int) -> Path:
-        """Name the file of a part."""
-        return self.folder / f"part-{part:05d}.npz"
-
-    def rows(self, part: int) -> range:
-        """Number the pictures of a part."""
-        return range(part * PART, min((part + 1) * PART, self.total))
-
-    def size(self, part: int) -> int:
-        """Count the pictures of a part."""
-        return len(self.rows(part))
+    @property
+    def part_size(self) -> int:
+        return PART
 
     def seconds(self, parts: Sequence[int]) -> float:
         """Estimate taking the features of parts."""
@@ -136,14 +122,11 @@ class MeasureJob(Job[None]):
         Returns:
             The statistics of the whole set.
         """
-        paths = [self.path(part) for part in range(math.ceil(self.total / PART))]
+        paths = [self.path(part) for part in self.parts]
         name = features_name(self.features)
-        return join_statistics(FeatureStatistics.load(path, name) for path in paths if fetch(path))
-
-    def clear(self) -> None:
-        """Remove the parts."""
-        for part in range(math.ceil(self.total / PART)):
-            discard(self.path(part))
+        for path in paths:
+            fetch(path)
+        return join_statistics(FeatureStatistics.load(path, name) for path in paths)
 
 
 def _heard(batches: Iterator[Tensor], listen: Listen) -> Iterator[Tensor]:

@@ -66,7 +66,6 @@ class ScoreJob(Job[Scores]):
         return range(self.parts)
 
     def size(self, part: int) -> int:
-        """Count the pictures of a part."""
         return self.total * (part + 1) // self.parts - self.total * part // self.parts
 
     def seconds(self, parts: Sequence[int]) -> float:

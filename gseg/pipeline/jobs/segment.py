@@ -12,7 +12,7 @@ from PIL import Image
 from gseg.pipeline.costs import segment_seconds
 from gseg.pipeline.jobs.job import Job, Listen
 from gseg.segmenters import Ensemble, Segmenter
-from gseg.segmenters.segment import SegmentedFiles, segment_to
+from gseg.segmenters.segment import SegmentedFiles, check_threshold, segment_to
 from gseg.segmenters.segmenter import Predictor
 
 PART: Final = 50
@@ -40,6 +40,9 @@ class SegmentJob(Job[SegmentedFiles]):
     threshold: float = 0.5
     overlay: bool = False
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        check_threshold(self.threshold)
 
     def missing(self) -> range:
         """Number the parts: masks of an earlier call are replaced."""

@@ -1,55 +1,49 @@
 """The stage that makes a set of candidate directions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar
 
 from gseg.directions import CandidateConfig
-from gseg.exactness import device_identity
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.costs import candidates_seconds
-from gseg.pipeline.jobs.job import Backend
+from gseg.pipeline.graph import Stage, Workshop
 from gseg.pipeline.jobs.learn import LearnJob
-from gseg.pipeline.progress import Report
-from gseg.storage.store import Artifact, Cost, Store, canonical
-
-_VERSION: Final = 1
+from gseg.storage.store import Cost, canonical
 
 
-def make_candidate_set(
-    store: Store, generator: str, config: CandidateConfig, backend: Backend, report: Report
-) -> Artifact:
-    """Make a set of candidate directions; an unfinished training is taken up.
+@dataclass(frozen=True, kw_only=True)
+class CandidatesNode(Stage):
+    """A set of candidate directions, which `gseg.directions.candidates.load_candidates` reads.
 
-    Args:
-        store: Where it is or will be.
+    Its facts: ``count``, and ``accuracy`` of learnt ones.
+
+    Attributes:
         generator: Catalogue name.
-        config: Which set.
-        backend: Whose device works.
-        report: Hears of the steps of learnt candidates.
-
-    Returns:
-        An artifact that `gseg.directions.candidates.load_candidates` reads; facts: ``count``, and
-        ``accuracy`` of learnt ones.
+        candidates: Which set.
     """
-    device = backend.device
 
-    def work(folder: Path) -> Mapping[str, Any]:
-        job = LearnJob(generator=generator, config=config, folder=folder, device=device)
-        if config.learnt is None:
-            return backend.call(lambda: job.train(report))
-        return backend.train(job, report)
+    stage: ClassVar[str] = "candidates"
 
-    return store.make(
-        "candidates",
-        version=_VERSION,
-        config={
-            "generator": generator,
-            "candidates": canonical(config),
-            "device": device_identity(device),
-        },
-        parents=[weights_digest(generator)],
-        build=work,
-        cost=lambda: Cost(seconds=candidates_seconds(generator, config, device)),
-        device=device,
-    )
+    generator: str
+    candidates: CandidateConfig
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        return {"generator": self.generator, "candidates": canonical(self.candidates)}
+
+    def parents(self, shop: Workshop) -> Sequence[str]:
+        return [weights_digest(self.generator)]
+
+    def cost(self, shop: Workshop) -> Cost:
+        return Cost(seconds=candidates_seconds(self.generator, self.candidates, self.device))
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Make the candidates; an unfinished training is taken up."""
+        job = LearnJob(
+            generator=self.generator, config=self.candidates, folder=folder, device=self.device
+        )
+        if self.candidates.learnt is None:
+            return shop.backend.call(partial(job.train, shop.report_here))
+        return shop.backend.train(job, shop.report)

@@ -1,8 +1,11 @@
 """The stage that finds a generator's lighter and darker direction, by optimising or choosing."""
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from gseg.directions import (
     AffineConfig,
@@ -17,114 +20,134 @@ from gseg.directions.candidates import load_candidates
 from gseg.directions.choice_files import save_choice
 from gseg.directions.choosing import score_candidates
 from gseg.directions.objective import objective
-from gseg.exactness import device_identity
 from gseg.generators import Generator, cached_generator
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.costs import choosing_seconds, direction_seconds
-from gseg.pipeline.jobs.job import Backend
+from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.progress import Report
-from gseg.pipeline.stages.candidates import make_candidate_set
-from gseg.storage.store import Artifact, Cost, Store, canonical
+from gseg.pipeline.stages.candidates import CandidatesNode
+from gseg.storage.store import Artifact, Cost, bring_here, canonical, file_digest
 
-_VERSION: Final = 1
 _SCORED_PICTURES: Final = 64
 
 
-def make_direction(
-    store: Store, generator: str, config: DirectionConfig, backend: Backend, report: Report
-) -> Artifact:
-    """Find a generator's lighter and darker direction.
+@dataclass(frozen=True, kw_only=True)
+class DirectionNode(Stage):
+    """A generator's lighter and darker direction, which `Direction.load` reads.
 
-    Args:
-        store: Where it is or will be.
+    Its facts: ``losses`` at the end of a search, ``cosine``, ``two_affine_ratio``,
+    ``restoration_loss`` and ``distance`` of the affine maps, and ``candidates_seconds``, what
+    making candidates took.
+
+    Attributes:
         generator: Catalogue name.
-        config: How to search, or from what and how to choose.
-        backend: Whose device searches.
-        report: Hears of the steps.
-
-    Returns:
-        An artifact whose folder `Direction.load` reads; facts: ``losses`` at the end of a search,
-        ``cosine``, ``two_affine_ratio``, ``restoration_loss`` and ``distance`` of the affine maps,
-        and ``candidates_seconds``, what making candidates took.
+        search: How to search, or from what and how to choose.
     """
-    if isinstance(config, ChoiceConfig):
-        return _choose(store, generator, config, backend, report)
-    return _search(store, generator, config, backend, report)
 
+    stage: ClassVar[str] = "direction"
 
-def _search(
-    store: Store, generator: str, config: SearchConfig, backend: Backend, report: Report
-) -> Artifact:
-    def build(folder: Path) -> dict[str, Any]:
-        model = cached_generator(generator, backend.device)
+    generator: str
+    search: DirectionConfig
+
+    @property
+    def candidates(self) -> CandidatesNode | None:
+        """What the direction is chosen from; None for one that is optimised."""
+        if not isinstance(self.search, ChoiceConfig):
+            return None
+        return CandidatesNode(
+            generator=self.generator, candidates=self.search.candidates, device=self.device
+        )
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        told = {"generator": self.generator}
+        if isinstance(self.search, ChoiceConfig):
+            return {**told, "choice": canonical(self.search)}
+        weight = objective(self.search.objective).edge_weight
+        return {**told, "search": canonical(self.search), "edge_weight": weight}
+
+    def parents(self, shop: Workshop) -> Sequence[Node[Artifact] | str]:
+        weights, candidates = weights_digest(self.generator), self.candidates
+        return [weights] if candidates is None else [weights, candidates]
+
+    def cost(self, shop: Workshop) -> Cost:
+        search = self.search
+        if isinstance(search, ChoiceConfig):
+            return Cost(seconds=choosing_seconds(self.generator, search, self.device))
+        steps, batch = search.steps, search.batch
+        return Cost(seconds=direction_seconds(self.generator, steps, batch, self.device))
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Search or choose."""
+        if self.candidates is None:
+            return shop.backend.call(partial(self._search, folder, shop.report_here))
+        made = shop.make(self.candidates)
+        choose = partial(self._choose, folder, made.folder, shop.report_here)
+        return {**shop.backend.call(choose), "candidates_seconds": made.seconds}
+
+    def _search(self, folder: Path, report: Report) -> Mapping[str, Any]:
+        assert isinstance(self.search, SearchConfig)
+        model = cached_generator(self.generator, self.device)
         found = search_direction(
-            model, config, progress=lambda done, total: report("direction", done, total)
+            model, self.search, progress=lambda done, total: report("direction", done, total)
         )
         found.save(folder)
         return {
             "losses": found.provenance["final_losses"],
             "cosine": found.cosine,
-            **_explained(model, found, config),
+            **_explained(model, found, self.search),
         }
 
-    settings = {
-        "search": canonical(config),
-        "edge_weight": objective(config.objective).edge_weight,
-    }
-
-    def seconds() -> float:
-        return direction_seconds(generator, config.steps, config.batch, backend.device)
-
-    return _make(store, generator, settings, [], backend, build, seconds)
-
-
-def _choose(
-    store: Store, generator: str, config: ChoiceConfig, backend: Backend, report: Report
-) -> Artifact:
-    candidates = make_candidate_set(store, generator, config.candidates, backend, report)
-
-    def build(folder: Path) -> dict[str, Any]:
+    def _choose(self, folder: Path, candidates: Path, report: Report) -> Mapping[str, Any]:
+        assert isinstance(self.search, ChoiceConfig)
         choice = choose_direction(
-            cached_generator(generator, backend.device),
-            load_candidates(candidates.folder),
-            config,
+            cached_generator(self.generator, self.device),
+            load_candidates(bring_here(candidates)),
+            self.search,
             progress=lambda done, total: report("direction", done, total),
         )
-        save_choice(folder, choice, config)
+        save_choice(folder, choice, self.search)
         facts = choice.direction.provenance
         names = ("number", "border_vote", "restoration_loss", "distance", "two_affine_ratio")
         return {
             "losses": {},
             "cosine": choice.direction.cosine,
-            "candidates_seconds": candidates.seconds,
             **{name: facts[name] for name in names},
         }
 
-    def seconds() -> float:
-        return choosing_seconds(generator, config, backend.device)
 
-    settings = {"choice": canonical(config)}
-    return _make(store, generator, settings, [candidates.digest], backend, build, seconds)
+@dataclass(frozen=True, kw_only=True)
+class GivenDirection(Stage):
+    """A direction from elsewhere, under the name of its content.
 
+    Attributes:
+        given: Folder that `Direction.save` wrote, or the folder of a finished direction.
+    """
 
-def _make(
-    store: Store,
-    generator: str,
-    settings: dict[str, Any],
-    parents: Sequence[str],
-    backend: Backend,
-    build: Callable[[Path], dict[str, Any]],
-    seconds: Callable[[], float],
-) -> Artifact:
-    return store.make(
-        "direction",
-        version=_VERSION,
-        config={"generator": generator, **settings, "device": device_identity(backend.device)},
-        parents=[weights_digest(generator), *parents],
-        build=lambda folder: backend.call(lambda: build(folder)),
-        cost=lambda: Cost(seconds=seconds()),
-        device=backend.device,
-    )
+    stage: ClassVar[str] = "direction"
+
+    given: Path
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        """Give the settings that name it.
+
+        Raises:
+            ValueError: The folder holds no direction.
+        """
+        file = self.given / "direction.safetensors"
+        if not file.is_file():
+            raise ValueError(
+                f"{self.given} holds no direction.safetensors: give a folder that Direction.save "
+                "wrote, such as direction/<hash> of a storage."
+            )
+        return {"given": file_digest(file)}
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Copy it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in self.given.glob("*"):
+            if each.is_file() and each.name not in ("manifest.json", "lease.json"):
+                shutil.copyfile(each, folder / each.name)
+        return {}
 
 
 def _explained(model: Generator, found: Direction, config: SearchConfig) -> dict[str, float]:

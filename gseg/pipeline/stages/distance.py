@@ -1,84 +1,137 @@
 """The stages that take features of pictures and measure a generator's distance to its data set."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from gseg.exactness import device_identity
 from gseg.features import features_name
 from gseg.generators.contract import GeneratorCard
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.experiment import DistanceConfig
-from gseg.pipeline.jobs.job import Backend, counted
+from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.measure import MeasureJob, PictureSet
-from gseg.pipeline.progress import Report
+from gseg.pipeline.stages.embeddings import (
+    EMBEDDINGS,
+    EmbeddingsNode,
+    embeddings_node,
+    with_file,
+)
 from gseg.samples import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import compare
-from gseg.storage.store import Artifact, Cost, Store, file_digest
+from gseg.storage.store import Artifact, Cost, file_digest
 
-_STATISTICS_VERSION: Final = 1
-_DISTANCE_VERSION: Final = 2
 _FILE: Final = "statistics.npz"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MeasuredDistance:
-    """A distance, and what it cost.
+@dataclass(frozen=True, kw_only=True)
+class StatisticsNode(Stage):
+    """The statistics of the features of a set of pictures, ``statistics.npz``.
 
     Attributes:
-        facts: ``value`` and ``protocol``; ``kernel``, ``kernel_deviation`` and
-            ``kernel_protocol``, None where the reference has no vectors.
-        seconds: Of the generator's pictures and their features; not of the reference, which
-            generators share.
-        reused: Whether all of it was found in the storage.
+        pictures: The set.
+        features: Name of the feature network.
+        embeddings: Node of what a generator's latents lie near, unless that is in a file.
     """
 
-    facts: Mapping[str, Any]
-    seconds: float
-    reused: bool
+    stage: ClassVar[str] = "statistics"
+
+    pictures: PictureSet
+    features: str
+    embeddings: EmbeddingsNode | None = None
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        return {
+            "pictures": replace(self.pictures, folder=None),
+            "features": features_name(self.features),
+        }
+
+    def parents(self, shop: Workshop) -> Sequence[Node[Any] | str]:
+        if not self.pictures.generator:
+            return [self.pictures.open().identity]
+        weights = weights_digest(self.pictures.generator)
+        return [weights, *([self.embeddings] if self.embeddings else [])]
+
+    def cost(self, shop: Workshop) -> Cost:
+        made, total = self.pictures.generator, self._total()
+        return Cost(seconds=features_seconds(made, total, self.features, self.device))
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Take the features, part by part."""
+        pictures, total = self.pictures, self._total()
+        if self.embeddings is not None:
+            file = shop.make(self.embeddings).folder / EMBEDDINGS
+            pictures = replace(pictures, latents=with_file(pictures.latents, file))
+        job = MeasureJob(
+            pictures=pictures,
+            total=total,
+            features=self.features,
+            folder=folder,
+            device=self.device,
+        )
+        shop.run(job, total, "distance")
+        whole = job.collect()
+        whole.save(folder / _FILE)
+        job.clear()
+        return {"pictures": total, "source": whole.source, "features": whole.features}
+
+    def read(self, shop: Workshop) -> FeatureStatistics:
+        """Read the statistics, which have been made."""
+        made = shop.make(self)
+        return FeatureStatistics.load(made.folder / _FILE, features_name(self.features))
+
+    def _total(self) -> int:
+        return self.pictures.count if self.pictures.generator else len(self.pictures.open())
 
 
-def has_reference(card: GeneratorCard, config: DistanceConfig) -> bool:
-    """Say whether a generator can be compared with the reference: with scenes, only one of them."""
-    return config.reference != "scenes" or card.dataset == "scenes"
+@dataclass(frozen=True, kw_only=True)
+class DistanceNode(Stage):
+    """The distance between a generator's pictures and a reference.
 
+    Its facts: ``value`` and ``protocol``; ``kernel``, ``kernel_deviation`` and
+    ``kernel_protocol``, None where the reference has no vectors.
 
-def make_distance(
-    store: Store,
-    card: GeneratorCard,
-    config: DistanceConfig,
-    latents: LatentConfig,
-    backend: Backend,
-    report: Report,
-) -> MeasuredDistance:
-    """Measure the distance of a generator's pictures to a reference.
-
-    Args:
-        store: Where it is or will be.
-        card: Of the generator; its name is one of the catalogue.
-        config: How many pictures, in which features, against what.
-        latents: Where latents and labels come from: those of the samples that are trained on.
-        backend: Who computes.
-        report: Hears of the pictures.
-
-    Returns:
-        The distance.
-
-    Raises:
-        ValueError: Features or reference are not there, or do not go together.
+    Attributes:
+        generated: Of the generator.
+        reference: What it is compared with; None for statistics in a file.
+        file: Those.
     """
-    pictures = PictureSet(
-        generator=card.name, latents=latents, seed=config.seed, count=config.count
-    )
-    generated = make_statistics(store, pictures, config.features, backend, report)
-    reference, parent, reused = _open_reference(store, card, config, backend, report)
 
-    def build(folder: Path) -> dict[str, Any]:
-        distance = compare(read_statistics(generated, config.features), reference())
+    stage: ClassVar[str] = "distance"
+    version: ClassVar[int] = 2
+
+    generated: StatisticsNode
+    reference: StatisticsNode | None = None
+    file: Path | None = None
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        """Give the settings that name it: its parents say all."""
+        return {}
+
+    def parents(self, shop: Workshop) -> Sequence[Node[Artifact] | str]:
+        """Give what it is made from.
+
+        Raises:
+            ValueError: There is no such file of statistics.
+        """
+        if self.reference is not None:
+            return [self.generated, self.reference]
+        assert self.file is not None
+        if not self.file.is_file():
+            raise ValueError(f"{self.file}: there is no such file of statistics.")
+        return [self.generated, file_digest(self.file)]
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Compare."""
+        features = self.generated.features
+        file = self.file
+        if self.reference is not None:
+            file = shop.make(self.reference).folder / _FILE
+        assert file is not None
+        distance = compare(self.generated.read(shop), _read_once(file, features))
         kernel = distance.kernel
         return {
             "value": distance.value,
@@ -88,107 +141,60 @@ def make_distance(
             "kernel_protocol": kernel.protocol if kernel else None,
         }
 
-    made = store.make(
-        "distance",
-        version=_DISTANCE_VERSION,
-        config={},
-        parents=[generated.digest, parent],
-        build=build,
-    )
-    return MeasuredDistance(
-        facts=made.facts,
-        seconds=generated.seconds + made.seconds,
-        reused=made.reused and generated.reused and reused,
-    )
+    def values(self, shop: Workshop) -> dict[str, Any]:
+        """Give the columns of rows that tell of it.
+
+        The seconds are those of the generator's pictures and their features, not of the
+        reference, which generators share.
+        """
+        made, generated = shop.make(self), shop.make(self.generated)
+        parts = [made, generated, *([shop.make(self.reference)] if self.reference else [])]
+        facts = made.facts
+        return {
+            "fid": facts["value"],
+            "fid_protocol": facts["protocol"],
+            "kid": facts["kernel"],
+            "kid_deviation": facts["kernel_deviation"],
+            "kid_protocol": facts["kernel_protocol"],
+            "fid_seconds": generated.seconds + made.seconds,
+            "fid_reused": all(part.reused for part in parts),
+        }
 
 
-def make_statistics(
-    store: Store, pictures: PictureSet, features: str, backend: Backend, report: Report
-) -> Artifact:
-    """Take the features of a set of pictures, part by part.
-
-    Args:
-        store: Where they are or will be.
-        pictures: The set.
-        features: Name of the feature network.
-        backend: Who computes.
-        report: Hears of the pictures.
-
-    Returns:
-        An artifact with ``statistics.npz``; `read_statistics` reads it.
-    """
-    if pictures.generator:
-        total, identity = pictures.count, weights_digest(pictures.generator)
-    else:
-        source = pictures.open()
-        total, identity = len(source), source.identity
-
-    def open_job(folder: Path) -> MeasureJob:
-        return MeasureJob(
-            pictures=pictures,
-            total=total,
-            features=features,
-            folder=folder,
-            device=backend.device,
-        )
-
-    def build(folder: Path) -> dict[str, Any]:
-        job = open_job(folder)
-        missing = job.missing()
-        done = total - sum(map(job.size, missing))
-        backend.run(job, missing, counted(partial(report, "distance"), done, total))
-        whole = job.collect()
-        whole.save(folder / _FILE)
-        job.clear()
-        return {"pictures": total, "source": whole.source, "features": whole.features}
-
-    def cost() -> Cost:
-        return Cost(seconds=features_seconds(pictures.generator, total, features, backend.device))
-
-    return store.make(
-        "statistics",
-        version=_STATISTICS_VERSION,
-        config={
-            "pictures": replace(pictures, folder=None),
-            "features": features_name(features),
-            "device": device_identity(backend.device),
-        },
-        parents=[identity],
-        build=build,
-        cost=cost,
-        device=backend.device,
-    )
-
-
-def read_statistics(made: Artifact, features: str) -> FeatureStatistics:
-    """Read the statistics of an artifact of `make_statistics`.
+def distance_node(
+    card: GeneratorCard, config: DistanceConfig | None, latents: LatentConfig, device: str
+) -> DistanceNode | None:
+    """Say what measures the distance of a generator's pictures to a reference.
 
     Args:
-        made: The artifact.
-        features: Name of the feature network that it was made with.
+        card: Of the generator; its name is one of the catalogue.
+        config: How many pictures, in which features, against what.
+        latents: Where latents and labels come from: those of the samples that are trained on.
+        device: Kind of device.
 
     Returns:
-        The statistics.
+        The node; None if none is asked for, or if the generator cannot be compared with the
+        reference: with scenes, only one of them.
     """
-    return FeatureStatistics.load(made.folder / _FILE, features_name(features))
-
-
-def _open_reference(
-    store: Store, card: GeneratorCard, config: DistanceConfig, backend: Backend, report: Report
-) -> tuple[Callable[[], FeatureStatistics], str, bool]:
-    """Give what reads the reference, its name, and whether it was in the storage."""
+    if config is None or (config.reference == "scenes" and card.dataset != "scenes"):
+        return None
+    pictures = PictureSet(
+        generator=card.name, latents=latents, seed=config.seed, count=config.count
+    )
+    generated = StatisticsNode(
+        pictures=pictures,
+        features=config.features,
+        embeddings=embeddings_node(latents, card, device),
+        device=device,
+    )
     kind, _, path = config.reference.partition(":")
     if kind == "file":
-        file, name = Path(path).expanduser(), features_name(config.features)
-        if not file.is_file():
-            raise ValueError(f"{file}: there is no such file of statistics.")
-        return lambda: FeatureStatistics.load(file, name), file_digest(file), True
-    pictures = PictureSet(count=config.count, resolution=card.resolution)
+        return DistanceNode(generated=generated, file=Path(path).expanduser())
+    real = PictureSet(count=config.count, resolution=card.resolution)
     if kind == "folder":
-        pictures = PictureSet(folder=Path(path), resolution=card.resolution)
-    made = make_statistics(store, pictures, config.features, backend, report)
-    file = made.folder / _FILE
-    return lambda: _read_once(file, config.features), made.digest, made.reused
+        real = PictureSet(folder=Path(path), resolution=card.resolution)
+    reference = StatisticsNode(pictures=real, features=config.features, device=device)
+    return DistanceNode(generated=generated, reference=reference)
 
 
 @lru_cache(maxsize=1)

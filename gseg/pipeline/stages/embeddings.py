@@ -1,81 +1,117 @@
 """The stage that finds the latents of real pictures (Voynov et al. 2021, section 3.3)."""
 
-from dataclasses import replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from gseg.exactness import device_identity
+from gseg.generators.contract import GeneratorCard
 from gseg.generators.identity import weights_digest
-from gseg.generators.own_encoder import EncoderChoice
-from gseg.pipeline.backend import LocalBackend
+from gseg.generators.own_encoder import EncoderChoice, choose_encoder
 from gseg.pipeline.costs import features_seconds
-from gseg.pipeline.jobs.embed import embed_job, embed_pictures, save_found
-from gseg.pipeline.jobs.job import Backend
+from gseg.pipeline.graph import Stage, Workshop
+from gseg.pipeline.jobs.embed import embed_job, save_found
 from gseg.pipeline.jobs.measure import PictureSet
-from gseg.pipeline.progress import Report
+from gseg.samples import LatentConfig, near_embeddings
+from gseg.storage.digests import file_digest
 from gseg.storage.mirror import names
-from gseg.storage.store import Artifact, Cost, Store, canonical, file_digest
+from gseg.storage.store import Cost, Store, canonical
 
-_VERSION: Final = 1
 EMBEDDINGS: Final = "embeddings.npy"
 """Name of the file in the artifact's folder."""
 
 
-def make_embeddings(
-    store: Store,
-    pictures: PictureSet,
-    encoder: EncoderChoice,
-    report: Report,
-    *,
-    backend: Backend | None = None,
-    skip_bad: bool = False,
-    device: str = "cpu",
-) -> Artifact:
-    """Find the latents of a set of pictures.
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingsNode(Stage):
+    """The latents of a set of pictures, ``embeddings.npy`` and ``embeddings.parquet``.
 
-    Args:
-        store: Where they are or will be.
+    Its facts: ``count``, ``width`` and ``skipped``.
+
+    Attributes:
         pictures: At the encoder's size.
         encoder: Whose latents.
-        report: Hears of the pictures.
-        backend: Who works; this process by default.
         skip_bad: Whether pictures that cannot be read are left out.
-        device: Kind of device.
-
-    Returns:
-        An artifact with ``embeddings.npy`` and ``embeddings.parquet``; facts: ``count``, ``width``
-        and ``skipped``.
     """
-    source = pictures.open(device)
 
-    def build(folder: Path) -> dict[str, Any]:
-        job = embed_job(pictures, encoder, folder, skip_bad=skip_bad, device=device)
-        found = embed_pictures(job, backend or LocalBackend(device), partial(report, "embeddings"))
+    stage: ClassVar[str] = "embeddings"
+
+    pictures: PictureSet
+    encoder: EncoderChoice
+    skip_bad: bool = False
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        encoder = self.encoder
+        return {
+            "pictures": self.pictures.open(self.device).identity,
+            "encoder": canonical(replace(encoder, name="" if encoder.digest else encoder.name)),
+            "skip_bad": self.skip_bad,
+        }
+
+    def parents(self, shop: Workshop) -> Sequence[str]:
+        return [] if self.encoder.digest else [weights_digest(self.encoder.name)]
+
+    def cost(self, shop: Workshop) -> Cost:
+        count = len(self.pictures.open(self.device))
+        return Cost(seconds=features_seconds("", count, "scenes", self.device))
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Find the latents; parts that are there are not made again."""
+        job = embed_job(
+            self.pictures, self.encoder, folder, skip_bad=self.skip_bad, device=self.device
+        )
+        shop.run(job, job.total, "embeddings")
+        found = job.collect()
         save_found(folder / EMBEDDINGS, found, job)
         job.clear()
         count, width = found.latents.shape
         return {"count": count, "width": width, "skipped": list(found.skipped)}
 
-    shipped = [] if encoder.digest else [weights_digest(encoder.name)]
-    return store.make(
-        "embeddings",
-        version=_VERSION,
-        config={
-            "pictures": source.identity,
-            "encoder": canonical(replace(encoder, name="" if encoder.digest else encoder.name)),
-            "skip_bad": skip_bad,
-            "device": device_identity(device),
-        },
-        parents=shipped,
-        build=build,
-        cost=lambda: Cost(seconds=features_seconds("", len(source), "scenes", device)),
+
+def embeddings_node(
+    latents: LatentConfig, card: GeneratorCard, device: str
+) -> EmbeddingsNode | None:
+    """Say which embeddings have to be made before latents can be drawn.
+
+    Args:
+        latents: Where latents come from.
+        card: Of the generator that takes them.
+        device: Kind of device.
+
+    Returns:
+        What makes them; None for the prior, and where they are in a file.
+
+    Raises:
+        ValueError: The encoder is another generator's.
+    """
+    scenes = latents.scenes
+    if scenes is None:
+        return None
+    encoder = choose_encoder(scenes.encoder, card, sampled=True)
+    return EmbeddingsNode(
+        pictures=PictureSet(count=scenes.count, resolution=encoder.resolution),
+        encoder=encoder,
         device=device,
     )
 
 
+def with_file(latents: LatentConfig, file: Path) -> LatentConfig:
+    """Give latents near embeddings that have been made.
+
+    Args:
+        latents: Which embeddings, and how far from them.
+        file: Of the embeddings.
+    """
+    found = near_embeddings(file)
+    return replace(
+        latents,
+        scenes=None,
+        embeddings=found.embeddings,
+        embeddings_digest=found.embeddings_digest,
+    )
+
+
 def find_embeddings(store: Store, content: str) -> Path | None:
-    """Find the file of embeddings that `make_embeddings` left, by its digest.
+    """Find the file of embeddings that this stage left, by its digest.
 
     Args:
         store: Where to look.

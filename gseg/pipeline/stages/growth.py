@@ -32,9 +32,7 @@ def draw_until_enough(
         BatchTooLargeError: There is not enough memory.
         DiskFullError: There is not enough space.
     """
-    job = DrawJob(
-        generator=generator, orders=tuple(orders), device=backend.device, cores=backend.cores
-    )
+    job = DrawJob(generator=generator, orders=tuple(orders), device=backend.device)
     progress = _Progress(orders, report)
     _check_space(store, job)
     while shards := job.missing():

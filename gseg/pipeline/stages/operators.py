@@ -1,59 +1,81 @@
 """The stage that fits colour maps to a direction, for masks by Eq. (5) of Voynov et al. 2021."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar
 
 from gseg.directions import AffineConfig, Direction, fit_operators
-from gseg.exactness import device_identity
 from gseg.generators import cached_generator
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.costs import operators_seconds
-from gseg.pipeline.jobs.job import Backend
+from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.samples import SampleConfig
-from gseg.storage.store import Artifact, Cost, Store, canonical
-
-_VERSION: Final = 1
+from gseg.storage.store import Artifact, Cost, bring_here, canonical
 
 
-def with_operators(
-    store: Store, generator: str, direction: Artifact, samples: SampleConfig, backend: Backend
-) -> Artifact:
-    """Give the direction that samples are drawn with: with colour maps, if their masks need them.
+@dataclass(frozen=True, kw_only=True)
+class OperatorsNode(Stage):
+    """A direction with its colour maps; facts: ``restoration_loss`` and ``distance``.
 
-    Args:
-        store: Where it is or will be.
+    Attributes:
         generator: Catalogue name.
-        direction: From `make_direction`.
-        samples: Its mask kind decides; the maps are fitted for its length of shift.
-        backend: Whose device works.
-
-    Returns:
-        The direction itself, or an artifact with the same direction and its maps; facts:
-        ``restoration_loss`` and ``distance``.
+        direction: What the maps are fitted to.
+        affine: How.
+        epsilon: Length of the shift that they are fitted for.
     """
-    if samples.mask_kind != "affine":
-        return direction
-    config = AffineConfig(seed=samples.seed)
-    device = backend.device
 
-    def build(folder: Path) -> dict[str, Any]:
-        model = cached_generator(generator, device)
-        fitted = fit_operators(model, Direction.load(direction.folder), samples.epsilon, config)
+    stage: ClassVar[str] = "operators"
+
+    generator: str
+    direction: Node[Artifact]
+    affine: AffineConfig
+    epsilon: float
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        return {
+            "generator": self.generator,
+            "affine": canonical(self.affine),
+            "epsilon": self.epsilon,
+        }
+
+    def parents(self, shop: Workshop) -> Sequence[Node[Artifact] | str]:
+        return [weights_digest(self.generator), self.direction]
+
+    def cost(self, shop: Workshop) -> Cost:
+        return Cost(seconds=operators_seconds(self.generator, self.affine, self.device))
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Fit the maps."""
+        return shop.backend.call(partial(self._fit, folder, shop.make(self.direction).folder))
+
+    def _fit(self, folder: Path, direction: Path) -> Mapping[str, Any]:
+        model = cached_generator(self.generator, self.device)
+        found = Direction.load(bring_here(direction))
+        fitted = fit_operators(model, found, self.epsilon, self.affine)
         fitted.save(folder)
         facts = fitted.provenance["operators"]
         return {name: facts[name] for name in ("restoration_loss", "distance")}
 
-    return store.make(
-        "operators",
-        version=_VERSION,
-        config={
-            "generator": generator,
-            "affine": canonical(config),
-            "epsilon": samples.epsilon,
-            "device": device_identity(device),
-        },
-        parents=[weights_digest(generator), direction.digest],
-        build=lambda folder: backend.call(lambda: build(folder)),
-        cost=lambda: Cost(seconds=operators_seconds(generator, config, device)),
+
+def with_operators(
+    generator: str, direction: Node[Artifact], samples: SampleConfig, device: str
+) -> Node[Artifact]:
+    """Give the direction that samples are drawn with: with colour maps, if their masks need them.
+
+    Args:
+        generator: Catalogue name.
+        direction: A node of directions.
+        samples: Its mask kind decides; the maps are fitted for its length of shift.
+        device: Kind of device.
+    """
+    if samples.mask_kind != "affine":
+        return direction
+    return OperatorsNode(
+        generator=generator,
+        direction=direction,
+        affine=AffineConfig(seed=samples.seed),
+        epsilon=samples.epsilon,
         device=device,
     )

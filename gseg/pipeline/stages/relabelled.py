@@ -4,58 +4,98 @@ The pictures stay those that were drawn and accepted by their own masks ("we tak
 as in our best method"); how far the two masks of a picture agree is section 4.5.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor
 
-from gseg.exactness import device_identity, exact
+from gseg.exactness import exact
 from gseg.images import from_uint8, read_mask
 from gseg.pipeline.costs import sample_bytes, score_seconds
-from gseg.pipeline.jobs.fit import Pairs
-from gseg.pipeline.jobs.job import Backend
+from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.progress import Report
-from gseg.pipeline.stages.samples import SampledSet
-from gseg.pipeline.stages.selection import first_shards
+from gseg.pipeline.stages.samples import DerivedNode, SampledSet, first_shards
+from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
 from gseg.samples import Shard, shard_name
 from gseg.samples.labeller import LabellerConfig, labeller, mask_files, sample_name
 from gseg.segmenters import Segmenter
 from gseg.storage.callables import load_callable
-from gseg.storage.store import Cost, Store
+from gseg.storage.digests import file_digest
+from gseg.storage.store import Cost, bring_here
 from gseg.transfers import send
 
-_VERSION: Final = 1
 _BATCH: Final = 64
 
 Label = Callable[[Shard, int], Tensor]
 """A shard and its set's seed to masks (N, R, R) bool."""
 
 
-def make_relabelled(
-    store: Store, samples: SampledSet, config: LabellerConfig, backend: Backend, report: Report
-) -> tuple[SampledSet, Mapping[str, float | None]]:
-    """Give samples the masks of another model.
+@dataclass(frozen=True, kw_only=True)
+class RelabelledNode(DerivedNode):
+    """The same pictures with the masks of another model.
 
-    Args:
-        store: Where they are or will be.
-        samples: With masks of their own.
-        config: Who gives the others.
-        backend: Whose device computes.
-        report: Hears of the samples.
+    Its facts say how far the two masks agree: ``labeller_iou``, mean over the samples of which at
+    least one mask has a foreground, and ``labeller_accuracy``.
 
-    Returns:
-        The same pictures with the other masks, and how far the two agree: ``labeller_iou``, mean
-        over the samples of which at least one mask has a foreground, and ``labeller_accuracy``.
-
-    Raises:
-        ValueError: The labeller is not there, has changed, or gives no masks.
+    Attributes:
+        source: Samples with masks of their own.
+        count: How many.
+        labeller: Who gives the others; None for a network of the graph.
+        network: That network.
     """
 
-    def build(folder: Path) -> dict[str, Any]:
-        label = open_labeller(config, backend.device)
+    stage: ClassVar[str] = "relabelled"
+
+    count: int
+    labeller: LabellerConfig | None = None
+    network: SegmenterNode | None = None
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        return {"count": self.count, "labeller": self._told(shop)}
+
+    def parents(self, shop: Workshop) -> Sequence[Node[Any] | str]:
+        return [self.source, *([self.network] if self.network else [])]
+
+    def cost(self, shop: Workshop) -> Cost:
+        return Cost(
+            seconds=score_seconds(self.count, self.side, self.device),
+            disk_bytes=round(self.count * sample_bytes(self.side)),
+        )
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Let the other model label.
+
+        Raises:
+            ValueError: The labeller is not there, has changed, or gives no masks.
+        """
+        config = self.labeller
+        if config is None:
+            assert self.network is not None
+            file = shop.make(self.network).folder / FILE
+            config = LabellerConfig(kind="segmenter", place=str(file), digest=file_digest(file))
+        samples = self.source.sampled(shop)
+        label = partial(self._label, folder, samples, config, shop.report_here)
+        return shop.backend.call(label)
+
+    def agreement(self, shop: Workshop) -> Mapping[str, float]:
+        """Say how far the masks agree."""
+        facts = shop.make(self).facts
+        return {name: facts[name] for name in _Agreement().means}
+
+    def _told(self, shop: Workshop) -> Mapping[str, str]:
+        if self.network is not None:
+            return {"kind": "network", "digest": shop.name(self.network)}
+        assert self.labeller is not None
+        return {"kind": self.labeller.kind, "digest": self.labeller.digest}
+
+    def _label(
+        self, folder: Path, samples: SampledSet, config: LabellerConfig, report: Report
+    ) -> Mapping[str, Any]:
+        label = open_labeller(config, self.device)
         agreement, done = _Agreement(), 0
         for shard in first_shards(samples.pairs):
             masks = label(shard, samples.config.seed)
@@ -67,39 +107,6 @@ def make_relabelled(
             done += len(shard)
             report("labelling", done, samples.pairs.count)
         return agreement.means
-
-    side = samples.pairs.resolution()
-
-    def cost() -> Cost:
-        count = samples.pairs.count
-        return Cost(
-            seconds=score_seconds(count, side, backend.device),
-            disk_bytes=round(count * sample_bytes(side)),
-        )
-
-    made = store.make(
-        "relabelled",
-        version=_VERSION,
-        config={
-            "count": samples.pairs.count,
-            "labeller": {"kind": config.kind, "digest": config.digest},
-            "device": device_identity(backend.device),
-        },
-        parents=[samples.digest],
-        build=lambda folder: backend.call(lambda: build(folder)),
-        cost=cost,
-        device=backend.device,
-    )
-    shards = tuple(made.folder / shard_name(number) for number in range(len(samples.pairs.shards)))
-    relabelled = replace(
-        samples,
-        digest=made.digest,
-        pairs=Pairs(count=samples.pairs.count, shards=shards, drawn=side),
-        seconds=samples.seconds + made.seconds,
-        reused=samples.reused and made.reused,
-    )
-    # None in a plan, where nothing is there to agree.
-    return relabelled, {name: made.facts.get(name) for name in _Agreement().means}
 
 
 def open_labeller(config: LabellerConfig, device: str) -> Label:
@@ -115,6 +122,8 @@ def open_labeller(config: LabellerConfig, device: str) -> Label:
     Raises:
         ValueError: It is not there any more, or has changed.
     """
+    if config.kind == "segmenter":
+        bring_here(Path(config.place).parent)
     prefix = "" if config.kind == "function" else f"{config.kind}:"
     if labeller(prefix + config.place) != config:
         raise ValueError(f"{config.place} has changed since the trial was planned: start again.")
@@ -199,7 +208,7 @@ class _Agreement:
 
     @property
     def means(self) -> dict[str, float]:
-        """Give what `make_relabelled` returns."""
+        """Give the means so far."""
         return {
             "labeller_iou": self._overlap / max(self._unions, 1),
             "labeller_accuracy": self._equal / max(self._samples, 1),

@@ -3,69 +3,50 @@
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, ClassVar, Final
 
+import torch
+from torch import Tensor
+
+from gseg.generators import find_card
 from gseg.generators.identity import weights_digest
 from gseg.generators.precision import sampling_setting
-from gseg.pipeline.costs import generator_size, sample_bytes, sampling_seconds
+from gseg.pipeline.costs import sample_bytes, sampling_seconds
+from gseg.pipeline.graph import ABOUT, Node, Stage, Workshop
 from gseg.pipeline.jobs.draw import BatchTooLargeError, DrawJob, DrawOrder, read_cost
 from gseg.pipeline.jobs.fit import Pairs
-from gseg.pipeline.jobs.job import Backend
-from gseg.pipeline.progress import Report
+from gseg.pipeline.stages.embeddings import EMBEDDINGS, EmbeddingsNode, with_file
 from gseg.pipeline.stages.growth import draw_until_enough
-from gseg.samples import GrowingSet, SampleConfig, shard_name
+from gseg.samples import GrowingSet, SampleConfig, Shard, shard_name
 from gseg.storage.leases import lease
 from gseg.storage.mirror import fetch
-from gseg.storage.store import (
-    Artifact,
-    Cost,
-    Store,
-    canonical,
-    digest,
-    write_atomically,
-)
+from gseg.storage.store import Artifact, Cost, StorageError, canonical, write_atomically
 
 _log = logging.getLogger(__name__)
 
-_VERSION: Final = 1
 _SMALLER: Final = "smaller_batch.json"
 """Left in the folder of a set whose batch does not fit into memory: which batch to take instead."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
-    """A sample set that somebody needs.
-
-    Attributes:
-        direction: From `make_direction`.
-        config: How to draw.
-        count: Samples needed.
-    """
-
-    direction: Artifact
-    config: SampleConfig
-    count: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class SampledSet:
-    """The first N accepted samples on disk.
+    """Samples on disk.
 
     Attributes:
-        digest: Name of the sample set, whatever its size.
         config: How they were drawn: as asked for, or in a smaller batch that fits into memory.
         pairs: How to load them.
         counts: Candidates, accepted and rejected by reason over the shards they come from.
-        seconds: Time that drawing those shards took, whenever that was.
+        seconds: Time that making them took, whenever that was.
         forwards: Pictures that the generator made for them; of what was drawn together with
             other sets, the same part for each.
         reused: Whether all of them were found.
     """
 
-    digest: str
     config: SampleConfig
     pairs: Pairs
     counts: Mapping[str, int]
@@ -74,195 +55,211 @@ class SampledSet:
     reused: bool
 
 
-def make_samples(
-    store: Store,
-    generator: str,
-    wanted: Wanted,
-    backend: Backend,
-    report: Report,
-    *,
-    together: Callable[[], Sequence[Wanted]] = tuple,
-) -> SampledSet:
-    """Draw shards until there are enough accepted samples.
+class SampleNode(Node[Any]):
+    """A node whose output is samples: drawn, selected among the drawn ones, or relabelled."""
 
-    The set's name leaves the count out: a larger set is the same one with more shards.
+    count: int
+    """How many."""
 
-    Args:
-        store: Where the shards are or will be.
+    @property
+    @abstractmethod
+    def side(self) -> int:
+        """Of the pictures, in pixels."""
+
+    @abstractmethod
+    def sampled(self, shop: Workshop) -> SampledSet:
+        """Give the samples, which have been made."""
+
+    def agreement(self, shop: Workshop) -> Mapping[str, float]:
+        """Say how far their masks agree with those that they were drawn with."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesNode(SampleNode, Node[SampledSet]):
+    """The first accepted samples of a set.
+
+    The set's name leaves their number out: a larger set is the same one with more shards. It is
+    drawn in a loop of its own, until there are enough.
+
+    Attributes:
         generator: Catalogue name.
-        wanted: What to draw.
-        backend: Who draws.
-        report: Hears of the accepted samples.
-        together: Asked, when there is something to draw, for sets that will be needed as well.
-            Those of the same candidates that are unfinished, and that nobody else is at, are
-            drawn in the same pass: they share G(z).
-
-    Returns:
-        The samples.
-
-    Raises:
-        AcceptanceError: The filters reject nearly everything.
-        BatchTooLargeError: There is not enough memory to go on with the set.
-        NotMadeError: There are not enough and the store is read-only.
-        StorageError: There is not enough space.
+        direction: Node of what the latents are shifted along; with colour maps, if the masks need
+            them.
+        samples: How to draw.
+        count: Samples needed.
+        embeddings: Node of what latents lie near, unless that is in a file.
     """
-    return _SampleStage(store, generator, backend, report).make(wanted, together)
 
+    stage: ClassVar[str] = "samples"
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Set:
-    """A wanted set and its name in the store."""
+    generator: str
+    direction: Node[Artifact]
+    samples: SampleConfig
+    count: int
+    embeddings: EmbeddingsNode | None = None
 
-    digest: str
-    read_only: bool
-    settings: Mapping[str, Any]
-    parents: Sequence[str]
-    order: DrawOrder
+    @property
+    def side(self) -> int:
+        return find_card(self.generator).resolution
 
-    def found(self, *, reused: bool) -> SampledSet | None:
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        """Give the settings that name it; what the device does to samples is among them."""
+        return {
+            "generator": self.generator,
+            "samples": canonical(self.samples),
+            "device": self.device,
+            "forward": canonical(sampling_setting(self.device)),
+        }
+
+    def settings(self, shop: Workshop) -> Mapping[str, Any]:
+        return self.config(shop)
+
+    def parents(self, shop: Workshop) -> Sequence[Node[Any] | str]:
+        made = [self.direction, *([self.embeddings] if self.embeddings else [])]
+        return [weights_digest(self.generator), *made]
+
+    def resolved(self, shop: Workshop) -> "SamplesNode":
+        """Give the node itself, or the one in a smaller batch that takes its place."""
+        node = self
+        while fetch(smaller := node._own_folder(shop) / _SMALLER):
+            samples = replace(node.samples, **json.loads(smaller.read_text()))
+            node = replace(node, samples=samples)
+        return node
+
+    def name(self, shop: Workshop) -> str:
+        return self.resolved(shop)._own_folder(shop).name
+
+    def sampled(self, shop: Workshop) -> SampledSet:
+        made: SampledSet = shop.make(self)
+        return made
+
+    def find(self, shop: Workshop) -> SampledSet | None:
         """Take as many shards as hold the samples; None if there are too few."""
-        order = self.order
-        used = self._look()
-        while used.counts["accepted"] < order.count:
+        return self.resolved(shop)._found(shop, reused=True)
+
+    def cost(self, shop: Workshop) -> Cost:
+        """Estimate what is left to draw, at the acceptance so far."""
+        mine = self.resolved(shop)
+        known = mine._look(shop).update()
+        left = self.count - known.counts["accepted"]
+        size = sample_bytes(self.side, self.samples.picture_format)
+        return Cost(
+            seconds=sampling_seconds(self.generator, left, known.acceptance, self.device),
+            disk_bytes=round(left * size),
+        )
+
+    def make(self, shop: Workshop) -> SampledSet:
+        """Draw shards until there are enough accepted samples.
+
+        Sets of the same candidates that will be needed as well (`Workshop.together`), that are
+        unfinished and that nobody else is at, are drawn in the same pass: they share G(z).
+
+        Raises:
+            AcceptanceError: The filters reject nearly everything.
+            BatchTooLargeError: There is not enough memory to go on with the set.
+            StorageError: There is not enough space.
+        """
+        shop.rename(self)  # somebody may have found that its batch is too large
+        mine = self.resolved(shop)
+        found = mine._found(shop, reused=True)
+        if found is not None:
+            return found
+        with lease(mine._own_folder(shop), unless=lambda: mine._is_complete(shop)) as held:
+            fits = not held or mine._draw(shop, mine._others(shop))
+        if not fits:
+            return self.make(shop)  # under the name of the smaller batch
+        found = mine._found(shop, reused=not held)
+        assert found is not None
+        return found
+
+    def _own_folder(self, shop: Workshop) -> Path:
+        """Say where these settings' shards go, whatever set may have taken their place."""
+        return shop.store.folder(self.stage, Node.name(self, shop))
+
+    def _order(self, shop: Workshop) -> DrawOrder:
+        config, folder = self.samples, self._own_folder(shop)
+        if self.embeddings is not None:
+            file = shop.folder(self.embeddings) / EMBEDDINGS
+            if fetch(file):  # or else nothing can be drawn, but what is drawn can be read
+                config = replace(config, latents=with_file(config.latents, file))
+        direction = shop.folder(self.direction)
+        return DrawOrder(direction=direction, config=config, folder=folder, count=self.count)
+
+    def _look(self, shop: Workshop) -> GrowingSet:
+        folder, read_only = self._own_folder(shop), shop.store.read_only
+        return GrowingSet(folder, self.samples.shard_size, read_only=read_only)
+
+    def _is_complete(self, shop: Workshop) -> bool:
+        return self._look(shop).update().counts["accepted"] >= self.count
+
+    def _found(self, shop: Workshop, *, reused: bool) -> SampledSet | None:
+        used = self._look(shop)
+        while used.counts["accepted"] < self.count:
             if not used.step():
                 return None
         costs = [read_cost(path) for path in used.shards]
-        redraw = DrawJob(
-            generator=self.settings["generator"], orders=(order,), device=self.settings["device"]
-        )
+        order = self._order(shop)
+        redraw = DrawJob(generator=self.generator, orders=(order,), device=self.device)
         return SampledSet(
-            digest=self.digest,
             config=order.config,
-            pairs=Pairs(count=order.count, shards=tuple(used.shards), redraw=redraw),
+            pairs=Pairs(count=self.count, shards=tuple(used.shards), redraw=redraw),
             counts=used.counts,
             seconds=sum(cost["seconds"] for cost in costs),
             forwards=sum(cost["forwards"] for cost in costs),
             reused=reused,
         )
 
-    def cost(self) -> Cost:
-        """Estimate what is left to draw, at the acceptance so far."""
-        order, known = self.order, self._look().update()
-        generator = self.settings["generator"]
-        left = order.count - known.counts["accepted"]
-        size = sample_bytes(generator_size(generator).resolution, order.config.picture_format)
-        device = self.settings["device"]
-        return Cost(
-            seconds=sampling_seconds(generator, left, known.acceptance, device),
-            disk_bytes=round(left * size),
-        )
-
-    def _look(self) -> GrowingSet:
-        order = self.order
-        return GrowingSet(order.folder, order.config.shard_size, read_only=self.read_only)
-
-    def to_come(self) -> SampledSet:
-        """Stand in for the samples in a plan."""
-        order = self.order
-        side = generator_size(self.settings["generator"]).resolution
-        shards = (order.folder / shard_name(0),)
-        return SampledSet(
-            digest=self.digest,
-            config=order.config,
-            pairs=Pairs(count=order.count, shards=shards, drawn=side),
-            counts={},
-            seconds=0.0,
-            forwards=0.0,
-            reused=False,
-        )
-
-    def is_complete(self) -> bool:
-        return self.order.growing().counts["accepted"] >= self.order.count
-
-
-class _SampleStage:
-    def __init__(self, store: Store, generator: str, backend: Backend, report: Report) -> None:
-        self._store, self._generator = store, generator
-        self._backend, self._report = backend, report
-
-    def make(self, wanted: Wanted, together: Callable[[], Sequence[Wanted]]) -> SampledSet:
-        mine = self._name(wanted)
-        found = mine.found(reused=True)
-        if found is not None:
-            return found
-        if self._store.read_only:
-            self._store.lacks("samples", mine.digest, mine.cost)
-            return mine.to_come()
-        with lease(mine.order.folder, unless=mine.is_complete) as held:
-            fits = not held or self._draw(mine, self._others(mine, together()))
-        if not fits:
-            return self.make(wanted, together)  # under the name of the smaller batch
-        found = mine.found(reused=not held)
-        assert found is not None
-        return found
-
-    def _name(self, wanted: Wanted) -> _Set:
-        """Name a set, or the one in a smaller batch that takes its place."""
-        config = wanted.config
-        parents = [weights_digest(self._generator), wanted.direction.digest]
-        while True:
-            settings = {
-                "generator": self._generator,
-                "samples": canonical(config),
-                "device": self._backend.device,
-                "forward": canonical(sampling_setting(self._backend.device)),
-            }
-            name = digest("samples", _VERSION, settings, parents)
-            folder = self._store.folder("samples", name)
-            smaller = folder / _SMALLER
-            if not fetch(smaller):
-                break
-            config = replace(config, **json.loads(smaller.read_text()))
-        order = DrawOrder(
-            direction=wanted.direction.folder, config=config, folder=folder, count=wanted.count
-        )
-        return _Set(
-            digest=name,
-            read_only=self._store.read_only,
-            settings=settings,
-            parents=parents,
-            order=order,
-        )
-
-    def _others(self, mine: _Set, together: Sequence[Wanted]) -> list[_Set]:
+    def _others(self, shop: Workshop) -> "list[SamplesNode]":
         """Pick the sets that can be drawn along."""
-        others: dict[str, _Set] = {}
-        for wanted in together:
-            other = self._name(wanted)
-            known = others.get(other.digest, other)
-            if known.order.count > other.order.count:
-                other = known
+        others: dict[str, SamplesNode] = {}
+        for wanted in shop.together():
+            assert isinstance(wanted, SamplesNode)
+            try:
+                for parent in shop.parents(wanted):
+                    if not isinstance(parent, str):
+                        shop.make(parent)
+                other = wanted.resolved(shop)
+            except StorageError:
+                raise
+            except ValueError:  # a sibling's own fault, which its own trial will tell of
+                _log.info("No samples for a sibling.", exc_info=True)
+                continue
+            name = shop.name(other)
+            if name in others and others[name].count > other.count:
+                other = others[name]
             if (
-                other.digest != mine.digest
-                and other.order.config.candidates_key == mine.order.config.candidates_key
-                and not other.is_complete()
+                name != shop.name(self)
+                and other.samples.candidates_key == self.samples.candidates_key
+                and not other._is_complete(shop)
             ):
-                others[other.digest] = other
+                others[name] = other
         return list(others.values())
 
-    def _draw(self, mine: _Set, others: Sequence[_Set]) -> bool:
+    def _draw(self, shop: Workshop, others: "Sequence[SamplesNode]") -> bool:
         """Draw a set and others along with it; False if its batch does not fit into memory."""
         with ExitStack() as leases:
-            joined = [mine]
+            joined = [self]
             for other in others:
                 # One look at who holds it, and one after a dead holder's lease is gone.
                 looks = iter((False, True))
-                held = lease(other.order.folder, unless=lambda n=looks: next(n, True), poll=0.0)  # type: ignore[misc]
+                folder = other._own_folder(shop)
+                held = lease(folder, unless=lambda n=looks: next(n, True), poll=0.0)  # type: ignore[misc]
                 if leases.enter_context(held):
                     joined.append(other)
             try:
-                self._draw_until_enough(joined)
+                self._draw_until_enough(shop, joined)
                 return True
             except BatchTooLargeError:
                 if len(joined) == 1:
-                    self._halve(mine)
+                    self._halve(shop)
                     return False
-        return self._draw(mine, [])
+        return self._draw(shop, [])
 
-    def _halve(self, mine: _Set) -> None:
+    def _halve(self, shop: Workshop) -> None:
         """Note which batch to take instead, unless samples are kept already."""
-        config, folder = mine.order.config, mine.order.folder
-        if mine.order.growing().shards or config.batch == 1:
+        config = self.samples
+        if self._look(shop).update().shards or config.batch == 1:
             raise BatchTooLargeError(config.batch)
         batch = config.batch // 2
         blocks = math.ceil(config.shard_size / batch)
@@ -272,14 +269,70 @@ class _SampleStage:
             batch,
         )
         smaller = {"batch": batch, "blocks_per_shard": blocks}
-        write_atomically(folder / _SMALLER, json.dumps(smaller).encode())
+        write_atomically(self._own_folder(shop) / _SMALLER, json.dumps(smaller).encode())
 
-    def _draw_until_enough(self, joined: Sequence[_Set]) -> None:
-        for each in joined:
-            about = {"config": each.settings, "parents": each.parents}
+    def _draw_until_enough(self, shop: Workshop, joined: "Sequence[SamplesNode]") -> None:
+        orders = [each._order(shop) for each in joined]
+        for each, order in zip(joined, orders, strict=True):
+            about = {"config": each.settings(shop), "parents": shop.names(each)}
             # The config names embeddings by their content alone; this is where to look for them.
-            if each.order.config.latents.embeddings:
-                about["embeddings"] = each.order.config.latents.embeddings
-            write_atomically(each.order.folder / "about.json", json.dumps(about, indent=1).encode())
-        orders = [each.order for each in joined]
-        draw_until_enough(self._store, self._generator, orders, self._backend, self._report)
+            if each.samples.latents.embeddings:
+                about["embeddings"] = each.samples.latents.embeddings
+            write_atomically(order.folder / ABOUT, json.dumps(about, indent=1).encode())
+        draw_until_enough(shop.store, self.generator, orders, shop.backend, shop.report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DerivedNode(SampleNode, Stage):
+    """Samples that a stage makes of drawn ones, shard by shard.
+
+    Attributes:
+        source: Samples that it starts from.
+    """
+
+    source: SampleNode
+
+    @property
+    def side(self) -> int:
+        return self.source.side
+
+    def parents(self, shop: Workshop) -> Sequence[Node[Any] | str]:
+        return [self.source]
+
+    def sampled(self, shop: Workshop) -> SampledSet:
+        """Give the samples, which have been made, with the counts of the drawn ones."""
+        made, drawn = shop.make(self), self.source.sampled(shop)
+        numbers = range(len(drawn.pairs.shards))
+        shards = tuple(made.folder / shard_name(number) for number in numbers)
+        return replace(
+            drawn,
+            pairs=Pairs(count=self.count, shards=shards),
+            seconds=drawn.seconds + made.seconds,
+            reused=drawn.reused and made.reused,
+        )
+
+
+def first_shards(pairs: Pairs) -> Iterator[Shard]:
+    """Read the shards of samples, the last one as far as it is asked for."""
+    left = pairs.count
+    for path in pairs.shards:
+        shard = Shard.load(path)
+        yield rows_of(shard, torch.arange(min(left, len(shard))))
+        left -= len(shard)
+
+
+def rows_of(shard: Shard, rows: Tensor) -> Shard:
+    """Keep samples of a shard.
+
+    Args:
+        shard: The shard.
+        rows: Their places in it.
+    """
+    return replace(
+        shard,
+        indices=shard.indices[rows],
+        labels=None if shard.labels is None else shard.labels[rows],
+        pictures=shard.pictures[rows],
+        masks=shard.masks[rows],
+        statistics={name: values[rows] for name, values in shard.statistics.items()},
+    )

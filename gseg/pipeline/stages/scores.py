@@ -1,117 +1,89 @@
-"""The stage that scores a predictor on benchmarks."""
+"""The stage that scores a predictor on a benchmark."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar
 
 import pandas as pd
 
-from gseg.exactness import device_identity
 from gseg.pipeline.costs import score_seconds
-from gseg.pipeline.jobs.job import Backend, counted
+from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.score import ScoreJob
-from gseg.pipeline.progress import Report
-from gseg.scores.benchmarks import Benchmark, open_benchmark
+from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
+from gseg.scores.batches import EvalProtocol
 from gseg.scores.intervals import CONFIDENCE, RESAMPLES, SEED, bootstrap_intervals
 from gseg.scores.protocol import DEFAULT_PROFILES, Scores
-from gseg.storage.store import Artifact, Cost, Store, replacing
-
-_VERSION: Final = 3
+from gseg.storage.store import Artifact, Cost, replacing
 
 
-Opener = Callable[[str, bool], Benchmark]
-"""Opens a benchmark by its specification, with or without what is bad."""
+@dataclass(frozen=True, kw_only=True)
+class ScoresNode(Stage):
+    """The scores of networks, several as an ensemble, or of a baseline on a benchmark.
 
+    ``images.parquet`` has one row for each picture and profile, ``curves.parquet`` precision and
+    recall at every threshold. Its facts: ``benchmark``, ``skipped``, ``profiles``: the means by
+    name of profile with their intervals, and ``intervals``: how those were drawn.
 
-def open_anew(spec: str, skip_bad: bool) -> Benchmark:
-    """Open a benchmark as it is now."""
-    return open_benchmark(spec, skip_bad=skip_bad)
-
-
-def make_all_scores(
-    store: Store,
-    jobs: Sequence[ScoreJob],
-    parents: Sequence[str],
-    backend: Backend,
-    report: Report,
-    *,
-    opener: Opener = open_anew,
-) -> list[Artifact]:
-    """Score a predictor on several benchmarks.
-
-    Args:
-        store: Where the scores are or will be.
-        jobs: One for each benchmark.
-        parents: Names of the segmenters.
-        backend: Who scores.
-        report: Hears of the pictures.
-        opener: Opens benchmarks; one that remembers them saves a plan of many trials its time.
-
-    Returns:
-        The artifacts in the order of the jobs; see `make_scores`.
+    Attributes:
+        segmenters: Networks; none for a baseline.
+        baseline: Name of a baseline; empty for networks.
+        benchmark: Specification; see `gseg.scores.benchmarks.open_benchmark`.
+        skip_bad: Whether unreadable files are skipped and listed.
+        protocol: Evaluation protocol.
+        working_size: Shorter side that the predictor sees; None for the benchmark's own.
     """
-    return [make_scores(store, job, parents, backend, report, opener=opener) for job in jobs]
 
+    stage: ClassVar[str] = "scores"
+    version: ClassVar[int] = 3
 
-def make_scores(
-    store: Store,
-    job: ScoreJob,
-    parents: Sequence[str],
-    backend: Backend,
-    report: Report,
-    *,
-    opener: Opener = open_anew,
-) -> Artifact:
-    """Score a predictor on a benchmark.
+    segmenters: tuple[SegmenterNode, ...] = ()
+    baseline: str = ""
+    benchmark: str
+    skip_bad: bool = False
+    protocol: EvalProtocol = "text"
+    working_size: int | None = None
 
-    Args:
-        store: Where the scores are or will be.
-        job: What to score on what.
-        parents: Names of the segmenters.
-        backend: Who scores.
-        report: Hears of the pictures.
-        opener: Opens the benchmark.
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        """Give the settings that name it.
 
-    Returns:
-        An artifact with ``images.parquet`` (one row for each picture and profile) and
-        ``curves.parquet`` (precision and recall at every threshold); facts: ``benchmark``,
-        ``skipped``, ``profiles``: the means by name of profile with their intervals, and
-        ``intervals``: how those were drawn.
-    """
-    benchmark = opener(job.benchmark, job.skip_bad)
+        Raises:
+            ValueError: The benchmark cannot be opened.
+        """
+        return {
+            "baseline": self.baseline,
+            "benchmark": shop.benchmark(self.benchmark, self.skip_bad).identity,
+            "protocol": self.protocol,
+            "profiles": list(DEFAULT_PROFILES),
+            "working_size": self.working_size,
+            "skip_bad": self.skip_bad,
+        }
 
-    def build(folder: Path) -> dict[str, Any]:
-        listen = counted(partial(report, "scoring"), 0, job.total)
-        scores = job.collect(backend.run(job, job.missing(), listen))
+    def parents(self, shop: Workshop) -> Sequence[Node[Artifact]]:
+        return self.segmenters
+
+    def cost(self, shop: Workshop) -> Cost:
+        pictures = len(shop.benchmark(self.benchmark, self.skip_bad))
+        return Cost(seconds=score_seconds(pictures, self.working_size, self.device))
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Score, part by part."""
+        job = ScoreJob(
+            segmenters=tuple(shop.make(each).folder / FILE for each in self.segmenters),
+            baseline=self.baseline,
+            benchmark=self.benchmark,
+            skip_bad=self.skip_bad,
+            protocol=self.protocol,
+            working_size=self.working_size,
+            device=self.device,
+        )
+        scores = job.collect(shop.run(job, job.total, "scoring"))
         curves = pd.concat([part.curves() for part in scores.sums], ignore_index=True)
         for name, table in (("images", scores.table), ("curves", curves)):
             with replacing(folder / f"{name}.parquet") as part:
                 table.to_parquet(part, index=False)
         return _score_facts(scores)
-
-    def cost() -> Cost:
-        return Cost(seconds=score_seconds(len(benchmark), job.working_size, job.device))
-
-    return store.make(
-        "scores",
-        version=_VERSION,
-        config={
-            "baseline": job.baseline,
-            "benchmark": benchmark.identity,
-            "protocol": job.protocol,
-            "profiles": list(DEFAULT_PROFILES),
-            "working_size": job.working_size,
-            "skip_bad": job.skip_bad,
-            "device": device_identity(job.device),
-        },
-        parents=parents,
-        build=build,
-        cost=cost,
-        device=job.device,
-    )
 
 
 def _score_facts(scores: Scores) -> dict[str, Any]:

@@ -1,63 +1,124 @@
-"""The stage that trains a segmenter."""
+"""The stage that trains a segmenter, and what it is trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from gseg.exactness import device_identity
 from gseg.pipeline.costs import fit_seconds
-from gseg.pipeline.jobs.fit import FitJob, Material
-from gseg.pipeline.jobs.job import Backend
-from gseg.pipeline.progress import Report
+from gseg.pipeline.experiment import LabelledPairs
+from gseg.pipeline.graph import Node, Stage, Workshop
+from gseg.pipeline.jobs.fit import SCENES_SIDE, FitJob, Material, Pairs
+from gseg.pipeline.stages.samples import SampleNode
+from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
 from gseg.segmenters import FitConfig
 from gseg.storage.mirror import discard
-from gseg.storage.store import Artifact, Cost, Store, canonical
+from gseg.storage.store import Cost, canonical
 
-_VERSION: Final = 2
+FILE: Final = "segmenter.safetensors"
 
 
-def make_segmenter(
-    store: Store, material: Material, config: FitConfig, backend: Backend, report: Report
-) -> Artifact:
-    """Train a segmenter.
+@dataclass(frozen=True, kw_only=True)
+class SegmenterNode(Stage):
+    """A trained network, ``segmenter.safetensors`` and ``losses.parquet``.
 
-    Args:
-        store: Where it is or will be.
-        material: Pairs to train on, and held-out ones.
-        config: How to train.
-        backend: Who trains.
-        report: Hears of the steps.
+    It is trained on samples, on labelled pictures beside them (Melas-Kyriazi et al. 2022, B.4) or
+    alone, or else on scenes with their true masks. Its facts: ``validation_iou`` and
+    ``validation_loss`` (None without held-out pairs), ``foreground_share``, ``final_loss``,
+    ``peak_memory_mib``.
 
-    Returns:
-        An artifact with ``segmenter.safetensors`` and ``losses.parquet``; facts:
-        ``validation_iou`` and ``validation_loss`` (None without held-out pairs),
-        ``foreground_share``, ``final_loss``, ``peak_memory_mib``.
+    Attributes:
+        training: How to train.
+        samples: Samples to train on; None for labelled pictures or scenes.
+        held_out: Samples to measure with, so that no choice needs labels; None to measure nothing.
+        shrunk: Side to which samples are shrunk; None to leave them.
+        labelled: Labelled pictures to train on.
+        scenes: Scenes to train on.
+        validation: Labelled pictures or scenes to measure with, where there are no samples.
     """
 
-    def build(folder: Path) -> Mapping[str, Any]:
-        job = FitJob(material=material, config=config, folder=folder, device=backend.device)
-        facts = backend.train(job, report)
+    stage: ClassVar[str] = "segmenter"
+    version: ClassVar[int] = 2
+
+    training: FitConfig
+    samples: SampleNode | None = None
+    held_out: SampleNode | None = None
+    shrunk: int | None = None
+    labelled: LabelledPairs | None = None
+    scenes: int = 0
+    validation: int = 0
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        first = self.scenes if self.samples is None else self.samples.count
+        labelled = self.labelled
+        held_out = self.validation if self.held_out is None else self.held_out.count
+        return {
+            "training": canonical(self.training),
+            "count": [count for count in (first, labelled.count if labelled else 0) if count],
+            "weights": canonical(self._weights),
+            "validation": held_out,
+            **({"shrunk": [self.shrunk]} if self.samples and self.shrunk else {}),
+        }
+
+    def parents(self, shop: Workshop) -> Sequence[Node[Any] | str]:
+        """Give what it is made from: the training samples come first."""
+        sets = [each for each in (self.samples, self.held_out) if each is not None]
+        if self.labelled is not None:
+            identity = shop.benchmark(self.labelled.benchmark, False).identity
+            return [*sets, f"{identity} side={self.labelled.side} seed={self.labelled.seed}"]
+        return sets or [SCENES_NAME]
+
+    def cost(self, shop: Workshop) -> Cost:
+        side = SCENES_SIDE
+        if self.samples is not None:
+            side = self.shrunk or self.samples.side
+        elif self.labelled is not None:
+            side = self.labelled.side
+        return Cost(seconds=fit_seconds(self.training, side, self.device))
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Train, or go on with a training that was interrupted."""
+        job = FitJob(
+            material=self._material(shop), config=self.training, folder=folder, device=self.device
+        )
+        facts = shop.backend.train(job, shop.report)
         discard(job.checkpoint)
         return facts
 
-    def cost() -> Cost:
-        side = material.training[0].resolution()
-        return Cost(seconds=fit_seconds(config, side, backend.device))
+    @property
+    def _weights(self) -> tuple[float, ...]:
+        share = None if self.labelled is None else self.labelled.weight
+        return () if share is None else (1 - share, share)
 
-    sides = [pairs.shrunk for pairs in material.training if pairs.shrunk is not None]
-    return store.make(
-        "segmenter",
-        version=_VERSION,
-        config={
-            "training": canonical(config),
-            "count": [pairs.count for pairs in material.training],
-            "weights": canonical(material.weights),
-            "validation": material.validation.count if material.validation else 0,
-            "device": device_identity(backend.device),
-            **({"shrunk": sides} if sides else {}),
-        },
-        parents=material.parents,
-        build=build,
-        cost=cost,
-        device=backend.device,
+    def _material(self, shop: Workshop) -> Material:
+        training = [] if self.samples is None else [self._of_set(self.samples, shop)]
+        if self.labelled is not None:
+            training.append(_labelled(self.labelled))
+        if self.scenes:
+            training.append(Pairs(count=self.scenes))
+        return Material(
+            training=tuple(training), weights=self._weights, validation=self._held_out(shop)
+        )
+
+    def _held_out(self, shop: Workshop) -> Pairs | None:
+        if self.held_out is not None:
+            return self._of_set(self.held_out, shop)
+        if not self.validation:
+            return None
+        if self.labelled is not None:  # others of the same set
+            labelled = self.labelled
+            return _labelled(labelled, first=labelled.count, count=self.validation)
+        return Pairs(count=self.validation, first=VALIDATION_FIRST)
+
+    def _of_set(self, samples: SampleNode, shop: Workshop) -> Pairs:
+        return replace(samples.sampled(shop).pairs, shrunk=self.shrunk)
+
+
+def _labelled(labelled: LabelledPairs, *, first: int = 0, count: int | None = None) -> Pairs:
+    return Pairs(
+        count=labelled.count if count is None else count,
+        benchmark=labelled.benchmark,
+        side=labelled.side,
+        seed=labelled.seed,
+        first=first,
     )

@@ -10,14 +10,14 @@ import torch
 from fake_backend import FakeBackend
 from PIL import Image
 
+from gseg.generators import find_card
 from gseg.generators.encoders import load_encoder
 from gseg.generators.own_encoder import choose_encoder
 from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.embed import embed_job, embed_pictures, save_found
 from gseg.pipeline.jobs.measure import PictureSet
-from gseg.pipeline.progress import silent
-from gseg.pipeline.row_values import find_card
-from gseg.pipeline.stages.embeddings import EMBEDDINGS, make_embeddings
+from gseg.pipeline.stages.embeddings import EMBEDDINGS, EmbeddingsNode
 from gseg.samples.latents import candidates, near_embeddings
 from gseg.scenes.pictures import render
 from gseg.storage.store import Store
@@ -172,11 +172,16 @@ def test_encoders_that_do_not_fit(function, folder, tmp_path):
 def test_the_stage_is_found_again_and_named_by_function_and_pictures(tmp_path, folder, function):
     store = Store(tmp_path / "storage")
     pictures = PictureSet(folder=folder, resolution=32)
-    made = make_embeddings(store, pictures, choose_encoder(function, resolution=32), silent)
+
+    def make():
+        node = EmbeddingsNode(
+            pictures=pictures, encoder=choose_encoder(function, resolution=32), device="cpu"
+        )
+        return Workshop(store, LocalBackend()).make(node)
+
+    made = make()
     assert np.load(made.folder / EMBEDDINGS).shape == (5, 3)
     assert made.facts == {"count": 5, "width": 3, "skipped": []}
-    again = make_embeddings(store, pictures, choose_encoder(function, resolution=32), silent)
-    assert again.reused
+    assert make().reused
     (tmp_path / "mine.py").write_text(MEANS + "\n")
-    other = make_embeddings(store, pictures, choose_encoder(function, resolution=32), silent)
-    assert other.digest != made.digest
+    assert make().digest != made.digest

@@ -12,6 +12,7 @@ from gseg.directions import (
     CandidateConfig,
     ChoiceConfig,
     Direction,
+    DirectionConfig,
     SearchConfig,
     two_affine_ratio,
 )
@@ -20,10 +21,12 @@ from gseg.directions.codes import shifted_pictures
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.generators.analytic import analytic_generator
-from gseg.pipeline.progress import silent
-from gseg.pipeline.stages import make_direction, with_operators
+from gseg.pipeline.graph import Workshop
+from gseg.pipeline.progress import Report, silent
+from gseg.pipeline.stages.direction import DirectionNode
+from gseg.pipeline.stages.operators import with_operators
 from gseg.samples import SampleConfig
-from gseg.storage.store import NotMadeError, Store
+from gseg.storage.store import Artifact, Store
 
 GENERATOR = "analytic.ellipses32"
 CHOICE = ChoiceConfig(
@@ -44,10 +47,20 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
+def node_of(search: DirectionConfig) -> DirectionNode:
+    return DirectionNode(generator=GENERATOR, search=search, device="cpu")
+
+
+def make_direction(
+    store: Store, search: DirectionConfig, backend: RayBackend, report: Report = silent
+) -> Artifact:
+    return Workshop(store, backend, report).make(node_of(search))
+
+
 def test_a_chosen_direction_is_one_of_its_candidates(store: Store, backend: RayBackend) -> None:
     steps = []
     made = make_direction(
-        store, GENERATOR, CHOICE, backend, lambda stage, done, total: steps.append((stage, done))
+        store, CHOICE, backend, lambda stage, done, total, _="": steps.append((stage, done))
     )
     assert ("direction", 20) in steps
     direction = Direction.load(made.folder)
@@ -66,25 +79,24 @@ def test_a_chosen_direction_is_one_of_its_candidates(store: Store, backend: RayB
 def test_rules_share_candidates_and_what_is_there_is_found(
     store: Store, backend: RayBackend
 ) -> None:
-    first = make_direction(store, GENERATOR, CHOICE, backend, silent)
+    first = make_direction(store, CHOICE, backend)
     other = replace(CHOICE, rule="affine_ratio")
-    second = make_direction(store, GENERATOR, other, backend, silent)
+    second = make_direction(store, other, backend)
     assert first.digest != second.digest
     assert len(list((store.root / "candidates").iterdir())) == 1
-    again = make_direction(replace(store, read_only=True), GENERATOR, CHOICE, backend, silent)
+    looking = Workshop(replace(store, read_only=True))
+    again = looking.find(node_of(CHOICE))
+    assert again is not None
     assert again.reused
     assert again.digest == first.digest
-    with pytest.raises(NotMadeError):
-        make_direction(
-            replace(store, read_only=True), GENERATOR, CHOICE.with_seed(1), backend, silent
-        )
+    assert looking.find(node_of(CHOICE.with_seed(1))) is None
 
 
 def test_an_optimised_direction_is_explained_by_the_same_maps(
     store: Store, backend: RayBackend
 ) -> None:
     config = SearchConfig(steps=3, batch=4)
-    made = make_direction(store, GENERATOR, config, backend, silent)
+    made = make_direction(store, config, backend)
     lighter = Direction.load(made.folder).lighter
     shown = shifted_pictures(analytic_generator(), lighter[None], range(64))
     ratio = two_affine_ratio(*shown)[0]
@@ -95,12 +107,16 @@ def test_an_optimised_direction_is_explained_by_the_same_maps(
 def test_masks_by_colour_maps_get_the_direction_with_its_maps(
     store: Store, backend: RayBackend
 ) -> None:
-    direction = make_direction(store, GENERATOR, CHOICE, backend, silent)
+    found, shop = node_of(CHOICE), Workshop(store, backend)
     samples = SampleConfig(mask_kind="lighter", epsilon=1.0)
-    assert with_operators(store, GENERATOR, direction, samples, backend) is direction
+    assert with_operators(GENERATOR, found, samples, "cpu") is found
     affine = replace(samples, mask_kind="affine")
-    fitted = with_operators(store, GENERATOR, direction, affine, backend)
-    longer = with_operators(store, GENERATOR, direction, replace(affine, epsilon=2.0), backend)
+    nodes = (
+        found,
+        with_operators(GENERATOR, found, affine, "cpu"),
+        with_operators(GENERATOR, found, replace(affine, epsilon=2.0), "cpu"),
+    )
+    direction, fitted, longer = map(shop.make, nodes)
     assert len({direction.digest, fitted.digest, longer.digest}) == 3
     plain, coloured = Direction.load(direction.folder), Direction.load(fitted.folder)
     assert plain.operators is None

@@ -1,5 +1,7 @@
 """gseg/pipeline/stages/distance.py: kept, shared between generators, resumed, the same on Ray."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,26 +9,22 @@ from PIL import Image
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.features import features_name
-from gseg.generators import load_generator
+from gseg.generators import find_card, load_generator
 from gseg.pipeline.experiment import DistanceConfig
+from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs import measure as measuring
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import silent
-from gseg.pipeline.row_values import find_card
-from gseg.pipeline.stages.distance import (
-    has_reference,
-    make_distance,
-    make_statistics,
-    read_statistics,
-)
+from gseg.pipeline.stages.distance import StatisticsNode, distance_node
 from gseg.samples import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import scenes_distance
-from gseg.storage.store import NotMadeError, Store
+from gseg.storage.store import Store
 
 NAME = "analytic.ellipses32"
 HERE = RayBackend(Resources(placement="process"))
 CONFIG = DistanceConfig(count=90)
+CARD = replace(find_card(NAME), dataset="scenes")
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +32,16 @@ def _small_parts(monkeypatch):
     monkeypatch.setattr(measuring, "PART", 40)
 
 
-def measure(store, config=CONFIG, latents=None, backend=HERE, report=silent):
-    card = find_card(NAME)
-    return make_distance(store, card, config, latents or LatentConfig(), backend, report)
+def node_of(config=CONFIG, latents=None):
+    return distance_node(CARD, config, latents or LatentConfig(), "cpu")
+
+
+def measure(store, config=CONFIG, latents=None, report=silent):
+    return Workshop(store, HERE, report).make(node_of(config, latents))
+
+
+def statistics(pictures):
+    return StatisticsNode(pictures=pictures, features="scenes", device="cpu")
 
 
 def test_distance_is_that_of_the_plain_function(tmp_path):
@@ -48,8 +53,10 @@ def test_distance_is_that_of_the_plain_function(tmp_path):
     assert made.facts["kernel"] == pytest.approx(plain.kernel.value, rel=1e-6)
     assert made.facts["kernel_protocol"] == plain.kernel.protocol
     assert heard[-1] == ("distance", 90, 90)
-    assert not made.reused
-    assert measure(Store(tmp_path, read_only=True)).reused
+    values = node_of().values(Workshop(Store(tmp_path), HERE))
+    assert values["fid"] == made.facts["value"]
+    assert values["fid_seconds"] > made.seconds
+    assert (made.reused, values["fid_reused"]) == (False, True)
     assert not list(tmp_path.rglob("part-*"))
 
 
@@ -61,28 +68,33 @@ def test_reference_is_shared_by_other_latents_and_seeds(tmp_path):
     values = {made.facts["value"] for made in (plain, truncated, seeded)}
     assert len(values) == 3
     assert truncated.facts["value"] > plain.facts["value"]
-    statistics = list((tmp_path / "statistics").iterdir())
-    assert len(statistics) == 4  # three of generated pictures and one of scenes
-    with pytest.raises(NotMadeError):
-        measure(Store(tmp_path, read_only=True), DistanceConfig(count=91))
+    taken = list((tmp_path / "statistics").iterdir())
+    assert len(taken) == 4  # three of generated pictures and one of scenes
+    looking = Workshop(Store(tmp_path, read_only=True))
+    assert looking.find(node_of(DistanceConfig(count=91))) is None
 
 
-def test_an_interrupted_measurement_goes_on_with_the_missing_parts(tmp_path):
-    pictures = PictureSet(generator=NAME, count=90)
-    whole = make_statistics(Store(tmp_path / "whole"), pictures, "scenes", HERE, silent)
+def test_an_interrupted_measurement_goes_on_with_the_missing_parts(tmp_path, monkeypatch):
+    node = statistics(PictureSet(generator=NAME, count=90))
+    whole = Workshop(Store(tmp_path / "whole"), HERE)
+    whole.make(node)
+    done = []
 
-    def stop(stage, done, total, detail=""):
-        if done > 80:
+    def stop(*words, collect=measuring.collect_statistics, **more):
+        if len(done) == 2:
             raise KeyboardInterrupt
+        done.append(more["first"])
+        return collect(*words, **more)
 
-    with pytest.raises(KeyboardInterrupt):
-        make_statistics(Store(tmp_path / "cut"), pictures, "scenes", HERE, stop)
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "collect_statistics", stop)
+        with pytest.raises(KeyboardInterrupt):
+            Workshop(Store(tmp_path / "cut"), HERE).make(node)
     heard = []
-    made = make_statistics(
-        Store(tmp_path / "cut"), pictures, "scenes", HERE, lambda *state: heard.append(state)
-    )
+    made = Workshop(Store(tmp_path / "cut"), HERE, lambda *state: heard.append(state))
+    made.make(node)
     assert heard == [("distance", 90, 90)]  # the last ten alone
-    first, second = (read_statistics(each, "scenes") for each in (whole, made))
+    first, second = (node.read(each) for each in (whole, made))
     np.testing.assert_array_equal(first.moments.covariance, second.moments.covariance)
     np.testing.assert_array_equal(first.kept.vectors, second.kept.vectors)
 
@@ -99,10 +111,9 @@ def test_reference_of_a_folder_and_of_a_file(tmp_path):
     assert "90 samples, reference birds [" in of_folder.facts["protocol"]
     assert of_folder.facts["protocol"].endswith("at 32 px (12)")
     pictures = PictureSet(folder=tmp_path / "birds", resolution=32)
-    made = make_statistics(store, pictures, "scenes", HERE, silent)
-    assert made.reused
-    statistics = read_statistics(made, "scenes")
-    statistics.save(tmp_path / "birds.npz")
+    shop = Workshop(Store(store.root, read_only=True))
+    assert shop.find(statistics(pictures)) is not None
+    statistics(pictures).read(shop).save(tmp_path / "birds.npz")
     of_file = measure(store, DistanceConfig(count=90, reference=f"file:{tmp_path / 'birds.npz'}"))
     assert of_file.facts == of_folder.facts
     loaded = FeatureStatistics.load(tmp_path / "birds.npz", features_name("scenes"))
@@ -111,8 +122,10 @@ def test_reference_of_a_folder_and_of_a_file(tmp_path):
 
 def test_only_generators_of_scenes_are_compared_with_scenes(tmp_path):
     published = find_card("sagan.imagenet128")
-    assert not has_reference(published, CONFIG)
-    assert has_reference(published, DistanceConfig(reference="file:imagenet.npz"))
+    assert distance_node(published, CONFIG, LatentConfig(), "cpu") is None
+    file = DistanceConfig(reference="file:imagenet.npz")
+    assert distance_node(published, file, LatentConfig(), "cpu") is not None
+    assert distance_node(find_card(NAME), None, LatentConfig(), "cpu") is None
     with pytest.raises(ValueError, match="no such file of statistics"):
         measure(Store(tmp_path), DistanceConfig(count=4, reference="file:absent.npz"))
 

@@ -11,14 +11,16 @@ from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.images import from_uint8
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.progress import silent
-from gseg.pipeline.stages import Wanted, make_samples
-from gseg.pipeline.stages.relabelled import make_relabelled
+from gseg.pipeline.graph import Workshop
+from gseg.pipeline.stages.direction import GivenDirection
+from gseg.pipeline.stages.relabelled import RelabelledNode
+from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
+from gseg.pipeline.trial import samples_node
 from gseg.samples import SampleConfig, load_samples
 from gseg.samples.labeller import LabellerConfig, labeller, sample_name
-from gseg.segmenters import Segmenter
+from gseg.segmenters import FitConfig, Segmenter
 from gseg.segmenters.unet import UNet
-from gseg.storage.store import Artifact, Store
+from gseg.storage.store import Store
 
 CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=2, seed=7)
 COUNT = 30
@@ -30,10 +32,16 @@ def made(tmp_path):
     generator = analytic_generator(16)
     vector = known_direction(generator)
     Direction(lighter=vector, darker=-vector, provenance={}).save(tmp_path / "direction")
-    direction = Artifact(digest="d", folder=tmp_path / "direction", manifest={}, reused=True)
-    store = Store(tmp_path / "storage")
-    wanted = Wanted(direction=direction, config=CONFIG, count=COUNT)
-    return store, make_samples(store, "analytic.ellipses16", wanted, LocalBackend(), silent)
+    direction = GivenDirection(given=tmp_path / "direction")
+    node = samples_node("analytic.ellipses16", direction, CONFIG, COUNT, "cpu")
+    return Workshop(Store(tmp_path / "storage"), LocalBackend()), node
+
+
+def relabelled(made, config=None, network=None):
+    """Give the samples other masks: the samples, how far masks agree, and the name."""
+    shop, node = made
+    found = RelabelledNode(source=node, count=COUNT, labeller=config, network=network, device="cpu")
+    return found.sampled(shop), found.agreement(shop), shop.name(found)
 
 
 @pytest.fixture
@@ -47,12 +55,14 @@ def loaded(samples):
     return load_samples(samples.pairs.shards, samples.pairs.count)
 
 
+def original(made):
+    shop, node = made
+    return loaded(shop.make(node))
+
+
 def test_pictures_stay_and_masks_are_the_function_s(made, function):
-    store, samples = made
-    found, agreement = make_relabelled(
-        store, samples, labeller(f"{function}:bright"), LocalBackend(), silent
-    )
-    before, after = loaded(samples), loaded(found)
+    found, agreement, name = relabelled(made, labeller(f"{function}:bright"))
+    before, after = original(made), loaded(found)
     assert torch.equal(after.pictures, before.pictures)
     assert torch.equal(after.indices, before.indices)
     assert torch.equal(after.masks, from_uint8(before.pictures).mean(1) > 0)
@@ -64,12 +74,8 @@ def test_pictures_stay_and_masks_are_the_function_s(made, function):
     assert agreement["labeller_accuracy"] == pytest.approx(float(equal))
     assert 0 < agreement["labeller_accuracy"] < 1
     assert found.pairs.count == COUNT
-    assert found.digest != samples.digest
-    again, same = make_relabelled(
-        store, samples, labeller(f"{function}:bright"), LocalBackend(), silent
-    )
-    assert again.digest == found.digest
-    assert same == agreement
+    again = relabelled(made, labeller(f"{function}:bright"))
+    assert again[1:] == (agreement, name)
 
 
 def test_the_content_names_a_labeller_not_its_place(tmp_path, function):
@@ -83,11 +89,10 @@ def test_the_content_names_a_labeller_not_its_place(tmp_path, function):
 
 
 def test_a_changed_function_is_noticed(made, function):
-    store, samples = made
     chosen = labeller(f"{function}:bright")
     function.write_text("def bright(x):\n    return x.mean(1) < 0\n")
     with pytest.raises(ValueError, match="has changed since the trial was planned"):
-        make_relabelled(store, samples, chosen, LocalBackend(), silent)
+        relabelled(made, chosen)
 
 
 @pytest.mark.parametrize(
@@ -99,49 +104,55 @@ def test_a_changed_function_is_noticed(made, function):
     ],
 )
 def test_what_is_no_mask_is_refused(made, function, body, message):
-    store, samples = made
     function.write_text(f"def bright(x):\n    {body}\n")
     with pytest.raises(ValueError, match=message):
-        make_relabelled(store, samples, labeller(f"{function}:bright"), LocalBackend(), silent)
+        relabelled(made, labeller(f"{function}:bright"))
 
 
 def test_probabilities_are_cut_at_a_half(made, function):
-    store, samples = made
     function.write_text("def bright(x):\n    return (x.mean(1) > 0) * 0.5\n")
-    found, _ = make_relabelled(
-        store, samples, labeller(f"{function}:bright"), LocalBackend(), silent
-    )
-    assert torch.equal(loaded(found).masks, from_uint8(loaded(samples).pictures).mean(1) > 0)
+    found, *_ = relabelled(made, labeller(f"{function}:bright"))
+    assert torch.equal(loaded(found).masks, from_uint8(original(made).pictures).mean(1) > 0)
 
 
 def test_a_segmenter_labels(made, tmp_path):
-    store, samples = made
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         segmenter = Segmenter(UNet(width=4, depth=2))
     segmenter.save(tmp_path / "s.safetensors")
     config = labeller(f"segmenter:{tmp_path / 's.safetensors'}")
-    found, _ = make_relabelled(store, samples, config, LocalBackend(), silent)
-    wanted = segmenter.probability(from_uint8(loaded(samples).pictures)) >= 0.5
+    found, *_ = relabelled(made, config)
+    wanted = segmenter.probability(from_uint8(original(made).pictures)) >= 0.5
     assert torch.equal(loaded(found).masks, wanted)
 
 
+def test_a_network_of_the_graph_labels(made):
+    """It is trained before, on scenes with their true masks, and names the samples."""
+    training = FitConfig(steps=2, batch=2, decay_at=None, width=2, depth=2)
+    networks = [SegmenterNode(training=training, scenes=n, device="cpu") for n in (3, 4)]
+    shop, _ = made
+    found, _, name = relabelled(made, network=networks[0])
+    segmenter = Segmenter.load(shop.folder(networks[0]) / FILE)
+    wanted = segmenter.probability(from_uint8(original(made).pictures)) >= 0.5
+    assert torch.equal(loaded(found).masks, wanted)
+    assert relabelled(made, network=networks[1])[2] != name
+
+
 def test_a_folder_labels_by_names(made, tmp_path):
-    store, samples = made
     folder = tmp_path / "masks"
     folder.mkdir()
-    pairs = loaded(samples)
+    pairs = original(made)
     for index, mask in zip(pairs.indices.tolist(), pairs.masks, strict=True):
         file = folder / f"{sample_name(CONFIG.seed, index)}.png"
         Image.fromarray((~mask).numpy().astype("uint8") * 255).save(file)
     config = labeller(f"folder:{folder}")
-    found, agreement = make_relabelled(store, samples, config, LocalBackend(), silent)
+    found, agreement, _ = relabelled(made, config)
     assert torch.equal(loaded(found).masks, ~pairs.masks)
     assert agreement == {"labeller_iou": 0.0, "labeller_accuracy": 0.0}
     file.unlink()
     assert labeller(f"folder:{folder}") != config
     with pytest.raises(ValueError, match=r"lacks 1 of \d+ masks"):
-        make_relabelled(store, samples, labeller(f"folder:{folder}"), LocalBackend(), silent)
+        relabelled(made, labeller(f"folder:{folder}"))
 
 
 @pytest.mark.parametrize(

@@ -14,20 +14,22 @@ from fake_backend import FakeBackend
 
 from gseg.directions import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs import draw as drawing
 from gseg.pipeline.jobs.draw import BatchTooLargeError, read_cost
 from gseg.pipeline.progress import silent
-from gseg.pipeline.stages import Wanted, make_samples
-from gseg.pipeline.stages import samples as stage
+from gseg.pipeline.stages.direction import GivenDirection
+from gseg.pipeline.trial import samples_node
 from gseg.samples import (
     AcceptanceError,
     FilterConfig,
+    LatentConfig,
     SampleConfig,
     draw,
     filter_preset,
     load_samples,
 )
-from gseg.storage.store import Artifact, NotMadeError, StorageError, Store
+from gseg.storage.store import StorageError, Store
 
 NAME = "analytic.ellipses16"
 CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=2, seed=7)
@@ -41,7 +43,23 @@ def make_direction(folder, turn=0.0):
     made = Direction(lighter=vector, darker=-vector, provenance={})
     path = folder / f"direction-{turn}"
     made.save(path)
-    return Artifact(digest=f"direction-{turn}", folder=path, manifest={}, reused=True)
+    return GivenDirection(given=path)
+
+
+def sample_set(direction, config, count, device="cpu"):
+    return samples_node(NAME, direction, config, count, device)
+
+
+def make_samples(store, wanted, backend, report=silent, *, together=tuple):
+    return Workshop(store, backend, report, together=together).make(wanted)
+
+
+def name_of(found):
+    return found.pairs.shards[0].parent.name
+
+
+def is_there(store, wanted):
+    return Workshop(Store(store.root, read_only=True)).find(wanted) is not None
 
 
 def loaded(found):
@@ -65,14 +83,14 @@ def direction(tmp_path):
 
 def plain(direction, config, count, device="cpu"):
     generator = analytic_generator(16).to(device)
-    return draw(generator, Direction.load(direction.folder), config, count)
+    return draw(generator, Direction.load(direction.given), config, count)
 
 
 def test_the_set_is_what_one_process_draws_and_grows(store, direction):
     for count in (30, 50, 20):
-        wanted = Wanted(direction=direction, config=CONFIG, count=count)
+        wanted = sample_set(direction, CONFIG, count)
         backend = FakeBackend()
-        found = make_samples(store, NAME, wanted, backend, silent)
+        found = make_samples(store, wanted, backend)
         same(loaded(found), plain(direction, CONFIG, count))
         assert found.reused == (count == 20)
         assert found.config == CONFIG
@@ -81,20 +99,22 @@ def test_the_set_is_what_one_process_draws_and_grows(store, direction):
 
 
 def test_no_shard_is_drawn_in_vain(store, direction):
-    wanted = Wanted(direction=direction, config=CONFIG, count=100)
-    found = make_samples(store, NAME, wanted, FakeBackend(), silent)
+    wanted = sample_set(direction, CONFIG, 100)
+    found = make_samples(store, wanted, FakeBackend())
     shards = list((store.root / "samples").glob("*/shard-*.parquet"))
     assert sorted(found.pairs.shards) == sorted(shards)
     few = make_samples(
-        store, NAME, replace(wanted, config=replace(CONFIG, seed=8), count=1), FakeBackend(), silent
+        store,
+        replace(wanted, samples=replace(CONFIG, seed=8), count=1),
+        FakeBackend(),
     )
     assert len(few.pairs.shards) == 1
     assert len(list(few.pairs.shards[0].parent.glob("*.parquet"))) == 1
 
 
 def test_costs_are_counted(store, direction):
-    wanted = Wanted(direction=direction, config=CONFIG, count=40)
-    found = make_samples(store, NAME, wanted, FakeBackend(), silent)
+    wanted = sample_set(direction, CONFIG, 40)
+    found = make_samples(store, wanted, FakeBackend())
     costs = [read_cost(path) for path in found.pairs.shards]
     assert found.seconds == sum(cost["seconds"] for cost in costs) > 0
     candidates = found.counts["candidates"]
@@ -106,15 +126,11 @@ def siblings(folder, count=30):
     """Sets of the same candidates: other directions, lengths and kinds; and one of others."""
     configs = [CONFIG, replace(CONFIG, mask_kind="both"), replace(CONFIG, epsilon=3.0)]
     return [
-        Wanted(direction=make_direction(folder, turn), config=config, count=count + 8 * place)
+        sample_set(make_direction(folder, turn), config, count + 8 * place)
         for place, (config, turn) in enumerate(zip(configs * 2, [0.0] * 3 + [0.1] * 3, strict=True))
     ] + [
-        Wanted(direction=make_direction(folder), config=replace(CONFIG, seed=8), count=count),
-        Wanted(
-            direction=make_direction(folder),
-            config=replace(CONFIG, filters=FilterConfig(max_share=0.0)),
-            count=1,
-        ),
+        sample_set(make_direction(folder), replace(CONFIG, seed=8), count),
+        sample_set(make_direction(folder), replace(CONFIG, filters=FilterConfig(max_share=0.0)), 1),
     ]
 
 
@@ -122,17 +138,17 @@ def test_sets_of_the_same_candidates_are_drawn_in_one_pass(tmp_path, store, monk
     monkeypatch.setattr("gseg.samples.sets._PATIENCE", 64)
     wanted = siblings(tmp_path)
     backend = FakeBackend()
-    first = make_samples(store, NAME, wanted[0], backend, silent, together=lambda: wanted)
+    first = make_samples(store, wanted[0], backend, together=lambda: wanted)
     assert max(len(job.orders) for job, _ in backend.ran) == 7
     backend = FakeBackend()
-    found = [make_samples(store, NAME, each, backend, silent) for each in wanted[:6]]
+    found = [make_samples(store, each, backend) for each in wanted[:6]]
     assert backend.ran == []
     assert all(each.reused for each in found)
     for each, there in zip(wanted, found, strict=False):
-        same(loaded(there), plain(each.direction, each.config, each.count))
+        same(loaded(there), plain(each.direction, each.samples, each.count))
     # Another store, where each is drawn by itself: the same files, more pictures.
     apart = Store(tmp_path / "apart")
-    alone = [make_samples(apart, NAME, each, FakeBackend(), silent) for each in wanted[:6]]
+    alone = [make_samples(apart, each, FakeBackend()) for each in wanted[:6]]
     for mine, other in zip(found, alone, strict=True):
         for left, right in zip(mine.pairs.shards, other.pairs.shards, strict=True):
             assert left.read_bytes() == right.read_bytes()
@@ -140,10 +156,9 @@ def test_sets_of_the_same_candidates_are_drawn_in_one_pass(tmp_path, store, monk
     assert together < 0.7 * separate
     assert first.forwards < alone[0].forwards
     # A set with other candidates waits for its own trial, and a hopeless one stops itself alone.
-    with pytest.raises(NotMadeError):
-        make_samples(Store(store.root, read_only=True), NAME, wanted[6], FakeBackend(), silent)
+    assert not is_there(store, wanted[6])
     with pytest.raises(AcceptanceError, match="area 60"):
-        make_samples(store, NAME, wanted[7], FakeBackend(), silent)
+        make_samples(store, wanted[7], FakeBackend())
 
 
 def test_a_set_that_somebody_else_draws_is_left_to_them(tmp_path, store):
@@ -152,13 +167,11 @@ def test_a_set_that_somebody_else_draws_is_left_to_them(tmp_path, store):
 
     def busy(job, shards):
         if not seen:  # while the first set's lease is held, another trial wants the second
-            seen.append(
-                make_samples(store, NAME, wanted[1], FakeBackend(), silent, together=lambda: wanted)
-            )
+            seen.append(make_samples(store, wanted[1], FakeBackend(), together=lambda: wanted))
 
-    found = make_samples(store, NAME, wanted[0], FakeBackend(before=busy), silent)
-    same(loaded(found), plain(wanted[0].direction, wanted[0].config, wanted[0].count))
-    same(loaded(seen[0]), plain(wanted[1].direction, wanted[1].config, wanted[1].count))
+    found = make_samples(store, wanted[0], FakeBackend(before=busy), silent)
+    same(loaded(found), plain(wanted[0].direction, wanted[0].samples, wanted[0].count))
+    same(loaded(seen[0]), plain(wanted[1].direction, wanted[1].samples, wanted[1].count))
 
 
 def out_of_memory(monkeypatch, fits):
@@ -180,9 +193,9 @@ def test_a_batch_that_does_not_fit_is_halved_under_another_name(
     store, direction, monkeypatch, caplog
 ):
     batches = out_of_memory(monkeypatch, lambda requests, _: requests[0][1].batch <= 2)
-    wanted = Wanted(direction=direction, config=CONFIG, count=20)
+    wanted = sample_set(direction, CONFIG, 20)
     with caplog.at_level(logging.WARNING, "gseg"):
-        found = make_samples(store, NAME, wanted, FakeBackend(), silent)
+        found = make_samples(store, wanted, FakeBackend())
     smaller = replace(CONFIG, batch=2, blocks_per_shard=8)
     assert found.config == smaller
     assert [batch for batch, _ in batches[:3]] == [8, 4, 2]
@@ -190,10 +203,10 @@ def test_a_batch_that_does_not_fit_is_halved_under_another_name(
     assert "8 candidates at once: drawing 4 at once" in caplog.text
     same(loaded(found), plain(direction, smaller, 20))
     again = FakeBackend()
-    assert make_samples(store, NAME, wanted, again, silent).digest == found.digest
+    assert name_of(make_samples(store, wanted, again)) == name_of(found)
     assert again.ran == []
-    asked_for = make_samples(store, NAME, replace(wanted, config=smaller), again, silent)
-    assert asked_for.digest == found.digest
+    asked_for = make_samples(store, replace(wanted, samples=smaller), again)
+    assert name_of(asked_for) == name_of(found)
 
 
 @contextmanager
@@ -223,10 +236,10 @@ def test_a_device_whose_memory_runs_out_draws_fewer_at_once(
     config = replace(
         CONFIG, batch=2**13, blocks_per_shard=1, filters=filter_preset("voynov2021_text")
     )
-    wanted = Wanted(direction=direction, config=config, count=200)
+    wanted = sample_set(direction, config, 200, device.type)
     backend = FakeBackend(device.type)
     with little_memory(device, monkeypatch), caplog.at_level(logging.WARNING, "gseg"):
-        found = make_samples(store, NAME, wanted, backend, silent)
+        found = make_samples(store, wanted, backend)
     times = 2 ** len(caplog.records)
     assert times > 1
     smaller = replace(config, batch=config.batch // times, blocks_per_shard=times)
@@ -236,25 +249,25 @@ def test_a_device_whose_memory_runs_out_draws_fewer_at_once(
 
 def test_memory_that_runs_out_later_names_the_option(store, direction, monkeypatch):
     out_of_memory(monkeypatch, lambda _, shard: shard < 1)
-    wanted = Wanted(direction=direction, config=CONFIG, count=60)
+    wanted = sample_set(direction, CONFIG, 60)
     with pytest.raises(
         BatchTooLargeError, match=r"drawing 8 candidates at once\. Give a smaller --batch"
     ):
-        make_samples(store, NAME, wanted, FakeBackend(), silent)
+        make_samples(store, wanted, FakeBackend())
     assert len(list((store.root / "samples").iterdir())) == 1
 
 
 def test_a_batch_of_one_cannot_be_halved(store, direction, monkeypatch):
     out_of_memory(monkeypatch, lambda *_: False)
-    wanted = Wanted(direction=direction, config=replace(CONFIG, batch=1), count=20)
+    wanted = sample_set(direction, replace(CONFIG, batch=1), 20)
     with pytest.raises(BatchTooLargeError, match="drawing 1 candidates"):
-        make_samples(store, NAME, wanted, FakeBackend(), silent)
+        make_samples(store, wanted, FakeBackend())
 
 
 def test_sets_that_do_not_fit_together_are_drawn_alone(tmp_path, store, monkeypatch):
     batches = out_of_memory(monkeypatch, lambda requests, _: len(requests) == 1)
     wanted = siblings(tmp_path)[:3]
-    found = make_samples(store, NAME, wanted[0], FakeBackend(), silent, together=lambda: wanted)
+    found = make_samples(store, wanted[0], FakeBackend(), together=lambda: wanted)
     assert found.config == CONFIG
     assert batches[:2] == [(8, 3), (8, 1)]
 
@@ -262,19 +275,19 @@ def test_sets_that_do_not_fit_together_are_drawn_alone(tmp_path, store, monkeypa
 def test_space_is_checked_before_anything_is_drawn(store, direction, monkeypatch):
     room = 65 * 2**20
     monkeypatch.setattr(Store, "free_bytes", lambda _: room)
-    few = Wanted(direction=direction, config=CONFIG, count=20)
-    make_samples(store, NAME, few, FakeBackend(), silent)
+    few = sample_set(direction, CONFIG, 20)
+    make_samples(store, few, FakeBackend())
     many = replace(few, count=10_000)
     backend = FakeBackend()
     with pytest.raises(StorageError, match=r"need about 8 MiB, but .* has 65 MiB left"):
-        make_samples(store, NAME, many, backend, silent)
+        make_samples(store, many, backend)
     assert backend.ran == []
 
 
 def test_progress_tells_rate_and_acceptance(store, direction):
     heard = []
-    wanted = Wanted(direction=direction, config=CONFIG, count=40)
-    make_samples(store, NAME, wanted, FakeBackend(), lambda *words: heard.append(words))
+    wanted = sample_set(direction, CONFIG, 40)
+    make_samples(store, wanted, FakeBackend(), lambda *words: heard.append(words))
     assert heard[0] == ("samples", 0, 40, "")
     stage_name, done, total, detail = heard[-1]
     assert (stage_name, done, total) == ("samples", 40, 40)
@@ -284,9 +297,12 @@ def test_progress_tells_rate_and_acceptance(store, direction):
 
 
 def test_nothing_is_made_in_a_store_for_reading(store, direction):
-    wanted = Wanted(direction=direction, config=CONFIG, count=4)
-    with pytest.raises(NotMadeError):
-        make_samples(Store(store.root, read_only=True), NAME, wanted, FakeBackend(), silent)
+    wanted = sample_set(direction, CONFIG, 20)
+    assert not is_there(store, wanted)
+    assert not store.root.exists()
+    make_samples(store, replace(wanted, count=10), FakeBackend())
+    assert is_there(store, replace(wanted, count=10))
+    assert not is_there(store, replace(wanted, count=1_000))
 
 
 def test_what_shapes_the_samples_names_them(store, direction, tmp_path):
@@ -298,11 +314,11 @@ def test_what_shapes_the_samples_names_them(store, direction, tmp_path):
         {"seed": 1},
         {"batch": 4},
         {"filters": filter_preset("none")},
-        {"latents": stage.SampleConfig().latents.__class__(truncation=1.0)},
+        {"latents": LatentConfig(truncation=1.0)},
     )
     for change in changes:
-        wanted = Wanted(direction=direction, config=replace(CONFIG, **change), count=1)
-        names.add(make_samples(store, NAME, wanted, FakeBackend(), silent).digest)
+        wanted = sample_set(direction, replace(CONFIG, **change), 1)
+        names.add(name_of(make_samples(store, wanted, FakeBackend())))
     assert len(names) == len(changes)
     about = json.loads(next((store.root / "samples").glob("*/about.json")).read_text())
     assert about["config"]["forward"] == {"precision": "float32", "compiled": False}

@@ -1,17 +1,16 @@
-"""pipeline/stages/scores.py: what a scoring leaves in the storage."""
+"""pipeline/stages/scores.py: what a scoring leaves in the storage, and finds again."""
 
 import pickle
 
 import pandas as pd
 import pytest
-from fake_backend import FakeBackend
 
 from gseg.pipeline.backend import LocalBackend
+from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.score import PART, ScoreJob
-from gseg.pipeline.progress import silent
-from gseg.pipeline.stages import make_all_scores, make_scores
+from gseg.pipeline.stages.scores import ScoresNode
 from gseg.scores.protocol import COLUMNS, DEFAULT_PROFILES
-from gseg.storage.store import NotMadeError, Store
+from gseg.storage.store import Store
 
 SPECS = ("scenes:20", "scenes:30")
 
@@ -22,8 +21,16 @@ def job(spec):
     )
 
 
+def node(spec):
+    return ScoresNode(baseline="otsu", benchmark=spec, device="cpu")
+
+
+def make(folder, spec):
+    return Workshop(Store(folder), LocalBackend()).make(node(spec))
+
+
 def test_scores_of_every_picture_curves_and_intervals_are_kept(tmp_path):
-    made = make_scores(Store(tmp_path), job(SPECS[0]), [], LocalBackend(), silent)
+    made = make(tmp_path, SPECS[0])
     images = pd.read_parquet(made.folder / "images.parquet")
     assert list(images.columns) == list(COLUMNS)
     assert images.profile.value_counts().to_dict() == dict.fromkeys(DEFAULT_PROFILES, 20)
@@ -39,24 +46,17 @@ def test_scores_of_every_picture_curves_and_intervals_are_kept(tmp_path):
     assert made.facts["intervals"] == {"resamples": 1000, "confidence": 0.95, "seed": 0}
 
 
-def test_looking_only_scores_nothing(tmp_path):
-    store = Store(tmp_path, read_only=True)
-    with pytest.raises(NotMadeError):
-        make_all_scores(store, [job(spec) for spec in SPECS], [], LocalBackend(), silent)
+def test_what_is_there_is_found_and_looking_scores_nothing(tmp_path):
+    looking = Workshop(Store(tmp_path, read_only=True))
+    assert looking.find(node(SPECS[0])) is None
+    assert not list(tmp_path.iterdir())
+    made = make(tmp_path, SPECS[0])
+    assert looking.find(node(SPECS[0])).digest == made.digest
+    assert make(tmp_path, SPECS[0]).reused
+    assert not make(tmp_path, SPECS[1]).reused
 
 
-def test_benchmarks_are_scored_one_after_the_other_and_found_again(tmp_path):
-    backend, heard = FakeBackend(), []
-    jobs = [job(spec) for spec in SPECS]
-    made = make_all_scores(Store(tmp_path), jobs, [], backend, lambda *what: heard.append(what))
-    assert [each.facts["benchmark"] for each in made] == list(SPECS)
-    assert heard == [("scoring", 20, 20), ("scoring", 30, 30)]
-    again = make_all_scores(Store(tmp_path), jobs, [], backend, silent)
-    assert all(each.reused for each in again)
-    assert len(backend.ran) == len(SPECS)
-
-
-def test_scores_of_parts_are_those_of_one_pass(tmp_path):
+def test_scores_of_parts_are_those_of_one_pass():
     whole = job(f"scenes:{2 * PART + 50}")
     parts, heard = whole.missing(), []
     assert [whole.size(part) for part in parts] == [83, 83, 84]
@@ -73,6 +73,5 @@ def test_scores_of_parts_are_those_of_one_pass(tmp_path):
 
 
 def test_a_failing_benchmark_names_its_fault(tmp_path):
-    jobs = [job(SPECS[0]), job(f"folder:{tmp_path / 'nowhere'}")]
     with pytest.raises(ValueError, match="No folder"):
-        make_all_scores(Store(tmp_path), jobs, [], LocalBackend(), silent)
+        make(tmp_path, f"folder:{tmp_path / 'nowhere'}")

@@ -9,11 +9,14 @@ from gseg.features import scenes_features
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import SelectionConfig
+from gseg.pipeline.graph import Workshop
 from gseg.pipeline.progress import silent
-from gseg.pipeline.stages import Wanted, make_samples, make_selection
+from gseg.pipeline.stages.direction import GivenDirection
+from gseg.pipeline.stages.selection import SelectionNode
+from gseg.pipeline.trial import samples_node
 from gseg.samples import SampleConfig, Shard, load_samples
 from gseg.scores.picture_sources import FolderPictures
-from gseg.storage.store import Artifact, Store
+from gseg.storage.store import Store
 
 CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=2, seed=7)
 
@@ -24,10 +27,9 @@ def made(tmp_path):
     generator = analytic_generator(16)
     vector = known_direction(generator)
     Direction(lighter=vector, darker=-vector, provenance={}).save(tmp_path / "direction")
-    direction = Artifact(digest="d", folder=tmp_path / "direction", manifest={}, reused=True)
+    direction = GivenDirection(given=tmp_path / "direction")
     store = Store(tmp_path / "storage")
-    wanted = Wanted(direction=direction, config=CONFIG, count=60)
-    samples = make_samples(store, "analytic.ellipses16", wanted, LocalBackend(), silent)
+    samples = samples_node("analytic.ellipses16", direction, CONFIG, 60, "cpu")
     (tmp_path / "real").mkdir()
     pictures = generator(torch.randn(3, 8, generator=torch.Generator().manual_seed(5)))
     for number, picture in enumerate(((pictures + 1) * 127.5).to(torch.uint8)):
@@ -35,12 +37,21 @@ def made(tmp_path):
     return store, samples, SelectionConfig(folder=str(tmp_path / "real"), candidates=60)
 
 
-def test_the_nearest_samples_are_kept(made):
+def selected(made, count, heard=None, among=60):
+    """Make a selection; gives its samples and its name."""
     store, samples, config = made
+    source = replace(samples, count=among)
+    node = SelectionNode(source=source, selection=config, count=count, device="cpu")
+    report = silent if heard is None else lambda *words: heard.append(words[:3])
+    shop = Workshop(store, LocalBackend(), report)
+    return node.sampled(shop), shop.name(node)
+
+
+def test_the_nearest_samples_are_kept(made):
+    store, node, config = made
     heard = []
-    kept = make_selection(
-        store, samples, config, 10, LocalBackend(), lambda *words: heard.append(words[:3])
-    )
+    kept, _ = selected(made, 10, heard)
+    samples = node.sampled(Workshop(store, LocalBackend()))
     everything = load_samples(samples.pairs.shards, 60)
     extract = scenes_features()
     real = torch.cat(list(FolderPictures(config.folder).batches(range(3))))
@@ -60,22 +71,16 @@ def test_the_nearest_samples_are_kept(made):
 
 
 def test_a_selection_is_found_again_and_named_by_what_shapes_it(made):
-    store, samples, config = made
-    first = make_selection(store, samples, config, 10, LocalBackend(), silent)
-    again = make_selection(store, samples, config, 10, LocalBackend(), silent)
-    assert again.digest == first.digest
-    assert again.reused == samples.reused
-    fewer = replace(samples, pairs=replace(samples.pairs, count=50))
-    others = [
-        make_selection(store, samples, config, 11, LocalBackend(), silent),
-        make_selection(store, fewer, config, 10, LocalBackend(), silent),
-    ]
-    assert len({first.digest, *(each.digest for each in others)}) == 3
+    first, name = selected(made, 10)
+    again, same = selected(made, 10)
+    assert same == name
+    assert (first.reused, again.reused) == (False, True)
+    (_, larger), (fewer, smaller) = selected(made, 11), selected(made, 10, among=50)
+    assert len({name, larger, smaller}) == 3
     # Among the first fifty it is as if there were no others.
-    assert load_samples(others[1].pairs.shards, 10).indices.max() <= 60
+    assert load_samples(fewer.pairs.shards, 10).indices.max() <= 60
 
 
 def test_more_than_there_are_cannot_be_chosen(made):
-    store, samples, config = made
     with pytest.raises(ValueError, match="all 60 of the samples, asked for 61"):
-        make_selection(store, samples, config, 61, LocalBackend(), silent)
+        selected(made, 61)

@@ -1,8 +1,9 @@
 from dataclasses import replace
 
 from gseg.pipeline.experiment import Experiment, SelectionConfig
-from gseg.pipeline.sharing import sample_sets, sharing_groups
+from gseg.pipeline.trial import sample_nodes
 from gseg.recipes import all_gans, grids
+from gseg.search.source import sharing_groups
 
 
 def experiments(**axes):
@@ -12,15 +13,16 @@ def experiments(**axes):
 
 def test_a_trial_needs_a_training_and_a_held_out_set_for_each_network():
     one = experiments(mask_kind=("ensemble",))[0]
-    sets = sample_sets(one)
-    assert [config.mask_kind for config, _ in sets] == ["lighter", "lighter", "darker", "darker"]
-    assert [count for _, count in sets] == [100, 32, 100, 32]
-    assert sets[0][0].seed == one.samples.seed != sets[1][0].seed
-    assert sets[0][0].candidates_key == sets[2][0].candidates_key != sets[1][0].candidates_key
-    assert len(sample_sets(replace(one, validation_size=0))) == 2
+    nodes = sample_nodes(one, "cpu")
+    sets = [node.samples for node in nodes]
+    assert [each.mask_kind for each in sets] == ["lighter", "lighter", "darker", "darker"]
+    assert [node.count for node in nodes] == [100, 32, 100, 32]
+    assert sets[0].seed == one.samples.seed != sets[1].seed
+    assert sets[0].candidates_key == sets[2].candidates_key != sets[1].candidates_key
+    assert len(sample_nodes(replace(one, validation_size=0), "cpu")) == 2
     chosen = replace(one, selection=SelectionConfig(folder="x", candidates=400))
-    assert [count for _, count in sample_sets(chosen)] == [400, 32, 400, 32]
-    assert sample_sets(Experiment(method="otsu")) == []
+    assert [node.count for node in sample_nodes(chosen, "cpu")] == [400, 32, 400, 32]
+    assert sample_nodes(Experiment(method="otsu"), "cpu") == ()
 
 
 def groups(trials, processes):

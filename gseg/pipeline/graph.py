@@ -1,0 +1,310 @@
+"""The graph of stages: what is made from what, found, planned, run and traced in one form.
+
+A node is one thing that a stage makes: what names it, the nodes it is made from, how it is built
+and what that takes. To run a trial is to make what is missing of its nodes, parents first; to find
+it is to look for all of them; to plan it is to add up the costs of the missing ones; to trace a
+result is to walk from parent to parent (`Told`). Equal nodes are the same thing, whoever asks.
+
+A node's name is resolved with the store, not computed from the settings alone: a set of samples
+that does not fit into memory takes another name while it is made (`gseg.pipeline.stages.samples`).
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+from gseg.exactness import device_identity
+from gseg.pipeline.jobs.job import Backend, Job, counted
+from gseg.pipeline.progress import Report, silent
+from gseg.scores.benchmarks import Benchmark, open_benchmark
+from gseg.storage.mirror import fetch
+from gseg.storage.store import Artifact, Cost, Store, digest
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+ABOUT: Final = "about.json"
+"""What a set of samples says of itself: it grows, and so has no manifest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node(ABC, Generic[_T]):
+    """One thing that a stage makes; a set of samples gives more than an `Artifact` does.
+
+    Attributes:
+        device: Kind of device that it is made on, part of its name; empty where none matters.
+    """
+
+    stage: ClassVar[str]
+    """Its folder in the storage."""
+    version: ClassVar[int] = 1
+    """Raised when the stage's code changes what comes out."""
+
+    device: str = ""
+
+    @abstractmethod
+    def config(self, shop: "Workshop") -> Mapping[str, Any]:
+        """Give the settings that name it, without the device.
+
+        Raises:
+            ValueError: Something that it needs from outside is not there.
+        """
+
+    @abstractmethod
+    def parents(self, shop: "Workshop") -> Sequence["Node[Any] | str"]:
+        """Give what it is made from: nodes, and digests of what stands outside the graph."""
+
+    @abstractmethod
+    def cost(self, shop: "Workshop") -> Cost:
+        """Estimate what it takes to make what is missing of it."""
+
+    @abstractmethod
+    def find(self, shop: "Workshop") -> _T | None:
+        """Look for it; None while it is not complete."""
+
+    @abstractmethod
+    def make(self, shop: "Workshop") -> _T:
+        """Find or make it; its parents have been made."""
+
+    def settings(self, shop: "Workshop") -> Mapping[str, Any]:
+        """Give all settings that name it."""
+        told = self.config(shop)
+        return {**told, "device": device_identity(self.device)} if self.device else told
+
+    def name(self, shop: "Workshop") -> str:
+        """Resolve its name in the store."""
+        return digest(self.stage, self.version, self.settings(shop), shop.names(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(Node[Artifact]):
+    """A node that is made at once: its folder is complete or absent."""
+
+    def parents(self, shop: "Workshop") -> Sequence[Node[Any] | str]:
+        """Give what it is made from: nothing, unless a stage says otherwise."""
+        return ()
+
+    def cost(self, shop: "Workshop") -> Cost:
+        """Estimate what it takes: nothing worth to tell, unless a stage says otherwise."""
+        return Cost()
+
+    @abstractmethod
+    def build(self, folder: Path, shop: "Workshop") -> Mapping[str, Any]:
+        """Write files into the folder, atomically or so that unfinished work is taken up.
+
+        Returns:
+            Facts for the manifest.
+        """
+
+    def find(self, shop: "Workshop") -> Artifact | None:
+        """Look for it; None while it is not complete."""
+        return shop.store.find(self.stage, shop.name(self))
+
+    def make(self, shop: "Workshop") -> Artifact:
+        """Find or make it; its parents have been made."""
+        return shop.store.make(
+            self.stage,
+            version=self.version,
+            config=self.settings(shop),
+            parents=shop.names(self),
+            build=lambda folder: self.build(folder, shop),
+            device=self.device or "cpu",
+        )
+
+
+class Workshop:
+    """Where nodes are named, looked for and made; remembers what it has seen of each.
+
+    Args:
+        store: Where things are or will be.
+        backend: Who works; None to look only.
+        report: Hears how far the stages are.
+        together: Asked, when samples are to be drawn, for sets that will be needed as well.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        backend: Backend | None = None,
+        report: Report = silent,
+        *,
+        together: Callable[[], Iterable[Node[Any]]] = tuple,
+    ) -> None:
+        self.store, self.report, self.together = store, report, together
+        self.benchmark = cache(_open)
+        self._backend = backend
+        self._parents: dict[Node[Any], Sequence[Node[Any] | str]] = {}
+        self._names: dict[Node[Any], str] = {}
+        self._known: dict[Node[Any], Any] = {}
+
+    @property
+    def backend(self) -> Backend:
+        """Who works."""
+        assert self._backend is not None
+        return self._backend
+
+    def parents(self, node: Node[Any]) -> Sequence[Node[Any] | str]:
+        """Give what a node is made from."""
+        if node not in self._parents:
+            self._parents[node] = node.parents(self)
+        return self._parents[node]
+
+    def name(self, node: Node[Any]) -> str:
+        """Resolve a node's name."""
+        if node not in self._names:
+            self._names[node] = node.name(self)
+        return self._names[node]
+
+    def names(self, node: Node[Any]) -> list[str]:
+        """Resolve the names of a node's parents."""
+        return [each if isinstance(each, str) else self.name(each) for each in self.parents(node)]
+
+    def rename(self, node: Node[Any]) -> None:
+        """Forget a node's name, as it may have become another.
+
+        Names that follow from it are not forgotten: they are asked for after it has been made.
+        """
+        self._names.pop(node, None)
+
+    @property
+    def report_here(self) -> Report:
+        """A report for work that may travel: in another process it hears nothing."""
+        return _Here(self.report)
+
+    def run(self, job: Job[_R], total: int, word: str) -> dict[int, _R]:
+        """Do the parts of a job that are missing.
+
+        Args:
+            job: The job.
+            total: Its units, those that are there included.
+            word: What the report is told that it is.
+
+        Returns:
+            What came out of each part.
+        """
+        parts = job.missing()
+        done = total - sum(map(job.size, parts))
+        return self.backend.run(job, parts, counted(partial(self.report, word), done, total))
+
+    def folder(self, node: Node[Any]) -> Path:
+        """Say where a node's files are or will be."""
+        return self.store.folder(node.stage, self.name(node))
+
+    def find(self, node: Node[_T]) -> _T | None:
+        """Look for a node; None while it is not complete."""
+        if node not in self._known:
+            found = node.find(self)
+            if found is None:
+                return None
+            self._known[node] = found
+        known: _T = self._known[node]
+        return known
+
+    def make(self, node: Node[_T]) -> _T:
+        """Find or make a node, and before it what it is made from."""
+        if node not in self._known:
+            for each in self.walk(node):
+                if each not in self._known:
+                    self._known[each] = each.make(self)
+        known: _T = self._known[node]
+        return known
+
+    def walk(self, *targets: Node[Any] | None) -> Iterator[Node[Any]]:
+        """Go through nodes and all that they are made from, parents first, each once."""
+        seen: set[Node[Any]] = set()
+
+        def visit(node: Node[Any]) -> Iterator[Node[Any]]:
+            if node in seen:
+                return
+            seen.add(node)
+            for parent in self.parents(node):
+                if not isinstance(parent, str):
+                    yield from visit(parent)
+            yield node
+
+        for target in targets:
+            if target is not None:
+                yield from visit(target)
+
+    def has_all(self, *targets: Node[Any] | None) -> bool:
+        """Say whether nodes and all that they are made from are complete."""
+        return all(self.find(node) is not None for node in self.walk(*targets))
+
+
+class _Here:
+    """A report that stays behind when it is sent to another process."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
+        self._report(stage, done, total, detail)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _nothing, ()
+
+
+def _nothing() -> Report:
+    return silent
+
+
+def _open(spec: str, skip_bad: bool) -> Benchmark:
+    return open_benchmark(spec, skip_bad=skip_bad)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What something in the storage says of itself, to be walked from parent to parent.
+
+    Attributes:
+        store: Where it is.
+        stage: Its stage.
+        folder: Where its files are.
+        about: Its config, the names of its parents, and more.
+    """
+
+    store: Store
+    stage: str
+    folder: Path
+    about: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, store: Store, name: str, *stages: str) -> "Told":
+        """Look for a name among those of some stages.
+
+        Raises:
+            FileNotFoundError: The storage lacks it.
+            StorageError: The object store does not answer, or what it gives is damaged.
+        """
+        for stage in stages:
+            folder = store.folder(stage, name)
+            if fetch(folder / ABOUT):
+                about = json.loads((folder / ABOUT).read_text())
+                return cls(store=store, stage=stage, folder=folder, about=about)
+            found = store.find(stage, name)
+            if found is not None:
+                return cls(store=store, stage=stage, folder=folder, about=found.manifest)
+        raise FileNotFoundError(f"No {' or '.join(stages)} {name} in the storage.")
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The settings that name it."""
+        config: Mapping[str, Any] = self.about["config"]
+        return config
+
+    def parent(self, *stages: str) -> "Told":
+        """Walk to the first parent that one of some stages made.
+
+        Raises:
+            FileNotFoundError: The storage lacks it.
+            StorageError: The object store does not answer, or what it gives is damaged.
+        """
+        for name in self.about["parents"]:
+            try:
+                return Told.of(self.store, name, *stages)
+            except FileNotFoundError:
+                continue
+        raise FileNotFoundError(f"{self.folder} has no {' or '.join(stages)} in the storage.")
