@@ -17,7 +17,7 @@ from gseg.images import encode_png
 from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.progress import Report
-from gseg.pipeline.stages.direction import DirectionNode, GivenDirection
+from gseg.pipeline.stages.directions import DirectionNode, GivenDirection
 from gseg.pipeline.trial import sample_nodes, samples_node
 from gseg.recipes import all_gans, grids
 from gseg.reports.sample_sheets import sample_sheet

@@ -22,10 +22,9 @@ from gseg.pipeline.row_values import (
     trained_side,
 )
 from gseg.pipeline.rows import Row, make_row
-from gseg.pipeline.stages.direction import DirectionNode
+from gseg.pipeline.stages.directions import DirectionNode, with_operators
 from gseg.pipeline.stages.distance import DistanceNode, distance_node
 from gseg.pipeline.stages.embeddings import embeddings_node
-from gseg.pipeline.stages.operators import with_operators
 from gseg.pipeline.stages.relabelled import RelabelledNode
 from gseg.pipeline.stages.samples import SampleNode, SamplesNode
 from gseg.pipeline.stages.scores import ScoresNode

@@ -15,7 +15,7 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.graph import Workshop
-from gseg.pipeline.stages.direction import GivenDirection
+from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.trial import samples_node
 from gseg.samples import SampleConfig, Shard, draw, load_samples
 from gseg.storage.store import Store

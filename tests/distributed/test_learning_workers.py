@@ -14,7 +14,7 @@ from gseg.distributed.backend import _FACTS, _FAULT, RayBackend, train_replica
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.learn import LearnJob
-from gseg.pipeline.stages.candidates import CandidatesNode
+from gseg.pipeline.stages.directions import CandidatesNode
 from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray

@@ -15,7 +15,7 @@ from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.fit import FitJob, Material, Pairs
 from gseg.pipeline.jobs.score import ScoreJob
 from gseg.pipeline.progress import silent
-from gseg.pipeline.stages.direction import GivenDirection
+from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.trial import samples_node
 from gseg.samples import SampleConfig, draw, load_samples
 from gseg.scenes.pictures import VALIDATION_FIRST

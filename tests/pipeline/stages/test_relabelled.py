@@ -12,7 +12,7 @@ from gseg.images import from_uint8
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.graph import Workshop
-from gseg.pipeline.stages.direction import GivenDirection
+from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.stages.relabelled import RelabelledNode
 from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
 from gseg.pipeline.trial import samples_node

@@ -18,7 +18,7 @@ from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs import draw as drawing
 from gseg.pipeline.jobs.draw import BatchTooLargeError, read_cost
 from gseg.pipeline.progress import silent
-from gseg.pipeline.stages.direction import GivenDirection
+from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.trial import samples_node
 from gseg.samples import (
     AcceptanceError,

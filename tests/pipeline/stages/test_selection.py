@@ -11,7 +11,7 @@ from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import SelectionConfig
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.progress import silent
-from gseg.pipeline.stages.direction import GivenDirection
+from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.stages.selection import SelectionNode
 from gseg.pipeline.trial import samples_node
 from gseg.samples import SampleConfig, Shard, load_samples

@@ -1,4 +1,8 @@
-"""The stage that finds a generator's lighter and darker direction, by optimising or choosing."""
+"""The stages of directions: candidates, the lighter and darker one, and its colour maps.
+
+A direction is optimised (Melas-Kyriazi et al. 2022) or chosen among candidates (Voynov et al.
+2021, whose Eq. (5) needs the colour maps).
+"""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -9,11 +13,13 @@ from typing import Any, ClassVar, Final
 
 from gseg.directions import (
     AffineConfig,
+    CandidateConfig,
     ChoiceConfig,
     Direction,
     DirectionConfig,
     SearchConfig,
     choose_direction,
+    fit_operators,
     search_direction,
 )
 from gseg.directions.candidates import load_candidates
@@ -22,13 +28,54 @@ from gseg.directions.choosing import score_candidates
 from gseg.directions.objective import objective
 from gseg.generators import Generator, cached_generator
 from gseg.generators.identity import weights_digest
-from gseg.pipeline.costs import choosing_seconds, direction_seconds
+from gseg.pipeline.costs import (
+    candidates_seconds,
+    choosing_seconds,
+    direction_seconds,
+    operators_seconds,
+)
 from gseg.pipeline.graph import Node, Stage, Workshop
+from gseg.pipeline.jobs.learn import LearnJob
 from gseg.pipeline.progress import Report
-from gseg.pipeline.stages.candidates import CandidatesNode
+from gseg.samples import SampleConfig
 from gseg.storage.store import Artifact, Cost, bring_here, canonical, file_digest
 
 _SCORED_PICTURES: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidatesNode(Stage):
+    """A set of candidate directions, which `gseg.directions.candidates.load_candidates` reads.
+
+    Its facts: ``count``, and ``accuracy`` of learnt ones.
+
+    Attributes:
+        generator: Catalogue name.
+        candidates: Which set.
+    """
+
+    stage: ClassVar[str] = "candidates"
+
+    generator: str
+    candidates: CandidateConfig
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        return {"generator": self.generator, "candidates": canonical(self.candidates)}
+
+    def parents(self, shop: Workshop) -> Sequence[str]:
+        return [weights_digest(self.generator)]
+
+    def cost(self, shop: Workshop) -> Cost:
+        return Cost(seconds=candidates_seconds(self.generator, self.candidates, self.device))
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Make the candidates; an unfinished training is taken up."""
+        job = LearnJob(
+            generator=self.generator, config=self.candidates, folder=folder, device=self.device
+        )
+        if self.candidates.learnt is None:
+            return shop.backend.call(partial(job.train, shop.report_here))
+        return shop.backend.train(job, shop.report)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +195,72 @@ class GivenDirection(Stage):
             if each.is_file() and each.name not in ("manifest.json", "lease.json"):
                 shutil.copyfile(each, folder / each.name)
         return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorsNode(Stage):
+    """A direction with its colour maps; facts: ``restoration_loss`` and ``distance``.
+
+    Attributes:
+        generator: Catalogue name.
+        direction: What the maps are fitted to.
+        affine: How.
+        epsilon: Length of the shift that they are fitted for.
+    """
+
+    stage: ClassVar[str] = "operators"
+
+    generator: str
+    direction: Node[Artifact]
+    affine: AffineConfig
+    epsilon: float
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        return {
+            "generator": self.generator,
+            "affine": canonical(self.affine),
+            "epsilon": self.epsilon,
+        }
+
+    def parents(self, shop: Workshop) -> Sequence[Node[Artifact] | str]:
+        return [weights_digest(self.generator), self.direction]
+
+    def cost(self, shop: Workshop) -> Cost:
+        return Cost(seconds=operators_seconds(self.generator, self.affine, self.device))
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Fit the maps."""
+        return shop.backend.call(partial(self._fit, folder, shop.make(self.direction).folder))
+
+    def _fit(self, folder: Path, direction: Path) -> Mapping[str, Any]:
+        model = cached_generator(self.generator, self.device)
+        found = Direction.load(bring_here(direction))
+        fitted = fit_operators(model, found, self.epsilon, self.affine)
+        fitted.save(folder)
+        facts = fitted.provenance["operators"]
+        return {name: facts[name] for name in ("restoration_loss", "distance")}
+
+
+def with_operators(
+    generator: str, direction: Node[Artifact], samples: SampleConfig, device: str
+) -> Node[Artifact]:
+    """Give the direction that samples are drawn with: with colour maps, if their masks need them.
+
+    Args:
+        generator: Catalogue name.
+        direction: A node of directions.
+        samples: Its mask kind decides; the maps are fitted for its length of shift.
+        device: Kind of device.
+    """
+    if samples.mask_kind != "affine":
+        return direction
+    return OperatorsNode(
+        generator=generator,
+        direction=direction,
+        affine=AffineConfig(seed=samples.seed),
+        epsilon=samples.epsilon,
+        device=device,
+    )
 
 
 def _explained(model: Generator, found: Direction, config: SearchConfig) -> dict[str, float]:

@@ -23,8 +23,7 @@ from gseg.distributed.runtime import Resources
 from gseg.generators.analytic import analytic_generator
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.progress import Report, silent
-from gseg.pipeline.stages.direction import DirectionNode
-from gseg.pipeline.stages.operators import with_operators
+from gseg.pipeline.stages.directions import DirectionNode, with_operators
 from gseg.samples import SampleConfig
 from gseg.storage.store import Artifact, Store
 
