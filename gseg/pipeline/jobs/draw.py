@@ -28,7 +28,7 @@ from gseg.storage.builds import SHARD, note_build
 from gseg.storage.mirror import fetch
 from gseg.storage.store import bring_here, write_atomically
 
-_SHARDS_AT_ONCE: Final = 1024
+_SHARDS_AT_ONCE: Final = 4096
 """Most shards that are asked for before looking at the acceptance again."""
 _GUESS: Final = 0.25
 """Acceptance to plan with before any is known; shards that turn out not to be needed are left."""
