@@ -191,5 +191,5 @@ def test_another_edge_weight_is_another_direction(tmp_path, tiny_experiment, mon
     run_trial(tiny_experiment, setting, RayBackend(Resources()))
     assert find_rows(tiny_experiment, setting, "cpu") is not None
     changed = replace(objective("gseg"), edge_weight=1.0)
-    monkeypatch.setattr("gseg.pipeline.stages.direction.objective", lambda name: changed)
+    monkeypatch.setattr("gseg.pipeline.stages.directions.objective", lambda name: changed)
     assert find_rows(tiny_experiment, setting, "cpu") is None
