@@ -138,7 +138,7 @@ CHAINS = (
     *("true masks", "labelled alone", "otsu"),
 )
 
-AGAIN = ("affine", "all that hangs on scenes", "distance to a folder", "labelled alone")
+AGAIN = ("affine", "labeller of true masks", "distance to a folder", "labelled alone")
 """Chains that are run again without everything that hangs on each of their nodes."""
 
 
