@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gseg.commands.bars import progress_bar
 from gseg.commands.working import working
-from gseg.pipeline.jobs.job import counted
+from gseg.pipeline.jobs.job import run_missing
 from gseg.pipeline.jobs.segment import SegmentJob
 from gseg.reports.strips import Found, compare_masks, draw_strip, find_truths, spread_text
 from gseg.scores.folders import SUFFIXES
@@ -45,8 +45,7 @@ def segment(options: argparse.Namespace, console: Console) -> int:
         device=options.device,
     )
     with working(options) as backend, progress_bar("segmenting") as progress:
-        listen = counted(progress, 0, len(job.files))
-        done = job.collect(backend.run(job, job.missing(), listen))
+        done = job.collect(run_missing(job, len(job.files), backend, progress))
     for reason in done.skipped.values():
         console.print(f"skipped: {reason}", markup=False)
     total = len(done.masks) + len(done.skipped)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from gseg.exactness import device_identity
-from gseg.pipeline.jobs.job import Backend, Job, counted
+from gseg.pipeline.jobs.job import Backend, Job, run_missing
 from gseg.pipeline.progress import Report, silent
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.storage.mirror import fetch
@@ -76,7 +76,7 @@ class Node(ABC, Generic[_T]):
 
     def name(self, shop: "Workshop") -> str:
         """Resolve its name in the store."""
-        return digest(self.stage, self.version, self.settings(shop), shop.names(self))
+        return digest(self.stage, self.version, shop.settings(self), shop.names(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ class Stage(Node[Artifact]):
         return shop.store.make(
             self.stage,
             version=self.version,
-            config=self.settings(shop),
+            config=shop.settings(self),
             parents=shop.names(self),
             build=lambda folder: self.build(folder, shop),
             device=self.device or "cpu",
@@ -134,9 +134,11 @@ class Workshop:
         together: Callable[[], Iterable[Node[Any]]] = tuple,
     ) -> None:
         self.store, self.report, self.together = store, report, together
+        # Each is asked once: some open a benchmark or a folder of pictures.
         self.benchmark = cache(_open)
+        self.parents = cache(self._parents)
+        self.settings = cache(self._settings)
         self._backend = backend
-        self._parents: dict[Node[Any], Sequence[Node[Any] | str]] = {}
         self._names: dict[Node[Any], str] = {}
         self._known: dict[Node[Any], Any] = {}
 
@@ -146,11 +148,11 @@ class Workshop:
         assert self._backend is not None
         return self._backend
 
-    def parents(self, node: Node[Any]) -> Sequence[Node[Any] | str]:
-        """Give what a node is made from."""
-        if node not in self._parents:
-            self._parents[node] = node.parents(self)
-        return self._parents[node]
+    def _parents(self, node: Node[Any]) -> Sequence[Node[Any] | str]:
+        return node.parents(self)
+
+    def _settings(self, node: Node[Any]) -> Mapping[str, Any]:
+        return node.settings(self)
 
     def name(self, node: Node[Any]) -> str:
         """Resolve a node's name."""
@@ -185,9 +187,7 @@ class Workshop:
         Returns:
             What came out of each part.
         """
-        parts = job.missing()
-        done = total - sum(map(job.size, parts))
-        return self.backend.run(job, parts, counted(partial(self.report, word), done, total))
+        return run_missing(job, total, self.backend, partial(self.report, word))
 
     def folder(self, node: Node[Any]) -> Path:
         """Say where a node's files are or will be."""

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gseg.pipeline.costs import generator_size
+from gseg.generators import find_card
 from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.graph import Workshop
@@ -119,7 +119,7 @@ def _check_side(experiment: Experiment) -> None:
     wanted = experiment.train_resolution
     if wanted is None:
         return
-    side = generator_size(experiment.generator).resolution
+    side = find_card(experiment.generator).resolution
     if wanted > side:
         raise ValueError(
             f"Samples of {experiment.generator} have {side} px and can be shrunk, not enlarged: "

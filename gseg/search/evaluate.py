@@ -3,7 +3,7 @@
 A sweep's point is one experiment of its list; a search's point has one for each seed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -16,7 +16,6 @@ from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.jobs.score import ScoreJob
 from gseg.pipeline.progress import Report
 from gseg.pipeline.rows import Row
-from gseg.pipeline.settings import Value
 from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.search.definition import Search
 from gseg.search.objectives import row_values, with_mark
@@ -109,40 +108,17 @@ class SearchWork:
         return self.search.trials_of(point.parameters)
 
     def evaluate(self, point: Point, setting: Context, backend: Backend, report: Report) -> Outcome:
-        """Try a point; see `evaluate`."""
-        return evaluate(self.search, point.parameters, setting, backend, report)
-
-
-def evaluate(
-    search: Search,
-    parameters: Mapping[str, Value],
-    setting: Context,
-    backend: Backend,
-    report: Report,
-) -> Outcome:
-    """Try a point; what is in the storage already is not made again.
-
-    Args:
-        search: The search that it belongs to.
-        parameters: Values of the settings that vary.
-        setting: Storage and benchmarks.
-        backend: Who does the work.
-        report: Hears how far it is; a `gseg.pipeline.progress.Watch` hears of the
-            measurements of every network.
-
-    Returns:
-        Rows and objectives. Rows are marked if the search chooses by labels.
-    """
-    experiments = search.trials_of(parameters)
-    rows_of_seeds = [run_trial(each, setting, backend, report) for each in experiments]
-    values = row_values(rows_of_seeds, labels=search.uses_labels)
-    if any(objective.of_row is None for objective in search.objectives):
-        values["stability"] = float(
-            backend.call(lambda: _stability(experiments, setting, backend.device))["stability"]
-        )
-    rows = [row for rows in rows_of_seeds for row in rows]
-    marked = [with_mark(row) for row in rows] if search.uses_labels else rows
-    return Outcome(rows=marked, values=values)
+        """Run a point's trials and measure its objectives; rows are marked if labels decide."""
+        search, experiments = self.search, self.trials_of(point)
+        rows_of_seeds = [run_trial(each, setting, backend, report) for each in experiments]
+        values = row_values(rows_of_seeds, labels=search.uses_labels)
+        if any(objective.of_row is None for objective in search.objectives):
+            values["stability"] = float(
+                backend.call(lambda: _stability(experiments, setting, backend.device))["stability"]
+            )
+        rows = [row for rows in rows_of_seeds for row in rows]
+        marked = [with_mark(row) for row in rows] if search.uses_labels else rows
+        return Outcome(rows=marked, values=values)
 
 
 @exact()

@@ -6,7 +6,7 @@ import pytest
 from fake_backend import FakeBackend
 
 from gseg.pipeline.backend import HandsOver
-from gseg.pipeline.jobs.job import Job, counted
+from gseg.pipeline.jobs.job import Job, run_missing
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,15 @@ def test_only_large_work_is_handed_over_to_a_backend_that_starts_once_needed():
 
 def test_units_become_progress():
     heard = []
-    listen = counted(lambda done, total: heard.append((done, total)), 4, 10)
-    listen(1)
-    listen(5)
-    assert heard == [(5, 10), (10, 10)]
+
+    def progress(done, total):
+        heard.append((done, total))
+
+    backend = FakeBackend()
+    assert run_missing(Squares(), 10, backend, progress) == {1: 1, 2: 4, 3: 9}
+    assert heard == [(5, 10), (7, 10), (10, 10)]
+    run_missing(Squares(), 10, backend, progress, at_once=True)
+    assert heard[3:] == [(4, 10), (5, 10), (7, 10), (10, 10)]
 
 
 def test_a_failing_hook_ends_the_work():

@@ -19,7 +19,7 @@ from gseg.exactness import device_identity
 from gseg.generators.own_encoder import EncoderChoice, PictureEncoder
 from gseg.images import UnreadableImageError
 from gseg.pipeline.costs import embed_seconds
-from gseg.pipeline.jobs.job import Backend, Listen, RangesJob, counted
+from gseg.pipeline.jobs.job import Backend, Listen, RangesJob, run_missing
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.samples.embedding_files import Embeddings, save_embeddings
 from gseg.scores.picture_sources import FolderPictures, PictureSource
@@ -146,10 +146,7 @@ def embed_pictures(
     Returns:
         The latents.
     """
-    missing = job.missing()
-    done = job.total - sum(map(job.size, missing))
-    progress(done, job.total)
-    backend.run(job, missing, counted(progress, done, job.total))
+    run_missing(job, job.total, backend, progress, at_once=True)
     return job.collect()
 
 

@@ -189,18 +189,34 @@ class Backend(Protocol):
         ...
 
 
-def counted(progress: Callable[[int, int], object], done: int, total: int) -> Listen:
-    """Tell how much is done in all, and not only how much more.
+def run_missing(
+    job: Job[T],
+    total: int,
+    backend: Backend,
+    progress: Callable[[int, int], object],
+    *,
+    at_once: bool = False,
+) -> dict[int, T]:
+    """Do the parts of a job that are missing.
 
     Args:
+        job: The job.
+        total: Its units, those that are there included.
+        backend: Who works.
         progress: Called with units done and units in all, whenever there are more.
-        done: Units that were there before.
-        total: In all.
+        at_once: Whether it is called before there are more, too.
+
+    Returns:
+        What came out of each part.
     """
+    parts = job.missing()
+    done = total - sum(map(job.size, parts))
 
     def listen(units: int) -> None:
         nonlocal done
         done += units
         progress(done, total)
 
-    return listen
+    if at_once:
+        listen(0)
+    return backend.run(job, parts, listen)

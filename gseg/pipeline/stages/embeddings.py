@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -10,7 +11,7 @@ from gseg.generators.identity import weights_digest
 from gseg.generators.own_encoder import EncoderChoice, choose_encoder
 from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.graph import Stage, Workshop
-from gseg.pipeline.jobs.embed import embed_job, save_found
+from gseg.pipeline.jobs.embed import embed_job, embed_pictures, save_found
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.samples import LatentConfig, near_embeddings
 from gseg.storage.digests import file_digest
@@ -59,8 +60,7 @@ class EmbeddingsNode(Stage):
         job = embed_job(
             self.pictures, self.encoder, folder, skip_bad=self.skip_bad, device=self.device
         )
-        shop.run(job, job.total, "embeddings")
-        found = job.collect()
+        found = embed_pictures(job, shop.backend, partial(shop.report, "embeddings"))
         save_found(folder / EMBEDDINGS, found, job)
         job.clear()
         count, width = found.latents.shape

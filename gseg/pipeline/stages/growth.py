@@ -5,7 +5,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from gseg.pipeline.costs import generator_size, sample_bytes
+from gseg.generators import find_card
+from gseg.pipeline.costs import sample_bytes
 from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
 from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.progress import Report
@@ -42,7 +43,7 @@ def draw_until_enough(
 
 def _check_space(store: Store, job: DrawJob) -> None:
     """Make sure that what is missing fits onto the disk, before anything is drawn."""
-    side = generator_size(job.generator).resolution
+    side = find_card(job.generator).resolution
     needed = 0.0
     for order, known in job.unfinished():
         left = order.count - known.counts["accepted"]

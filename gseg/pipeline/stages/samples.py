@@ -274,7 +274,7 @@ class SamplesNode(SampleNode, Node[SampledSet]):
     def _draw_until_enough(self, shop: Workshop, joined: "Sequence[SamplesNode]") -> None:
         orders = [each._order(shop) for each in joined]
         for each, order in zip(joined, orders, strict=True):
-            about = {"config": each.settings(shop), "parents": shop.names(each)}
+            about = {"config": shop.settings(each), "parents": shop.names(each)}
             # The config names embeddings by their content alone; this is where to look for them.
             if each.samples.latents.embeddings:
                 about["embeddings"] = each.samples.latents.embeddings
