@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from gseg.generators import list_generators, load_generator
+from gseg.generators.catalogue import list_generators, load_generator
 from gseg.images import read_image, to_uint8
 from gseg.samples.latents import prior
 from gseg.scenes.pictures import render

@@ -18,10 +18,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gseg.directions import OBJECTIVE_NAMES, preset
 from gseg.directions.affine import Batches, affine_preset, fit_maps, generated_batches
+from gseg.directions.config import search_preset
+from gseg.directions.objective import OBJECTIVE_NAMES
 from gseg.directions.search import optimise
-from gseg.generators import load_generator
+from gseg.generators.catalogue import load_generator
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.resnet import ResNetConfig, ResNetGenerator
 
@@ -74,7 +75,7 @@ def searches(generator: Generator, steps: int, repeats: int) -> None:
     print(f"search on {generator.card.name}, {steps} steps of 32, one thread")
     print(f"{'objective':<20} {'ms/step':>8} {'joint/two':>10} {'bare':>6} {'bare, two calls':>16}")
     for name in OBJECTIVE_NAMES:
-        config = replace(preset(name), steps=steps)
+        config = replace(search_preset(name), steps=steps)
         one_call, two_calls = (passes(generator, config.batch, k) for k in (1, 2))
         joint, light, dark, once, twice = best_seconds(
             [

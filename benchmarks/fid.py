@@ -23,7 +23,9 @@ import torch
 
 from gseg.features.contract import NetworkFeatures
 from gseg.features.inception import FEATURES, InceptionNetwork, like_tensorflow
-from gseg.metrics import PROFILES, MetricSums, metric_profile, pixel_histogram
+from gseg.metrics.counts import pixel_histogram
+from gseg.metrics.profiles import PROFILES, metric_profile
+from gseg.metrics.sums import MetricSums
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.measure import PictureSet

@@ -37,14 +37,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gseg.directions import SearchConfig, search_direction
-from gseg.generators import Generator, list_generators, load_generator
+from gseg.directions.config import SearchConfig
+from gseg.directions.search import search_direction
+from gseg.generators.catalogue import list_generators, load_generator
 from gseg.generators.checkpoints import plan
+from gseg.generators.contract import Generator
 from gseg.generators.published import PUBLISHED, PublishedGenerator
 from gseg.generators.stylegan2 import StyleGAN2Generator
 from gseg.generators.stylegan2_checkpoint import stylegan2_config
 from gseg.randomness import labels, latents
-from gseg.samples import FilterPreset, filter_preset, make_masks
+from gseg.samples.filters import FilterPreset, filter_preset
+from gseg.samples.masks import make_masks
 from gseg.samples.verdicts import judge
 
 REPEATS = 5

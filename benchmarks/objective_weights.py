@@ -16,10 +16,11 @@ from dataclasses import replace
 
 import torch
 
-from gseg.directions import SearchConfig, search_direction
+from gseg.directions.config import SearchConfig
 from gseg.directions.objective import objective
 from gseg.directions.ratio import score_directions
-from gseg.generators import list_generators, load_generator
+from gseg.directions.search import search_direction
+from gseg.generators.catalogue import list_generators, load_generator
 
 KAPPAS = (5.0, 12.5, 25.0, 50.0, 75.0, 125.0, 200.0, 300.0, 500.0, 1000.0, 2500.0)
 

@@ -22,8 +22,8 @@ import pyarrow as pa
 import torch
 
 from gseg.randomness import training_order
-from gseg.samples import Shard, shard_name
 from gseg.samples.encoding import PICTURE_FORMATS, PictureFormat
+from gseg.samples.shards import Shard, shard_name
 from gseg.scenes.pictures import render
 from gseg.segmenters.source import BatchSource
 from gseg.segmenters.stored import open_pairs, pair_bytes

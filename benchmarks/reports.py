@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 import gseg
-from gseg.generators import list_generators
+from gseg.generators.catalogue import list_generators
 from gseg.pipeline.rows import make_row, merge_rows
-from gseg.reports import write_report
+from gseg.reports.report import write_report
 
 _BENCHMARKS = ("cub", "flowers", "dut_omron", "duts", "ecssd")
 

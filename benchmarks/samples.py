@@ -30,13 +30,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gseg.directions import Direction, search_direction
-from gseg.directions import preset as search_preset
-from gseg.generators import load_generator
+from gseg.directions.config import search_preset
+from gseg.directions.direction import Direction
+from gseg.directions.search import search_direction
+from gseg.generators.catalogue import load_generator
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.resnet import ResNetConfig, ResNetGenerator
 from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
-from gseg.samples import SampleConfig, draw_shards, filter_preset, make_masks, shard_name
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw_shards
+from gseg.samples.filters import filter_preset
+from gseg.samples.masks import make_masks
+from gseg.samples.shards import shard_name
 from gseg.samples.verdicts import judge
 
 ORACLE = Path(__file__).parents[1] / "tests" / "samples" / "oracle.py"

@@ -21,9 +21,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gseg.features import scenes_features
+from gseg.features.scenes import scenes_features
 from gseg.images import from_uint8
-from gseg.metrics import MetricSums, metric_profile, pixel_histogram
+from gseg.metrics.counts import pixel_histogram
+from gseg.metrics.profiles import metric_profile
+from gseg.metrics.sums import MetricSums
 from gseg.scores.baselines import centre_disc, otsu
 from gseg.scores.batches import Reading, equal_shapes
 from gseg.scores.benchmarks import Benchmark, FolderBenchmark, ScenesBenchmark, open_benchmark

@@ -32,8 +32,10 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from gseg.scenes.pictures import VALIDATION_FIRST, render
-from gseg.segmenters import FitConfig, InMemoryPairs, Run, fit_source
-from gseg.segmenters.config import native_precision, preset
+from gseg.segmenters.config import FitConfig, fit_preset, native_precision
+from gseg.segmenters.fit import fit_source
+from gseg.segmenters.run import Run
+from gseg.segmenters.source import InMemoryPairs
 from gseg.segmenters.unet import UNet
 
 WARM_STEPS = 2
@@ -51,8 +53,8 @@ class Case:
 
 def cases(device: str, steps: int | None, compiled: bool) -> dict[str, Case]:
     precision = native_precision(device)
-    paper = replace(preset("paper"), batch=8 if device == "cpu" else 95, precision=precision)
-    embedded = preset("embedded", device=device)
+    paper = replace(fit_preset("paper"), batch=8 if device == "cpu" else 95, precision=precision)
+    embedded = fit_preset("embedded", device=device)
     return {
         name: Case(
             config=replace(
@@ -256,7 +258,7 @@ def print_replicas(console: Console, options: argparse.Namespace) -> None:
         table.add_column(heading, justify="right")
     for seed in options.seeds:
         config = replace(
-            preset("embedded"),
+            fit_preset("embedded"),
             seed=seed,
             steps=options.steps or 300,
             decay_at=(options.steps or 300) * 2 // 3,

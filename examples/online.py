@@ -36,8 +36,11 @@ from torch import Tensor
 
 import gseg
 from gseg.distributed.runtime import ray_session
-from gseg.samples import Shard, check_acceptance, draw_shard, sum_counts
-from gseg.segmenters import FitConfig, FitResult, fit_source
+from gseg.samples.draw import draw_shard
+from gseg.samples.sets import check_acceptance, sum_counts
+from gseg.samples.shards import Shard
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.fit import FitResult, fit_source
 
 AHEAD = 2
 """Shards that each actor draws before they are needed."""

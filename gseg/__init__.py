@@ -16,21 +16,25 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from gseg.directions import Direction, SearchConfig, search_direction, two_affine_ratio
-    from gseg.generators import (
-        Generator,
-        GeneratorCard,
-        from_checkpoint,
-        list_generators,
-        load_generator,
-        register_generator,
-    )
+    from gseg.directions.config import SearchConfig
+    from gseg.directions.direction import Direction
+    from gseg.directions.ratio import two_affine_ratio
+    from gseg.directions.search import search_direction
+    from gseg.generators.catalogue import list_generators, load_generator
+    from gseg.generators.checkpoints import from_checkpoint
+    from gseg.generators.contract import Generator, GeneratorCard
+    from gseg.generators.own import register_generator
     from gseg.pipeline.rows import results
-    from gseg.samples import FilterConfig, SampleConfig, SampleSet, draw, filter_preset
+    from gseg.samples.config import SampleConfig
+    from gseg.samples.draw import draw
+    from gseg.samples.filters import FilterConfig, filter_preset
+    from gseg.samples.sets import SampleSet
     from gseg.scores.benchmarks import open_benchmark
     from gseg.scores.protocol import Scores, score
-    from gseg.segmenters import Ensemble, FitConfig, FitResult, Segmenter, fit, fit_preset
+    from gseg.segmenters.config import FitConfig, fit_preset
+    from gseg.segmenters.fit import FitResult, fit
     from gseg.segmenters.segment import segment_files
+    from gseg.segmenters.segmenter import Ensemble, Segmenter
 
 __all__ = [
     "Direction",
@@ -62,34 +66,32 @@ __all__ = [
 ]
 
 _NAMES: Final = {
-    "directions": ("Direction", "SearchConfig", "search_direction", "two_affine_ratio"),
-    "generators": (
-        "Generator",
-        "GeneratorCard",
-        "from_checkpoint",
-        "list_generators",
-        "load_generator",
-        "register_generator",
-    ),
+    "directions.config": ("SearchConfig",),
+    "directions.direction": ("Direction",),
+    "directions.ratio": ("two_affine_ratio",),
+    "directions.search": ("search_direction",),
+    "generators.catalogue": ("list_generators", "load_generator"),
+    "generators.checkpoints": ("from_checkpoint",),
+    "generators.contract": ("Generator", "GeneratorCard"),
+    "generators.own": ("register_generator",),
     "pipeline.rows": ("results",),
-    "samples": ("FilterConfig", "SampleConfig", "SampleSet", "draw", "filter_preset"),
+    "samples.config": ("SampleConfig",),
+    "samples.draw": ("draw",),
+    "samples.filters": ("FilterConfig", "filter_preset"),
+    "samples.sets": ("SampleSet",),
     "scores.benchmarks": ("open_benchmark",),
     "scores.protocol": ("Scores", "score"),
-    "segmenters": ("Ensemble", "FitConfig", "FitResult", "Segmenter", "fit", "fit_preset"),
+    "segmenters.config": ("FitConfig", "fit_preset"),
+    "segmenters.fit": ("FitResult", "fit"),
     "segmenters.segment": ("segment_files",),
+    "segmenters.segmenter": ("Ensemble", "Segmenter"),
 }
 _HOMES: Final = {name: f"gseg.{module}" for module, names in _NAMES.items() for name in names}
-_PACKAGES: Final = frozenset(
-    {"directions", "distributed", "generators", "metrics", "reports", "samples", "scenes"}
-    | {"scores", "segmenters"}
-)
 
 if not TYPE_CHECKING:  # a type checker takes names from the imports above, and knows no others
 
     def __getattr__(name: str) -> object:
-        """Import a public name or a package when it is first asked for (PEP 562)."""
-        if name in _PACKAGES:
-            return importlib.import_module(f"gseg.{name}")
+        """Import a public name when it is first asked for (PEP 562)."""
         if name not in _HOMES:
             raise AttributeError(f"module 'gseg' has no attribute '{name}'")
         found = getattr(importlib.import_module(_HOMES[name]), name)
@@ -97,4 +99,4 @@ if not TYPE_CHECKING:  # a type checker takes names from the imports above, and 
         return found
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted(__all__)

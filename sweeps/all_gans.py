@@ -9,7 +9,7 @@ sizes, on this machine's CPUs, offline. A run that was interrupted goes on where
 import sys
 
 from gseg.commands.run import sweep_main
-from gseg.recipes import all_gans
+from gseg.recipes.melas2022 import all_gans
 
 if __name__ == "__main__":
     sys.exit(sweep_main("all_gans", all_gans, __doc__))

@@ -18,7 +18,7 @@ from gseg.commands.options import (
     sweep_parser,
 )
 from gseg.commands.run import chosen_trials, sweep_main
-from gseg.recipes import both_papers
+from gseg.recipes.both_papers import both_papers
 from gseg.reports.papers import compare_papers
 from gseg.storage.store import replacing
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from gseg.commands.direction_run import direction_main
 from gseg.pipeline.direction_trial import Found, pair_rows
-from gseg.recipes import initialisations
+from gseg.recipes.directions import initialisations
 from gseg.reports.found_directions import pair_lines, pair_table
 
 

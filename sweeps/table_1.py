@@ -8,7 +8,7 @@ weights of BigBiGAN and the five benchmarks (--weights, --benchmarks-root).
 import sys
 
 from gseg.commands.run import sweep_main
-from gseg.recipes import table_1
+from gseg.recipes.melas2022 import table_1
 from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ catalogue); it is shifted by ε = 0.2, scored on Flowers, and BigBiGAN beside it
 import sys
 
 from gseg.commands.run import sweep_main
-from gseg.recipes import table_11
+from gseg.recipes.stylegan2 import table_11
 from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ of CelebAMask-HQ.
 import sys
 
 from gseg.commands.run import sweep_main
-from gseg.recipes import table_12
+from gseg.recipes.stylegan2 import table_12
 from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from gseg.commands.options import sweep_parser
 from gseg.commands.run import sweep_main
 from gseg.commands.scenes import write_scenes
-from gseg.recipes import table_13
+from gseg.recipes.melas2022 import table_13
 from gseg.recipes.tables import PAPER_TABLES
 
 COUNT = 50

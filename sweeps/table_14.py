@@ -8,7 +8,7 @@ at 500 steps. Each set is the beginning of the next. The paper's form, BigBiGAN 
 import sys
 
 from gseg.commands.run import sweep_main
-from gseg.recipes import table_14
+from gseg.recipes.melas2022 import table_14
 from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ returns a StyleGAN2 of Flowers of 256 px (none is in the catalogue).
 import sys
 
 from gseg.commands.run import sweep_main
-from gseg.recipes import table_15
+from gseg.recipes.stylegan2 import table_15
 from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":

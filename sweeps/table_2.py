@@ -8,7 +8,7 @@ The paper's form: --grid paper with the published weights and the five benchmark
 import sys
 
 from gseg.commands.run import sweep_main
-from gseg.recipes import table_2
+from gseg.recipes.melas2022 import table_2
 from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":

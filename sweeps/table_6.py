@@ -7,7 +7,7 @@ generators. The paper's form, BigBiGAN on five benchmarks: --grid paper.
 import sys
 
 from gseg.commands.run import sweep_main
-from gseg.recipes import table_6
+from gseg.recipes.melas2022 import table_6
 from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":

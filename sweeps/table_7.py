@@ -7,7 +7,7 @@ two embedded generators. The paper's form, BigBiGAN on five benchmarks: --grid p
 import sys
 
 from gseg.commands.run import sweep_main
-from gseg.recipes import table_7
+from gseg.recipes.melas2022 import table_7
 from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ unless --sample-epsilon fixes it. The paper's form, BigBiGAN on five benchmarks:
 import sys
 
 from gseg.commands.run import sweep_main
-from gseg.recipes import table_8
+from gseg.recipes.melas2022 import table_8
 from gseg.recipes.tables import PAPER_TABLES
 
 if __name__ == "__main__":

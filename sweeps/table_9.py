@@ -14,7 +14,7 @@ from rich.console import Console
 
 from gseg.commands.direction_run import direction_main
 from gseg.pipeline.direction_trial import Found, direction_rows
-from gseg.recipes import table_9
+from gseg.recipes.directions import table_9
 from gseg.reports.found_directions import angle_lines, angle_table
 
 

@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from gseg.directions import Direction
+from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.samples import AcceptanceError, SampleConfig, draw, draw_shard
-from gseg.segmenters import FitConfig, InMemoryPairs, fit_source
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw, draw_shard
+from gseg.samples.sets import AcceptanceError
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.fit import fit_source
+from gseg.segmenters.source import InMemoryPairs
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "online.py"
 SMALL = ("--generator", "analytic.ellipses32", "--steps", "3")

@@ -92,10 +92,6 @@ def test_the_flow_works_with_public_names_alone() -> None:
     assert scores.aggregates["voynov2021"].iou > 0
 
 
-def test_packages_are_there_without_importing_them() -> None:
-    assert run("import gseg; print(gseg.generators.load_generator.__name__)") == "load_generator\n"
-
-
 def test_unknown_name() -> None:
     with pytest.raises(AttributeError, match="no attribute 'lod_generator'"):
         gseg.lod_generator  # noqa: B018

@@ -20,8 +20,9 @@ from benchmarks.gpu.networks import build_generator
 from benchmarks.gpu.speed import count_flops, fitting, free, graphed, rates
 from benchmarks.training import BareSteps
 from benchmarks.training import Case as Training
-from gseg.generators import Generator, load_generator
-from gseg.segmenters.config import preset
+from gseg.generators.catalogue import load_generator
+from gseg.generators.contract import Generator
+from gseg.segmenters.config import fit_preset
 
 EXACT = Context(name="float32 channels-last", channels_last=True)
 TF32 = Context(name="TF32 channels-last", channels_last=True, tf32=True)
@@ -204,7 +205,7 @@ class UNetSteps:
 
     def _steps(self, setting: Context, changed: Changed, count: int) -> dict[str, Any]:
         precision = "bfloat16" if setting.narrow else "float32"
-        config = replace(preset("paper"), batch=count, width=self._width, precision=precision)
+        config = replace(fit_preset("paper"), batch=count, width=self._width, precision=precision)
         task, backend = self._task, "eager" if self._task.rehearsal else "inductor"
         case = Training(config=config, resolution=self._side, pairs=0, target=0.0)
         with replace(setting, narrow=False).context(task.device.type):

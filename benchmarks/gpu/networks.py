@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from benchmarks.generators import empty, fill_randomly
 from benchmarks.gpu.findings import Task
-from gseg.generators import Generator
+from gseg.generators.contract import Generator
 from gseg.generators.published import PUBLISHED, PublishedGenerator
 
 BIGBIGAN = "bigbigan.imagenet128"

@@ -22,9 +22,11 @@ from benchmarks.gpu.findings import Task
 from benchmarks.gpu.networks import BIGBIGAN, build_generator
 from benchmarks.gpu.speed import second_of
 from benchmarks.samples import some_directions
-from gseg.generators import Generator
+from gseg.generators.contract import Generator
 from gseg.generators.precision import forward_with, sampling_setting
-from gseg.samples import SampleConfig, cascade, draw_shards
+from gseg.samples import cascade
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw_shards
 from gseg.samples.filters import REASONS
 from gseg.samples.verdicts import Verdicts
 

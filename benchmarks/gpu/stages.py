@@ -17,11 +17,15 @@ from benchmarks.gpu.networks import BIGBIGAN, build_generator
 from benchmarks.gpu.speed import spent
 from benchmarks.samples import some_directions
 from benchmarks.scores import made_up_photographs, score_seconds
-from gseg.directions import Direction, affine_preset, fit_operators, preset
 from gseg.directions.affine import fit_maps, generated_batches
+from gseg.directions.affine_config import affine_preset
+from gseg.directions.config import search_preset
+from gseg.directions.direction import Direction
+from gseg.directions.operators import fit_operators
 from gseg.directions.search import optimise
-from gseg.features import NetworkFeatures, scenes_features
-from gseg.generators import Generator
+from gseg.features.contract import NetworkFeatures
+from gseg.features.scenes import scenes_features
+from gseg.generators.contract import Generator
 from gseg.scores.benchmarks import FolderBenchmark
 
 DIRECTIONS = 120
@@ -63,7 +67,7 @@ def against(
 def search(generator: Generator, task: Task) -> dict[str, Any]:
     """Both directions together; a picture counts each time that it goes forward."""
     steps, batch = (2, 2) if task.rehearsal else (5, 32)
-    paper = preset("melas2022_text")
+    paper = search_preset("melas2022_text")
     config = replace(paper, steps=steps, batch=batch)
     one = passes(generator, batch, 1)
 

@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.gpu.findings import Task
 from benchmarks.gpu.speed import count_flops, second_of, share_of_peak
 from benchmarks.training import BareSteps, Case, measure_apart
-from gseg.segmenters.config import native_precision, preset
+from gseg.segmenters.config import fit_preset, native_precision
 
 SECONDS, BARE_SECONDS, RESERVE = 60.0, 3.0, 8.0
 """Of `fit` and of the bare steps before and after it; what is left for these."""
@@ -17,7 +17,7 @@ PAIRS = 1_000
 def unet(task: Task) -> None:
     batch, side, width = (4, 32, 8) if task.rehearsal else (95, 128, 64)
     config = replace(
-        preset("paper"),
+        fit_preset("paper"),
         batch=batch,
         width=width,
         precision=native_precision(task.device),

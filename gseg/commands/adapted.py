@@ -11,7 +11,7 @@ from typing import Final
 from gseg.commands.options import sweep_parser
 from gseg.commands.run import Recipe, sweep_main
 from gseg.pipeline.experiment import Experiment
-from gseg.recipes import Axes, Grid, grids
+from gseg.recipes.grids import Axes, Grid, grids
 from gseg.recipes.tables import PaperTable
 from gseg.recipes.voynov2021 import main_generator
 from gseg.samples.labeller import LabellerConfig, labeller

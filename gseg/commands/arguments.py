@@ -8,7 +8,7 @@ from typing import Final, get_args
 from gseg.commands.app import at_least, place
 from gseg.distributed.runtime import Placement
 from gseg.pipeline.settings import Setting, axes
-from gseg.recipes import grids
+from gseg.recipes.grids import grids
 from gseg.scores.sizes import EvalProtocol
 
 _VALUES: Final = {"word": str, "number": float, "count": int}

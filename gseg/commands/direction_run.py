@@ -26,7 +26,8 @@ from gseg.pipeline.direction_trial import DirectionTrial, Found
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.plan import SweepPlan, make_plan
 from gseg.pipeline.trial import Context, trial_graph
-from gseg.recipes import Axes, Grid, grids, varied_grids
+from gseg.recipes.grids import Axes, Grid, grids
+from gseg.recipes.trials import varied_grids
 from gseg.storage.mirror import describe
 from gseg.storage.store import Store, replacing
 

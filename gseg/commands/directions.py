@@ -11,19 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from gseg.commands.bars import progress_bar
-from gseg.directions import (
-    CandidateConfig,
-    Choice,
-    ChoiceConfig,
-    choose_direction,
-    make_candidates,
-)
-from gseg.directions.candidates import load_candidates, save_candidates
+from gseg.directions.candidate_config import CandidateConfig
+from gseg.directions.candidates import load_candidates, make_candidates, save_candidates
+from gseg.directions.choice_config import ChoiceConfig
 from gseg.directions.choice_files import save_choice
-from gseg.generators import Generator, load_generator
-from gseg.generators.catalogue import use_weights
+from gseg.directions.choosing import Choice, choose_direction
+from gseg.generators.catalogue import load_generator, use_weights
+from gseg.generators.contract import Generator
 from gseg.pipeline.devices import require_device
-from gseg.recipes import Grid, grids
+from gseg.recipes.grids import Grid, grids
 from gseg.reports.choices import choice_figure
 
 _SHOWN: Final = 5

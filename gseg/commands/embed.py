@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gseg.commands.bars import progress_bar
 from gseg.commands.working import working
-from gseg.generators import find_card
+from gseg.generators.catalogue import find_card
 from gseg.generators.own_encoder import EncoderChoice, choose_encoder
 from gseg.pipeline.jobs.embed import (
     EmbedJob,

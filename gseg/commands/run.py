@@ -18,8 +18,9 @@ from gseg.pipeline.failures import Failed, details_file, known_failure
 from gseg.pipeline.plan import Costs, SweepPlan, make_plan
 from gseg.pipeline.rows import Key, Row, fill_rows, key_of, known_scores, merge_rows
 from gseg.pipeline.trial import Context, find_rows, run_trial
-from gseg.recipes import Axes, Grid, baselines
+from gseg.recipes.grids import Axes, Grid
 from gseg.recipes.tables import PaperTable
+from gseg.recipes.trials import baselines
 from gseg.reports.labels import experiment_labels
 from gseg.reports.losses import write_trial_events
 from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table

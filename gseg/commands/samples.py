@@ -19,10 +19,13 @@ from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.directions import DirectionNode, GivenDirection
 from gseg.pipeline.trial import sample_nodes, samples_node
-from gseg.recipes import all_gans, grids
+from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import all_gans
 from gseg.reports.sample_sheets import sample_sheet
-from gseg.samples import SampleConfig, Shard, filter_preset, shard_name
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import filter_preset
 from gseg.samples.labeller import sample_name
+from gseg.samples.shards import Shard, shard_name
 from gseg.storage.mirror import describe, fetch, storage_folder
 from gseg.storage.store import Artifact, Store, write_atomically
 

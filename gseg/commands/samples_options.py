@@ -33,8 +33,9 @@ def add_samples(commands: "Commands") -> None:
 
 
 def _add_draw(commands: "Commands") -> None:
-    from gseg.samples import FilterPreset, MaskKind
     from gseg.samples.encoding import PICTURE_FORMATS
+    from gseg.samples.filters import FilterPreset
+    from gseg.samples.masks import MaskKind
 
     parser = commands.add_parser(
         "draw",

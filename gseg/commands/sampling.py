@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Final
 
 from gseg.commands.arguments import add_settings
-from gseg.features import features_name, parse_features
-from gseg.generators import find_card
+from gseg.features.named import features_name, parse_features
+from gseg.generators.catalogue import find_card
 from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
 from gseg.pipeline.stages.embeddings import embeddings_node
-from gseg.recipes import Grid
-from gseg.samples import LatentConfig, near_embeddings
-from gseg.samples.latents import candidates
+from gseg.recipes.grids import Grid
+from gseg.samples.latents import LatentConfig, candidates, near_embeddings
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.labelled import chosen_pictures
 from gseg.scores.picture_sources import FolderPictures

@@ -8,8 +8,7 @@ from gseg.commands.app import Parser, at_least
 from gseg.commands.options import chosen_axes, chosen_grid, sweep_parser
 from gseg.distributed.run import WATCHED, Asha
 from gseg.pipeline.settings import Value
-from gseg.recipes import Axes, Grid
-from gseg.recipes.grids import seeds_of
+from gseg.recipes.grids import Axes, Grid, seeds_of
 from gseg.recipes.trials import RECIPE_AXES, turned
 from gseg.search.definition import Search
 from gseg.search.objectives import OBJECTIVES, chosen_objectives

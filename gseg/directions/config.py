@@ -14,7 +14,7 @@ DirectionWay = Literal["optimised", "voynov2021", "affine_ratio"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchConfig:
-    """Settings of a search. The defaults are those of `preset("gseg")`.
+    """Settings of a search. The defaults are those of `search_preset("gseg")`.
 
     Attributes:
         objective: Preset of the losses that the direction minimises, see
@@ -97,7 +97,7 @@ _PRESETS: Final[dict[str, SearchConfig]] = {
 }
 
 
-def preset(name: ObjectiveName) -> SearchConfig:
+def search_preset(name: ObjectiveName) -> SearchConfig:
     """Give the settings that belong to an objective in its source.
 
     Args:

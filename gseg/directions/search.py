@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gseg.directions.codes import draw_codes
-from gseg.directions.config import SearchConfig, preset
+from gseg.directions.config import SearchConfig
 from gseg.directions.direction import Direction
 from gseg.directions.objective import objective, shared_map
 from gseg.directions.polarity import border_vote
@@ -21,7 +21,7 @@ from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, normals
 from gseg.storage.digests import canonical
 
-__all__ = ["Progress", "SearchConfig", "optimise", "preset", "search_direction"]
+__all__ = ["Progress", "SearchConfig", "optimise", "search_direction"]
 
 Progress = Callable[[int, int], None]
 

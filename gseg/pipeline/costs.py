@@ -13,10 +13,11 @@ from typing import Final
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gseg.directions import AffineConfig, CandidateConfig, ChoiceConfig, LearntConfig
-from gseg.generators import cached_generator
-from gseg.segmenters import FitConfig
-from gseg.segmenters.config import Precision
+from gseg.directions.affine_config import AffineConfig
+from gseg.directions.candidate_config import CandidateConfig, LearntConfig
+from gseg.directions.choice_config import ChoiceConfig
+from gseg.generators.catalogue import cached_generator
+from gseg.segmenters.config import FitConfig, Precision
 
 _DRAW_FLOPS: Final = {"cpu": 6e10, "cuda": 2e13}
 """Floating-point operations a second of a generator's forward pass, as samples are drawn. H100, in

@@ -12,8 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from gseg.directions import ChoiceConfig, Direction, DirectionConfig, SearchConfig
-from gseg.generators import find_card
+from gseg.directions.choice_config import ChoiceConfig, DirectionConfig
+from gseg.directions.config import SearchConfig
+from gseg.directions.direction import Direction
+from gseg.generators.catalogue import find_card
 from gseg.pipeline.row_values import direction_values, provenance
 from gseg.pipeline.settings import columns
 from gseg.storage.store import Artifact, digest

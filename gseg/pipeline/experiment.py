@@ -4,11 +4,12 @@ import difflib
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
-from gseg.directions import DirectionConfig
-from gseg.features import parse_features
-from gseg.samples import MaskKind, SampleConfig
+from gseg.directions.choice_config import DirectionConfig
+from gseg.features.named import parse_features
+from gseg.samples.config import SampleConfig
 from gseg.samples.labeller import LabellerConfig
-from gseg.segmenters import FitConfig
+from gseg.samples.masks import MaskKind
+from gseg.segmenters.config import FitConfig
 from gseg.storage.digests import digest, since
 
 Method = Literal["gan", "true_masks", "otsu", "centre_disc"]

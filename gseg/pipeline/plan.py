@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gseg.generators import find_card
+from gseg.generators.catalogue import find_card
 from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.graph import Workshop

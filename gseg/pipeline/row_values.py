@@ -7,14 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gseg.features import features_name
-from gseg.generators import find_card
+from gseg.features.named import features_name
+from gseg.generators.catalogue import find_card
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.fit import SCENES_SIDE
 from gseg.pipeline.settings import setting_values
 from gseg.pipeline.stages.samples import SampledSet
 from gseg.pipeline.stages.segmenter import FILE
-from gseg.samples import REASONS
+from gseg.samples.filters import REASONS
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.intervals import INTERVALS
 from gseg.scores.picture_sources import FolderPictures

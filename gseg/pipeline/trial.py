@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gseg.generators import find_card
+from gseg.generators.catalogue import find_card
 from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import Experiment, TrainedLabeller
 from gseg.pipeline.graph import Node, Workshop
@@ -31,7 +31,7 @@ from gseg.pipeline.stages.scores import ScoresNode
 from gseg.pipeline.stages.segmenter import SegmenterNode
 from gseg.pipeline.stages.selection import SelectionNode
 from gseg.randomness import derive_seed
-from gseg.samples import SampleConfig
+from gseg.samples.config import SampleConfig
 from gseg.scores.batches import EvalProtocol
 from gseg.storage.cache_limit import trial_runs
 from gseg.storage.store import Artifact, Store

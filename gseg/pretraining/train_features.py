@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gseg.features import SCENES_FEATURES, ScenesNetwork
+from gseg.features.scenes import SCENES_FEATURES, ScenesNetwork
 from gseg.images import from_uint8
 from gseg.randomness import derive_seed
 from gseg.scenes.pictures import CLASS_NAMES, VALIDATION_FIRST, render

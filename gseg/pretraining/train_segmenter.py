@@ -15,15 +15,18 @@ from typing import Any, Final
 
 import torch
 
-from gseg.directions import SearchConfig, search_direction
-from gseg.generators import load_generator
+from gseg.directions.config import SearchConfig
+from gseg.directions.search import search_direction
+from gseg.generators.catalogue import load_generator
 from gseg.generators.identity import weights_digest
 from gseg.randomness import derive_seed
-from gseg.samples import SampleConfig, draw
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.protocol import DEFAULT_PROFILES, score
-from gseg.segmenters import FitConfig, Segmenter, fit, fit_preset
-from gseg.segmenters.segmenter import SHIPPED
+from gseg.segmenters.config import FitConfig, fit_preset
+from gseg.segmenters.fit import fit
+from gseg.segmenters.segmenter import SHIPPED, Segmenter
 from gseg.storage.store import versions
 
 log = logging.getLogger(__name__)

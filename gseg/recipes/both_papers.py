@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gseg.directions import CHOICE_RULES, DirectionWay
+from gseg.directions.config import CHOICE_RULES, DirectionWay
 from gseg.pipeline.experiment import Experiment
 from gseg.recipes.grids import Axes, Grid
 from gseg.recipes.melas2022 import all_gans

@@ -6,7 +6,7 @@ the same steps with another generator (`STAND_IN`) and says nothing about StyleG
 
 from typing import Final, Literal
 
-from gseg.generators import list_generators, load_generator
+from gseg.generators.catalogue import list_generators, load_generator
 from gseg.recipes.grids import GridName
 from gseg.recipes.published import published_tables
 

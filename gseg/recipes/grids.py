@@ -4,19 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from gseg.directions import (
-    AffineConfig,
-    CandidateConfig,
-    CandidateKind,
-    ChoiceConfig,
-    DirectionWay,
-    LearntConfig,
-    SearchConfig,
-    preset,
-)
+from gseg.directions.affine_config import AffineConfig
+from gseg.directions.candidate_config import CandidateConfig, CandidateKind, LearntConfig
+from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.config import DirectionWay, SearchConfig, search_preset
 from gseg.pipeline.experiment import DistanceConfig, LabelledPairs, SelectionConfig
-from gseg.samples import SampleConfig
-from gseg.segmenters import FitConfig, fit_preset
+from gseg.samples.config import SampleConfig
+from gseg.segmenters.config import FitConfig, fit_preset
 
 GridName = Literal["embedded", "smoke", "paper", "own"]
 
@@ -93,7 +87,7 @@ def grids() -> dict[str, Grid]:
     """
     embedded = Grid(
         name="embedded",
-        search=preset("gseg"),
+        search=search_preset("gseg"),
         choice=_EMBEDDED_CHOICE,
         learnt=LearntConfig(steps=1_500, learning_rate=1e-3, shift_scale=3.0),
         samples=SampleConfig(),
@@ -131,9 +125,9 @@ def grids() -> dict[str, Grid]:
         ),
         "paper": Grid(
             name="paper",
-            search=preset("melas2022_text"),
+            search=search_preset("melas2022_text"),
             choice=ChoiceConfig(),
-            samples=SampleConfig(epsilon=preset("melas2022_text").epsilon),
+            samples=SampleConfig(epsilon=search_preset("melas2022_text").epsilon),
             training=fit_preset("paper"),
             train_preset="paper",
             data_sizes=(1_000_000,),

@@ -26,14 +26,16 @@ candidates the two-affine ratio finds better directions than the paper's rule
 from dataclasses import replace
 from typing import Final
 
-from gseg.directions import ChoiceConfig, ChoiceRule, affine_preset
+from gseg.directions.affine_config import affine_preset
+from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.config import ChoiceRule
 from gseg.pipeline.experiment import Experiment, TrainedLabeller, TrialMaskKind
 from gseg.recipes.grids import Axes, Grid, seeds_of
-from gseg.samples import FilterConfig, LatentConfig, SampleConfig, filter_preset
-from gseg.samples.filters import ablation
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import FilterConfig, ablation, filter_preset
 from gseg.samples.labeller import LabellerConfig
-from gseg.samples.latents import EmbeddedScenes
-from gseg.segmenters import FitConfig
+from gseg.samples.latents import EmbeddedScenes, LatentConfig
+from gseg.segmenters.config import FitConfig
 
 DIRECTION_SEED: Final = 0
 ONLINE_SIZE: Final = 12_000 * 95

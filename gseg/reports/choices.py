@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gseg.directions import Choice, ChoiceConfig
+from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.choosing import Choice
 from gseg.directions.codes import codes_and_labels
-from gseg.generators import Generator
+from gseg.generators.contract import Generator
 from gseg.images import to_pixels
 from gseg.randomness import derive_seed
 from gseg.storage.store import replacing

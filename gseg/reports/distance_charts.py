@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gseg.generators import list_generators
+from gseg.generators.catalogue import list_generators
 from gseg.recipes.published import published_tables
 from gseg.reports.charts import scatter_chart
 from gseg.reports.content import Chart, Part

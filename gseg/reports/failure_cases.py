@@ -19,11 +19,11 @@ from gseg.images import contact_sheet, from_uint8
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.row_values import TrialParts
 from gseg.pipeline.trial import Context, find_parts, find_rows
-from gseg.samples import load_samples
+from gseg.samples.sets import load_samples
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.scores.protocol import DEFAULT_PROFILES
-from gseg.segmenters import Ensemble, Predictor, Segmenter
+from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
 from gseg.storage.store import Store, write_atomically
 
 LOOKED_THROUGH: Final = 500

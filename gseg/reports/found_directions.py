@@ -10,8 +10,8 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from gseg.directions import Direction
-from gseg.generators import cached_generator
+from gseg.directions.direction import Direction
+from gseg.generators.catalogue import cached_generator
 from gseg.images import contact_sheet
 from gseg.pipeline.direction_trial import Found
 from gseg.recipes.published import published_tables

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gseg.directions import Direction
-from gseg.generators import Generator
+from gseg.directions.direction import Direction
+from gseg.generators.contract import Generator
 from gseg.images import contact_sheet, from_uint8
 from gseg.pipeline.graph import Told
 from gseg.pipeline.jobs.draw import sampled_generator
@@ -21,15 +21,17 @@ from gseg.pipeline.trial import stages_of
 from gseg.reports.content import Part, Section, Sheet
 from gseg.reports.pictures import make_sheet
 from gseg.reports.settings import SEEDS, SETTINGS, main_profile, present, setting_text
-from gseg.samples import FilterConfig, draw, load_samples, shard_name
 from gseg.samples.config import SHIFTS
-from gseg.samples.filters import REASONS
+from gseg.samples.draw import draw
+from gseg.samples.filters import REASONS, FilterConfig
 from gseg.samples.latents import candidates
 from gseg.samples.masks import make_masks
+from gseg.samples.sets import load_samples
+from gseg.samples.shards import shard_name
 from gseg.samples.verdicts import judge
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark, open_benchmark
-from gseg.segmenters import Ensemble, Predictor, Segmenter
+from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
 from gseg.storage.mirror import fetch
 from gseg.storage.store import Store
 

@@ -6,7 +6,7 @@ from typing import Final
 import pandas as pd
 from rich.table import Table
 
-from gseg.recipes import Grid
+from gseg.recipes.grids import Grid
 from gseg.recipes.published import published_tables
 from gseg.recipes.tables import PaperTable
 from gseg.reports.comparison import beside, counterpart

@@ -13,15 +13,19 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gseg.directions import ChoiceConfig, Direction, SearchConfig, fit_operators
+from gseg.directions.choice_config import ChoiceConfig
 from gseg.directions.codes import codes_and_labels
+from gseg.directions.config import SearchConfig
+from gseg.directions.direction import Direction
+from gseg.directions.operators import fit_operators
 from gseg.exactness import exact
-from gseg.generators import Generator, cached_generator
+from gseg.generators.catalogue import cached_generator
+from gseg.generators.contract import Generator
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.rows import Row
 from gseg.pipeline.trial import Context, find_parts, find_rows
 from gseg.randomness import derive_seed
-from gseg.samples import make_masks
+from gseg.samples.masks import make_masks
 from gseg.scores.protocol import DEFAULT_PROFILES
 
 _PICTURES: Final = 128

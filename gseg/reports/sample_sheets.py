@@ -6,12 +6,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from gseg.directions import Direction
+from gseg.directions.direction import Direction
 from gseg.images import contact_sheet, tinted
 from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.origin import LostEmbeddingsError, Origin, find_origin
-from gseg.samples import REASONS, Shard
+from gseg.samples.filters import REASONS
 from gseg.samples.review import Review, review
+from gseg.samples.shards import Shard
 from gseg.storage.store import replacing
 
 

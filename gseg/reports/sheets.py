@@ -5,17 +5,17 @@ from typing import Final
 
 import torch
 
-from gseg.directions import Direction
-from gseg.generators import cached_generator
+from gseg.directions.direction import Direction
+from gseg.generators.catalogue import cached_generator
 from gseg.images import from_uint8
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.row_values import TrialParts
 from gseg.reports.figures import SheetRow, generator_sheet
-from gseg.samples import load_samples
 from gseg.samples.latents import candidates
+from gseg.samples.sets import load_samples
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark
-from gseg.segmenters import Segmenter
+from gseg.segmenters.segmenter import Segmenter
 
 _ROWS: Final = 8
 

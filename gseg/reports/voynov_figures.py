@@ -8,14 +8,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from gseg.directions import Direction
 from gseg.directions.codes import codes_and_labels
 from gseg.directions.colour_maps import ColourMaps
-from gseg.generators import Generator
+from gseg.directions.direction import Direction
+from gseg.generators.contract import Generator
 from gseg.images import contact_sheet, to_uint8
 from gseg.randomness import derive_seed
-from gseg.samples import SampleConfig
 from gseg.samples.components import keep_large_components
+from gseg.samples.config import SampleConfig
 from gseg.samples.review import Review, review
 from gseg.storage.store import replacing
 

@@ -118,7 +118,7 @@ _PRESETS: Final[Mapping[str, FilterConfig]] = MappingProxyType(
 )
 
 
-def preset(name: FilterPreset) -> FilterConfig:
+def filter_preset(name: FilterPreset) -> FilterConfig:
     """Give the rules of one source.
 
     Args:
@@ -152,7 +152,7 @@ def ablation(whole: FilterConfig) -> tuple[FilterConfig, ...]:
     return _PRESETS["none"], size, replace(size, histogram=whole.histogram), whole
 
 
-def preset_name(config: FilterConfig) -> str:
+def filter_preset_name(config: FilterConfig) -> str:
     """Say which rules these are.
 
     Args:

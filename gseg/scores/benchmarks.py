@@ -12,8 +12,8 @@ from typing import Final
 from gseg.images import UnreadableImageError, read_image, read_mask
 from gseg.scenes.pictures import HELD_OUT_FIRST, SCENES_NAME, Scenes, render
 from gseg.scores.contract import Benchmark, Example, checked_index
-from gseg.scores.datasets import DATA_SETS, DataSetBenchmark
-from gseg.scores.datasets.reader import PAPERS_SIZE
+from gseg.scores.datasets.catalogue import DATA_SETS
+from gseg.scores.datasets.reader import PAPERS_SIZE, DataSetBenchmark
 from gseg.scores.folders import FolderPairs, list_pairs
 from gseg.scores.specs import Specification, parse_spec, place_of
 from gseg.storage.inputs import fetch_inputs

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gseg.metrics import MetricSums, PixelHistogram, ProfileName, metric_profile
+from gseg.metrics.counts import PixelHistogram
+from gseg.metrics.profiles import ProfileName, metric_profile
+from gseg.metrics.sums import MetricSums
 from gseg.scores.batches import Prepared
 
 SCORES: Final = ("accuracy", "iou", "f_beta", "max_f_beta", "mae")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.features import FeatureExtractor, begin_features
+from gseg.features.contract import FeatureExtractor, begin_features
 from gseg.scores.kid import KeptVectors, chosen_pictures
 from gseg.scores.moments import GivenMoments, Moments
 from gseg.storage.store import replacing

@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 from torch import Tensor
 
-from gseg.features import FeatureExtractor, begin_features, scenes_features
+from gseg.features.contract import FeatureExtractor, begin_features
+from gseg.features.scenes import scenes_features
 from gseg.generators.contract import Generator
 from gseg.samples.latents import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics, collect_statistics

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gseg.metrics import ProfileName
+from gseg.metrics.profiles import ProfileName
 from gseg.scores.protocol import Scores
 
 RESAMPLES: Final = 1000

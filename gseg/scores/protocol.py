@@ -18,15 +18,9 @@ from torch import Tensor
 
 from gseg.exactness import exact
 from gseg.images import from_uint8
-from gseg.metrics import (
-    Aggregate,
-    MetricSums,
-    PixelHistogram,
-    ProfileName,
-    begin_histogram,
-    merge_sums,
-    pixel_histogram,
-)
+from gseg.metrics.counts import PixelHistogram, begin_histogram, pixel_histogram
+from gseg.metrics.profiles import ProfileName
+from gseg.metrics.sums import Aggregate, MetricSums, merge_sums
 from gseg.scores.batches import Prepared, Reading, equal_shapes
 from gseg.scores.collected import COLUMNS, SCORES, Collected
 from gseg.scores.contract import Benchmark

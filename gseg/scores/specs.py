@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gseg.scores.datasets import DATA_SETS
+from gseg.scores.datasets.catalogue import DATA_SETS
 from gseg.scores.datasets.reader import OPTIONS
 from gseg.storage.mirror import storage_folder
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 
 from gseg.exactness import exact
-from gseg.generators import cached_generator
+from gseg.generators.catalogue import cached_generator
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.jobs.score import ScoreJob

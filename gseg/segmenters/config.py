@@ -106,7 +106,7 @@ def _require(name: str, value: int, *, at_least: int) -> None:
         raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}.")
 
 
-PRESETS: Final[Mapping[PresetName, FitConfig]] = MappingProxyType(
+FIT_PRESETS: Final[Mapping[PresetName, FitConfig]] = MappingProxyType(
     {
         "paper": FitConfig(),
         "paper_long": FitConfig(steps=20_000),
@@ -127,7 +127,7 @@ their program. ``embedded``: scenes of 32 pixels, in some ten seconds on one cor
 with true masks among depths 2 to 4, batches 8 to 32 and learning rates 2e-3 to 1e-2."""
 
 
-def preset(name: str, *, device: str | torch.device = "cpu") -> FitConfig:
+def fit_preset(name: str, *, device: str | torch.device = "cpu") -> FitConfig:
     """Look up the settings of a source.
 
     The papers' settings are float32, as published; ``embedded`` takes the precision that suits
@@ -140,13 +140,13 @@ def preset(name: str, *, device: str | torch.device = "cpu") -> FitConfig:
     Raises:
         ValueError: There is no such preset.
     """
-    for known, config in PRESETS.items():
+    for known, config in FIT_PRESETS.items():
         if known == name:
             precision = native_precision(device) if known == "embedded" else config.precision
             return replace(config, precision=precision)
-    close = difflib.get_close_matches(name, PRESETS, n=1)
+    close = difflib.get_close_matches(name, FIT_PRESETS, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"Unknown training preset {name!r}; there are {', '.join(PRESETS)}.{hint}")
+    raise ValueError(f"Unknown training preset {name!r}; there are {', '.join(FIT_PRESETS)}.{hint}")
 
 
 def native_precision(device: str | torch.device) -> Precision:

@@ -8,13 +8,15 @@ import torch
 from PIL import Image
 
 from gseg.cli import main
-from gseg.generators import fetching, list_generators
+from gseg.generators import fetching
+from gseg.generators.catalogue import list_generators
 from gseg.images import UnreadableImageError, encode_png, read_image, read_mask
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
 from gseg.scores.benchmarks import open_benchmark
-from gseg.segmenters import Ensemble, Measurement, Segmenter
 from gseg.segmenters.curves import curve_table
+from gseg.segmenters.held_out import Measurement
 from gseg.segmenters.segment import segment_picture
+from gseg.segmenters.segmenter import Ensemble, Segmenter
 from gseg.segmenters.unet import UNet
 
 SIDE = 32

@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from gseg.cli import main
-from gseg.directions import Direction
 from gseg.directions.candidates import load_candidates
+from gseg.directions.direction import Direction
 
 QUICK = ["directions", "choose", "analytic.ellipses32", "--pictures", "4", "--epsilon", "1"]
 

@@ -11,7 +11,8 @@ import ray
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.trial import sample_nodes
-from gseg.recipes import grids, voynov_table_1
+from gseg.recipes.grids import grids
+from gseg.recipes.voynov2021 import voynov_table_1
 from gseg.storage.store import Store
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"

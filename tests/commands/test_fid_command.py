@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gseg.cli import main
-from gseg.generators import load_generator
+from gseg.generators.catalogue import load_generator
 from gseg.scores.fid import scenes_distance
 
 NAME = "analytic.ellipses32"

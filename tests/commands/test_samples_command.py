@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from gseg.cli import main
-from gseg.directions import Direction
+from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.samples import ShardFacts, load_samples
+from gseg.samples.headers import ShardFacts
+from gseg.samples.sets import load_samples
 
 DRAW = ("samples", "draw", "analytic.ellipses32", "--batch", "16", "--epsilon", "2")
 

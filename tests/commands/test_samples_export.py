@@ -4,12 +4,14 @@ import torch
 from PIL import Image
 
 from gseg.cli import main
-from gseg.directions import Direction
+from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.images import read_image
 from gseg.pipeline.stages.relabelled import open_labeller
-from gseg.samples import SampleConfig, draw_shard, shard_name
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw_shard
 from gseg.samples.labeller import labeller
+from gseg.samples.shards import shard_name
 
 CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=1, seed=5)
 

@@ -4,8 +4,9 @@ import pytest
 from gseg.commands.options import chosen_axes, chosen_grids, sweep_parser
 from gseg.commands.sampling import check_samples
 from gseg.pipeline.experiment import Experiment
-from gseg.recipes import all_gans
-from gseg.samples import LatentConfig, filter_preset
+from gseg.recipes.melas2022 import all_gans
+from gseg.samples.filters import filter_preset
+from gseg.samples.latents import LatentConfig
 
 GGAN, SNGAN = "ggan.scenes32", "sngan.scenes32"
 

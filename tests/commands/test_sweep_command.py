@@ -14,18 +14,19 @@ from PIL import Image
 
 from gseg.commands.options import chosen_axes, chosen_grid, chosen_setting, sweep_parser
 from gseg.commands.run import sweep_main
-from gseg.directions import SearchConfig
+from gseg.directions.config import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import note_failure
 from gseg.pipeline.rows import merge_rows, read_rows
 from gseg.pipeline.trial import Context, run_trial
-from gseg.recipes import all_gans
-from gseg.samples import SampleConfig, filter_preset
+from gseg.recipes.melas2022 import all_gans
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import filter_preset
 from gseg.scores.protocol import DEFAULT_PROFILES
 from gseg.search.evaluate import SweepWork
-from gseg.segmenters import FitConfig
+from gseg.segmenters.config import FitConfig
 from gseg.storage.store import Store
 
 GENERATOR = "analytic.ellipses32"

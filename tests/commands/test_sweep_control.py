@@ -9,15 +9,16 @@ import ray
 from gseg.commands.control import Control
 from gseg.commands.messages import plan_lines, slots_here
 from gseg.commands.run import sweep_main
-from gseg.directions import SearchConfig
+from gseg.directions.config import SearchConfig
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import known_failure, note_failure
 from gseg.pipeline.plan import SweepPlan
 from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import Context
-from gseg.samples import SampleConfig, filter_preset
-from gseg.segmenters import FitConfig
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import filter_preset
+from gseg.segmenters.config import FitConfig
 from gseg.storage.store import Cost
 
 _SMALL = Experiment(

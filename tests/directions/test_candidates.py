@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gseg.directions import CandidateConfig, LearntConfig, make_candidates
 from gseg.directions.activations import principal_directions
-from gseg.directions.candidates import load_candidates, save_candidates
+from gseg.directions.candidate_config import CandidateConfig, LearntConfig
+from gseg.directions.candidates import load_candidates, make_candidates, save_candidates
 from gseg.directions.factorisation import closed_form_directions, first_weights
 from gseg.directions.learnt import learn_directions
 from gseg.directions.reconstructor import Reconstructor, fitting_reconstructor

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from gseg.directions.codes import draw_codes
+from gseg.directions.config import search_preset
 from gseg.directions.objective import OBJECTIVE_NAMES
-from gseg.directions.search import SearchConfig, optimise, preset, search_direction
-from gseg.generators import load_generator
+from gseg.directions.search import SearchConfig, optimise, search_direction
 from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.generators.catalogue import load_generator
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.images import centre_distance, luminance
 
@@ -37,7 +38,12 @@ def test_known_direction_is_found(seed: int) -> None:
 def test_every_objective_makes_the_centre_lighter(name: str, weight: float) -> None:
     generator = analytic_generator()
     config = replace(
-        preset(name), contrast_weight=weight, steps=40, batch=8, learning_rate=0.05, epsilon=1
+        search_preset(name),
+        contrast_weight=weight,
+        steps=40,
+        batch=8,
+        learning_rate=0.05,
+        epsilon=1,
     )
     found = search_direction(generator, config)
     distance = torch.from_numpy(centre_distance(32, 32))
@@ -79,7 +85,7 @@ def test_original_pictures_are_computed_once_for_each_step() -> None:
 @pytest.mark.parametrize("name", OBJECTIVE_NAMES)
 def test_same_seed_same_bits(name: str) -> None:
     generator = analytic_generator(num_classes=5)
-    config = replace(preset(name), steps=3, batch=4)
+    config = replace(search_preset(name), steps=3, batch=4)
     first, second = (search_direction(generator, config) for _ in range(2))
     other = search_direction(generator, replace(config, seed=1))
     assert torch.equal(first.lighter, second.lighter)
@@ -105,7 +111,7 @@ def test_search_works_where_gradients_are_off_and_reports_progress() -> None:
 @pytest.mark.parametrize("name", ["ggan.scenes32", "sagan.scenes32"])
 @pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
 def test_steps_do_not_wait_for_the_device(device, steps_without_waiting, name, objective) -> None:
-    steps, config = steps_without_waiting(), replace(preset(objective), steps=3, batch=4)
+    steps, config = steps_without_waiting(), replace(search_preset(objective), steps=3, batch=4)
     optimise(load_generator(name, device=device), config, (1, -1), progress=steps)
     assert steps.done == [1, 2, 3]
 
@@ -183,7 +189,7 @@ def test_nonsense_is_refused_with_the_field_and_value(field: str, value: object)
 
 
 def test_presets_are_those_of_the_sources() -> None:
-    text, program, ours = (preset(name) for name in OBJECTIVE_NAMES)
+    text, program, ours = (search_preset(name) for name in OBJECTIVE_NAMES)
     assert (text.contrast_weight, text.epsilon, text.steps, text.learning_rate) == (
         5,
         2,
@@ -194,4 +200,4 @@ def test_presets_are_those_of_the_sources() -> None:
     assert (program.epsilon, program.epsilon_std, program.epsilon_min) == (2, 0.5, 0.1)
     assert ours == SearchConfig()
     with pytest.raises(ValueError, match="melas2022_text"):
-        preset("other")
+        search_preset("other")

@@ -18,7 +18,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from gseg.distributed.runtime import ray_session
-from gseg.recipes import Grid, all_gans, grids
+from gseg.recipes.grids import Grid, grids
+from gseg.recipes.melas2022 import all_gans
 
 _KINDS = ("local_ray", "cluster")
 _NODES = 2

@@ -12,7 +12,7 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.trial import Context, find_parts, run_trial, sample_nodes
-from gseg.samples import load_samples
+from gseg.samples.sets import load_samples
 from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray

@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from gseg.directions import Direction
+from gseg.directions.direction import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.trial import samples_node
-from gseg.samples import SampleConfig, Shard, draw, load_samples
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw
+from gseg.samples.sets import load_samples
+from gseg.samples.shards import Shard
 from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray

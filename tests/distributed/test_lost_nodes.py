@@ -7,7 +7,7 @@ import psutil
 import pytest
 import torch
 
-from gseg.directions import Direction
+from gseg.directions.direction import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.generators.analytic import analytic_generator, known_direction
@@ -17,10 +17,13 @@ from gseg.pipeline.jobs.score import ScoreJob
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.trial import samples_node
-from gseg.samples import SampleConfig, draw, load_samples
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw
+from gseg.samples.sets import load_samples
 from gseg.scenes.pictures import VALIDATION_FIRST
-from gseg.segmenters import FitConfig, Segmenter
 from gseg.segmenters.checkpoint import read_curve
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.segmenter import Segmenter
 from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray

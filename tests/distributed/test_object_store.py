@@ -11,8 +11,8 @@ from gseg.pipeline.jobs.fit import FitJob, Material
 from gseg.pipeline.progress import silent
 from gseg.pipeline.trial import Context, find_parts, find_rows, run_trial
 from gseg.randomness import derive_seed
-from gseg.samples import shard_name
-from gseg.segmenters import Segmenter
+from gseg.samples.shards import shard_name
+from gseg.segmenters.segmenter import Segmenter
 from gseg.storage.mirror import fetch, storage_folder
 from gseg.storage.store import Store
 

@@ -8,8 +8,8 @@ from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.jobs.draw import cost_file, read_cost
 from gseg.pipeline.trial import Context, find_parts
-from gseg.recipes import all_gans
-from gseg.samples import Shard
+from gseg.recipes.melas2022 import all_gans
+from gseg.samples.shards import Shard
 
 pytestmark = pytest.mark.ray
 

@@ -20,8 +20,9 @@ from gseg.distributed.runtime import Resources
 from gseg.pipeline.failures import details_file
 from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import Context, find_rows, run_trial
-from gseg.recipes import all_gans
-from gseg.samples import FilterConfig, Shard
+from gseg.recipes.melas2022 import all_gans
+from gseg.samples.filters import FilterConfig
+from gseg.samples.shards import Shard
 
 pytestmark = pytest.mark.ray
 

@@ -12,8 +12,9 @@ from gseg.distributed.runtime import Resources
 from gseg.pipeline.jobs.fit import FitJob, Material, Pairs
 from gseg.pipeline.progress import silent
 from gseg.scenes.pictures import VALIDATION_FIRST
-from gseg.segmenters import FitConfig, Segmenter
 from gseg.segmenters.checkpoint import read_curve
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.segmenter import Segmenter
 
 pytestmark = pytest.mark.ray
 

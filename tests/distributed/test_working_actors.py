@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from gseg.cli import main
-from gseg.directions import Direction
+from gseg.directions.direction import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.generators import catalogue

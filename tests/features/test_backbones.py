@@ -10,16 +10,11 @@ from torch import nn
 from torchvision.models import resnet50
 from torchvision.transforms.functional import normalize, resize
 
-from gseg.features import (
-    SCENES_FEATURES,
-    NetworkFeatures,
-    backbones,
-    features_name,
-    inception_features,
-    open_features,
-    resnet50_features,
-)
-from gseg.features.backbones import load_weights
+from gseg.features import backbones
+from gseg.features.backbones import inception_features, load_weights, resnet50_features
+from gseg.features.contract import NetworkFeatures
+from gseg.features.named import features_name, open_features
+from gseg.features.scenes import SCENES_FEATURES
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from torch_fidelity.interpolate_compat_tensorflow import (
     interpolate_bilinear_2d_like_tensorflow1x,
 )
 
-from gseg.features import inception_features
+from gseg.features.backbones import inception_features
 from gseg.features.inception import InceptionNetwork, like_pytorch_fid, like_tensorflow
 
 

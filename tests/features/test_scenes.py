@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gseg.features import SCENES_FEATURES, FeatureExtractor, scenes_features
+from gseg.features.contract import FeatureExtractor
+from gseg.features.scenes import SCENES_FEATURES, scenes_features
 from gseg.images import from_uint8
 from gseg.pretraining.train_features import WEIGHTS, FeatureTraining, accuracy, main, rounded, train
 from gseg.scenes.pictures import CLASS_NAMES, HELD_OUT_FIRST, VALIDATION_FIRST, render

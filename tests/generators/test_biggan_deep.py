@@ -11,7 +11,7 @@ from pytorch_pretrained_biggan.config import BigGANConfig
 from pytorch_pretrained_biggan.model import BigGAN
 from shared_folder import SHARED
 
-from gseg.generators import from_checkpoint
+from gseg.generators.checkpoints import from_checkpoint
 
 CASE = SHARED / "conformance" / "cases" / "biggandeep-imagenet128-huggingface"
 NUMBERS = {

@@ -8,8 +8,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gseg.generators import embedded, list_generators, load_generator
-from gseg.generators.catalogue import find_weights, use_weights, weights_folder
+from gseg.generators import embedded
+from gseg.generators.catalogue import (
+    find_weights,
+    list_generators,
+    load_generator,
+    use_weights,
+    weights_folder,
+)
 from gseg.generators.resnet import ResNetConfig, ResNetGenerator
 
 NUMBERS = {"latent_dim": 8, "resolution": 16, "channels": [8, 8, 4], "num_classes": 3}

@@ -10,8 +10,7 @@ import pytest
 import torch
 from shared_folder import SHARED
 
-from gseg.generators import from_checkpoint
-from gseg.generators.checkpoints import FAMILIES
+from gseg.generators.checkpoints import FAMILIES, from_checkpoint
 
 CPU = torch.device("cpu")
 CARRIED = Path(__file__).parents[1] / "data" / "generators" / "cases"

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gseg.generators import Generator, GeneratorCard, list_generators, load_generator
 from gseg.generators.big_resnet import BigResNetConfig, BigResNetGenerator
 from gseg.generators.biggan_deep import BigGANDeepGenerator
-from gseg.generators.catalogue import find_weights
+from gseg.generators.catalogue import find_weights, list_generators, load_generator
+from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.layers import initialise_orthogonally
 from gseg.generators.resnet import ResNetConfig, ResNetGenerator
 from gseg.generators.self_conditioned import SelfConditionedConfig, SelfConditionedGenerator

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gseg.generators import fetching, list_generators
+from gseg.generators import fetching
+from gseg.generators.catalogue import list_generators
 from gseg.generators.fetching import fetch_weights
 
 CONTENT = bytes(range(256)) * 20_000

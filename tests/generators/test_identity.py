@@ -38,7 +38,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gseg.generators import Generator, GeneratorCard
+from gseg.generators.contract import Generator, GeneratorCard
 
 CARD = GeneratorCard(name="flat.colours8", family="Flat", architecture="flat", dataset="colours",
                      resolution=8, num_classes=0, latent_dim=5, code_dim=5)

@@ -6,15 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gseg.generators import (
-    Generator,
-    GeneratorCard,
-    list_generators,
-    load_generator,
-    own,
-    register_generator,
-)
-from gseg.generators.own import own_file
+from gseg.generators import own
+from gseg.generators.catalogue import list_generators, load_generator
+from gseg.generators.contract import Generator, GeneratorCard
+from gseg.generators.own import own_file, register_generator
 
 
 class Flat(nn.Module):
@@ -40,7 +35,7 @@ CARD = GeneratorCard(
 )
 FILE = """
 from torch import nn
-from gseg.generators import Generator, GeneratorCard
+from gseg.generators.contract import Generator, GeneratorCard
 
 class Flat(nn.Module):
     def __init__(self):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gseg.generators import load_generator
+from gseg.generators.catalogue import load_generator
 from gseg.generators.precision import SAMPLING, ForwardSetting, forward_with, sampling_setting
 from gseg.randomness import labels, latents
 

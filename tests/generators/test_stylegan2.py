@@ -13,7 +13,7 @@ import pytest
 import torch
 from shared_folder import SHARED
 
-from gseg.generators import from_checkpoint
+from gseg.generators.checkpoints import from_checkpoint
 from gseg.generators.inert_pickle import read_stored_module
 from gseg.generators.stylegan2 import StyleGAN2Config
 

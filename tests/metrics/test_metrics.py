@@ -8,15 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from gseg.metrics import (
-    PROFILES,
-    MetricSums,
-    PixelHistogram,
-    merge_sums,
-    metric_profile,
-    pixel_histogram,
-    score_images,
-)
+from gseg.metrics.counts import PixelHistogram, pixel_histogram
+from gseg.metrics.images import score_images
+from gseg.metrics.profiles import PROFILES, metric_profile
+from gseg.metrics.sums import MetricSums, merge_sums
 
 DATA = Path(__file__).parents[1] / "data" / "metrics"
 EXPECTED = json.loads((DATA / "expected.json").read_text())

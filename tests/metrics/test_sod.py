@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from gseg.metrics import MetricSums, metric_profile, pixel_histogram, score_images
+from gseg.metrics.counts import pixel_histogram
+from gseg.metrics.images import score_images
+from gseg.metrics.profiles import metric_profile
+from gseg.metrics.sums import MetricSums
 
 FILE = Path(__file__).parents[1] / "data" / "metrics" / "sod.npz"
 EXACT = {"rtol": 0, "atol": 1e-12}

@@ -24,13 +24,10 @@ import safetensors
 import scipy
 import torch
 
-from gseg.directions import (
-    AffineConfig,
-    CandidateConfig,
-    ChoiceConfig,
-    LearntConfig,
-    SearchConfig,
-)
+from gseg.directions.affine_config import AffineConfig
+from gseg.directions.candidate_config import CandidateConfig, LearntConfig
+from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.config import SearchConfig
 from gseg.generators.own_encoder import choose_encoder
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import DistanceConfig, Experiment, LabelledPairs
@@ -38,9 +35,11 @@ from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.stages.embeddings import EmbeddingsNode
 from gseg.pipeline.trial import Context, run_trial
-from gseg.samples import FilterConfig, LatentConfig, SampleConfig, filter_preset, near_embeddings
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import FilterConfig, filter_preset
 from gseg.samples.labeller import labeller
-from gseg.segmenters import FitConfig
+from gseg.samples.latents import LatentConfig, near_embeddings
+from gseg.segmenters.config import FitConfig
 from gseg.storage.store import Store
 
 _SAMPLES = SampleConfig(batch=16, blocks_per_shard=1, filters=filter_preset("none"))

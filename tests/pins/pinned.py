@@ -24,8 +24,9 @@ import numpy as np
 from PIL import Image
 
 from gseg import recipes
-from gseg.directions import CANDIDATE_KINDS, SearchConfig
-from gseg.generators import list_generators
+from gseg.directions.candidate_config import CANDIDATE_KINDS
+from gseg.directions.config import SearchConfig
+from gseg.generators.catalogue import list_generators
 from gseg.generators.own_encoder import choose_encoder
 from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import (
@@ -39,10 +40,10 @@ from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.stages.embeddings import EmbeddingsNode
 from gseg.pipeline.trial import Context, trial_graph
-from gseg.recipes import Grid, grids
+from gseg.recipes.grids import Grid, grids
 from gseg.recipes.trials import point_trials
-from gseg.samples import near_embeddings
 from gseg.samples.labeller import labeller
+from gseg.samples.latents import near_embeddings
 from gseg.scenes.pictures import render
 from gseg.storage.store import Store, canonical
 

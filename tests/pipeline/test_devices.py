@@ -5,7 +5,7 @@ import pytest
 from gseg import cli
 from gseg.commands.direction_run import direction_main
 from gseg.pretraining import train
-from gseg.recipes import table_9
+from gseg.recipes.directions import table_9
 
 COMMANDS = (
     "segment picture.png --out masks",

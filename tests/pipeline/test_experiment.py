@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from gseg.directions import SearchConfig
+from gseg.directions.config import SearchConfig
 from gseg.pipeline.experiment import MASK_KINDS, DistanceConfig, Experiment, LabelledPairs
-from gseg.samples import SampleConfig
-from gseg.segmenters import FitConfig
+from gseg.samples.config import SampleConfig
+from gseg.segmenters.config import FitConfig
 
 LABELLED = LabelledPairs(benchmark="folder:birds", count=20, side=32)
 

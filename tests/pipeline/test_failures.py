@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gseg.directions import SearchConfig
+from gseg.directions.config import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import DistanceConfig, Experiment
@@ -26,9 +26,10 @@ from gseg.pipeline.failures import (
 )
 from gseg.pipeline.jobs.draw import BatchTooLargeError
 from gseg.pipeline.trial import Context, run_trial
-from gseg.samples import SampleConfig, filter_preset
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import filter_preset
 from gseg.samples.sets import AcceptanceError
-from gseg.segmenters import FitConfig
+from gseg.segmenters.config import FitConfig
 from gseg.storage.files import DiskFullError
 from gseg.storage.store import StorageError
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from gseg.directions import SearchConfig
+from gseg.directions.config import SearchConfig
 from gseg.pipeline import costs
 from gseg.pipeline.costs import (
     Size,
@@ -17,8 +17,8 @@ from gseg.pipeline.costs import (
 from gseg.pipeline.experiment import DistanceConfig, Experiment
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
-from gseg.samples import SampleConfig
-from gseg.segmenters import FitConfig
+from gseg.samples.config import SampleConfig
+from gseg.segmenters.config import FitConfig
 
 GENERATOR = "ggan.scenes32"
 

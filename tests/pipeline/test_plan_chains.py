@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from gseg.commands.scenes import write_scenes
-from gseg.directions import AffineConfig, CandidateConfig, ChoiceConfig, SearchConfig
-from gseg.generators import find_card
+from gseg.directions.affine_config import AffineConfig
+from gseg.directions.candidate_config import CandidateConfig
+from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.config import SearchConfig
+from gseg.generators.catalogue import find_card
 from gseg.pipeline import costs
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.costs import sample_bytes
@@ -26,10 +29,11 @@ from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.draw import BatchTooLargeError, DrawJob
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context, run_trial, trial_graph
-from gseg.samples import LatentConfig, SampleConfig, filter_preset, near_embeddings
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import filter_preset
 from gseg.samples.labeller import labeller
-from gseg.samples.latents import EmbeddedScenes
-from gseg.segmenters import FitConfig
+from gseg.samples.latents import EmbeddedScenes, LatentConfig, near_embeddings
+from gseg.segmenters.config import FitConfig
 from gseg.storage.builds import SHARD, count_builds
 from gseg.storage.store import Store
 

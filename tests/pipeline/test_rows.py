@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from gseg.metrics import MetricSums, metric_profile, pixel_histogram
+from gseg.metrics.counts import pixel_histogram
+from gseg.metrics.profiles import metric_profile
+from gseg.metrics.sums import MetricSums
 from gseg.pipeline.row_values import score_values
 from gseg.pipeline.rows import (
     COLUMNS,

@@ -10,9 +10,10 @@ import pytest
 
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.settings import SETTINGS, axes, columns, setting_values
-from gseg.recipes import all_gans, grids
+from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import all_gans
 from gseg.recipes.trials import RECIPE_AXES, point_trials, turned
-from gseg.samples import near_embeddings
+from gseg.samples.latents import near_embeddings
 from gseg.segmenters.config import native_precision
 
 NAME = "analytic.ellipses32"
@@ -178,7 +179,7 @@ import pandas as pd
 from gseg.commands.options import chosen_axes, chosen_grids, sweep_parser
 from gseg.pipeline.rows import COLUMNS, make_row
 from gseg.pipeline.row_values import identity_values
-from gseg.recipes import all_gans
+from gseg.recipes.melas2022 import all_gans
 from gseg.reports.labels import experiment_labels
 from gseg.reports.settings import DIGITS, HEADINGS, varying
 from gseg.search.records import SCHEMA

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from gseg.directions import SearchConfig
+from gseg.directions.config import SearchConfig
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
-from gseg.recipes import all_gans, grids
-from gseg.samples import FilterConfig, SampleConfig
-from gseg.segmenters import FitConfig
+from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import all_gans
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import FilterConfig
+from gseg.segmenters.config import FitConfig
 from gseg.segmenters.fit import Run, fit_source
 from gseg.segmenters.source import InMemoryPairs
 from gseg.storage.digests import digest, since

@@ -2,12 +2,13 @@
 
 import torch
 
-from gseg.directions import SearchConfig
+from gseg.directions.config import SearchConfig
 from gseg.generators.identity import weights_digest
 from gseg.pretraining.train_segmenter import DefaultSegmenter, train
-from gseg.samples import SampleConfig
+from gseg.samples.config import SampleConfig
 from gseg.scenes.pictures import VALIDATION_FIRST, render
-from gseg.segmenters import FitConfig, Segmenter
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.segmenter import Segmenter
 
 TINY = DefaultSegmenter(
     generator="analytic.ellipses32",

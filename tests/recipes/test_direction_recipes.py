@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 
 from gseg.commands.options import chosen_grids, sweep_parser
-from gseg.directions import SearchConfig
+from gseg.directions.config import SearchConfig
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
-from gseg.recipes import all_gans, both_papers, grids
+from gseg.recipes.both_papers import both_papers
+from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import all_gans
 
 EMBEDDED = grids()["embedded"]
 AXES = {"generator": ("analytic.ellipses32",), "data_size": (10,), "seed": (0, 3)}

@@ -5,23 +5,21 @@ from dataclasses import replace
 import pytest
 
 from gseg.pipeline.experiment import LabelledPairs, SelectionConfig
-from gseg.recipes import (
+from gseg.recipes.generators import STAND_IN
+from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import (
     failure_cases,
-    grids,
     table_1,
     table_2,
     table_6,
     table_7,
     table_8,
     table_10,
-    table_11,
-    table_12,
     table_13,
     table_14,
-    table_15,
 )
-from gseg.recipes.generators import STAND_IN
 from gseg.recipes.published import published_tables
+from gseg.recipes.stylegan2 import table_11, table_12, table_15
 
 PAPER, EMBEDDED = grids()["paper"], grids()["embedded"]
 TABLES = {

@@ -4,7 +4,9 @@ from dataclasses import replace
 import pytest
 
 from gseg.pipeline.experiment import LabelledPairs, SelectionConfig
-from gseg.recipes import all_gans, baselines, grids, table_13
+from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import all_gans, table_13
+from gseg.recipes.trials import baselines
 
 EMBEDDED = grids()["embedded"]
 

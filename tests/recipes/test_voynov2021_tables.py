@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gseg.directions import ChoiceConfig
+from gseg.directions.choice_config import ChoiceConfig
 from gseg.pipeline.row_values import identity_values
-from gseg.recipes import grids
+from gseg.recipes.grids import grids
 from gseg.recipes.published import published_tables
 from gseg.recipes.voynov2021 import (
     figure_5_trainings,
@@ -22,8 +22,8 @@ from gseg.recipes.voynov2021 import (
     voynov_table_5,
 )
 from gseg.recipes.voynov_tables import VOYNOV_TABLES
-from gseg.samples import near_embeddings
 from gseg.samples.labeller import LabellerConfig
+from gseg.samples.latents import near_embeddings
 
 LABELLER = LabellerConfig(kind="function", place="mine.py:u2net", digest="0123456789")
 RECIPES = {

@@ -12,10 +12,10 @@ from threading import Thread
 import pytest
 from PIL import Image
 
-from gseg.reports import build_report
 from gseg.reports.content import Section
 from gseg.reports.files import write_files
 from gseg.reports.pictures import make_sheet
+from gseg.reports.report import build_report
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _WIDE = (

@@ -2,8 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gseg.reports import direction_cosines
-from gseg.reports.directions import cosine_table, initialisation_table
+from gseg.reports.directions import cosine_table, direction_cosines, initialisation_table
 
 
 def test_cosines_are_averaged_over_directions_not_trials(frame, seeds):

@@ -4,14 +4,17 @@ import pytest
 import torch
 from PIL import Image
 
-from gseg.directions import SearchConfig
+from gseg.directions.config import SearchConfig
 from gseg.images import from_uint8
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports.failure_cases import failure_cases
-from gseg.samples import SampleConfig, filter_preset, load_samples
-from gseg.segmenters import FitConfig, Segmenter
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import filter_preset
+from gseg.samples.sets import load_samples
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.segmenter import Segmenter
 
 TRIAL = Experiment(
     generator="analytic.ellipses16",

@@ -4,8 +4,8 @@ import torch
 from matplotlib.axes import Axes
 from PIL import Image
 
-from gseg.reports import distance_figure, figures, generator_sheet
-from gseg.reports.figures import SheetRow
+from gseg.reports import figures
+from gseg.reports.figures import SheetRow, distance_figure, generator_sheet
 
 
 def _rows(**columns):

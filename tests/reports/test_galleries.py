@@ -6,16 +6,14 @@ import pandas as pd
 import pytest
 import torch
 
-from gseg.directions import (
-    AffineConfig,
-    CandidateConfig,
-    ChoiceConfig,
-    Direction,
-    SearchConfig,
-)
+from gseg.directions.affine_config import AffineConfig
+from gseg.directions.candidate_config import CandidateConfig
+from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.config import SearchConfig
+from gseg.directions.direction import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.generators import load_generator
+from gseg.generators.catalogue import load_generator
 from gseg.images import encode_png, to_uint8
 from gseg.pipeline.experiment import (
     Experiment,
@@ -29,19 +27,14 @@ from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports import galleries
 from gseg.reports.galleries import find_trace, gallery_section
 from gseg.reports.sample_sheets import sample_sheet
-from gseg.samples import (
-    LatentConfig,
-    SampleConfig,
-    Shard,
-    filter_preset,
-    near_embeddings,
-    shard_name,
-)
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import filter_preset
 from gseg.samples.labeller import labeller
-from gseg.samples.latents import EmbeddedScenes
+from gseg.samples.latents import EmbeddedScenes, LatentConfig, near_embeddings
 from gseg.samples.review import review
+from gseg.samples.shards import Shard, shard_name
 from gseg.scenes.pictures import render
-from gseg.segmenters import FitConfig
+from gseg.segmenters.config import FitConfig
 from gseg.storage.mirror import storage_folder
 from gseg.storage.store import Store, write_atomically
 

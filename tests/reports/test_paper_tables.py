@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from gseg.recipes import grids
+from gseg.recipes.grids import grids
 from gseg.recipes.published import published_tables
 from gseg.recipes.tables import PAPER_TABLES
 from gseg.reports.comparison import compare

@@ -4,14 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from gseg.directions import AffineConfig, CandidateConfig, ChoiceConfig, SearchConfig
+from gseg.directions.affine_config import AffineConfig
+from gseg.directions.candidate_config import CandidateConfig
+from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.config import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.trial import Context, run_trial
 from gseg.reports.papers import compare_papers
-from gseg.samples import SampleConfig, filter_preset
-from gseg.segmenters import FitConfig
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import filter_preset
+from gseg.segmenters.config import FitConfig
 
 CHOICE = ChoiceConfig(
     candidates=CandidateConfig(kind="random", count=4),

@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 
 from gseg.pipeline.rows import make_row, merge_rows
-from gseg.reports import build_report, write_report
-from gseg.reports.report import default_folder
+from gseg.reports.report import build_report, default_folder, write_report
 
 
 def _rows(seeds):

@@ -5,10 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from gseg.directions import Direction, SearchConfig
+from gseg.directions.config import SearchConfig
+from gseg.directions.direction import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.generators import load_generator
+from gseg.generators.catalogue import load_generator
 from gseg.images import from_uint8, to_uint8
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.rows import make_row
@@ -16,10 +17,13 @@ from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports import sheets
 from gseg.reports.sheets import trial_sheet
 from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
-from gseg.samples import SampleConfig, filter_preset, load_samples
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import filter_preset
 from gseg.samples.latents import prior
+from gseg.samples.sets import load_samples
 from gseg.scores.benchmarks import open_benchmark
-from gseg.segmenters import FitConfig, Segmenter
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.segmenter import Segmenter
 
 GENERATOR = "analytic.ellipses32"
 EXPERIMENT = Experiment(

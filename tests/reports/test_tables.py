@@ -6,8 +6,7 @@ import pytest
 from rich.console import Console
 
 from gseg.pipeline.rows import make_row
-from gseg.reports import summary, summary_table
-from gseg.reports.tables import METHOD_NAMES, seed_summary
+from gseg.reports.tables import METHOD_NAMES, seed_summary, summary, summary_table
 
 
 def _row(experiment, **values):

@@ -6,8 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gseg.directions import Direction, fit_operators
 from gseg.directions.colour_maps import ColourMaps
+from gseg.directions.direction import Direction
+from gseg.directions.operators import fit_operators
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.reports.voynov_figures import (
     coloured_components,
@@ -15,7 +16,8 @@ from gseg.reports.voynov_figures import (
     operators_sheet,
     restored,
 )
-from gseg.samples import SampleConfig, filter_preset
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import filter_preset
 
 
 @pytest.fixture(scope="module")

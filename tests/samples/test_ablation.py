@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from gseg.samples import filter_preset, filter_preset_name
-from gseg.samples.filters import ablation
+from gseg.samples.filters import ablation, filter_preset, filter_preset_name
 
 
 def test_each_step_adds_one_rule():

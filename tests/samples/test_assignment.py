@@ -5,11 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gseg.directions import Direction, fit_operators
 from gseg.directions.colour_maps import ColourMaps
+from gseg.directions.direction import Direction
+from gseg.directions.operators import fit_operators
 from gseg.generators.analytic import analytic_generator, known_direction, known_mask
-from gseg.samples import SampleConfig, draw, draw_shard, filter_preset, make_masks
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw, draw_shard
+from gseg.samples.filters import filter_preset
 from gseg.samples.latents import prior
+from gseg.samples.masks import make_masks
 
 # The lightening map adds 0.3; the darkening one swaps red and blue, darker by 0.2.
 MAPS = ColourMaps(

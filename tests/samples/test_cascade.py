@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from gseg.generators import list_generators, load_generator
 from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.generators.catalogue import list_generators, load_generator
 from gseg.generators.contract import Generator
 from gseg.images import to_uint8
-from gseg.samples import FilterConfig, SampleConfig, draw_shards, filter_preset, make_masks
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw_shards
+from gseg.samples.filters import FilterConfig, filter_preset
 from gseg.samples.latents import prior
-from gseg.samples.masks import brightness_difference
+from gseg.samples.masks import brightness_difference, make_masks
 from gseg.samples.verdicts import judge, mean_changes
 
 EMBEDDED = [card.name for card in list_generators("embedded")]

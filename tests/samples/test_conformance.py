@@ -10,7 +10,7 @@ import torch
 from shared_folder import SHARED
 
 from gseg.samples.components import agreement, keep_large_components, roundness
-from gseg.samples.filters import preset
+from gseg.samples.filters import filter_preset
 from gseg.samples.histograms import contrastive, count_maxima, histograms
 from gseg.samples.masks import make_masks
 from gseg.samples.verdicts import judge
@@ -105,7 +105,7 @@ def survivors(config, masks, shifted):
 
 
 def test_area(facts, each_device):
-    half = replace(preset("melas2022_program"), histogram=None)
+    half = replace(filter_preset("melas2022_program"), histogram=None)
     wide = replace(half, min_share=0.05, max_share=0.6)
     strict = replace(half, max_share_strict=True)
     for batch, original, shifted in pairs(facts, each_device):
@@ -139,7 +139,7 @@ def test_agreement(facts):
 
 @pytest.mark.parametrize("source", ["melas", "voynov"])
 def test_pipelines(facts, each_device, source):
-    config = preset("melas2022_program" if source == "melas" else "voynov2021_program")
+    config = filter_preset("melas2022_program" if source == "melas" else "voynov2021_program")
     for batch, original, shifted in pairs(facts, each_device):
         masks = make_masks("lighter", original, shifted, None)
         verdicts = judge(masks, [shifted], config)
@@ -152,7 +152,7 @@ def test_pipelines(facts, each_device, source):
 
 @pytest.mark.parametrize("overlap", [0.0, 0.7])
 def test_pipeline_of_two_directions(facts, each_device, overlap):
-    config = replace(preset("melas2022_program"), min_agreement=overlap)
+    config = replace(filter_preset("melas2022_program"), min_agreement=overlap)
     compared = 0
     for batch, original, lighter in pairs(facts, each_device):
         darker = facts.picture(batch, "dark")

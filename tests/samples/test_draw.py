@@ -8,22 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from gseg.generators import load_generator
 from gseg.generators.analytic import analytic_generator, known_direction, known_mask
+from gseg.generators.catalogue import load_generator
 from gseg.randomness import labels, latents
-from gseg.samples import (
-    REASONS,
-    AcceptanceError,
-    FilterConfig,
-    SampleConfig,
-    check_acceptance,
-    draw,
-    draw_shard,
-    filter_preset,
-    load_samples,
-    shard_name,
-)
 from gseg.samples.cascade import Cascade
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw, draw_shard
+from gseg.samples.filters import REASONS, FilterConfig, filter_preset
+from gseg.samples.sets import AcceptanceError, check_acceptance, load_samples
+from gseg.samples.shards import shard_name
 
 SPEC = importlib.util.spec_from_file_location("oracle", Path(__file__).with_name("oracle.py"))
 oracle = importlib.util.module_from_spec(SPEC)

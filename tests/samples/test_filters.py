@@ -1,6 +1,6 @@
 import pytest
 
-from gseg.samples.filters import FilterConfig, preset, preset_name
+from gseg.samples.filters import FilterConfig, filter_preset, filter_preset_name
 
 
 @pytest.mark.parametrize(
@@ -22,16 +22,16 @@ def test_configs_are_checked(options, message):
 
 def test_unknown_preset():
     with pytest.raises(ValueError, match="Unknown filter preset 'melas'; choose one of gseg, "):
-        preset("melas")
+        filter_preset("melas")
 
 
 @pytest.mark.parametrize(
     "name", ["gseg", "voynov2021_text", "voynov2021_program", "melas2022_program", "none"]
 )
 def test_presets_know_their_names(name):
-    assert preset_name(preset(name)) == name
+    assert filter_preset_name(filter_preset(name)) == name
 
 
 def test_other_rules_are_custom():
-    assert preset_name(FilterConfig(max_share=0.4)) == "custom"
-    assert preset_name(FilterConfig()) == "gseg"
+    assert filter_preset_name(FilterConfig(max_share=0.4)) == "custom"
+    assert filter_preset_name(FilterConfig()) == "gseg"

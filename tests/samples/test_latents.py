@@ -8,8 +8,9 @@ from scipy import stats
 
 from gseg.generators.analytic import analytic_generator
 from gseg.randomness import derive_seed, labels, latents, uniforms
-from gseg.samples import LatentConfig, SampleConfig, draw_shard, near_embeddings
-from gseg.samples.latents import candidates, check_truncation, prior
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw_shard
+from gseg.samples.latents import LatentConfig, candidates, check_truncation, near_embeddings, prior
 from gseg.storage.store import canonical, digest
 
 CARD = analytic_generator(8, num_classes=5).card

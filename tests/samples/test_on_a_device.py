@@ -12,7 +12,7 @@ from shared_folder import SHARED
 
 from gseg.directions.colour_maps import ColourMaps
 from gseg.images import from_uint8, to_uint8
-from gseg.samples.filters import FilterPreset, preset
+from gseg.samples.filters import FilterPreset, filter_preset
 from gseg.samples.histograms import HistogramRule, histogram_counts
 from gseg.samples.masks import MaskRule, brightness_difference, make_masks
 from gseg.samples.verdicts import judge, mean_changes
@@ -135,7 +135,7 @@ def test_masks_by_each_picture_s_own_colour_maps(source, device):
 @pytest.mark.parametrize("name", get_args(FilterPreset))
 @pytest.mark.parametrize("kind", ["lighter", "both"])
 def test_verdicts(pairs, name, kind):
-    config = preset(name)
+    config = filter_preset(name)
     for pictures in pairs:
         here, there = (
             judge(

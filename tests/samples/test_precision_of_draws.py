@@ -2,9 +2,12 @@ from types import MappingProxyType
 
 import torch
 
-from gseg.generators import load_generator, precision
+from gseg.generators import precision
+from gseg.generators.catalogue import load_generator
 from gseg.generators.precision import ForwardSetting
-from gseg.samples import SampleConfig, draw_shard, filter_preset
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw_shard
+from gseg.samples.filters import filter_preset
 
 
 class _Along:

@@ -10,21 +10,14 @@ import torch
 from PIL import Image
 
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.samples import (
-    DamagedShardError,
-    GrowingSet,
-    SampleConfig,
-    Shard,
-    ShardFacts,
-    draw,
-    draw_shard,
-    filter_preset,
-    first_samples,
-    headers,
-    load_samples,
-    shard_name,
-    sum_counts,
-)
+from gseg.samples import headers
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw, draw_shard
+from gseg.samples.filters import filter_preset
+from gseg.samples.growing import GrowingSet
+from gseg.samples.headers import DamagedShardError, ShardFacts
+from gseg.samples.sets import first_samples, load_samples, sum_counts
+from gseg.samples.shards import Shard, shard_name
 from gseg.storage.mirror import storage_folder
 from gseg.storage.store import StorageError, digest
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from gseg.samples.filters import REASONS, FilterConfig, preset
+from gseg.samples.filters import REASONS, FilterConfig, filter_preset
 from gseg.samples.masks import make_masks
 from gseg.samples.verdicts import judge
 
@@ -33,7 +33,7 @@ def candidates(count=60, size=24, seed=0):
 @pytest.mark.parametrize("source", ["text", "program"])
 def test_verdicts_equal_the_oracle(source):
     original, shifted = candidates()
-    config = preset("voynov2021_text" if source == "text" else "melas2022_program")
+    config = filter_preset("voynov2021_text" if source == "text" else "melas2022_program")
     verdicts = judge(make_masks("lighter", original, shifted, None), [shifted], config)
     seen = set()
     for index, (first, second) in enumerate(zip(original.numpy(), shifted.numpy(), strict=True)):
@@ -128,7 +128,7 @@ def test_ragged_masks_are_a_reason_of_their_own():
 def test_the_first_reason_counts():
     flat = torch.zeros(1, 3, 10, 10)
     full = torch.ones(1, 10, 10, dtype=torch.bool)
-    verdicts = judge(full, [flat], preset("voynov2021_text"))
+    verdicts = judge(full, [flat], filter_preset("voynov2021_text"))
     assert verdicts.counts() == {
         "candidates": 1, "accepted": 0, "histogram": 1, "contrast": 0, "empty": 0, "components": 0,
         "area": 0, "agreement": 0,
@@ -140,9 +140,9 @@ def test_both_shifted_pictures_must_be_contrastive():
     mask = torch.zeros(1, 10, 10, dtype=torch.bool)
     mask[:, :3] = True
     good, flat = half_and_half(), torch.zeros(1, 3, 10, 10)
-    assert judge(mask, [good, good], preset("voynov2021_text")).accepted.all()
+    assert judge(mask, [good, good], filter_preset("voynov2021_text")).accepted.all()
     for pair in ([good, flat], [flat, good]):
-        assert judge(mask, pair, preset("voynov2021_text")).counts()["histogram"] == 1
+        assert judge(mask, pair, filter_preset("voynov2021_text")).counts()["histogram"] == 1
 
 
 def test_each_direction_is_tested_where_the_program_does():
@@ -150,7 +150,7 @@ def test_each_direction_is_tested_where_the_program_does():
     small[:, :3] = True
     large[:, :7] = True
     shifted = [half_and_half()] * 2
-    program = preset("melas2022_program")
+    program = filter_preset("melas2022_program")
     assert judge(small, shifted, program, directions=[small, small]).accepted.all()
     assert judge(small, shifted, program, directions=[small, large]).counts()["area"] == 1
     assert judge(small, shifted, FilterConfig(), directions=[small, large]).accepted.all()
@@ -181,6 +181,6 @@ def test_counts_add_up_and_batching_changes_nothing():
 def test_no_filters_keep_everything_as_it_is():
     original, shifted = candidates()
     masks = make_masks("lighter", original, shifted, None)
-    verdicts = judge(masks, [shifted], preset("none"))
+    verdicts = judge(masks, [shifted], filter_preset("none"))
     assert verdicts.accepted.all()
     np.testing.assert_array_equal(verdicts.masks, masks.numpy())

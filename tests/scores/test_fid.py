@@ -6,7 +6,7 @@ import torch
 from scipy.linalg import sqrtm
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-from gseg.features import scenes_features
+from gseg.features.scenes import scenes_features
 from gseg.scenes.pictures import HELD_OUT_FIRST, VALIDATION_FIRST, render
 from gseg.scores.fid import (
     distance_between,

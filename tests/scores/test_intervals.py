@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from gseg.metrics import PROFILES, MetricSums, metric_profile, pixel_histogram
+from gseg.metrics.counts import pixel_histogram
+from gseg.metrics.profiles import PROFILES, metric_profile
+from gseg.metrics.sums import MetricSums
 from gseg.scores.benchmarks import BenchmarkPart, ScenesBenchmark
 from gseg.scores.intervals import INTERVALS, bootstrap_intervals
 from gseg.scores.protocol import merge_scores, score

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gseg.features import scenes_features
-from gseg.generators import load_generator
+from gseg.features.scenes import scenes_features
+from gseg.generators.catalogue import load_generator
 from gseg.images import to_uint8
 from gseg.randomness import derive_seed
 from gseg.samples.latents import LatentConfig, prior

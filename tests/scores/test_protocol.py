@@ -9,7 +9,9 @@ import torch
 from PIL import Image
 
 from gseg.images import UnreadableImageError, from_uint8
-from gseg.metrics import PROFILES, MetricSums, metric_profile, pixel_histogram
+from gseg.metrics.counts import pixel_histogram
+from gseg.metrics.profiles import PROFILES, metric_profile
+from gseg.metrics.sums import MetricSums
 from gseg.scenes.pictures import render
 from gseg.scores.baselines import centre_disc, otsu
 from gseg.scores.batches import Reading, equal_shapes

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 from gseg.images import from_uint8
-from gseg.metrics import MetricSums, metric_profile, pixel_histogram
+from gseg.metrics.counts import pixel_histogram
+from gseg.metrics.profiles import metric_profile
+from gseg.metrics.sums import MetricSums
 from gseg.scores.contract import Example
 from gseg.scores.protocol import score
 from gseg.scores.sizes import centre_square, shrink_mask, shrink_picture, to_mask_size

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 from gseg.pipeline.experiment import Experiment, SelectionConfig
 from gseg.pipeline.trial import sample_nodes
-from gseg.recipes import all_gans, grids
+from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import all_gans
 from gseg.search.source import sharing_groups
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from gseg.recipes import grids
+from gseg.recipes.grids import grids
 from gseg.search.best import best_points
 from gseg.search.definition import Search
 from gseg.search.objectives import OBJECTIVES

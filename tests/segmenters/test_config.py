@@ -5,17 +5,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gseg.segmenters.config import PRESETS, FitConfig, native_precision, preset
+from gseg.segmenters.config import FIT_PRESETS, FitConfig, fit_preset, native_precision
 
 
 def test_presets_hold_the_published_values():
-    paper = preset("paper")
+    paper = fit_preset("paper")
     assert (paper.steps, paper.batch, paper.learning_rate) == (12_000, 95, 1e-3)
     assert (paper.decay_at, paper.decay_factor, paper.width, paper.depth) == (8_000, 0.2, 64, 4)
-    assert preset("paper_long") == replace(paper, steps=20_000)
-    assert preset("official") == replace(paper, steps=18_000, batch=128, decay_at=None)
-    assert all(preset(name).precision == "float32" for name in ("paper", "paper_long", "official"))
-    assert preset("embedded").precision == native_precision("cpu")
+    assert fit_preset("paper_long") == replace(paper, steps=20_000)
+    assert fit_preset("official") == replace(paper, steps=18_000, batch=128, decay_at=None)
+    assert all(
+        fit_preset(name).precision == "float32" for name in ("paper", "paper_long", "official")
+    )
+    assert fit_preset("embedded").precision == native_precision("cpu")
 
 
 def test_learning_rate_falls_once():
@@ -64,5 +66,5 @@ def test_impossible_settings_are_refused(change, message):
 
 def test_an_unknown_preset_is_told_the_nearest():
     with pytest.raises(ValueError, match=r"'papper'; there are paper, .* Did you mean 'paper'"):
-        preset("papper")
-    assert set(PRESETS) == {"paper", "paper_long", "official", "embedded"}
+        fit_preset("papper")
+    assert set(FIT_PRESETS) == {"paper", "paper_long", "official", "embedded"}

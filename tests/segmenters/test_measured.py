@@ -7,7 +7,10 @@ import torch
 
 from gseg.pipeline.progress import Watch, silent
 from gseg.scenes.pictures import render
-from gseg.segmenters import FitConfig, InMemoryPairs, Run, fit_source
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.fit import fit_source
+from gseg.segmenters.run import Run
+from gseg.segmenters.source import InMemoryPairs
 
 _CONFIG = FitConfig(steps=9, batch=4, decay_at=None, width=4, depth=2, validate_every=3)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gseg.segmenters import InMemoryPairs
 from gseg.segmenters.shrunk import ShrunkPairs, shrink
+from gseg.segmenters.source import InMemoryPairs
 
 
 def _pairs(count=5, side=8):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from gseg.randomness import training_order
-from gseg.samples import DamagedShardError, Shard, shard_name
+from gseg.samples.headers import DamagedShardError
+from gseg.samples.shards import Shard, shard_name
 from gseg.segmenters.source import InMemoryPairs
 from gseg.segmenters.stored import open_pairs, pair_bytes
 from gseg.segmenters.streaming import AHEAD, StreamedPairs

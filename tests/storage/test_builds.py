@@ -4,15 +4,16 @@ import itertools
 from collections import Counter
 from dataclasses import replace
 
-from gseg.directions import SearchConfig
+from gseg.directions.config import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context, run_trial
-from gseg.samples import SampleConfig, filter_preset
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import filter_preset
 from gseg.search.source import sharing_groups
-from gseg.segmenters import FitConfig
+from gseg.segmenters.config import FitConfig
 from gseg.storage.builds import SHARD, count_builds, note_build
 
 _GENERATORS = ("analytic.ellipses16", "analytic.ellipses20", "analytic.ellipses32")

@@ -6,9 +6,13 @@ from typing import Literal
 
 import pytest
 
-from gseg.directions import ChoiceConfig, DirectionConfig, SearchConfig
-from gseg.recipes import all_gans, grids
-from gseg.samples import LatentConfig, SampleConfig, filter_preset
+from gseg.directions.choice_config import ChoiceConfig, DirectionConfig
+from gseg.directions.config import SearchConfig
+from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import all_gans
+from gseg.samples.config import SampleConfig
+from gseg.samples.filters import filter_preset
+from gseg.samples.latents import LatentConfig
 from gseg.storage.digests import canonical, restore
 
 

@@ -12,21 +12,26 @@ import pytest
 import torch
 from pretended import Pretended, Waits, pretended_gpu
 
-from gseg.directions import AffineConfig, LearntConfig, SearchConfig
 from gseg.directions.affine import fit_maps, generated_batches, picture_batches
+from gseg.directions.affine_config import AffineConfig
+from gseg.directions.candidate_config import LearntConfig
 from gseg.directions.codes import shifted_pictures
+from gseg.directions.config import SearchConfig
 from gseg.directions.learnt import learn_directions
 from gseg.directions.polarity import border_vote
 from gseg.directions.search import optimise
-from gseg.features import scenes_features
-from gseg.generators import load_generator
-from gseg.samples import SampleConfig, draw_shard, draw_shards, filter_preset
+from gseg.features.scenes import scenes_features
+from gseg.generators.catalogue import load_generator
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw_shard, draw_shards
+from gseg.samples.filters import filter_preset
 from gseg.scores.contract import Example
 from gseg.scores.feature_statistics import collect_statistics
 from gseg.scores.picture_sources import GeneratedPictures
 from gseg.scores.protocol import score
-from gseg.segmenters import FitConfig, Segmenter, fit
-from gseg.segmenters.fit import _LOOK_EVERY
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.fit import _LOOK_EVERY, fit
+from gseg.segmenters.segmenter import Segmenter
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:User provided device_type of 'cuda'"),

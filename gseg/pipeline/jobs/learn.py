@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gseg.directions import CandidateConfig, make_candidates
-from gseg.directions.candidates import CHECKPOINT, save_candidates
-from gseg.generators import cached_generator
+from gseg.directions.candidate_config import CandidateConfig
+from gseg.directions.candidates import CHECKPOINT, make_candidates, save_candidates
+from gseg.generators.catalogue import cached_generator
 from gseg.pipeline.costs import candidates_seconds
 from gseg.pipeline.jobs.job import Wrap
 from gseg.pipeline.progress import Report

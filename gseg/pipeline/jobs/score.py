@@ -13,7 +13,7 @@ from gseg.scores.baselines import centre_disc, otsu
 from gseg.scores.batches import EvalProtocol
 from gseg.scores.benchmarks import Benchmark, BenchmarkPart, open_benchmark
 from gseg.scores.protocol import Predict, Scores, merge_scores, score
-from gseg.segmenters import Ensemble, Segmenter
+from gseg.segmenters.segmenter import Ensemble, Segmenter
 from gseg.storage.store import bring_here
 
 PART: Final = 100

@@ -11,9 +11,8 @@ from PIL import Image
 
 from gseg.pipeline.costs import segment_seconds
 from gseg.pipeline.jobs.job import Job, Listen
-from gseg.segmenters import Ensemble, Segmenter
 from gseg.segmenters.segment import SegmentedFiles, check_threshold, segment_to
-from gseg.segmenters.segmenter import Predictor
+from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
 
 PART: Final = 50
 """Files of a part."""

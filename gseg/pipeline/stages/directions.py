@@ -11,22 +11,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from gseg.directions import (
-    AffineConfig,
-    CandidateConfig,
-    ChoiceConfig,
-    Direction,
-    DirectionConfig,
-    SearchConfig,
-    choose_direction,
-    fit_operators,
-    search_direction,
-)
+from gseg.directions.affine_config import AffineConfig
+from gseg.directions.candidate_config import CandidateConfig
 from gseg.directions.candidates import load_candidates
+from gseg.directions.choice_config import ChoiceConfig, DirectionConfig
 from gseg.directions.choice_files import save_choice
-from gseg.directions.choosing import score_candidates
+from gseg.directions.choosing import choose_direction, score_candidates
+from gseg.directions.config import SearchConfig
+from gseg.directions.direction import Direction
 from gseg.directions.objective import objective
-from gseg.generators import Generator, cached_generator
+from gseg.directions.operators import fit_operators
+from gseg.directions.search import search_direction
+from gseg.generators.catalogue import cached_generator
+from gseg.generators.contract import Generator
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.costs import (
     candidates_seconds,
@@ -37,7 +34,7 @@ from gseg.pipeline.costs import (
 from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.learn import LearnJob
 from gseg.pipeline.progress import Report
-from gseg.samples import SampleConfig
+from gseg.samples.config import SampleConfig
 from gseg.storage.store import Artifact, Cost, bring_here, canonical, file_digest
 
 _SCORED_PICTURES: Final = 64

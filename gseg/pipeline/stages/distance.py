@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from gseg.features import features_name
+from gseg.features.named import features_name
 from gseg.generators.contract import GeneratorCard
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.costs import features_seconds
@@ -19,7 +19,7 @@ from gseg.pipeline.stages.embeddings import (
     embeddings_node,
     with_file,
 )
-from gseg.samples import LatentConfig
+from gseg.samples.latents import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import compare
 from gseg.storage.store import Artifact, Cost, file_digest

@@ -13,7 +13,7 @@ from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.graph import Stage, Workshop
 from gseg.pipeline.jobs.embed import embed_job, embed_pictures, save_found
 from gseg.pipeline.jobs.measure import PictureSet
-from gseg.samples import LatentConfig, near_embeddings
+from gseg.samples.latents import LatentConfig, near_embeddings
 from gseg.storage.digests import file_digest
 from gseg.storage.mirror import names
 from gseg.storage.store import Cost, Store, canonical

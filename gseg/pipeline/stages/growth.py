@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from gseg.generators import find_card
+from gseg.generators.catalogue import find_card
 from gseg.pipeline.costs import sample_bytes
 from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
 from gseg.pipeline.jobs.job import Backend

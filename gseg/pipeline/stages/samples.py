@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 import torch
 from torch import Tensor
 
-from gseg.generators import find_card
+from gseg.generators.catalogue import find_card
 from gseg.generators.identity import weights_digest
 from gseg.generators.precision import sampling_setting
 from gseg.pipeline.costs import sample_bytes, sampling_seconds
@@ -22,7 +22,9 @@ from gseg.pipeline.jobs.draw import BatchTooLargeError, DrawJob, DrawOrder, read
 from gseg.pipeline.jobs.fit import Pairs
 from gseg.pipeline.stages.embeddings import EMBEDDINGS, EmbeddingsNode, with_file
 from gseg.pipeline.stages.growth import draw_until_enough
-from gseg.samples import GrowingSet, SampleConfig, Shard, shard_name
+from gseg.samples.config import SampleConfig
+from gseg.samples.growing import GrowingSet
+from gseg.samples.shards import Shard, shard_name
 from gseg.storage.leases import lease
 from gseg.storage.mirror import fetch
 from gseg.storage.store import Artifact, Cost, StorageError, canonical, write_atomically

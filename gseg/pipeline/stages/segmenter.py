@@ -11,7 +11,7 @@ from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.fit import SCENES_SIDE, FitJob, Material, Pairs
 from gseg.pipeline.stages.samples import SampleNode
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
-from gseg.segmenters import FitConfig
+from gseg.segmenters.config import FitConfig
 from gseg.storage.mirror import discard
 from gseg.storage.store import Cost, canonical
 

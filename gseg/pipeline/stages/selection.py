@@ -13,15 +13,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gseg.features import begin_features, features_name, open_features
+from gseg.features.contract import begin_features
+from gseg.features.named import features_name, open_features
 from gseg.pipeline.costs import features_seconds, sample_bytes
 from gseg.pipeline.experiment import SelectionConfig
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.fit import Pairs
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.samples import DerivedNode, first_shards, rows_of
-from gseg.samples import shard_name
 from gseg.samples.nearest import nearest, similarities
+from gseg.samples.shards import shard_name
 from gseg.scores.picture_sources import FolderPictures
 from gseg.storage.store import Cost
 from gseg.transfers import one_behind

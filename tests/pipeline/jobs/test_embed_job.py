@@ -10,7 +10,7 @@ import torch
 from fake_backend import FakeBackend
 from PIL import Image
 
-from gseg.generators import find_card
+from gseg.generators.catalogue import find_card
 from gseg.generators.encoders import load_encoder
 from gseg.generators.own_encoder import choose_encoder
 from gseg.pipeline.backend import LocalBackend

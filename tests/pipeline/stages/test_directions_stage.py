@@ -7,24 +7,21 @@ import pandas as pd
 import pytest
 import torch
 
-from gseg.directions import (
-    AffineConfig,
-    CandidateConfig,
-    ChoiceConfig,
-    Direction,
-    DirectionConfig,
-    SearchConfig,
-    two_affine_ratio,
-)
+from gseg.directions.affine_config import AffineConfig
+from gseg.directions.candidate_config import CandidateConfig
 from gseg.directions.candidates import load_candidates
+from gseg.directions.choice_config import ChoiceConfig, DirectionConfig
 from gseg.directions.codes import shifted_pictures
+from gseg.directions.config import SearchConfig
+from gseg.directions.direction import Direction
+from gseg.directions.ratio import two_affine_ratio
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.generators.analytic import analytic_generator
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.progress import Report, silent
 from gseg.pipeline.stages.directions import DirectionNode, with_operators
-from gseg.samples import SampleConfig
+from gseg.samples.config import SampleConfig
 from gseg.storage.store import Artifact, Store
 
 GENERATOR = "analytic.ellipses32"

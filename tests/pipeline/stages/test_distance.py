@@ -8,15 +8,15 @@ from PIL import Image
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.features import features_name
-from gseg.generators import find_card, load_generator
+from gseg.features.named import features_name
+from gseg.generators.catalogue import find_card, load_generator
 from gseg.pipeline.experiment import DistanceConfig
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs import measure as measuring
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.distance import StatisticsNode, distance_node
-from gseg.samples import LatentConfig
+from gseg.samples.latents import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import scenes_distance
 from gseg.storage.store import Store

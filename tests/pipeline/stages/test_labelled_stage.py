@@ -6,15 +6,16 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from gseg.directions import SearchConfig
+from gseg.directions.config import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.images import encode_png
 from gseg.pipeline.experiment import Experiment, LabelledPairs
 from gseg.pipeline.trial import Context, find_parts, find_rows, run_trial
-from gseg.samples import SampleConfig
+from gseg.samples.config import SampleConfig
 from gseg.scenes.pictures import render
-from gseg.segmenters import FitConfig, Segmenter
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.segmenter import Segmenter
 from gseg.storage.store import write_atomically
 
 SIDE = 32

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gseg.directions import Direction
+from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.images import from_uint8
 from gseg.pipeline.backend import LocalBackend
@@ -16,9 +16,11 @@ from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.stages.relabelled import RelabelledNode
 from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
 from gseg.pipeline.trial import samples_node
-from gseg.samples import SampleConfig, load_samples
+from gseg.samples.config import SampleConfig
 from gseg.samples.labeller import LabellerConfig, labeller, sample_name
-from gseg.segmenters import FitConfig, Segmenter
+from gseg.samples.sets import load_samples
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.segmenter import Segmenter
 from gseg.segmenters.unet import UNet
 from gseg.storage.store import Store
 

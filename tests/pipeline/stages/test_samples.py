@@ -12,7 +12,7 @@ import pytest
 import torch
 from fake_backend import FakeBackend
 
-from gseg.directions import Direction
+from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs import draw as drawing
@@ -20,15 +20,11 @@ from gseg.pipeline.jobs.draw import BatchTooLargeError, read_cost
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.trial import samples_node
-from gseg.samples import (
-    AcceptanceError,
-    FilterConfig,
-    LatentConfig,
-    SampleConfig,
-    draw,
-    filter_preset,
-    load_samples,
-)
+from gseg.samples.config import SampleConfig
+from gseg.samples.draw import draw
+from gseg.samples.filters import FilterConfig, filter_preset
+from gseg.samples.latents import LatentConfig
+from gseg.samples.sets import AcceptanceError, load_samples
 from gseg.storage.store import StorageError, Store
 
 NAME = "analytic.ellipses16"

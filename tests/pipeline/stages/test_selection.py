@@ -4,8 +4,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gseg.directions import Direction
-from gseg.features import scenes_features
+from gseg.directions.direction import Direction
+from gseg.features.scenes import scenes_features
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import SelectionConfig
@@ -14,7 +14,9 @@ from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.stages.selection import SelectionNode
 from gseg.pipeline.trial import samples_node
-from gseg.samples import SampleConfig, Shard, load_samples
+from gseg.samples.config import SampleConfig
+from gseg.samples.sets import load_samples
+from gseg.samples.shards import Shard
 from gseg.scores.picture_sources import FolderPictures
 from gseg.storage.store import Store
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from shared_folder import SHARED
 
-from gseg.generators import list_generators
+from gseg.generators.catalogue import list_generators
 from gseg.recipes.published import (
     PUBLISHED_COLUMNS,
     published_tables,

@@ -12,9 +12,10 @@ from gseg.images import UnreadableImageError
 from gseg.scores import benchmarks
 from gseg.scores.baselines import centre_disc
 from gseg.scores.benchmarks import open_benchmark
-from gseg.scores.datasets import DATA_SETS, verify
+from gseg.scores.datasets.catalogue import DATA_SETS
 from gseg.scores.datasets.celeba import chosen_faces
 from gseg.scores.datasets.cub import read_split
+from gseg.scores.datasets.verify import verify
 from gseg.scores.protocol import score
 
 NUMBERS = [1, 2, 3, 5]
