@@ -1,105 +1,193 @@
-"""The parser of all command lines: a mistake costs one line, which suggests what was meant."""
+"""One way into all command lines: options from signatures, and in one line what is wrong.
 
-import argparse
+A command is a function whose parameters are its options and whose docstring is their help; options
+that several share are a frozen dataclass whose fields are flattened (`Parameter(name="*")`). Its
+code imports what is heavy when it runs, so that ``--help`` is there at once.
+"""
+
 import difflib
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Annotated, Any, Final
 
-from gseg.storage.mirror import storage_folder
+import cyclopts
+from cyclopts import App, Group, Parameter, Token
+from cyclopts.exceptions import (
+    ConsumeMultipleError,
+    CycloptsError,
+    MissingArgumentError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+    ValidationError,
+)
+from cyclopts.help import DefaultFormatter
+from rich.console import Console
 
 WRONG_USE: Final = 2
 """Exit status after a user's mistake."""
+INTERRUPTED: Final = 130
+HELP_ALL: Final = "--help-all"
+PIPED_WIDTH: Final = 200
+"""Columns of tables that go to a file or a pipe."""
+_ALL: Final = ContextVar("help shows every option", default=False)
 _CUTOFF: Final = 0.4
-_RENAMED: Final = {"--drawers": "--actors", "--min-drawers": "--min-actors"}
+_RENAMED: Final = {
+    "--drawers": "--actors",
+    "--min-drawers": "--min-actors",
+    "--grid": "--preset",
+    "--processes": "--concurrency",
+}
 """Options that were called otherwise before, and are still in people's scripts."""
 
 
-def at_least(low: int) -> Callable[[str], int]:
-    """Make an option's type: whole numbers from `low`."""
-
-    def number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if value < low:
-            raise argparse.ArgumentTypeError(f"expected a whole number >= {low}, got {text!r}")
-        return value
-
-    return number
+def is_option(word: str) -> bool:
+    """Say whether a word of a command line names an option."""
+    return word.startswith("--")
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that says in one line what is wrong, and suggests the nearest option."""
+class _Help(DefaultFormatter):
+    """Help that shows a command's main options; the others where all are asked for."""
 
-    def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
-        """Parse a command line.
+    def __init__(self, first: Collection[str]) -> None:
+        super().__init__()
+        self._first = frozenset(first)
 
-        Args:
-            arguments: Its words; those of the process for None.
+    def __call__(self, console: Any, options: Any, panel: Any) -> None:  # noqa: ANN401 cyclopts' own
+        if self._first and not _ALL.get() and panel.format == "parameter":
+            shown = [
+                each
+                for each in panel.entries
+                if self._first & {*each.names} or not any(map(is_option, each.names))
+            ]
+            panel = panel.copy(entries=shown)
+        if panel.entries:
+            super().__call__(console, options, panel)
 
-        Returns:
-            The options. A mistake ends the process with status 2.
-        """
-        words = sys.argv[1:] if arguments is None else list(arguments)
-        # Unknown options come first: argparse would rather complain that what they were meant to
-        # say is missing.
-        command, known = self._command_of(words)
-        for word in words[: words.index("--") if "--" in words else None]:
-            if word.startswith("--") and word.partition("=")[0] not in known:
-                command.error(_unknown(word, known))
-        options, rest = self.parse_known_args(words)
-        if rest:
-            command.error(_unknown(rest[0], known))
-        return options
 
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and leave."""
-        self.exit(WRONG_USE, f"{self.prog}: {message}\n")
+def make_app(name: str, about: str, *, first: Collection[str] = (), **more: Any) -> App:  # noqa: ANN401
+    """Make a command line.
 
-    def _command_of(self, words: Sequence[str]) -> tuple["Parser", set[str]]:
-        """Follow the words down to the command that they name; also give the options on the way."""
-        command, known = self, set(self._option_string_actions)
-        for word in words:
-            found = command._commands().get(word)
-            if found is not None:
-                command = found
-                known |= set(found._option_string_actions)
-        return command, known
+    Args:
+        name: Of the program or command.
+        about: What ``--help`` says first.
+        first: Options that ``--help`` shows; all for none. ``--help-all`` shows the rest.
+        more: Of `cyclopts.App`.
+    """
+    more.setdefault("version_flags", ())
+    return App(
+        name=name,
+        help=about,
+        help_format="plaintext",
+        help_flags=("--help", "-h", *((HELP_ALL,) if first else ())),
+        help_formatter=_Help(first),
+        # A list takes all that follows it, --epsilon 0.5 1 2; switches have no --no-... twin.
+        default_parameter=Parameter(negative=(), consume_multiple=(1, None)),
+        result_action="return_value",
+        **more,
+    )
 
-    def _commands(self) -> Mapping[str, "Parser"]:
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                return action.choices
-        return {}
+
+def run(app: App, words: Sequence[str] | None = None) -> int:
+    """Run a command line; a user's mistake and an interruption are told in a line.
+
+    Args:
+        app: From `make_app`.
+        words: Of the command line; those of the process for None.
+
+    Returns:
+        The exit status: the command's own, 2 for wrong use, 130 if interrupted.
+    """
+    words = sys.argv[1:] if words is None else list(words)
+    name = app.name[0]
+    _ALL.set(HELP_ALL in words)
+    try:
+        status = app(words, exit_on_error=False, print_error=False)
+        return WRONG_USE if not words and app.default_command is None else int(status or 0)
+    except CycloptsError as error:
+        return _complain(f"{' '.join((name, *(error.command_chain or ())))}: {_told(error, words)}")
+    except ValueError as error:
+        return _complain(f"{name}: {error}")
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return _complain(f"{name}: {error.strerror or error}{where}")
+    except KeyboardInterrupt:
+        return _complain(f"{name}: interrupted; the same command goes on from here.", INTERRUPTED)
+
+
+def _complain(message: str, status: int = WRONG_USE) -> int:
+    error = Console(stderr=True, highlight=False, soft_wrap=True)
+    error.print(message, markup=False)
+    return status
+
+
+def _told(error: CycloptsError, words: Sequence[str]) -> str:
+    """Say what is wrong with a command line."""
+    if isinstance(error, UnknownOptionError):
+        word = (error.token.keyword or error.token.value).partition("=")[0]
+        return _unknown(word, [name for each in error.argument_collection for name in each.names])
+    if isinstance(error, UnusedCliTokensError):
+        return f"unknown argument {(error.unused_tokens or ['?'])[0]}; see --help."
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        if error.keyword or isinstance(error, ConsumeMultipleError):
+            return f"{error.keyword or error.argument.name} needs a value; see --help."
+        # An option that is spelt wrongly comes first: it may be the one that is missing.
+        wrong = [word for word in error.unused_tokens or () if is_option(word)]
+        if wrong:
+            return _unknown(wrong[0].partition("=")[0], error.argument.names)
+        return f"{error.argument.name} is missing; see --help."
+    if isinstance(error, ValidationError) and error.argument is not None:
+        return f"{error.argument.name}: {error.exception_message}"
+    return str(error)
 
 
 def _unknown(word: str, known: Collection[str]) -> str:
-    """Say that a word has no meaning here."""
-    if not word.startswith("-"):
-        return f"unknown argument {word}; see --help."
-    new = _RENAMED.get(word.partition("=")[0])
+    """Say that an option has no meaning here, and which one may be meant."""
+    new = _RENAMED.get(word)
     if new in known:
-        return f"{word.partition('=')[0]} is called {new} now."
-    near = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=_CUTOFF)
+        return f"{word} is called {new} now."
+    near = difflib.get_close_matches(word, known, n=1, cutoff=_CUTOFF)
     return f"unknown option {word}{f'; did you mean {near[0]}?' if near else '; see --help.'}"
 
 
-def place(text: str) -> Path:
-    """Make an option's type: a folder, or an address on S3.
+def console(width: int = PIPED_WIDTH) -> Console:
+    """Give the console that commands print to; tables keep their width in a file or a pipe."""
+    piped = not sys.stdout.isatty()
+    return Console(highlight=False, soft_wrap=True, markup=False, width=width if piped else None)
 
-    Args:
-        text: What the user wrote.
 
-    Returns:
-        The folder, or the one that mirrors the address.
+def _at_least(low: int) -> Callable[[type, int | None], None]:
+    def check(_: type, value: int | None) -> None:
+        if value is not None and value < low:
+            raise ValueError(f"expected a whole number >= {low}, got {value}")
 
-    Raises:
-        argparse.ArgumentTypeError: The address is of another kind, or names no bucket.
-    """
-    try:
-        return storage_folder(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return check
+
+
+def _place(_: type, tokens: Sequence[Token]) -> Path:
+    from gseg.storage.mirror import storage_folder
+
+    return storage_folder(tokens[0].value)
+
+
+def _here(_: type, tokens: Sequence[Token]) -> Path:
+    text = tokens[0].value
+    if "://" in text:
+        raise ValueError(
+            f"expected a folder of this machine, got {text!r}. With --storage s3://... rows need "
+            "no place of their own: the same command on any machine writes them from the storage."
+        )
+    return Path(text)
+
+
+Count = Annotated[int, Parameter(validator=_at_least(1))]
+"""A whole number from 1."""
+Number = Annotated[int, Parameter(validator=_at_least(0))]
+"""A whole number from 0."""
+Place = Annotated[Path, Parameter(converter=_place)]
+"""A folder, or an address on S3, which a folder here mirrors."""
+Here = Annotated[Path, Parameter(converter=_here)]
+"""A folder of this machine."""
+
+__all__ = ["App", "Count", "Group", "Here", "Number", "Parameter", "Place", "cyclopts"]
