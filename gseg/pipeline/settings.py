@@ -186,6 +186,8 @@ SETTINGS: Final = (
         digits=-1,
         axis="epsilon",
         varies="Length ε > 0 of the latent shift, in the search and for the masks alike.",
+        grid_path="search",
+        turn=lambda grid, epsilon: grid.with_epsilon(epsilon),
     ),
     Setting(
         path="samples.epsilon",

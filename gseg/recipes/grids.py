@@ -10,6 +10,7 @@ from gseg.directions.choice_config import ChoiceConfig
 from gseg.directions.config import DirectionWay, SearchConfig, search_preset
 from gseg.pipeline.experiment import DistanceConfig, LabelledPairs, SelectionConfig
 from gseg.samples.config import SampleConfig
+from gseg.samples.labeller import LabellerConfig
 from gseg.segmenters.config import FitConfig, fit_preset
 
 GridName = Literal["embedded", "smoke", "paper", "own"]
@@ -37,6 +38,8 @@ class Grid:
         selection: Which of more samples are trained on; None for the first ones.
         labelled: Pictures with true masks that are trained on as well; their side is the samples',
             their seed the trial's. None for none.
+        labeller: Another model that labels pictures, for the recipe that compares with one; None
+            for the network that stands for it in the embedded sizes.
         sample_epsilon: ε of the masks; None for that of the search.
         validation_size: Held-out samples.
         distance: Of generators.
@@ -55,6 +58,7 @@ class Grid:
     curve_preset: str = ""
     selection: SelectionConfig | None = None
     labelled: LabelledPairs | None = None
+    labeller: LabellerConfig | None = None
     sample_epsilon: float | None = None
     learnt: LearntConfig = field(default_factory=LearntConfig)
     direction: DirectionWay = "optimised"
@@ -66,6 +70,15 @@ class Grid:
         learnt = self.learnt if kind == "learnt" else None
         candidates = replace(self.choice.candidates, kind=kind, learnt=learnt)
         return replace(self, choice=replace(self.choice, candidates=candidates))
+
+    def with_epsilon(self, epsilon: float) -> "Grid":
+        """Give the same grid with another length of shift, in searches and for masks alike."""
+        return replace(
+            self,
+            search=replace(self.search, epsilon=epsilon),
+            choice=replace(self.choice, epsilon=epsilon),
+            samples=replace(self.samples, epsilon=epsilon),
+        )
 
 
 Axes = Mapping[str, Sequence[Any]]

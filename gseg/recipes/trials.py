@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from gseg.directions.choice_config import ChoiceConfig, DirectionConfig
+from gseg.directions.choice_config import ChoiceConfig
 from gseg.pipeline.experiment import Experiment, LabelledPairs, TrialMaskKind
 from gseg.pipeline.settings import Setting, Value, lie_near_embeddings, replaced
 from gseg.pipeline.settings import axes as setting_axes
@@ -14,7 +14,10 @@ from gseg.recipes.grids import Axes, Grid, seeds_of
 
 ASSUMED_MASKS: Final[tuple[TrialMaskKind, ...]] = ("both",)
 """Masks of the tables that do not name theirs."""
-RECIPE_AXES: Final = ("generator", "contrast_weight", "epsilon", "data_size", "mask_kind", "seed")
+_OF_TRIALS: Final = ("generator", "data_size", "mask_kind", "seed")
+"""Axes that are no part of a grid."""
+_OF_SEARCHES: Final = ("contrast_weight", "epsilon")
+RECIPE_AXES: Final = (*_OF_TRIALS, *_OF_SEARCHES)
 """Axes that recipes vary themselves; all others change the grid that a recipe gets."""
 _OWN: Final = "own"
 """Name of training settings that are no preset's."""
@@ -39,34 +42,29 @@ def combinations(grid: Grid, axes: Axes, recipe: str) -> list[Experiment]:
     if unknown:
         raise ValueError(f"No axis of sweeps: {', '.join(unknown)}; {', '.join(setting_axes())}.")
     sizes = sorted(axes.get("data_size", grid.data_sizes), reverse=True)
-    weights: Sequence[float | None] = axes.get("contrast_weight", (None,))
-    epsilons: Sequence[float | None] = axes.get("epsilon", (None,))
     kinds: Sequence[TrialMaskKind] = axes.get("mask_kind", ("lighter",))
-    names: Sequence[str] = axes.get("generator", ())
-    found: list[Experiment] = []
-    for size, seed, kind in itertools.product(sizes, seeds_of(axes), kinds):
-        for weight, epsilon, name in itertools.product(weights, epsilons, names):
-            made = trial(grid, name, weight, epsilon, size, kind, seed)
-            found.append(replace(made, recipe=recipe))
-    return list(dict.fromkeys(found))
+    turned_ones = _combined(grid, axes, _OF_SEARCHES)
+    return [
+        each
+        for size, seed, kind in itertools.product(sizes, seeds_of(axes), kinds)
+        for one, name in itertools.product(turned_ones, axes.get("generator", ()))
+        for each in [trial(one, name, size, kind, seed, recipe)]
+    ]
 
 
 def varied_grids(grid: Grid, axes: Axes) -> list[Grid]:
-    """Combine the axes that recipes know nothing of.
-
-    Args:
-        grid: Settings.
-        axes: What a sweep varies; those of `RECIPE_AXES` are left out.
-
-    Returns:
-        A grid for each combination.
+    """Combine the axes that recipes know nothing of: a grid for each combination.
 
     Raises:
         ValueError: A value is out of range, or means nothing under the other settings.
     """
-    names = [name for name in setting_axes() if name in axes and name not in RECIPE_AXES]
-    combined = itertools.product(*(dict.fromkeys(axes[name]) for name in names))
-    return [turned(grid, dict(zip(names, values, strict=True))) for values in combined]
+    return _combined(grid, axes, [name for name in setting_axes() if name not in RECIPE_AXES])
+
+
+def _combined(grid: Grid, axes: Axes, names: Sequence[str]) -> list[Grid]:
+    names = [name for name in names if name in axes]
+    values = itertools.product(*(dict.fromkeys(axes[name]) for name in names))
+    return [turned(grid, dict(zip(names, each, strict=True))) for each in values]
 
 
 def turned(grid: Grid, values: Mapping[str, Value], *, leave_out: bool = False) -> Grid:
@@ -74,19 +72,19 @@ def turned(grid: Grid, values: Mapping[str, Value], *, leave_out: bool = False) 
 
     Args:
         grid: Settings.
-        values: By axis; none of `RECIPE_AXES`.
-        leave_out: Whether values that mean nothing under the others are left out.
+        values: By axis; those that are no part of a grid, such as ``generator``, are left out.
+        leave_out: Whether values that mean nothing under the others are left out, too.
 
     Raises:
         ValueError: A value is out of range, or means nothing under the other settings.
     """
     for name, setting in setting_axes().items():
-        if name not in values:
+        if name not in values or name in _OF_TRIALS:
             continue
-        if (why := _means_nothing(grid, setting)) and not leave_out:
-            raise ValueError(f"{setting.flag} {values[name]} {why}")
-        if not why:
+        if not (why := _means_nothing(grid, setting)):
             grid = _turned(grid, setting, values[name])
+        elif not leave_out:
+            raise ValueError(f"{setting.flag} {values[name]} {why}")
     return grid
 
 
@@ -135,39 +133,20 @@ def point_trials(
     Raises:
         ValueError: A value is out of range.
     """
-    others = {name: value for name, value in values.items() if name not in RECIPE_AXES}
-    made = turned(grid, others, leave_out=True)
-    given = {name: float(values[name]) for name in ("contrast_weight", "epsilon") if name in values}
-    weight = given.get("contrast_weight") if made.direction == "optimised" else None
-    found = [
-        trial(
-            made,
-            values["generator"],
-            weight,
-            given.get("epsilon"),
-            values["data_size"],
-            values.get("mask_kind", "lighter"),
-            seed,
-        )
-        for seed in seeds
-    ]
-    return [replace(each, recipe=recipe) for each in found]
+    made = turned(grid, values, leave_out=True)
+    name, size, kind = values["generator"], values["data_size"], values.get("mask_kind", "lighter")
+    return [trial(made, name, size, kind, seed, recipe) for seed in seeds]
 
 
 def table_trials(name: str, grid: Grid, axes: Axes, own: Axes) -> list[Experiment]:
-    """Make a table's trials of the paper's main generator, or of those asked for.
-
-    Args:
-        name: Of the table.
-        grid: Settings.
-        axes: What is asked for.
-        own: What the table varies.
-
-    Returns:
-        All combinations.
-    """
+    """Combine what is asked for, else what a table varies, of the paper's main generator."""
     own = {"generator": main_generators(grid.name), **own}
     return combinations(grid, filled(grid, axes, own), name)
+
+
+def ablation(name: str, grid: Grid, axes: Axes, own: Axes) -> list[Experiment]:
+    """Do the same without the generators' distances, which ablations do not look at."""
+    return table_trials(name, replace(grid, distance=None), axes, own)
 
 
 def filled(grid: Grid, axes: Axes, own: Axes) -> Axes:
@@ -175,48 +154,25 @@ def filled(grid: Grid, axes: Axes, own: Axes) -> Axes:
     return {"data_size": (grid.table_size or max(grid.data_sizes),), **own, **axes}
 
 
-def without_distance(grid: Grid) -> Grid:
-    """Leave the generators' distances out, which ablations do not look at."""
-    return replace(grid, distance=None)
-
-
 def trial(
-    grid: Grid,
-    name: str,
-    weight: float | None,
-    epsilon: float | None,
-    size: int,
-    kind: TrialMaskKind,
-    seed: int,
+    grid: Grid, name: str, size: int, kind: TrialMaskKind, seed: int, recipe: str
 ) -> Experiment:
-    """Make one trial.
-
-    Args:
-        grid: Settings.
-        name: Of the generator.
-        weight: λ; None for the grid's.
-        epsilon: ε of the search and of the masks; None for the grid's.
-        size: Number of samples.
-        kind: Of masks.
-        seed: Of all stages.
-
-    Returns:
-        The experiment.
+    """Make the trial of a generator with one number of samples, kind of masks and seed.
 
     Raises:
         ValueError: A value is out of range.
     """
-    search = _direction(grid, weight, seed)
+    optimised = grid.direction == "optimised"
+    search: Any = grid.search if optimised else grid.choice
+    if not optimised:
+        search = replace(search, rule=grid.direction)
     samples = replace(grid.samples, seed=seed)
-    if epsilon is not None:
-        search = replace(search, epsilon=epsilon)
-    if grid.sample_epsilon is not None:
-        samples = replace(samples, epsilon=grid.sample_epsilon)
-    elif epsilon is not None or isinstance(search, ChoiceConfig):
-        samples = replace(samples, epsilon=search.epsilon)
+    # A chosen direction is always sampled at the length at which it was chosen.
+    if isinstance(search, ChoiceConfig) or grid.sample_epsilon is not None:
+        samples = replace(samples, epsilon=grid.sample_epsilon or search.epsilon)
     return Experiment(
         generator=name,
-        search=search,
+        search=replace(search, seed=seed) if optimised else search.with_seed(seed),
         samples=samples,
         mask_kind=kind,
         selection=grid.selection,
@@ -226,6 +182,7 @@ def trial(
         train_preset=grid.train_preset,
         labelled=labelled_pairs(grid.labelled, name, seed),
         distance=grid.distance,
+        recipe=recipe,
     )
 
 
@@ -239,14 +196,7 @@ def labelled_pairs(
 
 
 def ceiling(grid: Grid, size: int, seed: int, recipe: str) -> Experiment:
-    """Make the trial of the same network trained with the scenes' true masks.
-
-    Args:
-        grid: Settings.
-        size: Number of scenes.
-        seed: Of the training.
-        recipe: Who asks.
-    """
+    """Make the trial of the same network trained with the scenes' true masks."""
     return Experiment(
         method="true_masks",
         data_size=size,
@@ -263,15 +213,3 @@ def baselines(recipe: str) -> list[Experiment]:
         Experiment(method="otsu", recipe=recipe),
         Experiment(method="centre_disc", recipe=recipe),
     ]
-
-
-def _direction(grid: Grid, weight: float | None, seed: int) -> DirectionConfig:
-    if grid.direction == "optimised":
-        search = replace(grid.search, seed=seed)
-        return search if weight is None else replace(search, contrast_weight=weight)
-    if weight is not None:
-        raise ValueError(
-            f"λ ({weight}) weighs the losses of an optimised direction, but directions are to be "
-            f"chosen ({grid.direction}): leave one of the two out."
-        )
-    return replace(grid.choice, rule=grid.direction).with_seed(seed)

@@ -23,17 +23,21 @@ candidates the two-affine ratio finds better directions than the paper's rule
 (``--direction voynov2021`` for that one).
 """
 
+import itertools
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from gseg.directions.affine_config import affine_preset
 from gseg.directions.choice_config import ChoiceConfig
 from gseg.directions.config import ChoiceRule
-from gseg.pipeline.experiment import Experiment, TrainedLabeller, TrialMaskKind
+from gseg.pipeline.direction_trial import DirectionTrial
+from gseg.pipeline.experiment import Experiment, TrainedLabeller
+from gseg.pipeline.settings import axes as setting_axes
 from gseg.recipes.grids import Axes, Grid, seeds_of
+from gseg.recipes.recipe import Label, Line, PaperTable, is_given, recipe
+from gseg.recipes.trials import trial
 from gseg.samples.config import SampleConfig
 from gseg.samples.filters import FilterConfig, ablation, filter_preset
-from gseg.samples.labeller import LabellerConfig
 from gseg.samples.latents import EmbeddedScenes, LatentConfig
 from gseg.segmenters.config import FitConfig
 
@@ -51,28 +55,100 @@ _SUPERVISED: Final = ("biggan.imagenet128", "biggan.scenes32-large")
 _RULE: Final[tuple[ChoiceRule, ChoiceRule]] = ("voynov2021", "affine_ratio")
 
 
+_FACTS: Final[dict[str, Any]] = {
+    "generators": ("main",),
+    # Ten runs in Tables 1 and 2 of the paper.
+    "runs": {"paper": 10, "embedded": 3},
+}
+
+
+def _table(number: str, label: Label, note: str = "") -> PaperTable:
+    return PaperTable(number=number, paper="voynov2021", label=label, note=note)
+
+
+def _by_latents(_: Grid, line: Line) -> str:
+    if line["latent_source"] == "prior":
+        return "BigBiGAN"
+    return f"E-BigBiGAN ({'with' if line['alpha'] else 'w/o'} z-noising)"
+
+
+@recipe(
+    "Table 1 of Voynov et al. 2021, birds: latents from the prior, and near embeddings",
+    "5 min",
+    table=_table("1", _by_latents),
+    benchmarks=("cub",),
+    **_FACTS,
+)
 def voynov_table_1(grid: Grid, axes: Axes) -> list[Experiment]:
-    """Table 1 on birds: the prior, embeddings as they are, and with noise around them."""
+    """Latents from the prior, embeddings as they are, and with noise around them.
+
+    Without arguments: the embedded BigBiGAN near 500 scenes, which its own encoder embeds, three
+    runs. The paper's form: --embeddings FILE.npy, the embeddings of CUB's training pictures (the
+    official program's file, or what gseg embed writes); ten runs, scored on CUB.
+    """
     return _table_1("voynov_table_1", voynov_grid(grid), axes)
 
 
+@recipe(
+    "Table 1 of Voynov et al. 2021, Flowers: masks from the shifted picture's mean",
+    "5 min",
+    table=_table("1", _by_latents),
+    benchmarks=("flowers",),
+    **_FACTS,
+)
 def voynov_table_1_flowers(grid: Grid, axes: Axes) -> list[Experiment]:
-    """Table 1 on Flowers: masks from the shifted picture's mean, without the size rule (4.1)."""
+    """Masks from the shifted picture's mean, without the filter on their size (section 4.1).
+
+    Without arguments: the embedded BigBiGAN near 500 scenes, three runs; their foreground is
+    smaller than that of flowers, which the mean assumes. The paper's form: --embeddings FILE.npy,
+    of the training pictures of Flowers.
+    """
     made = voynov_grid(grid)
     filters = replace(made.samples.filters, max_share=1.0)
     made = replace(made, samples=replace(made.samples, filters=filters))
     return _table_1("voynov_table_1_flowers", made, {"mask_kind": ("mean",), **axes})
 
 
+def _by_source(_: Grid, line: Line) -> str:
+    return "BigBiGAN" if line["latent_source"] == "prior" else "E-BigBiGAN"
+
+
+@recipe(
+    "Table 2 of Voynov et al. 2021: BigBiGAN and E-BigBiGAN on saliency benchmarks",
+    "4 min",
+    table=_table("2", _by_source),
+    **_FACTS,
+)
 def voynov_table_2(grid: Grid, axes: Axes) -> list[Experiment]:
-    """Table 2: the prior and embeddings without noise, on the saliency benchmarks."""
+    """The prior, and embeddings without noise.
+
+    Without arguments: the embedded BigBiGAN near 5,000 scenes, three runs. The paper's form:
+    --embeddings FILE.npy, of the training pictures of ImageNet; ten runs on ECSSD, DUTS and
+    DUT-OMRON.
+    """
     made = voynov_grid(grid)
     latents = (LatentConfig(), adapted(grid, 0.0))
     return _trials("voynov_table_2", made, axes, [(each, _filters(made)) for each in latents])
 
 
+def _by_generator(_: Grid, line: Line) -> str:
+    if str(line["generator"]).startswith("biggan."):
+        return "Voynov and Babenko 2020"
+    return "BigBiGAN (base)" if line["latent_source"] == "prior" else "E-BigBiGAN"
+
+
+@recipe(
+    "Table 3 of Voynov et al. 2021: BigGAN, trained with class labels, against BigBiGAN",
+    "5 min",
+    table=_table("3", _by_generator),
+    **_FACTS,
+)
 def voynov_table_3(grid: Grid, axes: Axes) -> list[Experiment]:
-    """Table 3: BigGAN, which was trained with labels, BigBiGAN without filters, E-BigBiGAN."""
+    """BigGAN and BigBiGAN without adaptation and filters, and E-BigBiGAN.
+
+    Without arguments: the embedded ones, three runs. The paper's form: --embeddings FILE.npy, of
+    ImageNet.
+    """
     made, supervised = voynov_grid(grid), {"generator": (_of(grid, _SUPERVISED),), **axes}
     rest = {name: values for name, values in axes.items() if name != "generator"}
     base = (LatentConfig(), filter_preset("none"))
@@ -82,48 +158,105 @@ def voynov_table_3(grid: Grid, axes: Axes) -> list[Experiment]:
     ]
 
 
+def _by_component(_: Grid, line: Line) -> str:
+    filters = str(line["filters"])
+    if line["latent_source"] == "prior":
+        return "Base"
+    if filters == "none":
+        return "+ Imagenet embeddings"
+    if filters.startswith("size and histogram"):
+        return "+ Histogram"
+    return "+ Size filter" if filters.startswith("size") else "+ Connected components"
+
+
+@recipe(
+    "Table 4 of Voynov et al. 2021: what each component of E-BigBiGAN adds",
+    "7 min",
+    table=_table("4", _by_component),
+    **_FACTS,
+)
 def voynov_table_4(grid: Grid, axes: Axes) -> list[Experiment]:
-    """Table 4: base; + embeddings; + size filter; + histogram; + connected components."""
+    """Base, + embeddings, + size filter, + histogram, + connected components.
+
+    Without arguments: the embedded BigBiGAN near 5,000 scenes, three runs. The paper's form:
+    --embeddings FILE.npy, of the training pictures of ImageNet.
+    """
     made, near = voynov_grid(grid), adapted(grid, 0.0)
     steps = [(near, filters) for filters in ablation(_filters(made))]
     base = (LatentConfig(), filter_preset("none"))
     return _trials("voynov_table_4", made, axes, [base, *steps])
 
 
-def voynov_table_5(
-    grid: Grid, axes: Axes, labeller: LabellerConfig | None = None
-) -> list[Experiment]:
-    """Table 5 and section 4.5: E-BigBiGAN's pictures with another model's masks, and their own.
+def _by_labeller(_: Grid, line: Line) -> str:
+    return "E-BigBiGAN with U²Net" if is_given(line["labeller"]) else "E-BigBiGAN"
 
-    Args:
-        grid: Settings.
-        axes: What varies.
-        labeller: The other model; U²-Net in the paper. None for the same network trained with the
-            true masks of scenes, which stands for it in the embedded sizes.
 
-    Raises:
-        ValueError: The paper's size needs a model that is named.
+@recipe(
+    "Table 5 of Voynov et al. 2021: masks of another model for the same pictures",
+    "4 min",
+    table=_table(
+        "5",
+        _by_labeller,
+        "The embedded form's other model is the same network trained with true masks.",
+    ),
+    **_FACTS,
+)
+def voynov_table_5(grid: Grid, axes: Axes) -> list[Experiment]:
+    """Masks of a supervised saliency model, own ones, and how far the two agree (section 4.5).
+
+    Without arguments: the embedded BigBiGAN, labelled by the same network trained with the true
+    masks of scenes. The paper's form: --embeddings FILE.npy --labeller FILE.py:FUNCTION, a function
+    of yours that calls U²-Net.
     """
-    other: LabellerConfig | TrainedLabeller | None = labeller
-    if other is None:
-        if grid.name == "paper":
-            raise ValueError(
-                "Name the model that gives the other masks (--labeller); the paper's is U²-Net."
-            )
-        other = TrainedLabeller(count=max(grid.data_sizes), training=grid.training)
+    if grid.labeller is None and grid.name == "paper":
+        raise ValueError(
+            "Name the model that gives the other masks (--labeller); the paper's is U²-Net."
+        )
+    other = grid.labeller or TrainedLabeller(count=max(grid.data_sizes), training=grid.training)
     made = voynov_grid(grid)
     own = _trials("voynov_table_5", made, axes, [(adapted(grid, 0.0), _filters(made))])
     return [*(replace(each, labeller=other) for each in own), *own]
 
 
+@recipe(
+    "Figure 5 of Voynov et al. 2021: hyper-parameters chosen on held-out synthetic pairs",
+    "7 min",
+    benchmarks=("ecssd", "duts", "dut_omron"),
+    **_FACTS,
+)
 def voynov_figure_5(grid: Grid, axes: Axes) -> list[Experiment]:
-    """Figure 5: batch, learning rate and steps around the chosen ones, one at a time."""
+    """Batch, learning rate and steps of the segmenter, one at a time around the chosen ones.
+
+    The score on held-out generated pairs, which needs no labels, beside that on real benchmarks;
+    the figure goes to results/voynov_figure_5_figures. Without arguments: the embedded BigBiGAN,
+    three runs. The paper's form: --embeddings FILE.npy.
+    """
     made = voynov_grid(grid)
     kept = [(adapted(grid, 0.0), _filters(made))]
     found: list[Experiment] = []
     for training in figure_5_trainings(made.training):
         found += _trials("voynov_figure_5", replace(made, training=training), axes, kept)
     return list(dict.fromkeys(found))
+
+
+@recipe(
+    "Figures 2 and 3 of Voynov et al. 2021: what two colour maps restore, what filters do",
+    "1 min",
+    ends_with="direction",
+    generators=("main",),
+)
+def voynov_figures(grid: Grid, axes: Axes) -> list[DirectionTrial]:
+    """The direction is the one of the tables, found in the same --storage or left there.
+
+    Writes results/voynov_figures/figure_2.png and figure_3.png. Without arguments: the embedded
+    BigBiGAN. The paper's form: BigBiGAN's weights.
+    """
+    made = voynov_grid(grid)
+    [name, *others] = axes.get("generator", (main_generator(made),))
+    if others:
+        raise ValueError(f"The figures show one generator, got {len(others) + 1}: {name}, ...")
+    search = chosen_search(made, axes)
+    return [DirectionTrial(generator=name, search=search, recipe="voynov_figures")]
 
 
 def figure_5_trainings(chosen: FitConfig) -> list[FitConfig]:
@@ -200,35 +333,22 @@ def _trials(
     recipe: str, grid: Grid, axes: Axes, rows: list[tuple[LatentConfig, FilterConfig]]
 ) -> list[Experiment]:
     """Make a table's rows for each generator, number of samples, kind of mask and seed."""
-    found = []
-    sizes = axes.get("data_size", (grid.table_size or max(grid.data_sizes),))
-    for seed in seeds_of(axes):
-        for size in sizes:
-            for kind in axes.get("mask_kind", ("lighter",)):
-                for name in axes.get("generator", (main_generator(grid),)):
-                    for latents, filters in rows:
-                        made = _trial(grid, axes, name, size, kind, seed)
-                        assert made.samples is not None
-                        samples = replace(made.samples, latents=latents, filters=filters)
-                        found.append(replace(made, samples=samples, recipe=recipe))
-    return list(dict.fromkeys(found))
-
-
-def _trial(
-    grid: Grid, axes: Axes, name: str, size: int, kind: TrialMaskKind, seed: int
-) -> Experiment:
     search = chosen_search(grid, axes)
-    epsilon = search.epsilon if grid.sample_epsilon is None else grid.sample_epsilon
-    return Experiment(
-        generator=name,
-        search=search,
-        samples=replace(grid.samples, seed=seed, epsilon=epsilon),
-        mask_kind=kind,
-        data_size=size,
-        validation_size=grid.validation_size,
-        training=replace(grid.training, seed=seed),
-        train_preset=grid.train_preset,
+    grid = replace(grid, choice=search)
+    combined = itertools.product(
+        seeds_of(axes),
+        axes.get("data_size", (grid.table_size or max(grid.data_sizes),)),
+        axes.get("mask_kind", ("lighter",)),
+        axes.get("generator", (main_generator(grid),)),
+        rows,
     )
+    found = []
+    for seed, size, kind, name, (latents, filters) in combined:
+        samples = replace(grid.samples, latents=latents, filters=filters)
+        made = trial(replace(grid, samples=samples), name, size, kind, seed, recipe)
+        # All runs share one direction, whatever their seed.
+        found.append(replace(made, search=search))
+    return list(dict.fromkeys(found))
 
 
 def chosen_search(grid: Grid, axes: Axes) -> ChoiceConfig:
@@ -242,7 +362,8 @@ def chosen_search(grid: Grid, axes: Axes) -> ChoiceConfig:
         ValueError: They name several, or a λ.
     """
     epsilons = axes.get("epsilon", (grid.choice.epsilon,))
-    if grid.direction == "optimised" or "contrast_weight" in axes or len(epsilons) > 1:
+    weighed = any(each.is_of_optimised for name, each in setting_axes().items() if name in axes)
+    if grid.direction == "optimised" or weighed or len(epsilons) > 1:
         raise ValueError(
             "Directions are chosen here, along one length of shift: leave λ out, and give one ε."
         )

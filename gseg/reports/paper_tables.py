@@ -8,7 +8,7 @@ from rich.table import Table
 
 from gseg.recipes.grids import Grid
 from gseg.recipes.published import published_tables
-from gseg.recipes.tables import PaperTable
+from gseg.recipes.recipe import PaperTable
 from gseg.reports.comparison import beside, counterpart
 from gseg.reports.settings import HEADINGS, SCORES, over_seeds
 

@@ -23,7 +23,6 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from gseg import recipes
 from gseg.directions.candidate_config import CANDIDATE_KINDS
 from gseg.directions.config import SearchConfig
 from gseg.generators.catalogue import list_generators
@@ -41,7 +40,8 @@ from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.stages.embeddings import EmbeddingsNode
 from gseg.pipeline.trial import Context, trial_graph
 from gseg.recipes.grids import Grid, grids
-from gseg.recipes.trials import point_trials
+from gseg.recipes.recipe import recipes
+from gseg.recipes.trials import baselines, point_trials
 from gseg.samples.labeller import labeller
 from gseg.samples.latents import near_embeddings
 from gseg.scenes.pictures import render
@@ -95,6 +95,11 @@ def nearest_pictures(candidates: int) -> SelectionConfig:
     return SelectionConfig(folder="pictures/images", candidates=candidates)
 
 
+def make(name: str, grid: Grid, axes: Mapping[str, Sequence[object]]) -> Sequence[Trial]:
+    """Make the trials of a recipe."""
+    return recipes()[name].make(grid, axes)
+
+
 def recipe_trials(name: str) -> dict[str, Sequence[Trial]]:
     """Make the trials of every recipe in the grid of this name."""
     grid, published = grids()[name], name == "paper"
@@ -111,37 +116,43 @@ def recipe_trials(name: str) -> dict[str, Sequence[Trial]]:
         "seed": (0, 3),
     }
     labelled = replace(grid, labelled=labelled_pictures(), selection=nearest_pictures(200))
+    weighted = replace(
+        grid, labelled=replace(labelled_pictures(), weight=0.25), selection=nearest_pictures(50)
+    )
     found: dict[str, Sequence[Trial]] = {
-        "all_gans": recipes.all_gans(grid, every),
-        "all_gans, every axis": recipes.all_gans(grid, varied),
-        "both_papers": recipes.both_papers(grid, every),
-        "table_11": recipes.table_11(grid, own),
-        "table_15": recipes.table_15(grid, own),
-        "table_13": recipes.table_13(labelled, {}),
-        "table_13, weighted": recipes.table_13(
-            grid, {"seed": (2,)}, replace(labelled_pictures(), weight=0.25), nearest_pictures(50)
-        ),
-        "baselines": recipes.baselines("any"),
+        "all_gans": make("all_gans", grid, every),
+        "all_gans, every axis": make("all_gans", grid, varied),
+        "both_papers": make("both_papers", grid, every),
+        "table_11": make("table_11", grid, own),
+        "table_15": make("table_15", grid, own),
+        "table_13": make("table_13", labelled, {}),
+        "table_13, weighted": [
+            # At the side of the embedded generators in every grid, as it was pinned.
+            replace(each, labelled=replace(each.labelled, side=labelled_pictures().side))
+            if each.labelled
+            else each
+            for each in make("table_13", weighted, {"seed": (2,)})
+        ],
+        "baselines": baselines("any"),
     }
     for each in (1, 2, 6, 7, 8, 9, 10, 12, 14):
-        found[f"table_{each}"] = getattr(recipes, f"table_{each}")(grid, {"seed": (0, 1)})
+        found[f"table_{each}"] = make(f"table_{each}", grid, {"seed": (0, 1)})
     for each in ("failure_cases", "initialisations", "strips"):
-        found[each] = getattr(recipes, each)(grid, {})
+        found[each] = make(each, grid, {})
     # The same with embedded generators, whose stages have names in this grid, too.
     here = {"generator": ("bigbigan.scenes32-large",)} if published else {}
     adapted = with_embeddings(grid)
+    other = replace(adapted, labeller=labeller("labeller.py:bright"))
     for axes, suffix in (({}, ""), (here, ", embedded generator"))[: 1 + published]:
         for each in ("table_1", "table_1_flowers", "table_2", "table_3", "table_4"):
             recipe = f"voynov_{each}"
-            found[recipe + suffix] = getattr(recipes, recipe)(adapted, axes)
-        found["voynov_figure_5" + suffix] = recipes.voynov_figure_5(adapted, axes)
-        found["voynov_table_5" + suffix] = recipes.voynov_table_5(
-            adapted, axes, labeller("labeller.py:bright")
-        )
+            found[recipe + suffix] = make(recipe, adapted, axes)
+        found["voynov_figure_5" + suffix] = make("voynov_figure_5", adapted, axes)
+        found["voynov_table_5" + suffix] = make("voynov_table_5", other, axes)
     if not published:  # scenes stand for a data set, a network of the graph for another model
         for each in ("table_1", "table_4", "table_5"):
             recipe = f"voynov_{each}"
-            found[f"{recipe}, scenes"] = getattr(recipes, recipe)(grid, {})
+            found[f"{recipe}, scenes"] = make(recipe, grid, {})
     return found
 
 
@@ -190,13 +201,13 @@ def turned_trials() -> dict[str, Sequence[Trial]]:
     """Make trials of grids that differ from the smoke grid in one option each."""
     axes = {"generator": (MAIN,), "mask_kind": ("lighter", "both")}
     found: dict[str, Sequence[Trial]] = {
-        name: recipes.all_gans(grid, axes) for name, grid in turned_grids().items()
+        name: make("all_gans", grid, axes) for name, grid in turned_grids().items()
     }
     grid = grids()["smoke"]
-    found["kinds"] = recipes.all_gans(
-        grid, {"generator": ("sngan.scenes32",), "mask_kind": MASK_KINDS}
+    found["kinds"] = make(
+        "all_gans", grid, {"generator": ("sngan.scenes32",), "mask_kind": MASK_KINDS}
     )
-    chosen = recipes.all_gans(replace(grid, direction="voynov2021"), axes)[0]
+    chosen = make("all_gans", replace(grid, direction="voynov2021"), axes)[0]
     found["labeller"] = [replace(chosen, labeller=labeller("labeller.py:bright"))]
     found["shrunk"] = [replace(chosen, train_resolution=16)]
     found["nothing held out"] = [replace(chosen, validation_size=0)]
