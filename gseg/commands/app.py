@@ -6,6 +6,8 @@ code imports what is heavy when it runs, so that ``--help`` is there at once.
 """
 
 import difflib
+import inspect
+import re
 import sys
 from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
@@ -22,8 +24,9 @@ from cyclopts.exceptions import (
     UnusedCliTokensError,
     ValidationError,
 )
-from cyclopts.help import DefaultFormatter
+from cyclopts.help import DefaultFormatter, InlineText
 from rich.console import Console
+from rich.text import Text
 
 WRONG_USE: Final = 2
 """Exit status after a user's mistake."""
@@ -31,7 +34,7 @@ INTERRUPTED: Final = 130
 HELP_ALL: Final = "--help-all"
 PIPED_WIDTH: Final = 200
 """Columns of tables that go to a file or a pipe."""
-_ALL: Final = ContextVar("help shows every option", default=False)
+_WORDS: Final[ContextVar[Sequence[str]]] = ContextVar("words of the command line", default=())
 _CUTOFF: Final = 0.4
 _RENAMED: Final = {
     "--drawers": "--actors",
@@ -42,46 +45,85 @@ _RENAMED: Final = {
 """Options that were called otherwise before, and are still in people's scripts."""
 
 
+def words() -> Sequence[str]:
+    """Give the words of the command line that is run; help shows what they ask for."""
+    return _WORDS.get()
+
+
 def is_option(word: str) -> bool:
     """Say whether a word of a command line names an option."""
     return word.startswith("--")
 
 
+def flowed(text: str) -> str:
+    """Join the lines of each paragraph, as docstrings have them; indented lines stay."""
+    parts = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(
+        part if part.startswith(" ") else " ".join(part.split("\n")) for part in parts
+    )
+
+
+def _told_entry(entry: Any) -> Any:  # noqa: ANN401 cyclopts' own
+    """Let the text of an option flow; a switch that is off and an empty list are no news."""
+    text = str(getattr(entry.description, "primary_renderable", entry.description) or "")
+    return entry.copy(
+        description=InlineText(Text(flowed(text).replace("`", ""))),
+        default=None if entry.default in ("False", "()") else entry.default,
+    )
+
+
 class _Help(DefaultFormatter):
     """Help that shows a command's main options; the others where all are asked for."""
 
-    def __init__(self, first: Collection[str]) -> None:
+    def __init__(self, first: Collection[str], about: Callable[[], str] | None) -> None:
         super().__init__()
-        self._first = frozenset(first)
+        self._first, self._about = frozenset(first), about
 
     def __call__(self, console: Any, options: Any, panel: Any) -> None:  # noqa: ANN401 cyclopts' own
-        if self._first and not _ALL.get() and panel.format == "parameter":
-            shown = [
-                each
-                for each in panel.entries
-                if self._first & {*each.names} or not any(map(is_option, each.names))
-            ]
-            panel = panel.copy(entries=shown)
-        if panel.entries:
-            super().__call__(console, options, panel)
+        entries = [
+            _told_entry(each) for each in panel.entries if self._is_shown(panel.format, each)
+        ]
+        # Of a command without others, only --help is left to list: nobody needs it, who reads this.
+        if entries and {name for each in entries for name in each.names} != {"--help", HELP_ALL}:
+            super().__call__(console, options, panel.copy(entries=entries))
+
+    def _is_shown(self, kind: str, entry: Any) -> bool:  # noqa: ANN401
+        if not self._first or HELP_ALL in words() or kind != "parameter":
+            return True
+        return bool(self._first & {*entry.names}) or not any(map(is_option, entry.names))
+
+    def render_description(self, console: Any, options: Any, description: Any) -> None:  # noqa: ANN401
+        text = (
+            str(getattr(description, "primary_renderable", ""))
+            if self._about is None
+            else self._about()
+        )
+        super().render_description(console, options, Text(f"{flowed(text)}\n"))
 
 
-def make_app(name: str, about: str, *, first: Collection[str] = (), **more: Any) -> App:  # noqa: ANN401
+def make_app(
+    name: str,
+    about: str | Callable[[], str],
+    *,
+    first: Collection[str] = (),
+    **more: Any,  # noqa: ANN401 of `cyclopts.App`
+) -> App:
     """Make a command line.
 
     Args:
         name: Of the program or command.
-        about: What ``--help`` says first.
+        about: What ``--help`` says first; a function where that depends on the `words`; empty for
+            the default command's docstring.
         first: Options that ``--help`` shows; all for none. ``--help-all`` shows the rest.
         more: Of `cyclopts.App`.
     """
     more.setdefault("version_flags", ())
     return App(
         name=name,
-        help=about,
+        help=(about if isinstance(about, str) else " ") or None,
         help_format="plaintext",
         help_flags=("--help", "-h", *((HELP_ALL,) if first else ())),
-        help_formatter=_Help(first),
+        help_formatter=_Help(first, None if isinstance(about, str) else about),
         # A list takes all that follows it, --epsilon 0.5 1 2; switches have no --no-... twin.
         default_parameter=Parameter(negative=(), consume_multiple=(1, None)),
         result_action="return_value",
@@ -89,24 +131,23 @@ def make_app(name: str, about: str, *, first: Collection[str] = (), **more: Any)
     )
 
 
-def run(app: App, words: Sequence[str] | None = None) -> int:
+def run(app: App, given: Sequence[str] | None = None) -> int:
     """Run a command line; a user's mistake and an interruption are told in a line.
 
     Args:
         app: From `make_app`.
-        words: Of the command line; those of the process for None.
+        given: Words of the command line; those of the process for None.
 
     Returns:
         The exit status: the command's own, 2 for wrong use, 130 if interrupted.
     """
-    words = sys.argv[1:] if words is None else list(words)
-    name = app.name[0]
-    _ALL.set(HELP_ALL in words)
+    name, given = app.name[0], sys.argv[1:] if given is None else list(given)
+    _WORDS.set(given)
     try:
-        status = app(words, exit_on_error=False, print_error=False)
-        return WRONG_USE if not words and app.default_command is None else int(status or 0)
+        status = app(given, exit_on_error=False, print_error=False)
+        return WRONG_USE if not given and app.default_command is None else int(status or 0)
     except CycloptsError as error:
-        return _complain(f"{' '.join((name, *(error.command_chain or ())))}: {_told(error, words)}")
+        return _complain(f"{' '.join((name, *(error.command_chain or ())))}: {_told(error)}")
     except ValueError as error:
         return _complain(f"{name}: {error}")
     except OSError as error:
@@ -122,7 +163,7 @@ def _complain(message: str, status: int = WRONG_USE) -> int:
     return status
 
 
-def _told(error: CycloptsError, words: Sequence[str]) -> str:
+def _told(error: CycloptsError) -> str:
     """Say what is wrong with a command line."""
     if isinstance(error, UnknownOptionError):
         word = (error.token.keyword or error.token.value).partition("=")[0]
@@ -139,7 +180,8 @@ def _told(error: CycloptsError, words: Sequence[str]) -> str:
         return f"{error.argument.name} is missing; see --help."
     if isinstance(error, ValidationError) and error.argument is not None:
         return f"{error.argument.name}: {error.exception_message}"
-    return str(error)
+    # A list of many words would bury the suggestion that follows it.
+    return re.sub(r' Choose from: ("[^"]*",? ?){13,}\.', "", str(error))
 
 
 def _unknown(word: str, known: Collection[str]) -> str:

@@ -1,134 +1,461 @@
-"""The options that all sweeps share, and what they choose: grid, axes, setting, resources."""
+"""The options that sweeps and searches share: what to run, on what, where, and how.
 
-import argparse
+An option is a field of a record: of a config of the library's own where there is one, else of a
+record here. Options that vary a setting follow from `gseg.pipeline.settings`.
+"""
+
 import difflib
+import math
 import os
-from dataclasses import replace
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
 
-import torch
-
-from gseg.commands.app import Parser
-from gseg.commands.arguments import add_places, add_running, add_scoring, add_settings, add_what
-from gseg.commands.control import add_control
-from gseg.commands.sampling import add_sampling, with_sampling
+from gseg.commands.app import Count, Group, Here, Parameter, Place
 from gseg.distributed.runtime import Resources
-from gseg.generators.catalogue import Kind, list_generators
+from gseg.generators.catalogue import Kind, find_card, list_generators
 from gseg.generators.own import own_file
-from gseg.pipeline.settings import axes
+from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
+from gseg.pipeline.settings import Setting, axes
 from gseg.pipeline.trial import Context
 from gseg.recipes.grids import Axes, Grid, grids
-from gseg.recipes.trials import varied_grids
+from gseg.recipes.trials import trial, varied_grids
+from gseg.samples.latents import LatentConfig
+from gseg.scores.sizes import EvalProtocol
 from gseg.scores.specs import absolute_spec
 
+Preset = Literal["embedded", "smoke", "paper"]
+
+FIRST: Final = (
+    *("--generators", "--preset", "--contrast-weight", "--epsilon", "--mask-kind", "--data-size"),
+    *("--seeds", "--benchmark", "--storage", "--results", "--dry-run"),
+)
+"""Options that the first screen of help shows."""
+WHAT, _SAMPLE, _TRAIN, _SCORE, _WHERE, _HOW, _STOP = (
+    Group(name, sort_key=place)
+    for place, name in enumerate(
+        (
+            "what to run",
+            "how to sample",
+            "how to train",
+            "what to score on",
+            "where things are",
+            "how to run",
+            "when to stop, what to repeat",
+        )
+    )
+)
+_GROUPS: Final = {"samples": _SAMPLE, "training": _TRAIN}
+_VALUES: Final = {"word": str, "number": float, "count": int}
+_DEFAULTS: Final = {
+    "generator": "embedded, or those that a table is about",
+    "seed": "0, or as many as a table has runs",
+    "mask_kind": "lighter, or what a table is about",
+    "epsilon_sample": "that of the search",
+    "alpha": "0",
+}
+"""Of options whose default no preset says."""
+_GENERATORS: Final = (
+    "Catalogue names, or: embedded (the twelve that ship with gseg), snapshots (from the training "
+    "of one of them), published (public checkpoints, which need --weights), all; or "
+    "FILE.py:FUNCTION, a function of your own that returns a generator."
+)
 _KINDS: Final[tuple[Kind, ...]] = ("embedded", "snapshots", "published", "all")
+_UNIFORM: Final = "uniform"
+_CANDIDATES_OF_EACH: Final = 20
+"""Melas-Kyriazi et al. 2022, B.4: 50,000 of 1,000,000."""
+_LABELLED: Final = 1_000
+"""The same section's pictures of CUB."""
 
 
-def sweep_parser(description: str) -> Parser:
-    """Make the parser of a sweep's command line.
+def _axis_option(name: str, setting: Setting) -> tuple[str, Any, Any]:
+    """Make the field of an option that varies a setting; it takes one value or several."""
+    text = _GENERATORS if name == "generator" else setting.varies or setting.meaning
 
-    Args:
-        description: What ``--help`` says first.
+    def shown(_: object) -> str:
+        if name in _DEFAULTS:
+            return _DEFAULTS[name]
+        grid = grids()["embedded"]
+        if name == "data_size":
+            return " ".join(map(str, grid.data_sizes))
+        chosen = replace(grid, direction="voynov2021")
+        values = (setting.value(trial(one, "any", 1, "lighter", 0, "")) for one in (grid, chosen))
+        value = next((each for each in values if each is not None), "none")
+        return f"{value:g}" if isinstance(value, float) else str(value)
 
-    Returns:
-        The parser.
-    """
-    parser = Parser(description=description, allow_abbrev=False)
-    add_what(parser.add_argument_group("what to run"))
-    add_sampling(parser.add_argument_group("how to sample"))
-    training = parser.add_argument_group("how to train")
-    add_settings(training, lambda each: each.path.startswith("training.") and not each.is_seed)
-    add_scoring(parser.add_argument_group("what to score on"))
-    add_places(parser.add_argument_group("where things are"))
-    add_running(parser.add_argument_group("how to run"))
-    add_control(parser.add_argument_group("when to stop, what to repeat"))
-    return parser
-
-
-def chosen_grid(options: argparse.Namespace) -> Grid:
-    """Give the grid that the options name, without what sweeps vary."""
-    grid = grids()[options.grid]
-    grid = replace(grid, training=replace(grid.training, replicas=options.workers))
-    grid = with_sampling(grid, options)
-    if options.batch is None:
-        return grid
-    blocks = max(1, grid.samples.shard_size // options.batch)
-    samples = replace(grid.samples, batch=options.batch, blocks_per_shard=blocks)
-    return replace(grid, samples=samples)
-
-
-def chosen_grids(options: argparse.Namespace) -> list[Grid]:
-    """Give the grids that the options name: one for each combination of what recipes do not vary.
-
-    Raises:
-        ValueError: A value is out of range, or means nothing under the others.
-    """
-    return varied_grids(chosen_grid(options), chosen_axes(options))
-
-
-def chosen_axes(options: argparse.Namespace, *, default: tuple[str, ...] = ()) -> Axes:
-    """Give what the options vary.
-
-    Args:
-        options: Of the command line.
-        default: Words for generators if none are named; none to let a recipe choose.
-
-    Raises:
-        ValueError: A generator is unknown; the nearest is suggested.
-    """
-    names: list[str] = []
-    kinds = {str(kind): kind for kind in _KINDS}
-    for word in options.generator or default:
-        kind = kinds.get(word)
-        names += [card.name for card in list_generators(kind)] if kind else [word]
-    found = {name: tuple(getattr(options, name, ())) for name in axes()}
-    found["generator"] = tuple(_checked_generator(name) for name in names)
-    return {name: values for name, values in found.items() if values}
-
-
-def chosen_setting(
-    options: argparse.Namespace, *, default: tuple[str, ...] = ("scenes",)
-) -> Context:
-    """Give what all trials have in common; paths become absolute, for processes elsewhere.
-
-    Args:
-        options: Of the command line.
-        default: Benchmarks if none are named.
-    """
-    names = options.benchmark or default
-    return Context(
-        storage=options.storage.absolute(),
-        benchmarks=tuple(absolute_spec(name, options.benchmarks_root) for name in names),
-        eval_protocol=options.eval_protocol,
-        skip_bad=options.skip_bad,
+    parameter = Parameter(
+        name=setting.flag,
+        help=text.replace("`", ""),
+        show_default=shown,
+        choices=setting.known_words or None,
+        group=_GROUPS.get(setting.path.partition(".")[0], WHAT) if not setting.is_seed else WHAT,
     )
+    kind = Annotated[tuple[_VALUES[setting.kind], ...], parameter]  # type: ignore[misc]
+    return name, kind, field(default=())
 
 
-def chosen_resources(options: argparse.Namespace) -> Resources:
-    """Give what the sweep may use.
+AxisOptions: Final = make_dataclass(
+    "AxisOptions",
+    [_axis_option(name, setting) for name, setting in axes().items()],
+    frozen=True,
+    kw_only=True,
+    namespace={"__module__": __name__},  # cyclopts looks into records of named modules only
+)
+"""A list of values for each axis of `gseg.pipeline.settings`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """Where latents, labels and pictures that are trained on come from.
+
+    Attributes:
+        embeddings: Draw latents near a data set's embeddings (.npy, one row for each picture)
+            instead of from the prior (Voynov et al. 2021, Eq. 6); their width must be the
+            generators'.
+        classes: Labels that are drawn: uniform, all of a generator's alike, or numbers from 0.
+        class_weights: How often, relative to each other, each of --classes is drawn; alike without.
+        nearest: Train on the samples nearest to the pictures in this folder (Melas-Kyriazi et al.
+            2022, B.4), as many as the data size.
+        nearest_candidates: Samples that the nearest are chosen from; without it 20 for each that is
+            kept of the largest data size.
+        nearest_features: Network whose features are compared: scenes, or resnet50:FILE.
+        labelled: Pictures with true masks to train on as well, such as folder:PATH (Melas-Kyriazi
+            et al. 2022, B.4).
+        labelled_count: How many of them, chosen by the seed; without it 1000.
+        labelled_weight: Their share, between 0 and 1, in what is trained on; without it every pair,
+            labelled or generated, counts the same.
+        labeller: Who gives the other masks of voynov_table_5: segmenter:FILE, folder:PATH,
+            FILE.py:FUNCTION or MODULE:FUNCTION; without it, with embedded generators, a network
+            trained with true masks.
+        batch: Candidates that a generator draws at once; another number gives other samples.
+            Without it the preset's, or less where the first block does not fit into memory.
+    """
+
+    embeddings: Path | None = None
+    classes: tuple[str, ...] = (_UNIFORM,)
+    class_weights: tuple[float, ...] = ()
+    nearest: Path | None = None
+    nearest_candidates: int | None = None
+    nearest_features: str | None = None
+    labelled: str | None = None
+    labelled_count: int | None = None
+    labelled_weight: float | None = None
+    labeller: str | None = None
+    batch: Count | None = None
+
+    def apply(self, grid: Grid, largest: int, root: Path | None) -> Grid:
+        """Give a grid these latents, this selection and these labelled pictures.
+
+        Args:
+            grid: Settings.
+            largest: Number of samples.
+            root: Folder of benchmarks.
+
+        Raises:
+            ValueError: Options exclude each other, or a value is out of range.
+        """
+        from gseg.samples.labeller import labeller
+
+        samples = replace(grid.samples, latents=self._latents())
+        if self.batch is not None:
+            blocks = max(1, samples.shard_size // self.batch)
+            samples = replace(samples, batch=self.batch, blocks_per_shard=blocks)
+        return replace(
+            grid,
+            samples=samples,
+            selection=self._selection(largest),
+            labelled=self._labelled(root),
+            labeller=labeller(self.labeller) if self.labeller else None,
+        )
+
+    def _latents(self) -> LatentConfig:
+        from gseg.samples.latents import near_embeddings
+
+        found = LatentConfig() if self.embeddings is None else near_embeddings(self.embeddings)
+        if self.classes == (_UNIFORM,):
+            return replace(found, class_weights=self.class_weights)
+        if not all(word.isdecimal() for word in self.classes):
+            raise ValueError(
+                f"--classes takes {_UNIFORM!r} alone, or numbers from 0, got "
+                f"{' '.join(self.classes)}."
+            )
+        return replace(
+            found, classes=tuple(map(int, self.classes)), class_weights=self.class_weights
+        )
+
+    def _labelled(self, root: Path | None) -> LabelledPairs | None:
+        if self.labelled is None:
+            self._needs("labelled", "labelled_count", "labelled_weight")
+            return None
+        return LabelledPairs(
+            benchmark=absolute_spec(self.labelled, root),
+            count=_LABELLED if self.labelled_count is None else self.labelled_count,
+            side=1,  # every generator's own, when its trials are made
+            weight=self.labelled_weight,
+        )
+
+    def _selection(self, largest: int) -> SelectionConfig | None:
+        if self.nearest is None:
+            self._needs("nearest", "nearest_candidates", "nearest_features")
+            return None
+        from gseg.features.named import parse_features
+
+        kind, file = parse_features(self.nearest_features or "scenes")
+        count = self.nearest_candidates
+        return SelectionConfig(
+            folder=str(self.nearest.expanduser().absolute()),
+            candidates=_CANDIDATES_OF_EACH * largest if count is None else count,
+            features=kind if file is None else f"{kind}:{file.absolute()}",
+        )
+
+    def _needs(self, missing: str, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) is not None:
+                raise ValueError(f"{flag(name)} goes with {flag(missing)}, which is missing.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scoring:
+    """What to score on.
+
+    Attributes:
+        benchmark: scenes, scenes:COUNT (held-out embedded pictures), folder:PATH (a folder with
+            images/ and masks/, paired by file name), or a published data set (gseg benchmarks
+            lists them), such as cub or cub:PATH; NAME+subset scores on what is there, whatever the
+            published number, NAME+threshold cuts grey masks at half. Without it scenes, or with
+            --preset paper those of the table.
+        benchmarks_root: Folder in which published data sets without a path are looked for, or
+            s3://BUCKET/PREFIX, all of which each machine copies; without it that of the
+            environment's GSEG_BENCHMARKS.
+        eval_protocol: Where scores are taken: at the segmenter's size (text), or at the mask's own
+            as each official program does (melas_program, voynov_program).
+        skip_bad: Leave out files that cannot be read, and list them.
+    """
+
+    benchmark: tuple[str, ...] = ()
+    benchmarks_root: Place | None = None
+    eval_protocol: EvalProtocol = "text"
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Places:
+    """Where things are.
+
+    Attributes:
+        weights: Folder of published weights, or s3://BUCKET/PREFIX; without it that of the
+            environment's GSEG_WEIGHTS.
+        storage: Folder of everything that is made, found again by the next run, or
+            s3://BUCKET/PREFIX.
+        results: Folder of the Parquet rows and figures.
+        tensorboard: Also write the loss curves of finished trials there, as TensorBoard's event
+            files.
+    """
+
+    weights: Place | None = None
+    storage: Place = Path("storage")
+    results: Here = Path("results")
+    tensorboard: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Running:
+    """How to run.
+
+    Attributes:
+        address: A running Ray cluster, or auto; without it Ray starts on this machine.
+        cpus: CPUs of the Ray that starts here; without it all.
+        dry_run: Print the plan and stop.
+        plain: Print lines instead of a live view.
+    """
+
+    address: str | None = None
+    cpus: Count | None = None
+    dry_run: bool = False
+    plain: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Control:
+    """When a sweep stops, and what it does again.
+
+    Attributes:
+        max_hours: Hours after which the sweep stops; what trials have done by then is kept, and the
+            same command goes on from there. Without it there is no limit.
+        max_trials: Trials that this run of the command starts at most; the others are left for the
+            next.
+        retry_failed: Run trials again that have failed before and would fail again by themselves;
+            without it they are reported with their reason.
+    """
+
+    max_hours: float | None = None
+    max_trials: Count | None = None
+    retry_failed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_hours is not None and not (
+            math.isfinite(self.max_hours) and self.max_hours > 0
+        ):
+            raise ValueError(f"--max-hours is a positive number of hours, got {self.max_hours:g}.")
+
+    @property
+    def limits(self) -> str:
+        """The limits as they were given."""
+        told = [f"--max-trials {self.max_trials}"] if self.max_trials is not None else []
+        told += [f"--max-hours {self.max_hours:g}"] if self.max_hours is not None else []
+        return " and ".join(told)
+
+
+def _flat(group: Group) -> Parameter:
+    return Parameter(name="*", group=group)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepOptions:
+    """All that a sweep is told.
+
+    Attributes:
+        preset: Settings of all stages: embedded (minutes on a laptop), paper (the published
+            settings), smoke (seconds, to see that everything works).
+    """
+
+    preset: Annotated[Preset, Parameter(group=WHAT)] = "embedded"
+    axes: Annotated[AxisOptions, Parameter(name="*")] = AxisOptions()  # type: ignore[valid-type]  # noqa: RUF009
+    sampling: Annotated[Sampling, _flat(_SAMPLE)] = Sampling()
+    scoring: Annotated[Scoring, _flat(_SCORE)] = Scoring()
+    places: Annotated[Places, _flat(_WHERE)] = Places()
+    resources: Annotated[Resources, _flat(_HOW)] = Resources()
+    running: Annotated[Running, _flat(_HOW)] = Running()
+    control: Annotated[Control, _flat(_STOP)] = Control()
+
+    def grid(self) -> Grid:
+        """Give the preset's grid with the options that recipes and sweeps do not vary."""
+        grid = grids()[self.preset]
+        sizes = self.axes.data_size or (grid.table_size or 0, *grid.data_sizes)
+        grid = self.sampling.apply(grid, max(sizes), self.scoring.benchmarks_root)
+        training = replace(grid.training, replicas=self.resources.workers)
+        return replace(grid, training=training)
+
+    def varied(self, *, default: tuple[str, ...] = ()) -> Axes:
+        """Give what the options vary.
+
+        Args:
+            default: Words for generators if none are named; none to let a recipe choose.
+
+        Raises:
+            ValueError: A generator is unknown; the nearest is suggested.
+        """
+        found = {name: getattr(self.axes, name) for name in axes()}
+        words = found["generator"] or default
+        found["generator"] = tuple(
+            _checked_generator(name) for word in words for name in _generators(word)
+        )
+        return {name: values for name, values in found.items() if values}
+
+    def grids(self, axes: Axes) -> list[Grid]:
+        """Give a grid for each combination of what recipes do not vary.
+
+        Raises:
+            ValueError: A value is out of range, or means nothing under the others.
+        """
+        return varied_grids(self.grid(), axes)
+
+    def context(self, *, default: tuple[str, ...] = ("scenes",)) -> Context:
+        """Give what all trials have in common; paths become absolute, for processes elsewhere.
+
+        Args:
+            default: Benchmarks if none are named.
+        """
+        scoring = self.scoring
+        return Context(
+            storage=self.places.storage.absolute(),
+            benchmarks=tuple(
+                absolute_spec(name, scoring.benchmarks_root)
+                for name in scoring.benchmark or default
+            ),
+            eval_protocol=scoring.eval_protocol,
+            skip_bad=scoring.skip_bad,
+        )
+
+    def check_resources(self) -> None:
+        """Make sure that this machine has what is asked of it.
+
+        Raises:
+            ValueError: It has no GPU, or too few CPUs.
+        """
+        import torch
+
+        if self.running.address is not None:
+            return
+        gpus, workers = self.resources.gpus_per_trial, self.resources.workers
+        if gpus > 0 and not torch.cuda.is_available():
+            raise ValueError(
+                f"--gpus-per-trial {gpus:g}, but PyTorch sees no GPU on this machine: leave the "
+                "option out, or name a cluster that has some (--address)."
+            )
+        cpus = self.running.cpus or os.cpu_count() or 1
+        if workers > cpus:
+            raise ValueError(
+                f"--workers {workers}, but this machine's Ray has {cpus} CPUs: a replica needs "
+                "one. Ask for fewer, or name a cluster (--address)."
+            )
+
+    def given(self) -> set[str]:
+        """Name the options that differ from their defaults."""
+        return set(_given(self, type(self)()))
+
+
+def _given(options: Any, default: Any) -> Iterator[str]:  # noqa: ANN401 any record of options
+    for each in fields(options):
+        value, usual = getattr(options, each.name), getattr(default, each.name)
+        if is_dataclass(value):
+            yield from _given(value, usual)
+        elif value != usual:
+            yield axes()[each.name].flag if isinstance(options, AxisOptions) else flag(each.name)
+
+
+def flag(name: str) -> str:
+    """Write a field's name as an option."""
+    return "--" + name.replace("_", "-")
+
+
+def check_samples(experiment: Experiment) -> None:
+    """Find out before any work whether a trial's latents, labels and selection can be had.
 
     Raises:
-        ValueError: A number is out of range, or this machine has no GPU to give.
+        ValueError: Embeddings have another width, a class is not the generator's, or a folder of
+            pictures cannot be read.
     """
-    if options.gpus_per_trial > 0 and options.address is None and not torch.cuda.is_available():
+    from gseg.features.named import features_name
+    from gseg.pipeline.stages.embeddings import embeddings_node
+    from gseg.samples.latents import candidates
+    from gseg.scores.benchmarks import open_benchmark
+    from gseg.scores.labelled import chosen_pictures
+    from gseg.scores.picture_sources import FolderPictures
+
+    if experiment.labelled is not None:
+        labelled = experiment.labelled
+        chosen_pictures(open_benchmark(labelled.benchmark), labelled.seed, 0, labelled.count)
+    if experiment.samples is None:
+        return
+    card = find_card(experiment.generator)
+    latents = experiment.samples.latents
+    if latents.classes and not card.num_classes:
         raise ValueError(
-            f"--gpus-per-trial {options.gpus_per_trial:g}, but PyTorch sees no GPU on this "
-            "machine: leave the option out, or name a cluster that has some (--address)."
+            f"{card.name} knows no classes: leave --classes out, or leave this generator out."
         )
-    cpus = options.cpus or os.cpu_count() or 1
-    if options.address is None and options.workers > cpus:
-        raise ValueError(
-            f"--workers {options.workers}, but this machine's Ray has {cpus} CPUs: a replica "
-            "needs one. Ask for fewer, or name a cluster (--address)."
-        )
-    return Resources(
-        placement=options.placement,
-        workers=options.workers,
-        actors=options.actors,
-        min_actors=options.min_actors,
-        gpus_per_trial=options.gpus_per_trial,
-        concurrency=options.concurrency,
-    )
+    if embeddings_node(latents, card, "cpu") is None:
+        candidates(card, latents, 0, [0])
+    if experiment.selection is not None:
+        features_name(experiment.selection.features)
+        FolderPictures(experiment.selection.folder, resolution=card.resolution)
+
+
+def _generators(word: str) -> list[str]:
+    kind = next((each for each in _KINDS if each == word), None)
+    return [word] if kind is None else [card.name for card in list_generators(kind)]
 
 
 def _checked_generator(name: str) -> str:

@@ -1,21 +1,20 @@
 """What the commands of sweeps and searches do alike: checks, the plan's lines, the run on Ray."""
 
-import argparse
 import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
+import torch
 from rich.console import Console
 
-from gseg.commands.control import Control
-from gseg.commands.messages import plan_lines, slots_here
-from gseg.commands.options import chosen_resources
+from gseg.commands.options import SweepOptions
 from gseg.distributed.actor import progress_file
 from gseg.distributed.run import Asha, Listener, run_points, trials_at_once
 from gseg.distributed.runtime import ray_session
-from gseg.distributed.view import TrialsView, Watched
+from gseg.distributed.view import TrialsView, Watched, format_seconds
 from gseg.generators.catalogue import use_weights
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.plan import SweepPlan
@@ -26,6 +25,17 @@ from gseg.search.evaluate import Work
 from gseg.search.records import Record
 from gseg.search.source import ListedSource, Point
 from gseg.storage.store import StorageError, Store
+
+_WORDS: Final = {
+    "candidates": "candidate set",
+    "embeddings": "embedding",
+    "operators": "colour-map fit",
+    "relabelled": "relabelling",
+    "samples": "sample set",
+    "scores": "scoring",
+    "statistics": "feature set",
+}
+"""What people call one of a stage's outputs, where its folder has another name."""
 
 
 class Keeper(Listener):
@@ -59,10 +69,12 @@ class PointsCommand:
     _setting: Context
     _results: Path
 
-    def __init__(self, options: argparse.Namespace, console: Console) -> None:
+    def __init__(self, options: SweepOptions, console: Console) -> None:
         self._options, self._console, self._begun = options, console, time.monotonic()
-        use_weights(options.weights)
-        self._control, self._resources = Control.chosen(options), chosen_resources(options)
+        self._control, self._resources = options.control, options.resources
+        self._dry_run = options.running.dry_run
+        options.check_resources()
+        use_weights(options.places.weights)
 
     def _open(self, generators: Iterable[str]) -> list[Benchmark]:
         """Open the benchmarks and make sure of the weights.
@@ -80,19 +92,57 @@ class PointsCommand:
         return opened
 
     def _check_folders(self, *more: Path) -> None:
-        """Make sure that storage, rows and other folders can be read and written."""
-        dry = self._options.dry_run
-        Store(self._setting.storage, read_only=dry).check()
-        _check_results(self._results, read_only=dry)
+        """Make sure that storage, rows and other folders can be read and written.
+
+        Raises:
+            StorageError: They cannot.
+            ValueError: Rows that are there are damaged.
+        """
+        Store(self._setting.storage, read_only=self._dry_run).check()
+        try:
+            Store(self._results, self._dry_run).check()
+        except StorageError as error:
+            reason = getattr(error.__cause__, "strerror", None) or str(error)
+            raise StorageError(f"Cannot write results to {self._results}: {reason}.") from error
+        known_scores(self._results)
         for folder in more:
-            Store(folder, read_only=dry).check()
+            Store(folder, read_only=self._dry_run).check()
 
     def _plan_lines(self, plan: SweepPlan, points: int) -> list[str]:
-        """Say what so many points take."""
-        cpus = self._options.cpus or os.cpu_count() or 1
-        here = self._options.address is None
-        slots = slots_here(self._resources, cpus, points) if here else None
-        return plan_lines(plan, self._resources.device, slots)
+        """Say what so many points take: a line about stages, one about time, GPUs and disk."""
+        kinds = sorted(plan.stages.items(), key=lambda item: item[0] == "scores")  # they come last
+        words = {_WORDS.get(kind, kind): count for kind, count in kinds}
+        stages = ", ".join(
+            f"{count} {word}s" if count != 1 else f"1 {word}" for word, count in words.items()
+        )
+        distinct = sum(plan.stages.values())
+        return [
+            f"to do: {stages}: {distinct} stages, {plan.naive_stages} if nothing were shared",
+            f"estimate: {', '.join(self._time(plan, points))}, "
+            f"{plan.disk_bytes / 2**20:,.0f} MiB of samples",
+        ]
+
+    def _time(self, plan: SweepPlan, points: int) -> list[str]:
+        seconds = format_seconds(plan.seconds)
+        if self._resources.device == "cuda":
+            said = [f"{plan.seconds / 3600:,.2f} GPU-hours ({seconds} of GPU time)"]
+        else:
+            said = [f"{seconds} of one-thread time", "no GPU-hours"]
+        # A cluster may grow, so nobody knows how many run at a time there.
+        if self._options.running.address is None and plan.estimates:
+            slots = self._slots(points)
+            wall = max(plan.seconds / slots, *plan.estimates)
+            said.insert(1, f"about {format_seconds(wall)} with {slots} at a time")
+        return said
+
+    def _slots(self, points: int) -> int:
+        """Say how many of so many points run at the same time on this machine."""
+        resources = self._resources
+        cpus = self._options.running.cpus or os.cpu_count() or 1
+        fits = int(cpus / resources.cpus_per_trial)
+        if resources.gpus_per_trial:
+            fits = min(fits, int(torch.cuda.device_count() / resources.gpus_per_trial))
+        return max(1, min(resources.concurrency or fits, points))
 
     def _watched(self, work: Work, label: Callable[[Point], str]) -> Callable[[Point], Watched]:
         """Say how people see points."""
@@ -120,10 +170,13 @@ class PointsCommand:
             asha: How points are stopped early.
         """
         large = self._resources.is_large(largest) or self._resources.workers > 1
+        running, hours = self._options.running, self._control.max_hours
         with self._console.status("starting Ray"):
             session = ExitStack()
-            address, cpus = self._options.address, self._options.cpus
-            session.enter_context(ray_session(address, num_cpus=cpus, dashboard=large))
+            session.enter_context(
+                ray_session(running.address, num_cpus=running.cpus, dashboard=large)
+            )
+        left = None if hours is None else hours * 3600 - (time.monotonic() - self._begun)
         with session, view:
             run_points(
                 work,
@@ -133,23 +186,8 @@ class PointsCommand:
                 listener=Keeper(view, keep),
                 large=large,
                 asha=asha,
-                seconds=self._control.seconds_left(self._begun),
+                seconds=None if left is None else max(left, 0.0),
             )
-
-
-def _check_results(folder: Path, *, read_only: bool) -> None:
-    """Make sure that rows can be read and written.
-
-    Raises:
-        StorageError: They cannot be written.
-        ValueError: Those that are there are damaged.
-    """
-    try:
-        Store(folder, read_only).check()
-    except StorageError as error:
-        reason = getattr(error.__cause__, "strerror", None) or str(error)
-        raise StorageError(f"Cannot write results to {folder}: {reason}.") from error
-    known_scores(folder)
 
 
 def exit_status(*, failed: bool, left: bool) -> int:

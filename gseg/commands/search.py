@@ -1,52 +1,212 @@
-"""The command line of searches: plan, points, table, picture."""
+"""``gseg search``: a search over settings; plan, points, table, picture.
 
-import argparse
-from typing import Final
+``python sweeps/search.py`` is the same command.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Final
 
 import numpy as np
 from rich.console import Console
 
-from gseg.commands.messages import run_told
-from gseg.commands.options import chosen_setting
+from gseg.commands.app import Count, Group, Number, Parameter, console, make_app
+from gseg.commands.options import FIRST, SweepOptions
 from gseg.commands.points import PointsCommand, exit_status
-from gseg.commands.searching import chosen_asha, chosen_search, search_parser
+from gseg.distributed.run import WATCHED, Asha
 from gseg.distributed.view import TrialsView
 from gseg.pipeline.plan import SweepPlan, make_plan
 from gseg.pipeline.rows import Row, merge_rows
+from gseg.pipeline.settings import Value
+from gseg.recipes.grids import Axes, Grid, seeds_of
+from gseg.recipes.trials import RECIPE_AXES, turned
 from gseg.reports.search import draw_search, search_table
 from gseg.search.best import best_points
 from gseg.search.definition import Search
 from gseg.search.evaluate import SearchWork
+from gseg.search.objectives import OBJECTIVES, chosen_objectives
 from gseg.search.records import Record, keep_records, read_records
 from gseg.search.source import Point, PointSource
+from gseg.search.space import Parameter as SpaceParameter
+from gseg.search.space import Space, parse_space, searched_axes
+from gseg.search.suggest import RANDOM_FIRST, Sampler
 
+_POINTS: Final = 20
 _PLANNED: Final = 64
 """Points that the plan's estimates are taken from, where there are more."""
 
 
-def search_main(description: str, arguments: list[str] | None = None) -> int:
-    """Run a search from the command line.
+def _about(name: str) -> str:
+    labels = ", with labels" if OBJECTIVES[name].uses_labels else ""
+    return f"{name} ({OBJECTIVES[name].meaning}{labels})"
 
-    Args:
-        description: What ``--help`` says first.
-        arguments: Command line; that of the process by default.
+
+def _told(text: str) -> Parameter:
+    return Parameter(help=text)
+
+
+@Parameter(name="*", group=Group("what to search", sort_key=-1))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchOptions:
+    """What a search is told beside what a sweep is.
+
+    Attributes:
+        sampler: How points are picked: all of a grid, at random, or by Optuna's tree-structured
+            Parzen estimator from what is known, for one objective or several.
+        use_labels: Allow objectives that use true masks; every row is then marked.
+        points: Points of the space in all, those of earlier runs included; without it 20, for a
+            grid all of it.
+        search_seed: Of the search.
+        random_first: Points drawn at random before the estimator takes over.
+        name: Results go to results/NAME and results/NAME_trials; without it search, or
+            search_labels with an objective that uses labels.
+        asha_grace: Share of a training in percent before which no point is stopped.
+        asha_factor: One in so many goes on each time.
+        validate_every: Steps between two measurements in training; another number makes other
+            segmenters' names, not other segmenters. Without it the preset's.
+    """
+
+    space: Annotated[
+        tuple[str, ...],
+        _told(
+            "Settings that vary: NAME=choice:A,B,... or NAME=A,B,..., NAME=uniform:LOW:HIGH, "
+            "NAME=log:LOW:HIGH. Several values of an option such as --epsilon are a choice, too. "
+            f"Names: {', '.join(searched_axes())}."
+        ),
+    ] = ()
+    sampler: Sampler = "tpe"
+    objective: Annotated[
+        tuple[str, ...],
+        _told(
+            f"What to look for: {', '.join(_about(name) for name in OBJECTIVES)}. Several give the "
+            "points that no other beats in all of them."
+        ),
+    ] = ("combined",)
+    use_labels: bool = False
+    points: Count | None = None
+    search_seed: Number = 0
+    random_first: Count = RANDOM_FIRST
+    name: str | None = None
+    asha: Annotated[
+        str | None,
+        Parameter(
+            choices=WATCHED,
+            help="Stop points early whose first network does badly while it is trained, measured "
+            "on held-out generated pairs (asynchronous successive halving).",
+        ),
+    ] = None
+    asha_grace: Count = Asha().grace
+    asha_factor: float = Asha().factor
+    validate_every: Count | None = None
+
+    @property
+    def halving(self) -> Asha | None:
+        """Settings of the early stopping; None for none.
+
+        Raises:
+            ValueError: A number is out of range.
+        """
+        if self.asha is None:
+            return None
+        return Asha(watched=self.asha, grace=self.asha_grace, factor=self.asha_factor)
+
+
+def search(
+    *, search: SearchOptions = SearchOptions(), options: SweepOptions = SweepOptions()
+) -> int:
+    """Search over settings: a grid, at random, or with Optuna, without labels.
+
+    Each point is tried as a sweep's trial is, and what is in the storage is reused. By default a
+    point is good if held-out generated pairs are learnt well and the shift divides the picture in
+    two (combined); other objectives with --objective, one or several. For example
+
+        gseg search --generators biggan.scenes32 --data-size 1000
+            --space epsilon=uniform:0.3:2 mask_kind=lighter,both
+
+    Running it again with more --points, or a wider --space, goes on from what is known. Results:
+    results/search_trials (a line for each point), results/search (rows), results/search_figures.
 
     Returns:
-        Exit status: 0 if all points were tried, 1 if some failed, 2 for wrong use, 3 if some are
-        left at the end of --max-hours or --max-trials.
+        Exit status: 0 if all points were tried, 1 if some failed, 3 if some are left at the end of
+        --max-hours or --max-trials.
     """
-    options = search_parser(description).parse(arguments)
-    return run_told(lambda console: _SearchRun(options, console).run())
+    return _SearchRun(search, options, console()).run()
+
+
+def chosen_search(told: SearchOptions, options: SweepOptions) -> Search:
+    """Give the search that the options describe.
+
+    Raises:
+        ValueError: Something is unknown, out of range, or does not fit the rest.
+    """
+    grid, axes = options.grid(), options.varied(default=("embedded",))
+    if told.validate_every is not None:
+        grid = replace(grid, training=replace(grid.training, validate_every=told.validate_every))
+    objectives = chosen_objectives(
+        told.objective,
+        use_labels=told.use_labels,
+        seeds=tuple(seeds_of(axes)),
+        validation_size=grid.validation_size,
+    )
+    space, fixed = _space_and_fixed(grid, axes, parse_space(told.space))
+    grid = turned(grid, {name: each for name, each in fixed.items() if name not in RECIPE_AXES})
+    if told.asha is not None:
+        _check_looks(grid)
+    uses_labels = any(objective.uses_labels for objective in objectives)
+    return Search(
+        space=space,
+        grid=grid,
+        fixed={name: fixed[name] for name in RECIPE_AXES if name in fixed},
+        objectives=objectives,
+        sampler=told.sampler,
+        points=told.points or (None if told.sampler == "grid" else _POINTS),
+        trial_seeds=tuple(seeds_of(axes)),
+        seed=told.search_seed,
+        watched=told.asha or "",
+        random_first=told.random_first,
+        recipe=told.name or f"search{'_labels' if uses_labels else ''}",
+    )
+
+
+def _check_looks(grid: Grid) -> None:
+    training = grid.training
+    if not 0 < training.validate_every < training.steps:
+        raise ValueError(
+            f"Points are stopped at measurements in training, but with {training.steps} steps and "
+            f"one every {training.validate_every} there is none before the end: give "
+            f"--validate-every {max(1, training.steps // 10)} or so."
+        )
+
+
+def _space_and_fixed(
+    grid: Grid, axes: Axes, given: tuple[SpaceParameter, ...]
+) -> tuple[Space, Mapping[str, Value]]:
+    """Tell what varies from what stays: several values of an option are a choice."""
+    named = {parameter.name for parameter in given}
+    lists = {"data_size": (max(grid.data_sizes),), **axes}
+    unique = {name: tuple(dict.fromkeys(values)) for name, values in lists.items()}
+    varied = tuple(
+        SpaceParameter(name=name, choices=unique[name])
+        for name in searched_axes()
+        if len(unique.get(name, ())) > 1 and name not in named
+    )
+    names = {*named, *(parameter.name for parameter in varied)}
+    fixed = {
+        name: values[0]
+        for name, values in unique.items()
+        if name in searched_axes() and name not in names
+    }
+    return Space(parameters=(*varied, *given)), fixed
 
 
 class _SearchRun(PointsCommand):
     """One run of a search command."""
 
-    def __init__(self, options: argparse.Namespace, console: Console) -> None:
+    def __init__(self, told: SearchOptions, options: SweepOptions, console: Console) -> None:
         super().__init__(options, console)
-        self._asha, self._setting = chosen_asha(options), chosen_setting(options)
-        self._search: Search = chosen_search(options)
-        self._results = options.results / self._search.recipe
+        self._asha, self._setting = told.halving, options.context()
+        self._search = chosen_search(told, options)
+        self._results = options.places.results / self._search.recipe
         self._trials = self._results.with_name(f"{self._search.recipe}_trials")
         self._ended: set[int] = set()
 
@@ -61,7 +221,7 @@ class _SearchRun(PointsCommand):
         )
         self._print_known(source)
         plan = self._print_plan(source.left) if source.left else None
-        if self._options.dry_run:
+        if self._dry_run:
             return exit_status(failed=False, left=False)
         if plan is not None:
             self._run(source, plan)
@@ -131,7 +291,7 @@ class _SearchRun(PointsCommand):
             source.left,
             self._watched(work, lambda point: point.label),
             objectives=[each.name for each in self._search.objectives],
-            plain=self._options.plain,
+            plain=self._options.running.plain,
         )
 
         def source_of(at_once: int) -> PointSource:
@@ -158,12 +318,12 @@ class _SearchRun(PointsCommand):
         for record in failed:
             again = "" if record.number in self._ended else " (an earlier run; see --retry-failed)"
             label = Point(number=record.number, parameters=record.parameters).label
-            say(f"failed: {label}: {record.reason}{again}", style="red", markup=False)
+            say(f"failed: {label}: {record.reason}{again}", style="red")
         picture = self._results.with_name(f"{search.recipe}_figures") / "search.png"
         if draw_search(picture, records, search.space, search.objectives, title=search.recipe):
-            say(f"figure: {picture}", markup=False)
-        say(f"points: {self._trials}", markup=False)
-        say(f"rows: {self._results}", markup=False)
+            say(f"figure: {picture}")
+        say(f"points: {self._trials}")
+        say(f"rows: {self._results}")
         left = source.wanted - len(records)
         if source.is_exhausted:
             say(f"The space has no other points: {len(records)} of {source.wanted} asked for")
@@ -172,3 +332,7 @@ class _SearchRun(PointsCommand):
             points = "point is" if left == 1 else "points are"
             say(f"{left} {points} left; the same command goes on with them")
         return exit_status(failed=bool(failed), left=left > 0)
+
+
+app = make_app("search", "", first=("--space", "--sampler", "--objective", "--points", *FIRST))
+app.default(search)

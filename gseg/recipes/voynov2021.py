@@ -25,7 +25,7 @@ candidates the two-affine ratio finds better directions than the paper's rule
 
 import itertools
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from gseg.directions.affine_config import affine_preset
 from gseg.directions.choice_config import ChoiceConfig
@@ -55,11 +55,8 @@ _SUPERVISED: Final = ("biggan.imagenet128", "biggan.scenes32-large")
 _RULE: Final[tuple[ChoiceRule, ChoiceRule]] = ("voynov2021", "affine_ratio")
 
 
-_FACTS: Final[dict[str, Any]] = {
-    "generators": ("main",),
-    # Ten runs in Tables 1 and 2 of the paper.
-    "runs": {"paper": 10, "embedded": 3},
-}
+_RUNS: Final = {"paper": 10, "embedded": 3}
+"""Ten runs in Tables 1 and 2 of the paper."""
 
 
 def _table(number: str, label: Label, note: str = "") -> PaperTable:
@@ -77,7 +74,7 @@ def _by_latents(_: Grid, line: Line) -> str:
     "5 min",
     table=_table("1", _by_latents),
     benchmarks=("cub",),
-    **_FACTS,
+    runs=_RUNS,
 )
 def voynov_table_1(grid: Grid, axes: Axes) -> list[Experiment]:
     """Latents from the prior, embeddings as they are, and with noise around them.
@@ -94,7 +91,7 @@ def voynov_table_1(grid: Grid, axes: Axes) -> list[Experiment]:
     "5 min",
     table=_table("1", _by_latents),
     benchmarks=("flowers",),
-    **_FACTS,
+    runs=_RUNS,
 )
 def voynov_table_1_flowers(grid: Grid, axes: Axes) -> list[Experiment]:
     """Masks from the shifted picture's mean, without the filter on their size (section 4.1).
@@ -117,7 +114,7 @@ def _by_source(_: Grid, line: Line) -> str:
     "Table 2 of Voynov et al. 2021: BigBiGAN and E-BigBiGAN on saliency benchmarks",
     "4 min",
     table=_table("2", _by_source),
-    **_FACTS,
+    runs=_RUNS,
 )
 def voynov_table_2(grid: Grid, axes: Axes) -> list[Experiment]:
     """The prior, and embeddings without noise.
@@ -141,7 +138,7 @@ def _by_generator(_: Grid, line: Line) -> str:
     "Table 3 of Voynov et al. 2021: BigGAN, trained with class labels, against BigBiGAN",
     "5 min",
     table=_table("3", _by_generator),
-    **_FACTS,
+    runs=_RUNS,
 )
 def voynov_table_3(grid: Grid, axes: Axes) -> list[Experiment]:
     """BigGAN and BigBiGAN without adaptation and filters, and E-BigBiGAN.
@@ -173,7 +170,7 @@ def _by_component(_: Grid, line: Line) -> str:
     "Table 4 of Voynov et al. 2021: what each component of E-BigBiGAN adds",
     "7 min",
     table=_table("4", _by_component),
-    **_FACTS,
+    runs=_RUNS,
 )
 def voynov_table_4(grid: Grid, axes: Axes) -> list[Experiment]:
     """Base, + embeddings, + size filter, + histogram, + connected components.
@@ -199,7 +196,7 @@ def _by_labeller(_: Grid, line: Line) -> str:
         _by_labeller,
         "The embedded form's other model is the same network trained with true masks.",
     ),
-    **_FACTS,
+    runs=_RUNS,
 )
 def voynov_table_5(grid: Grid, axes: Axes) -> list[Experiment]:
     """Masks of a supervised saliency model, own ones, and how far the two agree (section 4.5).
@@ -222,7 +219,7 @@ def voynov_table_5(grid: Grid, axes: Axes) -> list[Experiment]:
     "Figure 5 of Voynov et al. 2021: hyper-parameters chosen on held-out synthetic pairs",
     "7 min",
     benchmarks=("ecssd", "duts", "dut_omron"),
-    **_FACTS,
+    runs=_RUNS,
 )
 def voynov_figure_5(grid: Grid, axes: Axes) -> list[Experiment]:
     """Batch, learning rate and steps of the segmenter, one at a time around the chosen ones.
@@ -243,7 +240,6 @@ def voynov_figure_5(grid: Grid, axes: Axes) -> list[Experiment]:
     "Figures 2 and 3 of Voynov et al. 2021: what two colour maps restore, what filters do",
     "1 min",
     ends_with="direction",
-    generators=("main",),
 )
 def voynov_figures(grid: Grid, axes: Axes) -> list[DirectionTrial]:
     """The direction is the one of the tables, found in the same --storage or left there.

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pandas as pd
 import torch
+from rich.table import Table
 from torch import Tensor
 
 from gseg.directions.choice_config import ChoiceConfig
@@ -67,6 +68,33 @@ def compare_papers(
             }
         )
     return pd.DataFrame(lines)
+
+
+_COLUMNS: Final = {
+    "rule": ("rule", ""),
+    "seed": ("seed", "d"),
+    "cosine": ("cosine", ".2f"),
+    "mask_iou": ("masks: IoU", ".2f"),
+    "mask_accuracy": ("accuracy", ".3f"),
+    "affine_iou": ("Eq. 5: IoU", ".2f"),
+    "each_iou": ("4.6: IoU", ".2f"),
+    "iou_optimised": ("IoU optimised", ".3f"),
+    "iou_chosen": ("chosen", ".3f"),
+    "direction_seconds_optimised": ("seconds optimised", ".0f"),
+    "direction_seconds_chosen": ("chosen", ".0f"),
+}
+
+
+def papers_table(lines: pd.DataFrame) -> Table:
+    """Draw `compare_papers` for a rich console."""
+    table = Table(title="optimised (Melas-Kyriazi 2022) and chosen (Voynov 2021) directions")
+    table.add_column("generator", no_wrap=True)
+    for heading, _ in _COLUMNS.values():
+        table.add_column(heading, justify="right")
+    for line in lines.to_dict("records"):
+        cells = [format(line[name], form) for name, (_, form) in _COLUMNS.items()]
+        table.add_row(line["generator"], *cells)
+    return table
 
 
 def _pairs(experiments: Sequence[Experiment]) -> Iterator[tuple[Experiment, Experiment]]:
