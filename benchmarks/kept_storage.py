@@ -27,7 +27,7 @@ from pathlib import Path
 import pandas as pd
 
 HERE = Path(__file__).resolve().parents[1]
-SMOKE = ["--grid", "smoke"]
+SMOKE = ["--preset", "smoke"]
 ONE = ["--generators", "ggan.scenes32"]
 RECIPES = """
     all_gans table_1 table_2 table_6 table_7 table_8 table_9 table_10 table_11 table_12 table_13
@@ -102,8 +102,13 @@ class Runner:
     def start(self, folder: Path, words: list[str], prepared: str = "") -> subprocess.Popen[str]:
         """Start a command; its storage and results are in the folder unless it names others."""
         name, *rest = words
-        program = [sys.executable, str(self.tree / "sweeps" / f"{name}.py"), *rest]
-        if name not in ("table_9", "initialisations", "strips"):
+        script = self.tree / "sweeps" / f"{name}.py"
+        if script.exists() and not script.with_name("paper.py").exists():  # an older version's
+            rest = ["--grid" if word == "--preset" else word for word in rest]
+        elif not script.exists():
+            script, rest = script.with_name("paper.py"), words
+        program = [sys.executable, str(script), *rest]
+        if name not in ("table_9", "initialisations", "strips", "voynov_figures"):
             program += ["--cpus", "2"]
         return subprocess.Popen(
             [*program, "--plain"],

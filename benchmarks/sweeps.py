@@ -6,7 +6,7 @@
               minutes.
 ``two_cores`` the twelve embedded generators on two processes: wall time x cores over the one-thread
               seconds of all stages, from the first trial's start on. About eight minutes on a quiet
-              machine (``--grid smoke``: two), and meaningless on a busy one.
+              machine (``--preset smoke``: two), and meaningless on a busy one.
 ``cluster``   a cluster of 8 nodes of one slot each, simulated on this machine; a stage sleeps for a
               minute. A quarter of the nodes is killed. Busy share of the slots of the nodes that
               stay, without start-up, the minute after the kill, and the last wave. About ten
@@ -215,7 +215,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("cases", nargs="*", choices=list(CASES), default=list(CASES))
-    parser.add_argument("--grid", choices=list(grids()), default="embedded")
+    parser.add_argument("--preset", choices=list(grids()), default="embedded")
     parser.add_argument("--nodes", type=int, default=8)
     options = parser.parse_args()
     for name in options.cases:

@@ -3,7 +3,7 @@
 import sys
 
 from gseg.commands.app import run
-from gseg.commands.run import recipe_app
+from gseg.commands.run import all_gans
 
 if __name__ == "__main__":
-    sys.exit(run(recipe_app("all_gans")))
+    sys.exit(run(all_gans))

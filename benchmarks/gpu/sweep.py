@@ -13,7 +13,7 @@ import pandas as pd
 from benchmarks.gpu.findings import Task
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ("--generators", "ggan.scenes32", "--grid", "smoke")
+SMALL = ("--generators", "ggan.scenes32", "--preset", "smoke")
 GPU_SHARE = ".25"
 TAIL = 15.0
 """Seconds that are kept for table and figures."""

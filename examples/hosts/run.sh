@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.."
 hosts=examples/hosts
 scratch=$(mktemp -d /tmp/gseg-hosts.XXXX)
 export LAB=$scratch/lab VENV PATH="$VENV/bin:$PATH" PYTHONPATH=$PWD OMP_NUM_THREADS=1
-sweep=(sweeps/all_gans.py --grid smoke --plain --benchmark scenes:40
+sweep=(sweeps/all_gans.py --preset smoke --plain --benchmark scenes:40
     --generators acgan.scenes32 ggan.scenes32 sngan.scenes32 --epsilon 1 2 --data-size 60 200)
 
 finish() {

@@ -7,6 +7,7 @@ code imports what is heavy when it runs, so that ``--help`` is there at once.
 
 import difflib
 import inspect
+import math
 import re
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -127,6 +128,7 @@ def make_app(
         # A list takes all that follows it, --epsilon 0.5 1 2; switches have no --no-... twin.
         default_parameter=Parameter(negative=(), consume_multiple=(1, None)),
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
         **more,
     )
 
@@ -196,15 +198,31 @@ def _unknown(word: str, known: Collection[str]) -> str:
 def console(width: int = PIPED_WIDTH) -> Console:
     """Give the console that commands print to; tables keep their width in a file or a pipe."""
     piped = not sys.stdout.isatty()
-    return Console(highlight=False, soft_wrap=True, markup=False, width=width if piped else None)
+    # Bound to today's standard output: what Tune prints is silenced while trials run, we are not.
+    return Console(
+        file=sys.stdout,
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+        width=width if piped else None,
+    )
 
 
-def _at_least(low: int) -> Callable[[type, int | None], None]:
-    def check(_: type, value: int | None) -> None:
-        if value is not None and value < low:
-            raise ValueError(f"expected a whole number >= {low}, got {value}")
+def _whole(low: float = -math.inf) -> Callable[[type, Sequence[Token]], int]:
+    """Read whole numbers; cyclopts itself would round 1.5."""
 
-    return check
+    def convert(_: type, tokens: Sequence[Token]) -> int:
+        text = tokens[0].value
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or value < low:
+            bound = "" if math.isinf(low) else f" >= {low}"
+            raise ValueError(f"expected a whole number{bound}, got {text!r}")
+        return value
+
+    return convert
 
 
 def _place(_: type, tokens: Sequence[Token]) -> Path:
@@ -223,13 +241,20 @@ def _here(_: type, tokens: Sequence[Token]) -> Path:
     return Path(text)
 
 
-Count = Annotated[int, Parameter(validator=_at_least(1))]
+def wholes(kind: type, tokens: Sequence[Token]) -> tuple[int, ...]:
+    """Read a list of whole numbers."""
+    return tuple(_whole()(kind, [each]) for each in tokens)
+
+
+Whole = Annotated[int, Parameter(converter=_whole())]
+"""A whole number."""
+Count = Annotated[int, Parameter(converter=_whole(1))]
 """A whole number from 1."""
-Number = Annotated[int, Parameter(validator=_at_least(0))]
+Number = Annotated[int, Parameter(converter=_whole(0))]
 """A whole number from 0."""
 Place = Annotated[Path, Parameter(converter=_place)]
 """A folder, or an address on S3, which a folder here mirrors."""
 Here = Annotated[Path, Parameter(converter=_here)]
 """A folder of this machine."""
 
-__all__ = ["App", "Count", "Group", "Here", "Number", "Parameter", "Place", "cyclopts"]
+__all__ = ["App", "Count", "Group", "Here", "Number", "Parameter", "Place", "Whole", "cyclopts"]

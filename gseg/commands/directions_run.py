@@ -86,7 +86,7 @@ def _search(
     device = options.resources.device
     cores = 1 if device == "cuda" else os.cpu_count() or 1
     processes = max(1, min(options.resources.concurrency or cores, missing))
-    one = partial(_search_one, setting=setting, device=device)
+    one = partial(search_one, setting=setting, device=device)
     if processes == 1:
         yield from map(one, trials)
         return
@@ -96,7 +96,8 @@ def _search(
         yield from pool.map(one, trials)
 
 
-def _search_one(trial: DirectionTrial, *, setting: Context, device: str) -> Found:
+def search_one(trial: DirectionTrial, *, setting: Context, device: str) -> Found:
+    """Search a direction, or find it where it is."""
     direction = trial_graph(trial, setting, device).direction
     assert direction is not None
     shop = Workshop(Store(setting.storage), LocalBackend(device))

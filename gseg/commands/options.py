@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, 
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from gseg.commands.app import Count, Group, Here, Parameter, Place
-from gseg.distributed.runtime import Resources
+from gseg.commands.app import Count, Group, Here, Number, Parameter, Place, Whole, wholes
+from gseg.distributed.runtime import Placement, Resources
 from gseg.generators.catalogue import Kind, find_card, list_generators
 from gseg.generators.own import own_file
 from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
@@ -89,6 +89,7 @@ def _axis_option(name: str, setting: Setting) -> tuple[str, Any, Any]:
         help=text.replace("`", ""),
         show_default=shown,
         choices=setting.known_words or None,
+        converter=wholes if setting.kind == "count" else None,
         group=_GROUPS.get(setting.path.partition(".")[0], WHAT) if not setting.is_seed else WHAT,
     )
     kind = Annotated[tuple[_VALUES[setting.kind], ...], parameter]  # type: ignore[misc]
@@ -136,10 +137,10 @@ class Sampling:
     classes: tuple[str, ...] = (_UNIFORM,)
     class_weights: tuple[float, ...] = ()
     nearest: Path | None = None
-    nearest_candidates: int | None = None
+    nearest_candidates: Whole | None = None
     nearest_features: str | None = None
     labelled: str | None = None
-    labelled_count: int | None = None
+    labelled_count: Whole | None = None
     labelled_weight: float | None = None
     labeller: str | None = None
     batch: Count | None = None
@@ -266,14 +267,39 @@ class Running:
     Attributes:
         address: A running Ray cluster, or auto; without it Ray starts on this machine.
         cpus: CPUs of the Ray that starts here; without it all.
+        placement: Where stages run: in each trial's process, as distributed jobs on the cluster, or
+            auto, which takes the cluster for stages of more than five minutes.
+        workers: Replicas of one training.
+        actors: Processes that share the work of a large stage; 0 for as many as there are CPUs or
+            GPUs.
+        min_actors: How many of them begin; more come while there is room. 0 for all at once.
+        gpus_per_trial: GPUs of a trial, an actor or a replica; fractions share one.
+        concurrency: Trials at the same time; 0 for as many as fit.
         dry_run: Print the plan and stop.
         plain: Print lines instead of a live view.
     """
 
     address: str | None = None
     cpus: Count | None = None
+    placement: Placement = "auto"
+    workers: Count = 1
+    actors: Number = 0
+    min_actors: Number = 0
+    gpus_per_trial: float = 0.0
+    concurrency: Number = 0
     dry_run: bool = False
     plain: bool = False
+
+    @property
+    def resources(self) -> Resources:
+        """What the sweep may use.
+
+        Raises:
+            ValueError: A number is out of range.
+        """
+        own = {each.name for each in fields(self)}
+        names = [each.name for each in fields(Resources) if each.name in own]
+        return Resources(**{name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -326,9 +352,13 @@ class SweepOptions:
     sampling: Annotated[Sampling, _flat(_SAMPLE)] = Sampling()
     scoring: Annotated[Scoring, _flat(_SCORE)] = Scoring()
     places: Annotated[Places, _flat(_WHERE)] = Places()
-    resources: Annotated[Resources, _flat(_HOW)] = Resources()
     running: Annotated[Running, _flat(_HOW)] = Running()
     control: Annotated[Control, _flat(_STOP)] = Control()
+
+    @property
+    def resources(self) -> Resources:
+        """What the sweep may use, see `Running`."""
+        return self.running.resources
 
     def grid(self) -> Grid:
         """Give the preset's grid with the options that recipes and sweeps do not vary."""

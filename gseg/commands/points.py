@@ -13,7 +13,7 @@ from rich.console import Console
 from gseg.commands.options import SweepOptions
 from gseg.distributed.actor import progress_file
 from gseg.distributed.run import Asha, Listener, run_points, trials_at_once
-from gseg.distributed.runtime import ray_session
+from gseg.distributed.runtime import Resources, ray_session
 from gseg.distributed.view import TrialsView, Watched, format_seconds
 from gseg.generators.catalogue import use_weights
 from gseg.generators.identity import weights_digest
@@ -109,40 +109,12 @@ class PointsCommand:
             Store(folder, read_only=self._dry_run).check()
 
     def _plan_lines(self, plan: SweepPlan, points: int) -> list[str]:
-        """Say what so many points take: a line about stages, one about time, GPUs and disk."""
-        kinds = sorted(plan.stages.items(), key=lambda item: item[0] == "scores")  # they come last
-        words = {_WORDS.get(kind, kind): count for kind, count in kinds}
-        stages = ", ".join(
-            f"{count} {word}s" if count != 1 else f"1 {word}" for word, count in words.items()
-        )
-        distinct = sum(plan.stages.values())
-        return [
-            f"to do: {stages}: {distinct} stages, {plan.naive_stages} if nothing were shared",
-            f"estimate: {', '.join(self._time(plan, points))}, "
-            f"{plan.disk_bytes / 2**20:,.0f} MiB of samples",
-        ]
-
-    def _time(self, plan: SweepPlan, points: int) -> list[str]:
-        seconds = format_seconds(plan.seconds)
-        if self._resources.device == "cuda":
-            said = [f"{plan.seconds / 3600:,.2f} GPU-hours ({seconds} of GPU time)"]
-        else:
-            said = [f"{seconds} of one-thread time", "no GPU-hours"]
-        # A cluster may grow, so nobody knows how many run at a time there.
-        if self._options.running.address is None and plan.estimates:
-            slots = self._slots(points)
-            wall = max(plan.seconds / slots, *plan.estimates)
-            said.insert(1, f"about {format_seconds(wall)} with {slots} at a time")
-        return said
-
-    def _slots(self, points: int) -> int:
-        """Say how many of so many points run at the same time on this machine."""
-        resources = self._resources
+        """Say what so many points take."""
         cpus = self._options.running.cpus or os.cpu_count() or 1
-        fits = int(cpus / resources.cpus_per_trial)
-        if resources.gpus_per_trial:
-            fits = min(fits, int(torch.cuda.device_count() / resources.gpus_per_trial))
-        return max(1, min(resources.concurrency or fits, points))
+        # A cluster may grow, so nobody knows how many run at a time there.
+        here = self._options.running.address is None
+        slots = slots_here(self._resources, cpus, points) if here else None
+        return plan_lines(plan, self._resources.device, slots)
 
     def _watched(self, work: Work, label: Callable[[Point], str]) -> Callable[[Point], Watched]:
         """Say how people see points."""
@@ -188,6 +160,45 @@ class PointsCommand:
                 asha=asha,
                 seconds=None if left is None else max(left, 0.0),
             )
+
+
+def plan_lines(plan: SweepPlan, device: str, slots: int | None) -> list[str]:
+    """Say what will be done, and what it takes.
+
+    Args:
+        plan: Of the trials to run.
+        device: Kind of device of their stages.
+        slots: Trials that run at the same time on this machine; None where nobody knows.
+
+    Returns:
+        A line about stages, one about time, GPUs and disk.
+    """
+    kinds = sorted(plan.stages.items(), key=lambda item: item[0] == "scores")  # they come last
+    words = {_WORDS.get(kind, kind): count for kind, count in kinds}
+    stages = ", ".join(
+        f"{count} {word}s" if count != 1 else f"1 {word}" for word, count in words.items()
+    )
+    seconds = format_seconds(plan.seconds)
+    if device == "cuda":
+        said = [f"{plan.seconds / 3600:,.2f} GPU-hours ({seconds} of GPU time)"]
+    else:
+        said = [f"{seconds} of one-thread time", "no GPU-hours"]
+    if slots is not None and plan.estimates:
+        wall = max(plan.seconds / slots, *plan.estimates)
+        said.insert(1, f"about {format_seconds(wall)} with {slots} at a time")
+    distinct = sum(plan.stages.values())
+    return [
+        f"to do: {stages}: {distinct} stages, {plan.naive_stages} if nothing were shared",
+        f"estimate: {', '.join(said)}, {plan.disk_bytes / 2**20:,.0f} MiB of samples",
+    ]
+
+
+def slots_here(resources: Resources, cpus: int, trials: int) -> int:
+    """Say how many of so many trials run at the same time on this machine."""
+    fits = int(cpus / resources.cpus_per_trial)
+    if resources.gpus_per_trial:
+        fits = min(fits, int(torch.cuda.device_count() / resources.gpus_per_trial))
+    return max(1, min(resources.concurrency or fits, trials))
 
 
 def exit_status(*, failed: bool, left: bool) -> int:

@@ -28,11 +28,18 @@ _LABELLED: Final = "voynov_table_5"
 
 
 def recipe_list() -> str:
-    """List the recipes: name, time of the embedded form on two cores, what it shows."""
-    width = max(map(len, recipes()))
-    return "\n".join(
-        f"  {each.name:{width}}  {each.takes:>5}  {each.shows}" for each in recipes().values()
-    )
+    """List the recipes of each paper: name, time of the embedded form here, what it shows."""
+    width, lines = max(map(len, recipes())), []
+    for paper in dict.fromkeys(each.paper for each in recipes().values()):
+        lines.append(
+            f"{'' if not lines else chr(10)}{paper}, with the minutes of the embedded form"
+        )
+        lines += [
+            f"  {each.name:{width}}  {each.takes:>6}  {each.shows}"
+            for each in recipes().values()
+            if each.paper == paper
+        ]
+    return "\n".join(lines)
 
 
 def run_recipes(
@@ -123,7 +130,7 @@ def recipes_app(name: str = "run") -> App:
 
     def about() -> str:
         named = [each for each in recipes().values() if each.name in words()]
-        told = "\n\n".join(f"{each.shows}.\n\n{each.about}" for each in named)
+        told = "\n\n".join(f"{each.paper}, {each.shows}.\n\n{each.about}" for each in named)
         return told or f"Tables and figures of both papers, by name:\n\n{recipe_list()}"
 
     app = make_app(name, about, first=("--list", *FIRST))
@@ -131,11 +138,10 @@ def recipes_app(name: str = "run") -> App:
     return app
 
 
-def recipe_app(name: str) -> App:
+def recipe_app(recipe: Recipe) -> App:
     """Make the command of one recipe."""
-    recipe = recipes()[name]
     app = make_app(
-        name.replace("_", "-"),
+        recipe.name.replace("_", "-"),
         f"{recipe.about}\n\n{HELP_ALL} shows all options.",
         first=FIRST,
     )
@@ -148,4 +154,4 @@ def recipe_app(name: str) -> App:
 
 
 app = recipes_app()
-all_gans = recipe_app("all_gans")
+all_gans = recipe_app(recipes()["all_gans"])

@@ -51,6 +51,7 @@ class Recipe:
     Attributes:
         name: By which it is run; its results go to ``results/<name>``.
         shows: What it is about, in one line.
+        paper: Whose table or figure it is.
         takes: How long its embedded form takes on two cores, in words.
         about: What the embedded form does, and what the paper's form needs.
         make: Makes the trials of a grid and of what varies; what is left open is the paper's.
@@ -63,6 +64,7 @@ class Recipe:
 
     name: str
     shows: str
+    paper: str = "Melas-Kyriazi et al. 2022"
     takes: str
     about: str
     make: Make

@@ -25,7 +25,7 @@ candidates the two-affine ratio finds better directions than the paper's rule
 
 import itertools
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from gseg.directions.affine_config import affine_preset
 from gseg.directions.choice_config import ChoiceConfig
@@ -55,8 +55,11 @@ _SUPERVISED: Final = ("biggan.imagenet128", "biggan.scenes32-large")
 _RULE: Final[tuple[ChoiceRule, ChoiceRule]] = ("voynov2021", "affine_ratio")
 
 
-_RUNS: Final = {"paper": 10, "embedded": 3}
-"""Ten runs in Tables 1 and 2 of the paper."""
+_PAPER: Final = "Voynov et al. 2021"
+_FACTS: Final[dict[str, Any]] = {
+    "paper": _PAPER,
+    "runs": {"paper": 10, "embedded": 3},  # ten in Tables 1 and 2 of the paper
+}
 
 
 def _table(number: str, label: Label, note: str = "") -> PaperTable:
@@ -70,11 +73,11 @@ def _by_latents(_: Grid, line: Line) -> str:
 
 
 @recipe(
-    "Table 1 of Voynov et al. 2021, birds: latents from the prior, and near embeddings",
+    "Table 1, birds: latents from the prior, and near embeddings",
     "5 min",
     table=_table("1", _by_latents),
     benchmarks=("cub",),
-    runs=_RUNS,
+    **_FACTS,
 )
 def voynov_table_1(grid: Grid, axes: Axes) -> list[Experiment]:
     """Latents from the prior, embeddings as they are, and with noise around them.
@@ -87,11 +90,11 @@ def voynov_table_1(grid: Grid, axes: Axes) -> list[Experiment]:
 
 
 @recipe(
-    "Table 1 of Voynov et al. 2021, Flowers: masks from the shifted picture's mean",
+    "Table 1, Flowers: masks from the shifted picture's mean",
     "5 min",
     table=_table("1", _by_latents),
     benchmarks=("flowers",),
-    runs=_RUNS,
+    **_FACTS,
 )
 def voynov_table_1_flowers(grid: Grid, axes: Axes) -> list[Experiment]:
     """Masks from the shifted picture's mean, without the filter on their size (section 4.1).
@@ -111,10 +114,10 @@ def _by_source(_: Grid, line: Line) -> str:
 
 
 @recipe(
-    "Table 2 of Voynov et al. 2021: BigBiGAN and E-BigBiGAN on saliency benchmarks",
+    "Table 2: BigBiGAN and E-BigBiGAN on saliency benchmarks",
     "4 min",
     table=_table("2", _by_source),
-    runs=_RUNS,
+    **_FACTS,
 )
 def voynov_table_2(grid: Grid, axes: Axes) -> list[Experiment]:
     """The prior, and embeddings without noise.
@@ -135,10 +138,10 @@ def _by_generator(_: Grid, line: Line) -> str:
 
 
 @recipe(
-    "Table 3 of Voynov et al. 2021: BigGAN, trained with class labels, against BigBiGAN",
+    "Table 3: BigGAN, trained with class labels, against BigBiGAN",
     "5 min",
     table=_table("3", _by_generator),
-    runs=_RUNS,
+    **_FACTS,
 )
 def voynov_table_3(grid: Grid, axes: Axes) -> list[Experiment]:
     """BigGAN and BigBiGAN without adaptation and filters, and E-BigBiGAN.
@@ -167,10 +170,10 @@ def _by_component(_: Grid, line: Line) -> str:
 
 
 @recipe(
-    "Table 4 of Voynov et al. 2021: what each component of E-BigBiGAN adds",
+    "Table 4: what each component of E-BigBiGAN adds",
     "7 min",
     table=_table("4", _by_component),
-    runs=_RUNS,
+    **_FACTS,
 )
 def voynov_table_4(grid: Grid, axes: Axes) -> list[Experiment]:
     """Base, + embeddings, + size filter, + histogram, + connected components.
@@ -189,14 +192,14 @@ def _by_labeller(_: Grid, line: Line) -> str:
 
 
 @recipe(
-    "Table 5 of Voynov et al. 2021: masks of another model for the same pictures",
+    "Table 5: masks of another model for the same pictures",
     "4 min",
     table=_table(
         "5",
         _by_labeller,
         "The embedded form's other model is the same network trained with true masks.",
     ),
-    runs=_RUNS,
+    **_FACTS,
 )
 def voynov_table_5(grid: Grid, axes: Axes) -> list[Experiment]:
     """Masks of a supervised saliency model, own ones, and how far the two agree (section 4.5).
@@ -216,10 +219,10 @@ def voynov_table_5(grid: Grid, axes: Axes) -> list[Experiment]:
 
 
 @recipe(
-    "Figure 5 of Voynov et al. 2021: hyper-parameters chosen on held-out synthetic pairs",
+    "Figure 5: hyper-parameters chosen on held-out synthetic pairs",
     "7 min",
     benchmarks=("ecssd", "duts", "dut_omron"),
-    runs=_RUNS,
+    **_FACTS,
 )
 def voynov_figure_5(grid: Grid, axes: Axes) -> list[Experiment]:
     """Batch, learning rate and steps of the segmenter, one at a time around the chosen ones.
@@ -237,9 +240,10 @@ def voynov_figure_5(grid: Grid, axes: Axes) -> list[Experiment]:
 
 
 @recipe(
-    "Figures 2 and 3 of Voynov et al. 2021: what two colour maps restore, what filters do",
+    "Figures 2 and 3: what two colour maps restore, what filters do",
     "1 min",
     ends_with="direction",
+    paper=_PAPER,
 )
 def voynov_figures(grid: Grid, axes: Axes) -> list[DirectionTrial]:
     """The direction is the one of the tables, found in the same --storage or left there.

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from parsed_options import parsed_options
 
-from gseg.commands.options import chosen_axes, chosen_grids, sweep_parser
-from gseg.commands.sampling import check_samples
+from gseg.commands.options import check_samples
 from gseg.pipeline.experiment import Experiment
 from gseg.recipes.melas2022 import all_gans
 from gseg.samples.filters import filter_preset
@@ -12,9 +12,9 @@ GGAN, SNGAN = "ggan.scenes32", "sngan.scenes32"
 
 
 def _experiments(*arguments, generator=SNGAN):
-    options = sweep_parser("").parse(["--generators", generator, "--data-size", "10", *arguments])
-    axes = chosen_axes(options)
-    found = [each for grid in chosen_grids(options) for each in all_gans(grid, axes)]
+    options = parsed_options("--generators", generator, "--data-size", "10", *arguments)
+    axes = options.varied()
+    found = [each for grid in options.grids(axes) for each in all_gans(grid, axes)]
     return [each for each in found if each.method == "gan"]
 
 

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import ray
+from parsed_options import parsed_options
 from PIL import Image
 
-from gseg.commands.options import chosen_axes, chosen_grid, chosen_setting, sweep_parser
-from gseg.commands.run import sweep_main
+from gseg.commands.app import run as run_app
+from gseg.commands.options import FIRST, SweepOptions
+from gseg.commands.run import recipe_app
 from gseg.directions.config import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
@@ -22,6 +24,7 @@ from gseg.pipeline.failures import note_failure
 from gseg.pipeline.rows import merge_rows, read_rows
 from gseg.pipeline.trial import Context, run_trial
 from gseg.recipes.melas2022 import all_gans
+from gseg.recipes.recipe import Recipe
 from gseg.samples.config import SampleConfig
 from gseg.samples.filters import filter_preset
 from gseg.scores.protocol import DEFAULT_PROFILES
@@ -50,10 +53,8 @@ def run(capsys):
     """Run the command; gives exit status, standard output and standard error."""
 
     def call(*arguments, name="all_gans", recipe=all_gans):
-        try:
-            status = sweep_main(name, recipe, "What it does.", list(arguments))
-        except SystemExit as left:
-            status = left.code
+        facts = {"shows": "", "takes": "", "about": "What it does.", "generators": ("embedded",)}
+        status = run_app(recipe_app(Recipe(name=name, make=recipe, **facts)), arguments)
         shown = capsys.readouterr()
         return status, shown.out, shown.err
 
@@ -120,28 +121,36 @@ def unscored(finished):
         ("--contrast-weight 0", "contrast_weight must be a positive number, got 0"),
         ("--contrast-weight 5 -2.5", "contrast_weight must be a positive number, got -2.5"),
         ("--contrast-weight nan", "contrast_weight must be a positive number, got nan"),
-        ("--contrast-weight strong", "argument --contrast-weight: invalid float value: 'strong'"),
+        (
+            "--contrast-weight strong",
+            'Invalid value for --contrast-weight: unable to convert "strong" into float.',
+        ),
         ("--epsilon 0", "epsilon must be a positive number, got 0"),
         ("--epsilon -1", "epsilon must be a positive number, got -1"),
         ("--epsilon inf", "epsilon must be a positive number, got inf"),
         ("--data-size 0", "data size must be at least 1, got 0"),
         ("--data-size 100 -4", "data_size must be a whole number of at least 0, got -4"),
-        ("--data-size 1.5", "argument --data-size: invalid int value: '1.5'"),
-        ("--data-size", "argument --data-size: expected at least one argument"),
-        ("--seeds -1", "seed must be 0 or more, got -1"),
-        ("--mask-kind brighter", "invalid choice: 'brighter' (choose from"),
-        ("--grid papre", "invalid choice: 'papre' (choose from"),
+        ("--data-size 1.5", "--data-size: expected a whole number, got '1.5'"),
+        ("--data-size", "--data-size needs a value"),
+        ("--seeds -1", "seed is 0 or more, got -1"),
+        (
+            "--mask-kind brighter",
+            'Invalid value "brighter" for --mask-kind. Choose from: "lighter"',
+        ),
+        ("--preset papre", 'Invalid value "papre" for --preset.'),
+        ("--preset papr", 'Did you mean "paper"?'),
+        ("--grid smoke", "--grid is called --preset now."),
         ("--data-sise 100", "unknown option --data-sise; did you mean --data-size?"),
         ("--generator ggan.scenes32", "unknown option --generator; did you mean --generators?"),
         ("--dryrun", "unknown option --dryrun; did you mean --dry-run?"),
-        ("--storage=a --eps=1", "unknown option --eps=1"),
+        ("--storage=a --epsil=1", "unknown option --epsil; did you mean --epsilon?"),
         ("surplus", "surplus"),
-        ("--workers 0", "argument --workers: expected a whole number >= 1, got '0'"),
+        ("--workers 0", "--workers: expected a whole number >= 1, got '0'"),
         ("--workers 33 --cpus 64", "33 replicas cannot share a batch of 32"),
         ("--workers 3 --cpus 2", "this machine's Ray has 2 CPUs"),
-        ("--cpus none", "argument --cpus: expected a whole number >= 1, got 'none'"),
-        ("--concurrency -1", "argument --concurrency: expected a whole number >= 0, got '-1'"),
-        ("--actors -1", "argument --actors: expected a whole number >= 0, got '-1'"),
+        ("--cpus some", "--cpus: expected a whole number >= 1, got 'some'"),
+        ("--concurrency -1", "--concurrency: expected a whole number >= 0, got '-1'"),
+        ("--actors -1", "--actors: expected a whole number >= 0, got '-1'"),
         ("--drawers 2", "--drawers is called --actors now."),
         ("--min-drawers=2", "--min-drawers is called --min-actors now."),
         ("--gpus-per-trial -1", "must not be negative"),
@@ -166,7 +175,7 @@ def test_a_mistake_shows_no_stack_trace():
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 2
-    assert done.stderr.startswith("Unknown benchmark 'scens'; did you mean 'scenes'?")
+    assert done.stderr.startswith("all-gans: Unknown benchmark 'scens'; did you mean 'scenes'?")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
 
@@ -218,7 +227,9 @@ def test_a_folder_without_masks(run, tmp_path):
     (tmp_path / "birds" / "images").mkdir(parents=True)
     status, _, err = run("--benchmark", f"folder:{tmp_path}/birds")
     assert status == 2
-    assert err == f"{tmp_path}/birds has no subfolder masks/; expected images/ and masks/.\n"
+    assert (
+        err == f"all-gans: {tmp_path}/birds has no subfolder masks/; expected images/ and masks/.\n"
+    )
 
 
 def test_pictures_without_masks_are_named_and_may_be_skipped(run, tmp_path):
@@ -280,31 +291,34 @@ def test_a_dry_run_leaves_rows_as_they_are(run, tmp_path, finished, points_here)
     assert not points_here.tried
 
 
-def test_help_explains_every_option(run):
-    parser = sweep_parser("What it does.")
-    status, out, _ = run("--help")
+def test_help_shows_main_options_with_their_values_and_the_others_on_request(run):
+    status, short, _ = run("--help")
     assert status == 0
-    assert "What it does." in out
-    for action in parser._actions:
-        assert action.help, action.option_strings
-        assert all(option in out for option in action.option_strings)
-    for option in (
-        *("generators", "grid", "contrast-weight", "epsilon", "data-size", "seeds", "mask-kind"),
-        *("benchmark", "weights", "storage", "results", "address", "dry-run", "workers"),
-    ):
-        assert f"--{option}" in parser._option_string_actions
+    assert "What it does." in short
+    assert all(option in short for option in FIRST)
+    for value in ("[default: 5]", "[default: 250", "[default: 1]", "4000]"):
+        assert value in short
+    for option in ("--weights", "--workers", "--max-hours", "--train-width", "--nearest"):
+        assert f"│ {option} " not in short
+    status, every, _ = run("--help-all")
+    assert status == 0
+    assert len(parsed_options().given()) == 0
+    for option in ("--weights", "--workers", "--max-hours", "--train-width", "--nearest", *FIRST):
+        assert option in every
 
 
-def _chosen(*arguments):
-    return sweep_parser("").parse(list(arguments))
+def test_options_that_were_given_are_known_by_name():
+    options = parsed_options("--epsilon", "2", "--sample-epsilon", "3", "--plain", "--workers", "2")
+    assert options.given() == {"--epsilon", "--sample-epsilon", "--plain", "--workers"}
+    assert SweepOptions().given() == set()
 
 
 def test_options_become_axes():
-    options = _chosen(
+    options = parsed_options(
         *("--generators", "ggan.scenes32", "sngan.scenes32", "--contrast-weight", "2", "5"),
         *("--epsilon", "0.5", "--data-size", "10", "20", "--seeds", "3", "--mask-kind", "ensemble"),
     )
-    axes = chosen_axes(options)
+    axes = options.varied()
     assert axes["generator"] == ("ggan.scenes32", "sngan.scenes32")
     assert axes["contrast_weight"] == (2.0, 5.0)
     assert axes["epsilon"] == (0.5,)
@@ -314,31 +328,31 @@ def test_options_become_axes():
 
 
 def test_words_for_many_generators():
-    every = chosen_axes(_chosen("--generators", "all"))["generator"]
-    embedded = chosen_axes(_chosen(), default=("embedded",))["generator"]
-    published = chosen_axes(_chosen("--generators", "published"))["generator"]
-    assert embedded == chosen_axes(_chosen("--generators", "embedded"))["generator"]
+    every = parsed_options("--generators", "all").varied()["generator"]
+    embedded = parsed_options().varied(default=("embedded",))["generator"]
+    published = parsed_options("--generators", "published").varied()["generator"]
+    assert embedded == parsed_options("--generators", "embedded").varied()["generator"]
     assert {"ggan.scenes32"} <= set(embedded) <= set(every)
     assert "stylegan2.ffhq1024" in published
     assert set(every) >= set(embedded) | set(published)
 
 
 def test_replicas_are_part_of_the_training():
-    grid = chosen_grid(_chosen("--workers", "2", "--grid", "smoke"))
+    grid = parsed_options("--workers", "2", "--preset", "smoke").grid()
     assert grid.training.replicas == 2
 
 
 def test_paths_are_told_to_other_processes_in_full(tmp_path):
     (tmp_path / "mine.py").touch()
-    options = _chosen(
+    options = parsed_options(
         *("--storage", "s", "--benchmark", "folder:birds", "scenes", "--skip-bad"),
         *("--generators", "mine.py:make"),
     )
-    setting = chosen_setting(options)
+    setting = options.context()
     assert setting.storage == tmp_path / "s"
     assert setting.benchmarks == (f"folder:{tmp_path}/birds", "scenes")
     assert setting.skip_bad
-    assert chosen_axes(options)["generator"] == (f"{tmp_path}/mine.py:make",)
+    assert options.varied()["generator"] == (f"{tmp_path}/mine.py:make",)
 
 
 def test_a_generator_of_the_user_s_own_can_be_planned(run, tmp_path):
@@ -438,9 +452,9 @@ def test_rows_are_written_as_soon_as_a_trial_is_finished(run, tmp_path, unscored
         raise KeyboardInterrupt
 
     points_here.evaluate = evaluate
-    status, out, _ = run(*TINY, name="tiny", recipe=_tiny)
+    status, _, err = run(*TINY, name="tiny", recipe=_tiny)
     assert status == 130
-    assert "goes on from here" in out
+    assert "interrupted; the same command goes on from here" in err
     sizes = [row["data_size"] for row in seen if row["method"] == "gan"]
     assert sizes == [16] * len(DEFAULT_PROFILES)
 

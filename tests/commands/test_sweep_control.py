@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import ray
 
-from gseg.commands.control import Control
-from gseg.commands.messages import plan_lines, slots_here
-from gseg.commands.run import sweep_main
+from gseg.commands.app import run as run_app
+from gseg.commands.points import plan_lines, slots_here
+from gseg.commands.run import recipe_app
 from gseg.directions.config import SearchConfig
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment
@@ -16,6 +16,7 @@ from gseg.pipeline.failures import known_failure, note_failure
 from gseg.pipeline.plan import SweepPlan
 from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import Context
+from gseg.recipes.recipe import Recipe
 from gseg.samples.config import SampleConfig
 from gseg.samples.filters import filter_preset
 from gseg.segmenters.config import FitConfig
@@ -46,10 +47,8 @@ def _apart(tmp_path, monkeypatch):
 def run(capsys):
     def call(*arguments):
         command = ["--benchmark", "scenes:12", *arguments]
-        try:
-            status = sweep_main("tiny", lambda *_: _THREE, "What it does.", command)
-        except SystemExit as left:
-            status = left.code
+        facts = {"name": "tiny", "shows": "", "takes": "", "about": ""}
+        status = run_app(recipe_app(Recipe(make=lambda *_: _THREE, **facts)), command)
         shown = capsys.readouterr()
         return status, shown.out, shown.err
 
@@ -61,8 +60,8 @@ def run(capsys):
     [
         ("--max-hours 0", "--max-hours is a positive number of hours, got 0"),
         ("--max-hours nan", "--max-hours is a positive number of hours, got nan"),
-        ("--max-hours soon", "argument --max-hours: invalid float value: 'soon'"),
-        ("--max-trials 0", "argument --max-trials: expected a whole number >= 1, got '0'"),
+        ("--max-hours soon", '--max-hours: unable to convert "soon" into float'),
+        ("--max-trials 0", "--max-trials: expected a whole number >= 1, got '0'"),
     ],
 )
 def test_wrong_limits_are_told(run, arguments, message):
@@ -160,8 +159,3 @@ def test_trials_at_the_same_time_on_this_machine(monkeypatch, resources, slots):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     assert slots_here(resources, 4, 10) == slots
     assert slots_here(resources, 4, 1) == 1
-
-
-def test_no_limits_unless_asked_for():
-    assert Control().seconds is None
-    assert Control(max_hours=2).seconds == 7200

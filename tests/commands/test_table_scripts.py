@@ -1,6 +1,7 @@
 """Every script of a table, in this process, up to the plan; and one of them to the end."""
 
-import runpy
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import pandas as pd
 import pytest
 import ray
 
-SWEEPS = Path(__file__).parents[2] / "sweeps"
+from gseg.commands.app import run as run_app
+from gseg.commands.run import recipes_app
+from gseg.recipes.recipe import recipes
+
 TRIALS = {
     "table_1": 2,
     "table_2": 12,
@@ -39,11 +43,9 @@ def script(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def call(name, *arguments):
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
-        with pytest.raises(SystemExit) as left:
-            runpy.run_path(str(SWEEPS / f"{name}.py"), run_name="__main__")
+        status = run_app(recipes_app(), [name, *arguments])
         shown = capsys.readouterr()
-        return left.value.code, shown.out, shown.err
+        return status, shown.out, shown.err
 
     return call
 
@@ -65,13 +67,51 @@ def test_directions_of_each_table(script, name):
     assert not Path("storage").exists()
 
 
-@pytest.mark.parametrize("name", [*TRIALS, *DIRECTIONS])
-def test_help_explains_and_scripts_are_short(script, name):
+@pytest.mark.parametrize("name", recipes())
+def test_help_tells_of_the_recipes_that_are_named(script, name):
     status, out, _ = script(name, "--help")
     assert status == 0
-    assert "Melas-Kyriazi et al. 2022" in out
-    assert "--grid paper" in out
-    assert len((SWEEPS / f"{name}.py").read_text().splitlines()) < 80
+    assert f"{recipes()[name].paper}, {recipes()[name].shows.split()[0]}" in out
+    assert "--preset" in out
+
+
+def test_the_list_names_every_recipe_with_its_time_and_what_it_shows(script):
+    _, out, _ = script("--list")
+    for recipe in recipes().values():
+        assert re.search(
+            rf"^  {recipe.name} +{recipe.takes}  {re.escape(recipe.shows)}$", out, re.M
+        )
+    assert script("tabel_7")[2] == (
+        'run: Invalid value "tabel_7" for NAMES. Did you mean "table_7"?\n'
+    )
+
+
+@pytest.mark.parametrize("name", ["all_gans", "paper", "search"])
+def test_scripts_are_short_and_work_from_anywhere(tmp_path, name):
+    script = Path(__file__).parents[2] / "sweeps" / f"{name}.py"
+    assert len(script.read_text().splitlines()) < 20
+    done = subprocess.run(
+        [sys.executable, str(script), "--help"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+        timeout=120,
+    )
+    assert "--preset" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("table_9", "--data-size", "5"), "table_9 ends with a direction, no samples are drawn"),
+        (("table_1", "--labeller", "a.py:f"), "--labeller is for voynov_table_5"),
+    ],
+)
+def test_options_that_mean_nothing_to_a_recipe_are_refused(script, words, message):
+    status, out, err = script(*words)
+    assert (status, out) == (2, "")
+    assert message in err
 
 
 def test_pictures_of_table_13_may_be_one_s_own(script):
@@ -93,7 +133,7 @@ def test_pictures_of_table_13_may_be_one_s_own(script):
     ],
 )
 def test_the_paper_s_form_says_what_it_lacks(script, name, message):
-    status, _, err = script(name, "--grid", "paper", "--dry-run")
+    status, _, err = script(name, "--preset", "paper", "--dry-run")
     assert status == 2
     assert message in err
     assert not Path("results").exists()
@@ -107,7 +147,7 @@ def test_unknown_generators_are_named(script):
 
 def test_a_table_of_directions_to_the_end(script):
     generators = ("--generators", "analytic.ellipses16", "analytic.ellipses8")
-    here = ("--grid", "smoke", "--processes", "1")
+    here = ("--preset", "smoke", "--concurrency", "1")
     status, out, err = script("table_9", *here, *generators, "--seeds", "0", "1")
     assert (status, err) == (0, "")
     rows = pd.read_parquet("results/table_9")

@@ -1,13 +1,13 @@
 """Every script of Voynov et al. 2021, in this process, up to the plan."""
 
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-SWEEPS = Path(__file__).parents[2] / "sweeps"
+from gseg.commands.app import run as run_app
+from gseg.commands.run import recipes_app
+
 TRIALS = {
     "voynov_table_1": 9,
     "voynov_table_1_flowers": 9,
@@ -29,11 +29,9 @@ def script(tmp_path, monkeypatch, capsys):
     Path("mine.py").write_text("def dark(x):\n    return x.mean(1) < 0\n")
 
     def call(name, *arguments):
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
-        with pytest.raises(SystemExit) as left:
-            runpy.run_path(str(SWEEPS / f"{name}.py"), run_name="__main__")
+        status = run_app(recipes_app(), [name, *arguments])
         shown = capsys.readouterr()
-        return left.value.code, shown.out, shown.err
+        return status, shown.out, shown.err
 
     return call
 
@@ -55,7 +53,7 @@ def test_seeds_may_be_given(script):
 
 
 def test_mistakes_are_told_with_a_next_step(script):
-    status, _, err = script("voynov_table_4", "--dry-run", "--grid", "paper")
+    status, _, err = script("voynov_table_4", "--dry-run", "--preset", "paper")
     assert status == 2
     assert "--embeddings FILE.npy" in err
     np.save("wide.npy", np.zeros((5, 120), dtype=np.float32))

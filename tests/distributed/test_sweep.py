@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gseg.commands.run import sweep_main
+from gseg.commands.app import run as run_app
+from gseg.commands.run import all_gans as all_gans_app
 from gseg.directions.objective import objective
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.run import Listener, run_sweep
@@ -20,7 +21,6 @@ from gseg.distributed.runtime import Resources
 from gseg.pipeline.failures import details_file
 from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import Context, find_rows, run_trial
-from gseg.recipes.melas2022 import all_gans
 from gseg.samples.filters import FilterConfig
 from gseg.samples.shards import Shard
 
@@ -32,7 +32,7 @@ _SCORES = ["accuracy", "iou", "f_beta", "max_f_beta", "validation_iou", "candida
 
 def _arguments(folder: Path, *more: str) -> list[str]:
     return [
-        *("--grid", "smoke", "--generators", "analytic.ellipses32", "--benchmark", "scenes:40"),
+        *("--preset", "smoke", "--generators", "analytic.ellipses32", "--benchmark", "scenes:40"),
         *("--data-size", "60", "200", "--storage", str(folder / "storage")),
         *("--results", str(folder / "results"), "--plain", "--cpus", "2", *more),
     ]
@@ -53,7 +53,7 @@ def _run(folder: Path, *more: str) -> None:
 def _run_here(folder: Path, *more: str) -> str:
     """Run what the script runs, on the Ray that this process is connected to."""
     with contextlib.redirect_stdout(io.StringIO()) as output:
-        status = sweep_main("all_gans", all_gans, "", _arguments(folder, *more))
+        status = run_app(all_gans_app, _arguments(folder, *more))
     assert status == 0, output.getvalue()
     return output.getvalue()
 
@@ -61,7 +61,7 @@ def _run_here(folder: Path, *more: str) -> str:
 def _run_left(folder: Path, *more: str) -> None:
     """Run what the script runs where nothing does the trials: they are left."""
     with contextlib.redirect_stdout(io.StringIO()):
-        assert sweep_main("all_gans", all_gans, "", _arguments(folder, *more)) == 3
+        assert run_app(all_gans_app, _arguments(folder, *more)) == 3
 
 
 def _rows(folder: Path) -> pd.DataFrame:
@@ -127,7 +127,7 @@ def test_existing_cluster(tmp_path, undisturbed, cluster):
 
 def test_no_cluster_at_the_address_is_one_line(tmp_path, no_ray, capsys):
     address = ("--address", "127.0.0.1:1")
-    assert sweep_main("all_gans", all_gans, "", _arguments(tmp_path, *address)) == 2
+    assert run_app(all_gans_app, _arguments(tmp_path, *address)) == 2
     shown = capsys.readouterr().err
     assert "No Ray cluster answers at '127.0.0.1:1'" in shown
     assert "Traceback" not in shown

@@ -1,11 +1,11 @@
 """Every command that computes says in one line that there is no GPU."""
 
 import pytest
+from gseg.commands.direction_run import direction_main
 
 from gseg import cli
-from gseg.commands.direction_run import direction_main
 from gseg.pretraining import train
-from gseg.recipes.directions import table_9
+from gseg.recipes.melas2022 import table_9
 
 COMMANDS = (
     "segment picture.png --out masks",

@@ -176,7 +176,7 @@ settings.SETTINGS += (
     ),
 )
 import pandas as pd
-from gseg.commands.options import chosen_axes, chosen_grids, sweep_parser
+from parsed_options import parsed_options
 from gseg.pipeline.rows import COLUMNS, make_row
 from gseg.pipeline.row_values import identity_values
 from gseg.recipes.melas2022 import all_gans
@@ -185,10 +185,10 @@ from gseg.reports.settings import DIGITS, HEADINGS, varying
 from gseg.search.records import SCHEMA
 from gseg.search.space import parse_space
 
-words = ["--grid", "smoke", "--generators", "analytic.ellipses32", "--made-up", "1", "2"]
-options = sweep_parser("").parse(words)
-axes = chosen_axes(options)
-trials = [each for grid in chosen_grids(options) for each in all_gans(grid, axes)]
+words = ["--preset", "smoke", "--generators", "analytic.ellipses32", "--made-up", "1", "2"]
+options = parsed_options(*words)
+axes = options.varied()
+trials = [each for grid in options.grids(axes) for each in all_gans(grid, axes)]
 trials = [each for each in trials if each.generator]
 rows = pd.DataFrame([make_row(identity_values(each, "cpu")) for each in trials])
 print("option", axes["made_up"])
@@ -208,7 +208,7 @@ def test_a_made_up_setting_is_everywhere_by_one_line():
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PYTHONPATH": root},
+        env=os.environ | {"PYTHONPATH": f"{root}:{root}/tests"},
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [

@@ -3,14 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from parsed_options import parsed_options
 
-from gseg.commands.options import chosen_grids, sweep_parser
 from gseg.directions.config import SearchConfig
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
-from gseg.recipes.both_papers import both_papers
 from gseg.recipes.grids import grids
-from gseg.recipes.melas2022 import all_gans
+from gseg.recipes.melas2022 import all_gans, both_papers
 
 EMBEDDED = grids()["embedded"]
 AXES = {"generator": ("analytic.ellipses32",), "data_size": (10,), "seed": (0, 3)}
@@ -33,7 +32,7 @@ def test_a_chosen_direction_brings_its_shift_and_takes_the_trial_s_seed():
 
 
 def test_a_weight_has_no_meaning_for_a_chosen_direction():
-    with pytest.raises(ValueError, match=r"λ \(2.0\).*leave one of the two out"):
+    with pytest.raises(ValueError, match=r"--contrast-weight 2\.0 .*leave one of the two out"):
         all_gans(replace(EMBEDDED, direction="voynov2021"), {**AXES, "contrast_weight": (2.0,)})
 
 
@@ -64,14 +63,15 @@ def test_both_papers_takes_one_number_of_samples_and_no_distances():
 
 def test_options_choose_rule_and_candidates():
     def grid(*words):
-        return chosen_grids(sweep_parser("").parse(list(words)))[0]
+        options = parsed_options(*words)
+        return options.grids(options.varied())[0]
 
     assert grid().direction == "optimised"
     learnt = grid("--direction", "affine_ratio", "--candidates", "learnt")
     assert learnt.direction == "affine_ratio"
     assert learnt.choice.candidates.learnt == EMBEDDED.learnt
     assert grid("--candidates", "pca").choice.candidates.learnt is None
-    paper = grid("--grid", "paper", "--direction", "voynov2021").choice
+    paper = grid("--preset", "paper", "--direction", "voynov2021").choice
     assert (paper.candidates.kind, paper.candidates.count, paper.epsilon) == ("learnt", 120, 5)
     assert paper.candidates.learnt.steps == 100_000
     assert (paper.keep, paper.affine.steps, paper.affine.batch) == (0.7, 200, 4)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from gseg.commands.direction_run import search_one
+from gseg.commands.directions_run import search_one
 from gseg.directions.config import SearchConfig
 from gseg.directions.direction import Direction
 from gseg.pipeline.direction_trial import (
@@ -17,8 +17,8 @@ from gseg.pipeline.direction_trial import (
 )
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
-from gseg.recipes.directions import initialisations, strip_epsilons, strips, table_9
 from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import initialisations, strip_epsilons, strips, table_9
 from gseg.recipes.published import published_tables
 from gseg.reports.found_directions import angle_lines, pair_lines
 

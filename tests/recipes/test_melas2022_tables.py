@@ -15,11 +15,13 @@ from gseg.recipes.melas2022 import (
     table_7,
     table_8,
     table_10,
+    table_11,
+    table_12,
     table_13,
     table_14,
+    table_15,
 )
 from gseg.recipes.published import published_tables
-from gseg.recipes.stylegan2 import table_11, table_12, table_15
 
 PAPER, EMBEDDED = grids()["paper"], grids()["embedded"]
 TABLES = {

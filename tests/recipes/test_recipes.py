@@ -120,7 +120,7 @@ def test_values_given_twice_count_once():
         ({"epsilon": (0.0,)}, "epsilon must be a positive number, got 0"),
         ({"epsilon": (float("inf"),)}, "epsilon must be a positive number, got inf"),
         ({"data_size": (100, 0)}, "data size must be at least 1, got 0"),
-        ({"seed": (-1,)}, "seed must be 0 or more, got -1"),
+        ({"seed": (-1,)}, "seed is 0 or more, got -1"),
         ({"mask_kind": ("brighter",)}, "Unknown mask kind 'brighter'"),
     ],
 )
@@ -141,7 +141,7 @@ def test_table_13_has_its_five_rows():
     labelled = LabelledPairs(benchmark="folder:cub", count=1_000, side=128, weight=0.25)
     nearest = SelectionConfig(folder="cub/images", candidates=1, features="resnet50:moco.pth")
     axes = {"generator": ("bigbigan.imagenet128",), "mask_kind": ("both",), "seed": (0, 1)}
-    found = table_13(grid, axes, labelled, nearest)
+    found = table_13(replace(grid, labelled=labelled, selection=nearest), axes)
     assert len(found) == 10
     rows = [
         (

@@ -10,6 +10,7 @@ from gseg.directions.choice_config import ChoiceConfig
 from gseg.pipeline.row_values import identity_values
 from gseg.recipes.grids import grids
 from gseg.recipes.published import published_tables
+from gseg.recipes.recipe import recipes
 from gseg.recipes.voynov2021 import (
     figure_5_trainings,
     voynov_figure_5,
@@ -21,7 +22,6 @@ from gseg.recipes.voynov2021 import (
     voynov_table_4,
     voynov_table_5,
 )
-from gseg.recipes.voynov_tables import VOYNOV_TABLES
 from gseg.samples.labeller import LabellerConfig
 from gseg.samples.latents import near_embeddings
 
@@ -31,7 +31,7 @@ RECIPES = {
     "voynov_table_2": voynov_table_2,
     "voynov_table_3": voynov_table_3,
     "voynov_table_4": voynov_table_4,
-    "voynov_table_5": lambda grid, axes: voynov_table_5(grid, axes, LABELLER),
+    "voynov_table_5": lambda grid, axes: voynov_table_5(replace(grid, labeller=LABELLER), axes),
 }
 
 
@@ -53,7 +53,7 @@ def printed(number):
 
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_every_row_of_the_paper_has_its_trials_with_the_printed_settings(grid, name):
-    table = VOYNOV_TABLES[name]
+    table = recipes()[name].table
     rows = printed(table.number)
     found = RECIPES[name](grid, {"seed": (0, 1)})
     labels = []
@@ -103,7 +103,7 @@ def test_on_flowers_masks_come_from_the_mean_and_may_be_large(grid):
 
 
 def test_the_labelled_trials_differ_in_nothing_else(grid):
-    labelled, own = voynov_table_5(grid, {}, LABELLER)
+    labelled, own = voynov_table_5(replace(grid, labeller=LABELLER), {})
     assert replace(labelled, labeller=None) == own
     assert identity_values(own, "cpu")["supervision"] == "none"
     assert identity_values(labelled, "cpu")["supervision"] == "another model's masks"

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from gseg.recipes.grids import grids
 from gseg.recipes.published import published_tables
-from gseg.recipes.tables import PAPER_TABLES
+from gseg.recipes.recipe import recipes
 from gseg.reports.comparison import compare
 from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
 
@@ -48,7 +48,7 @@ def _rows(*changes):
 
 
 def _lines(name, grid, *changes):
-    return paper_lines(_rows(*changes), PAPER_TABLES[name], grid)
+    return paper_lines(_rows(*changes), recipes()[name].table, grid)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_seeds_become_mean_and_deviation():
 
 
 def test_the_table_as_it_is_printed():
-    table = PAPER_TABLES["table_15"]
+    table = recipes()["table_15"].table
     lines = _lines("table_15", PAPER, {"generator": "own.py:make", "benchmark": "flowers"})
     console = Console(file=StringIO(), width=160)
     console.print(paper_table(lines, table))
@@ -144,15 +144,15 @@ def test_the_table_as_it_is_printed():
 
 
 def test_benchmarks_are_those_of_the_table():
-    assert paper_benchmarks(PAPER_TABLES["table_11"]) == ("flowers",)
-    assert paper_benchmarks(PAPER_TABLES["table_12"]) == ("celebamask_hq",)
-    assert set(paper_benchmarks(PAPER_TABLES["table_6"])) == {
+    assert paper_benchmarks(recipes()["table_11"].table) == ("flowers",)
+    assert paper_benchmarks(recipes()["table_12"].table) == ("celebamask_hq",)
+    assert set(paper_benchmarks(recipes()["table_6"].table)) == {
         *("cub", "flowers", "dut_omron", "duts", "ecssd")
     }
 
 
 def test_every_label_is_one_that_the_paper_prints():
-    for table in PAPER_TABLES.values():
+    for table in filter(None, (each.table for each in recipes().values())):
         cells = published_tables()
         cells = cells[(cells["paper"] == table.paper) & (cells["table"] == table.number)]
         assert len(cells)

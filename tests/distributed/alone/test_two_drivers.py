@@ -18,7 +18,7 @@ def _command(folder: Path, *sizes: str) -> list[str]:
     return [
         sys.executable,
         str(_ROOT / "sweeps" / "all_gans.py"),
-        *("--grid", "smoke", "--generators", "analytic.ellipses32", "--benchmark", "scenes:40"),
+        *("--preset", "smoke", "--generators", "analytic.ellipses32", "--benchmark", "scenes:40"),
         *("--data-size", *sizes, "--storage", str(folder / "storage")),
         *("--results", str(folder / "results"), "--plain", "--cpus", "1"),
     ]
