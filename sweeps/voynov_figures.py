@@ -12,8 +12,8 @@ from rich.console import Console
 from gseg.commands.direction_run import search_one
 from gseg.commands.messages import plan_lines
 from gseg.commands.options import chosen_axes, chosen_grids, sweep_parser
+from gseg.directions.affine import fit_operators
 from gseg.directions.direction import Direction
-from gseg.directions.operators import fit_operators
 from gseg.generators.catalogue import load_generator, use_weights
 from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.plan import make_plan

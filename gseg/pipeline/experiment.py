@@ -4,7 +4,7 @@ import difflib
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
-from gseg.directions.choice_config import DirectionConfig
+from gseg.directions.config import DirectionConfig
 from gseg.features.named import parse_features
 from gseg.samples.config import SampleConfig
 from gseg.samples.labeller import LabellerConfig

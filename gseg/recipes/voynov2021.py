@@ -26,9 +26,7 @@ candidates the two-affine ratio finds better directions than the paper's rule
 from dataclasses import replace
 from typing import Final
 
-from gseg.directions.affine_config import affine_preset
-from gseg.directions.choice_config import ChoiceConfig
-from gseg.directions.config import ChoiceRule
+from gseg.directions.config import ChoiceConfig, ChoiceRule, affine_preset
 from gseg.pipeline.experiment import Experiment, TrainedLabeller, TrialMaskKind
 from gseg.recipes.grids import Axes, Grid, seeds_of
 from gseg.samples.config import SampleConfig

@@ -208,7 +208,7 @@ def _maps(direction: ShiftVectors, config: SampleConfig) -> ColourMaps | None:
     if maps is None:
         raise ValueError(
             "Masks of kind 'affine' need a direction with colour maps, this one has none: fit "
-            "them first (gseg.directions.fit_operators)."
+            "them first (gseg.directions.affine.fit_operators)."
         )
     return maps
 

@@ -24,8 +24,7 @@ import numpy as np
 from PIL import Image
 
 from gseg import recipes
-from gseg.directions.candidate_config import CANDIDATE_KINDS
-from gseg.directions.config import SearchConfig
+from gseg.directions.config import CANDIDATE_KINDS, SearchConfig
 from gseg.generators.catalogue import list_generators
 from gseg.generators.own_encoder import choose_encoder
 from gseg.pipeline.direction_trial import DirectionTrial

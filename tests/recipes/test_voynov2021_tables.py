@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.config import ChoiceConfig
 from gseg.pipeline.row_values import identity_values
 from gseg.recipes.grids import grids
 from gseg.recipes.published import published_tables

@@ -6,10 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from gseg.directions.affine_config import AffineConfig
-from gseg.directions.candidate_config import CandidateConfig
-from gseg.directions.choice_config import ChoiceConfig
-from gseg.directions.config import SearchConfig
+from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig, SearchConfig
 from gseg.directions.direction import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
