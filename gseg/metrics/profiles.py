@@ -87,12 +87,6 @@ PROFILES: Final[dict[str, MetricProfile]] = {
 def metric_profile(name: str) -> MetricProfile:
     """Look up a profile.
 
-    Args:
-        name: One of `PROFILES`.
-
-    Returns:
-        The profile.
-
     Raises:
         ValueError: There is none of this name; the message suggests the nearest.
     """
