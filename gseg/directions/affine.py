@@ -31,8 +31,6 @@ from gseg.transfers import send
 Batches = Callable[[int], tuple[Tensor, Tensor]]
 """Step to originals (B, 3, H, W) and shifted pictures (K, B, 3, H, W)."""
 
-_SHARED: Final = ("steps", "batch", "test_batches", "seed")
-"""Settings that fits to the same pictures have in common."""
 _NO_CHANGE: Final = 1e-6
 
 
@@ -109,33 +107,25 @@ def fit_maps(
     batches: Batches, config: AffineConfig, *, progress: Progress | None = None
 ) -> AffineFit:
     """Fit the maps of all directions together, Eq. (4); steps from config.steps on are tests."""
-    return fit_several(batches, [config], progress=progress)[0]
+    return fit_several(batches, config, [config.maps], progress=progress)[0]
 
 
 @exact()
 def fit_several(
-    batches: Batches, configs: Sequence[AffineConfig], *, progress: Progress | None = None
+    batches: Batches,
+    config: AffineConfig,
+    numbers: Sequence[int] = (2, 1),
+    *,
+    progress: Progress | None = None,
 ) -> list[AffineFit]:
-    """Fit several kinds of maps, such as two maps and one, to the same pictures.
-
-    Args:
-        batches: Each is asked for once.
-        configs: Settings of each fit; steps, batch, test batches and seed agree.
-        progress: Called after each step.
-
-    Raises:
-        ValueError: The configs differ in what they share.
-    """
-    for name in _SHARED:
-        values = {getattr(config, name) for config in configs}
-        if len(values) != 1:
-            raise ValueError(f"Fits to the same pictures share {name}, got {sorted(values)}.")
+    """Fit several numbers of maps to the same pictures, of which each batch is asked for once."""
 
     def pixels(step: int) -> tuple[Tensor, Tensor]:
         originals, shifted = batches(step)
         return homogeneous(originals), pixel_targets(shifted)
 
-    return _fit(pixels, configs, configs[0].test_batches, progress)
+    configs = [replace(config, maps=number) for number in numbers]
+    return _fit(pixels, configs, config.test_batches, progress)
 
 
 @exact()
@@ -210,8 +200,7 @@ def two_affine_ratio(
         return two_affine_ratio(originals, shifted[None], config)[0]
     if config is None:
         config = AffineConfig(test_batches=math.ceil(len(originals) / AffineConfig().batch))
-    batches = picture_batches(originals, shifted, config)
-    return loss_ratio(*fit_several(batches, [replace(config, maps=maps) for maps in (2, 1)]))
+    return loss_ratio(*fit_several(picture_batches(originals, shifted, config), config))
 
 
 def loss_ratio(two: AffineFit, one: AffineFit) -> Tensor:

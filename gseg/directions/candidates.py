@@ -11,6 +11,7 @@ Random ones, learnt ones (`gseg.directions.learnt`), and two kinds that the netw
   components of w itself.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -37,13 +38,12 @@ from gseg.storage.files import write_atomically
 from gseg.storage.mirror import discard
 
 _FILE: Final = "candidates.safetensors"
-CHECKPOINT: Final = "training.safetensors"
+CHECKPOINT: Final = "training.pt"
 """File of an unfinished training of learnt candidates."""
 
 _AT_ONCE: Final = 50
 _CELLS: Final = 8
 _CODES: Final = "code"
-_TINY: Final = 1e-12
 _RANK_FLOOR: Final = 1e-10
 """Components of less than this share of the first one's variance are rounding."""
 
@@ -130,10 +130,9 @@ def closed_form_directions(generator: Generator, count: int) -> Tensor:
     Raises:
         ValueError: The architecture is not known.
     """
-    rows = first_weights(generator).double().cpu()
     # Where codes enter several layers, A has the rows of all. As in the official program every
     # row is first divided by its norm, so that layers of different scale weigh the same.
-    rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=_TINY)
+    rows = F.normalize(first_weights(generator).double().cpu())
     _, vectors = torch.linalg.eigh(rows.T @ rows)
     return _with_fixed_signs(vectors.T.flip(0)[:count].float())
 
@@ -147,23 +146,13 @@ def first_weights(generator: Generator) -> Tensor:
     Raises:
         ValueError: The architecture is not known.
     """
-    network = generator.network
-    match network:
-        case ResNetGenerator():
-            return network.linear.weight
-        case SelfConditionedGenerator():
-            return network.linear.weight[:, : network.config.latent_dim]
-        case BigResNetGenerator():
-            return _chunked_weights(network)
-        case StyleGAN2Generator():  # the affine maps from w to the styles of all layers
-            return _weights_of(network.blocks, ("affine",))
-    if _is_biggan_deep(network):  # layers that take (z, class embedding): their first columns
-        weights = _weights_of(network, (".gen_z", ".scale", ".offset"))
-        return weights[:, : generator.card.latent_dim]
-    raise ValueError(
-        f"{generator.card.name} is of no architecture whose first layers are known: choose other "
-        "candidates, such as pca, random or learnt."
-    )
+    known = _known_layers(generator.network)
+    if known is None:
+        raise ValueError(
+            f"{generator.card.name} is of no architecture whose first layers are known: choose "
+            "other candidates, such as pca, random or learnt."
+        )
+    return known[0]()[:, : generator.card.code_dim]
 
 
 @exact()
@@ -188,7 +177,14 @@ def principal_directions(
     Raises:
         ValueError: There is no such module, or the architecture is not known and none is named.
     """
-    layer = layer or _suitable_layer(generator)
+    if not layer:
+        known = _known_layers(generator.network)
+        if known is None:
+            raise ValueError(
+                f"{generator.card.name} is of no architecture whose layers are known: name one as "
+                f"layer, '.' for its pictures or one of its modules ({_modules(generator)})."
+            )
+        layer = known[1]
     codes, features = _collect(generator, layer, samples, derive_seed(seed, "pca"))
     count = min(count, codes.shape[1], samples - 1)
     features = features - features.mean(0)
@@ -198,21 +194,17 @@ def principal_directions(
         coordinates = left.flip(1)[:, :count]
     else:
         values, right = torch.linalg.eigh((features.T @ features).double())
-        coordinates = features.double() @ right.flip(1)[:, :count]
-        coordinates = coordinates / coordinates.norm(dim=0).clamp(min=_TINY)
+        coordinates = F.normalize(features.double() @ right.flip(1)[:, :count], dim=0)
     count = min(count, int((values > _RANK_FLOOR * values.max()).sum()))
     centred = codes - codes.mean(0)
     vectors = coordinates[:, :count].T @ centred  # least squares: the coordinates are orthonormal
-    vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=_TINY)
-    return _with_fixed_signs(vectors.float())
+    return _with_fixed_signs(F.normalize(vectors).float())
 
 
 def _random(dim: int, count: int, seed: int) -> Tensor:
     """Draw unit vectors evenly over the sphere."""
     drawn = normals(derive_seed(seed, "candidates", "random"), range(count), dim)
-    vectors = torch.from_numpy(drawn).float()
-    units: Tensor = vectors / vectors.norm(dim=1, keepdim=True)
-    return units
+    return F.normalize(torch.from_numpy(drawn).float())
 
 
 def _with_fixed_signs(vectors: Tensor) -> Tensor:
@@ -221,10 +213,25 @@ def _with_fixed_signs(vectors: Tensor) -> Tensor:
     return vectors * torch.where(largest < 0, -1.0, 1.0)
 
 
-def _is_biggan_deep(network: nn.Module) -> bool:
+def _known_layers(network: nn.Module) -> tuple[Callable[[], Tensor], str] | None:
+    """Give an architecture's weights that act on the code, and the layer that `pca` looks at."""
+    # Which layer is open in the paper. Here it is one that sees the whole latent and is not
+    # linear in it, since the components of a linear layer are those of its weights, which
+    # `closed_form` gives: the first residual block, or where chunks of the latent enter block by
+    # block, the last one.
     from gseg.generators.biggan_deep import BigGANDeepGenerator  # takes a second to import
 
-    return isinstance(network, BigGANDeepGenerator)
+    match network:
+        case ResNetGenerator() | SelfConditionedGenerator():  # the latter's take (code, label)
+            return lambda: network.linear.weight, "blocks.0"
+        case BigResNetGenerator():
+            return lambda: _chunked_weights(network), f"blocks.{len(network.blocks) - 1}"
+        case StyleGAN2Generator():  # the affine maps from w to the styles of all layers
+            return lambda: _weights_of(network.blocks, ("affine",)), _CODES
+        case BigGANDeepGenerator():  # layers that take (z, class embedding)
+            endings = (".gen_z", ".scale", ".offset")
+            return lambda: _weights_of(network, endings), "model.generator.layers.0"
+    return None
 
 
 def _weights_of(network: nn.Module, endings: tuple[str, ...]) -> Tensor:
@@ -254,28 +261,8 @@ def _chunked_weights(network: BigResNetGenerator) -> Tensor:
     )
 
 
-def _suitable_layer(generator: Generator) -> str:
-    # Which layer is open in the paper. Here it is one that sees the whole latent and is not
-    # linear in it, since the components of a linear layer are those of its weights, which
-    # `closed_form_directions` gives: the first residual block, or where chunks of the latent enter
-    # block by block, the last one.
-    match generator.network:
-        case ResNetGenerator() | SelfConditionedGenerator():
-            return "blocks.0"
-        case BigResNetGenerator() as network:
-            return f"blocks.{len(network.blocks) - 1}"
-        case StyleGAN2Generator():
-            return _CODES
-    if _is_biggan_deep(generator.network):
-        return "model.generator.layers.0"
-    raise ValueError(
-        f"{generator.card.name} is of no architecture whose layers are known: name one as layer, "
-        f"'.' for its pictures or one of its modules ({_modules(generator) or 'it has none'})."
-    )
-
-
 def _modules(generator: Generator) -> str:
-    return ", ".join(name for name, _ in generator.network.named_children())
+    return ", ".join(name for name, _ in generator.network.named_children()) or "it has none"
 
 
 def _collect(generator: Generator, layer: str, samples: int, seed: int) -> tuple[Tensor, Tensor]:

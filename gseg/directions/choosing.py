@@ -133,7 +133,7 @@ def score_candidates(
         )
     shifts = config.epsilon * vectors.to(generator.device, torch.float32)
     affine, batches = _batches(generator, shifts, config)
-    two, one = fit_several(batches, [affine, replace(affine, maps=1)], progress=progress)
+    two, one = fit_several(batches, affine, progress=progress)
     if not two.losses.isfinite().all():
         raise ValueError(
             f"The pictures of {card.name}, shifted by {config.epsilon}, are not finite: check the "

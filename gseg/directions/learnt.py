@@ -11,16 +11,14 @@ Adam's moments: an interrupted training goes on exactly where it was. (The offic
 forgets the moments.)
 """
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Final
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gseg.directions.codes import Progress, codes_and_labels
@@ -34,7 +32,6 @@ from gseg.transfers import send
 
 _TEST_STEPS: Final = 100
 _CHECKPOINTS: Final = 20
-_KEY: Final = "gseg.directions"
 _LENET_SIDES: Final = range(32, 65)
 _WIDTH: Final = 2
 """LeNet's widths against the original's, as in the official program."""
@@ -124,8 +121,7 @@ class Deformator(nn.Module):
         if self._kind == "orthogonal":
             rotation: Tensor = torch.linalg.matrix_exp(self.free - self.free.T)
             return rotation[: self._count]
-        columns: Tensor = self.free / self.free.norm(dim=1, keepdim=True)
-        return columns
+        return F.normalize(self.free)
 
 
 class Reconstructor(nn.Module):
@@ -216,49 +212,39 @@ class _Training:
             logits, _, numbers, _ = self._guess("test", step)
             right += (logits.argmax(1) == numbers).float().mean()
         return LearntDirections(
-            vectors=found / found.norm(dim=1, keepdim=True),  # whatever rounding did
+            vectors=F.normalize(found),  # whatever rounding did
             accuracy=float(right) / _TEST_STEPS,
             losses=self._losses.cpu(),
         )
 
     def save(self, path: Path, identity: str, done: int) -> None:
         """Write the state; the older file stays until the new one is complete."""
-        tensors = {f"network.{key}": each for key, each in self._networks.state_dict().items()}
-        for number, moments in self._adam.state_dict()["state"].items():
-            tensors |= {f"adam.{number}.{key}": each for key, each in moments.items()}
-        tensors["losses"] = self._losses
-        stored = {key: each.detach().cpu().contiguous() for key, each in tensors.items()}
-        facts = json.dumps({"step": done, "identity": identity})
+        state = {
+            "identity": identity,
+            "done": done,
+            "networks": self._networks.state_dict(),
+            "adam": self._adam.state_dict(),
+            "losses": self._losses,
+        }
         with replacing(path) as part:
-            save_file(stored, part, metadata={_KEY: facts})
+            torch.save(state, part)
 
     def restore(self, path: Path, identity: str) -> int:
         """Go to where `save` left off; give the steps done."""
         try:
-            with safe_open(path, framework="pt") as file:
-                facts = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"Cannot read the unfinished training {path}: {error}") from error
-        if facts.get("identity") != identity:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, UnpicklingError, EOFError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"Cannot read the unfinished training {path}: {reason}") from error
+        if state["identity"] != identity:
             raise ValueError(
                 f"{path} belongs to another training of directions. Choose another folder, or "
                 "delete the file to start afresh."
             )
-        weights: dict[str, Tensor] = {}
-        moments: dict[int, dict[str, Tensor]] = {}
-        self._losses.copy_(tensors.pop("losses"))
-        for key, tensor in tensors.items():
-            kind, name = key.split(".", 1)
-            if kind == "network":
-                weights[name] = tensor
-            else:
-                number, moment = name.split(".")
-                moments.setdefault(int(number), {})[moment] = tensor
-        self._networks.load_state_dict(weights)
-        groups = self._adam.state_dict()["param_groups"]
-        self._adam.load_state_dict({"state": moments, "param_groups": groups})
-        return int(facts["step"])
+        self._networks.load_state_dict(state["networks"])
+        self._adam.load_state_dict(state["adam"])
+        self._losses.copy_(state["losses"])
+        return int(state["done"])
 
     def _guess(self, stream: str, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Give logits and guessed lengths, and the truth: numbers and signed lengths."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gseg.directions.codes import Progress, draw_codes
@@ -95,7 +96,7 @@ def optimise(
     card, device = generator.card, generator.device
     rows = [_SIGNS.index(sign) for sign in signs]
     start = normals(derive_seed(config.seed, "direction", "start"), rows, card.code_dim)
-    vectors = _units(torch.from_numpy(start).float().to(device)).requires_grad_()
+    vectors = F.normalize(torch.from_numpy(start).float().to(device)).requires_grad_()
     adam = torch.optim.Adam([vectors], lr=config.learning_rate)
     curves = torch.zeros(config.steps, len(signs), 2, device=device)
     terms = objective(config.objective)
@@ -157,7 +158,7 @@ def _losses(
     with torch.no_grad():
         code, y, epsilon = draw_codes(generator, config, "search", step)
         edges = terms.edges(terms.planes(generator(code, y)))
-    shifted = (code + epsilon * _units(vectors)[:, None]).flatten(0, 1)
+    shifted = (code + epsilon * F.normalize(vectors)[:, None]).flatten(0, 1)
     planes = terms.planes(generator(shifted, None if y is None else y.repeat(count)))
     if not config.centre_prior:
         lighter, darker = planes.sum(1).chunk(2)
@@ -165,11 +166,6 @@ def _losses(
     contrast = terms.contrast_loss(planes, prior)
     edge = terms.edge_loss(terms.edges(planes), edges.repeat(count, 1, 1))
     return torch.stack([contrast.view(count, -1).mean(1), edge.view(count, -1).mean(1)], 1)
-
-
-def _units(vectors: Tensor) -> Tensor:
-    units: Tensor = vectors / vectors.norm(dim=1, keepdim=True)
-    return units
 
 
 def _check_outcome(name: str, vectors: Tensor, curves: Tensor) -> None:

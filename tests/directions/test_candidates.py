@@ -176,7 +176,7 @@ def test_learning_goes_on_exactly_where_it_was(deformator, tmp_path) -> None:
     generator = analytic_generator(num_classes=3)
     config = LearntConfig(deformator=deformator, steps=4, batch=4, learning_rate=1e-2)
     whole = learn_directions(generator, 5, config)
-    path = tmp_path / "training.safetensors"
+    path = tmp_path / "training.pt"
 
     def stop(done: int, _total: int) -> None:
         if done == 2:
