@@ -31,6 +31,7 @@ from gseg.transfers import send
 Batches = Callable[[int], tuple[Tensor, Tensor]]
 """Step to originals (B, 3, H, W) and shifted pictures (K, B, 3, H, W)."""
 
+# A mean distance of colours, which are in [-1, 1]: less is rounding of the pictures.
 _NO_CHANGE: Final = 1e-6
 
 
@@ -250,6 +251,7 @@ def _fit(
 
 def _start(config: AffineConfig) -> Tensor:
     """Give the (1, M, 3, 4) start that all directions share."""
+    # A row for each map: a single map starts as the first of two.
     u = uniforms(derive_seed(config.seed, "affine", "start"), range(config.maps), 12)
     noise = torch.from_numpy(2 * u - 1).float().view(config.maps, 3, 4)
     weights = torch.eye(3, 4).repeat(config.maps, 1, 1)
@@ -265,7 +267,7 @@ def _measure(maps: ColourMaps, tests: Sequence[tuple[Tensor, Tensor]]) -> Affine
     """Order the maps and average losses and distances over the test batches."""
     parts = [maps.brightness_changes(colours, targets) for colours, targets in tests]
     sums, counts = (torch.stack(values).sum(0) for values in zip(*parts, strict=True))
-    changes = sums / counts.clamp(min=1)
+    changes = sums / counts.clamp(min=1)  # 0 for a map that no pixel takes
     maps = maps.ordered(changes.argsort(dim=1, descending=True, stable=True))
     found = []
     for colours, targets in tests:

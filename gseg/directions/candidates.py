@@ -44,8 +44,8 @@ CHECKPOINT: Final = "training.pt"
 _AT_ONCE: Final = 50
 _CELLS: Final = 8
 _CODES: Final = "code"
+# Components of less than this share of the first one's variance are rounding.
 _RANK_FLOOR: Final = 1e-10
-"""Components of less than this share of the first one's variance are rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -189,6 +189,7 @@ def principal_directions(
     count = min(count, codes.shape[1], samples - 1)
     features = features - features.mean(0)
     # The components' coordinates are the left singular vectors, standardised up to a constant.
+    # Of the smaller Gram matrix: 2,000 latents by 64 cells of 256 channels need no 16,384 squared.
     if features.shape[0] <= features.shape[1]:
         values, left = torch.linalg.eigh((features @ features.T).double())
         coordinates = left.flip(1)[:, :count]

@@ -15,6 +15,7 @@ from gseg.transfers import send
 Progress = Callable[[int, int], None]
 """Called after each step with (steps done, steps in all)."""
 
+# A step that looks at 120 candidates on 4 latents asks for 480 shifted pictures.
 _PICTURES_AT_ONCE: Final = 64
 
 
@@ -39,6 +40,7 @@ def draw_codes(
     code, y = codes_and_labels(generator, seed, rows)
     if config.epsilon_std == 0:
         return code, y, config.epsilon
+    # As in the official program of Melas 2022; the text knows one length for all coordinates.
     noise = normals(derive_seed(seed, "epsilon"), rows, generator.card.code_dim)
     epsilon = config.epsilon + config.epsilon_std * torch.from_numpy(noise).float()
     return code, y, send(epsilon.clamp(min=config.epsilon_min), code.device)

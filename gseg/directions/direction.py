@@ -25,8 +25,8 @@ _VECTORS: Final = "direction.safetensors"
 _PROVENANCE: Final = "direction.json"
 _LOSSES: Final = "losses.parquet"
 _UNIT_TOLERANCE: Final = 1e-3
+# Name of the tensor of colour maps in the file, by whether they clamp.
 _OPERATORS: Final = {False: "operators", True: "clamped_operators"}
-"""Name of the tensor of colour maps in the file, by whether they clamp."""
 _OPERATORS_SHAPE: Final = (1, 2, 3, 4)
 
 

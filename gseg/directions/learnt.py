@@ -31,10 +31,11 @@ from gseg.storage.files import replacing
 from gseg.transfers import send
 
 _TEST_STEPS: Final = 100
+# A training that is killed loses a twentieth of itself at most.
 _CHECKPOINTS: Final = 20
 _LENET_SIDES: Final = range(32, 65)
+# LeNet's widths against the original's, as in the official program.
 _WIDTH: Final = 2
-"""LeNet's widths against the original's, as in the official program."""
 _NOISE: Final = 0.1
 
 
@@ -135,6 +136,7 @@ class Reconstructor(nn.Module):
 
     def __init__(self, kind: ReconstructorKind, count: int, stream: torch.Generator) -> None:
         super().__init__()
+        # Weights are not drawn twice, and the global generator is left alone.
         with torch.device("meta"):
             self.body, width = _lenet() if kind == "lenet" else _resnet18()
             self.number = _head(width, count, deep=kind == "lenet")

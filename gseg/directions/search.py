@@ -94,6 +94,7 @@ def optimise(
         (K, D) unit vectors and (steps, K, 2) contrast and edge losses, on the CPU.
     """
     card, device = generator.card, generator.device
+    # Starts are numbered by sign: a direction that is searched alone begins as beside the other.
     rows = [_SIGNS.index(sign) for sign in signs]
     start = normals(derive_seed(config.seed, "direction", "start"), rows, card.code_dim)
     vectors = F.normalize(torch.from_numpy(start).float().to(device)).requires_grad_()
@@ -109,7 +110,7 @@ def optimise(
         curves[step] = losses.detach()
         (vectors.grad,) = torch.autograd.grad((weights * losses).sum(), vectors)
         adam.step()
-        with torch.no_grad():
+        with torch.no_grad():  # back onto the sphere, which Adam's step has left
             vectors /= vectors.norm(dim=1, keepdim=True)
         if progress is not None:
             progress(step + 1, config.steps)
@@ -135,7 +136,7 @@ def border_vote(generator: Generator, vectors: Tensor, config: SearchConfig) -> 
     # is taken from outside is that a picture's border shows background more than the picture as
     # a whole does; it decides one bit, and a vote near one half says that it decides it badly.
     terms = objective(config.objective)
-    fixed = replace(config, epsilon_std=0.0)
+    fixed = replace(config, epsilon_std=0.0)  # its mean length is enough
     votes = []
     rows, columns = _border(generator.card.resolution, generator.device)
     vectors = send(vectors, generator.device)
@@ -158,6 +159,7 @@ def _losses(
     with torch.no_grad():
         code, y, epsilon = draw_codes(generator, config, "search", step)
         edges = terms.edges(terms.planes(generator(code, y)))
+    # Normalised here, too: then the gradient has no part along a vector, to change its length.
     shifted = (code + epsilon * F.normalize(vectors)[:, None]).flatten(0, 1)
     planes = terms.planes(generator(shifted, None if y is None else y.repeat(count)))
     if not config.centre_prior:

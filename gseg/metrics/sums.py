@@ -20,11 +20,11 @@ from gseg.metrics.profiles import MetricProfile, ProfileName
 
 BETA_SQUARED: Final = 0.3
 
+# β² in tenths, so that Fβ is a ratio of integers.
 _TENTHS: Final = round(10 * BETA_SQUARED)
-"""β² in tenths, so that Fβ is a ratio of integers."""
 _BYTES: Final = 256
+# Scores are summed as multiples of 2**-40: integers, so that no order of adding changes a bit.
 _FIXED_POINT: Final = 2**40
-"""Scores are summed as multiples of 2**-40: integers, so that no order of adding changes a bit."""
 _SUMMED: Final = ("accuracy", "iou", "f_beta", "mae", "curve", "precision", "recall")
 
 _Floats = NDArray[np.float64]
