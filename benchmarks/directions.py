@@ -18,9 +18,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gseg.directions.affine import Batches, affine_preset, fit_maps, generated_batches
-from gseg.directions.config import search_preset
-from gseg.directions.objective import OBJECTIVE_NAMES
+from gseg.directions.affine import Batches, fit_maps, generated_batches
+from gseg.directions.config import OBJECTIVE_NAMES, affine_preset, search_preset
 from gseg.directions.search import optimise
 from gseg.generators.catalogue import load_generator
 from gseg.generators.contract import Generator, GeneratorCard

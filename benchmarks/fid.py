@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gseg.features.contract import NetworkFeatures
-from gseg.features.inception import FEATURES, InceptionNetwork, like_tensorflow
+from gseg.features.networks import InceptionNetwork, NetworkFeatures, like_tensorflow
 from gseg.metrics.counts import pixel_histogram
 from gseg.metrics.profiles import PROFILES, metric_profile
 from gseg.metrics.sums import MetricSums
@@ -119,10 +118,11 @@ def precision(count: int = 20_000, dim: int = 256) -> None:
 
 def random_inception(device: str) -> NetworkFeatures:
     network = InceptionNetwork()
+    dim, network.fc = network.fc.in_features, torch.nn.Identity()
     return NetworkFeatures(
         network,
         "random",
-        dim=FEATURES,
+        dim=dim,
         compute=lambda pictures: network(like_tensorflow(pictures)),
         device=device,
     )

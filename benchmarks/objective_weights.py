@@ -2,7 +2,7 @@
 
 `python benchmarks/objective_weights.py [names ...]` searches directions on every embedded
 generator for a row of κ, with λ = 5 throughout, and prints how well two colour maps explain each
-shift against one (`gseg.directions.two_affine_ratio`, no masks and no labels involved; low is
+shift against one (`gseg.two_affine_ratio`, no masks and no labels involved; low is
 good). Directions are scored on pictures that the search did not see.
 
 Adam does not react to the scale of a loss, so λ = 5 with another κ is the same search as another
@@ -16,9 +16,10 @@ from dataclasses import replace
 
 import torch
 
+from gseg.directions.affine import two_affine_ratio
+from gseg.directions.codes import shifted_pictures
 from gseg.directions.config import SearchConfig
 from gseg.directions.objective import objective
-from gseg.directions.ratio import score_directions
 from gseg.directions.search import search_direction
 from gseg.generators.catalogue import list_generators, load_generator
 
@@ -37,10 +38,9 @@ def row(name: str, kappas: list[float], seeds: int, epsilon: float) -> list[floa
             weight = base.contrast_weight * built_in / kappa
             found = search_direction(generator, replace(base, contrast_weight=weight, seed=seed))
             vectors += [found.lighter, found.darker]
-        scores = score_directions(
-            generator, torch.stack(vectors), epsilon=epsilon, pictures=64, seed=1000
-        )
-        means.append(scores.mean().item())
+        shifts = epsilon * torch.stack(vectors)
+        shown = shifted_pictures(generator, shifts, range(64), seed=1000)
+        means.append(two_affine_ratio(*shown).mean().item())
     return means
 
 

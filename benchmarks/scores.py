@@ -28,10 +28,12 @@ from gseg.metrics.profiles import metric_profile
 from gseg.metrics.sums import MetricSums
 from gseg.scores.baselines import centre_disc, otsu
 from gseg.scores.batches import Reading, equal_shapes
-from gseg.scores.benchmarks import Benchmark, FolderBenchmark, ScenesBenchmark, open_benchmark
+from gseg.scores.benchmarks import FolderBenchmark, ScenesBenchmark, open_benchmark
+from gseg.scores.collected import SCORES
+from gseg.scores.contract import Benchmark
 from gseg.scores.fid import distance_between, scenes_moments
 from gseg.scores.intervals import bootstrap_intervals
-from gseg.scores.protocol import SCORES, Predict, Scores, score
+from gseg.scores.protocol import Predict, Scores, score
 from gseg.scores.sizes import EvalProtocol
 
 

@@ -16,9 +16,9 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from gseg.directions.affine import two_affine_ratio
     from gseg.directions.config import SearchConfig
     from gseg.directions.direction import Direction
-    from gseg.directions.ratio import two_affine_ratio
     from gseg.directions.search import search_direction
     from gseg.generators.catalogue import list_generators, load_generator
     from gseg.generators.checkpoints import from_checkpoint
@@ -68,7 +68,7 @@ __all__ = [
 _NAMES: Final = {
     "directions.config": ("SearchConfig",),
     "directions.direction": ("Direction",),
-    "directions.ratio": ("two_affine_ratio",),
+    "directions.affine": ("two_affine_ratio",),
     "directions.search": ("search_direction",),
     "generators.catalogue": ("list_generators", "load_generator"),
     "generators.checkpoints": ("from_checkpoint",),

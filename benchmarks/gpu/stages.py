@@ -16,14 +16,12 @@ from benchmarks.gpu.networks import BIGBIGAN, build_generator
 from benchmarks.gpu.speed import spent
 from benchmarks.samples import some_directions
 from benchmarks.scores import made_up_photographs, score_seconds
-from gseg.directions.affine import fit_maps, generated_batches
-from gseg.directions.affine_config import affine_preset
-from gseg.directions.config import search_preset
+from gseg.directions.affine import fit_maps, fit_operators, generated_batches
+from gseg.directions.config import affine_preset, search_preset
 from gseg.directions.direction import Direction
-from gseg.directions.operators import fit_operators
 from gseg.directions.search import optimise
 from gseg.exactness import exact
-from gseg.features.contract import NetworkFeatures
+from gseg.features.networks import NetworkFeatures
 from gseg.features.scenes import scenes_features
 from gseg.generators.contract import Generator
 from gseg.scores.benchmarks import FolderBenchmark

@@ -11,11 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gseg.commands.bars import progress_bar
-from gseg.directions.candidate_config import CandidateConfig
 from gseg.directions.candidates import load_candidates, make_candidates, save_candidates
-from gseg.directions.choice_config import ChoiceConfig
-from gseg.directions.choice_files import save_choice
-from gseg.directions.choosing import Choice, choose_direction
+from gseg.directions.choosing import Choice, choose_direction, save_choice
+from gseg.directions.config import CandidateConfig, ChoiceConfig
 from gseg.generators.catalogue import load_generator, use_weights
 from gseg.generators.contract import Generator
 from gseg.pipeline.devices import require_device

@@ -22,8 +22,9 @@ from gseg.pipeline.graph import Workshop
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context, trial_graph
 from gseg.recipes.recipe import Recipe
+from gseg.storage.files import replacing
 from gseg.storage.mirror import describe
-from gseg.storage.store import Store, replacing
+from gseg.storage.store import Store
 
 
 def run_directions(recipe: Recipe, options: SweepOptions) -> int:

@@ -9,14 +9,14 @@ import pandas as pd
 from rich.console import Console
 
 from gseg.commands.options import SweepOptions
+from gseg.directions.affine import fit_operators
 from gseg.directions.direction import Direction
-from gseg.directions.operators import fit_operators
 from gseg.generators.catalogue import load_generator
 from gseg.pipeline.direction_trial import Found, direction_rows, pair_rows
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.trial import Context
 from gseg.recipes.melas2022 import strip_epsilons
-from gseg.recipes.published import published_tables
+from gseg.recipes.published.cells import published_tables
 from gseg.recipes.voynov2021 import voynov_grid
 from gseg.reports.failure_cases import failure_cases
 from gseg.reports.found_directions import (
@@ -29,7 +29,7 @@ from gseg.reports.found_directions import (
 from gseg.reports.hyperparameters import hyperparameter_figure
 from gseg.reports.papers import compare_papers, papers_table
 from gseg.reports.voynov_figures import filters_sheet, operators_sheet
-from gseg.storage.store import replacing
+from gseg.storage.files import replacing
 
 Ending = Callable[[Sequence[Experiment], Context, SweepOptions, Console], None]
 DirectionEnding = Callable[[Sequence[Found], SweepOptions, Console], pd.DataFrame | None]

@@ -21,8 +21,9 @@ from gseg.samples.latents import LatentConfig, near_embeddings
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import Distance, compare
 from gseg.scores.picture_sources import SCENES_RESOLUTION
+from gseg.storage.files import write_atomically
 from gseg.storage.mirror import storage_folder
-from gseg.storage.store import Store, write_atomically
+from gseg.storage.store import Store
 
 
 def measure(options: argparse.Namespace, console: Console) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, 
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from gseg.commands.app import Count, Group, Here, Number, Parameter, Place, Whole, wholes
+from gseg.commands.app import Count, Group, Here, Number, Place, Whole, wholes
 from gseg.distributed.runtime import Placement, Resources
 from gseg.generators.catalogue import Kind, find_card, list_generators
 from gseg.generators.own import own_file
@@ -24,6 +24,7 @@ from gseg.recipes.trials import trial, varied_grids
 from gseg.samples.latents import LatentConfig
 from gseg.scores.sizes import EvalProtocol
 from gseg.scores.specs import absolute_spec
+from gseg.search.space import Parameter
 
 Preset = Literal["embedded", "smoke", "paper"]
 

@@ -4,7 +4,8 @@ import argparse
 
 from rich.console import Console
 
-from gseg.recipes.published import published_tables, unreadable_cells, write_published
+from gseg.recipes.published.cells import published_tables, unreadable_cells
+from gseg.recipes.published.files import write_published
 
 
 def write(options: argparse.Namespace, console: Console) -> int:

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
-from gseg.commands.app import HELP_ALL, App, Parameter, console, make_app, words
+from gseg.commands.app import HELP_ALL, App, console, make_app, words
 from gseg.commands.options import FIRST, WHAT, SweepOptions
 from gseg.recipes.recipe import Recipe, recipes
+from gseg.search.space import Parameter
 
 _COUNT: Final = 50
 """Labelled scenes of Table 13's embedded form."""

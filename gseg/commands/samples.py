@@ -26,8 +26,9 @@ from gseg.samples.config import SampleConfig
 from gseg.samples.filters import filter_preset
 from gseg.samples.labeller import sample_name
 from gseg.samples.shards import Shard, shard_name
+from gseg.storage.files import write_atomically
 from gseg.storage.mirror import describe, fetch, storage_folder
-from gseg.storage.store import Artifact, Store, write_atomically
+from gseg.storage.store import Artifact, Store
 
 
 def draw(options: argparse.Namespace, console: Console) -> int:

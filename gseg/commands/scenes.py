@@ -10,7 +10,7 @@ from gseg.commands.bars import progress_bar
 from gseg.images import encode_png
 from gseg.pipeline.jobs.fit import SCENES_SIDE
 from gseg.scenes.pictures import render
-from gseg.storage.store import write_atomically
+from gseg.storage.files import write_atomically
 
 _PIXELS_AT_ONCE: Final = 2**18
 _SMALLEST: Final = 8

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import numpy as np
 from rich.console import Console
 
-from gseg.commands.app import Count, Group, Number, Parameter, console, make_app
+from gseg.commands.app import Count, Group, Number, console, make_app
 from gseg.commands.options import FIRST, SweepOptions
 from gseg.commands.points import PointsCommand, exit_status
 from gseg.distributed.run import WATCHED, Asha
@@ -27,8 +27,8 @@ from gseg.search.evaluate import SearchWork
 from gseg.search.objectives import OBJECTIVES, chosen_objectives
 from gseg.search.records import Record, keep_records, read_records
 from gseg.search.source import Point, PointSource
+from gseg.search.space import Parameter, Space, parse_space, searched_axes
 from gseg.search.space import Parameter as SpaceParameter
-from gseg.search.space import Space, parse_space, searched_axes
 from gseg.search.suggest import RANDOM_FIRST, Sampler
 
 _POINTS: Final = 20

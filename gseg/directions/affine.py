@@ -3,50 +3,36 @@
 A segmenting direction h acts on every pixel as one of two maps of its colour, A1 or A2 (Eq. 1).
 The maps of many directions are fitted together and share the original pictures. Losses are means
 over pixels, not the sums of Eq. (3): section 3.2 ("averaged over all image pixels") and the
-official program agree on that. `gseg.directions.ratio` makes a label-free score of them,
-`gseg.directions.choosing` the paper's choice.
+official program agree on that.
+
+`two_affine_ratio` makes a score of them that needs no labels. The restoration loss alone ranks
+directions that change nothing first; divided by the loss of a single map it is 1 where one map
+explains the shift as well as two, towards 0 where the picture falls into two parts.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from gseg.directions.affine_batches import (
-    Batches,
-    check_pictures,
-    generated_batches,
-    picture_batches,
-)
-from gseg.directions.affine_config import AffineConfig, affine_preset
-from gseg.directions.colour_maps import (
-    ColourMaps,
-    homogeneous,
-    homogeneous_each,
-    pixel_targets,
-)
+from gseg.directions.codes import Progress, shifted_pictures
+from gseg.directions.colour_maps import ColourMaps, homogeneous, homogeneous_each, pixel_targets
+from gseg.directions.config import AffineConfig
+from gseg.directions.direction import Direction
 from gseg.exactness import exact
-from gseg.randomness import derive_seed, uniforms
+from gseg.generators.contract import Generator
+from gseg.randomness import derive_seed, training_order, uniforms
+from gseg.storage.digests import canonical
 from gseg.transfers import send
 
-Progress = Callable[[int, int], None]
+Batches = Callable[[int], tuple[Tensor, Tensor]]
+"""Step to originals (B, 3, H, W) and shifted pictures (K, B, 3, H, W)."""
 
-__all__ = [
-    "AffineConfig",
-    "AffineFit",
-    "Batches",
-    "affine_preset",
-    "fit_each",
-    "fit_maps",
-    "fit_several",
-    "generated_batches",
-    "picture_batches",
-]
-
-_SHARED: Final = ("steps", "batch", "test_batches", "seed")
-"""Settings that fits to the same pictures have in common."""
+# A mean distance of colours, which are in [-1, 1]: less is rounding of the pictures.
+_NO_CHANGE: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,58 +64,69 @@ class AffineFit:
             (K, N, H, W) int64; 0 is the lightening map, so ``== 0`` is the foreground of a
             direction that lightens it.
         """
-        check_pictures(originals, shifted)
+        _check_pictures(originals, shifted)
         _, number = self.maps.nearest(homogeneous(originals), pixel_targets(shifted))
         return number.view(len(shifted), len(originals), *originals.shape[2:])
+
+
+def picture_batches(originals: Tensor, shifted: Tensor, config: AffineConfig) -> Batches:
+    """Serve batches from pictures that exist already: permutations of them, one after the other.
+
+    Args:
+        originals: (N, 3, H, W) in [-1, 1].
+        shifted: (K, N, 3, H, W).
+        config: Gives batch and seed.
+    """
+    _check_pictures(originals, shifted)
+    seed = derive_seed(config.seed, "affine", "pictures")
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        order = training_order(seed, step, config.batch, len(originals))
+        rows = send(torch.from_numpy(order), originals.device)
+        return originals[rows], shifted[:, rows]
+
+    return batch
+
+
+def generated_batches(generator: Generator, shifts: Tensor, config: AffineConfig) -> Batches:
+    """Generate fresh pictures for every step, as the paper does; originals are shared.
+
+    Args:
+        generator: A frozen generator.
+        shifts: (K, D), the directions times the length of the shift.
+        config: Gives batch and seed.
+    """
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        rows = range(step * config.batch, (step + 1) * config.batch)
+        return shifted_pictures(generator, shifts, rows, seed=config.seed)
+
+    return batch
 
 
 def fit_maps(
     batches: Batches, config: AffineConfig, *, progress: Progress | None = None
 ) -> AffineFit:
-    """Fit the maps of all directions together, Eq. (4).
-
-    The directions share start, batches and steps but not each other's gradients, so each one's
-    maps are those of a fit by itself.
-
-    Args:
-        batches: Pictures of a step: `picture_batches` or `generated_batches`. Steps from
-            config.steps on are test batches.
-        config: Settings.
-        progress: Called after each step with (steps done, steps in all).
-
-    Returns:
-        The fit.
-    """
-    return fit_several(batches, [config], progress=progress)[0]
+    """Fit the maps of all directions together, Eq. (4); steps from config.steps on are tests."""
+    return fit_several(batches, config, [config.maps], progress=progress)[0]
 
 
 @exact()
 def fit_several(
-    batches: Batches, configs: Sequence[AffineConfig], *, progress: Progress | None = None
+    batches: Batches,
+    config: AffineConfig,
+    numbers: Sequence[int] = (2, 1),
+    *,
+    progress: Progress | None = None,
 ) -> list[AffineFit]:
-    """Fit several kinds of maps, such as two maps and one, to the same pictures.
-
-    Args:
-        batches: See `fit_maps`; each batch is asked for once.
-        configs: Settings of each fit; steps, batch, test batches and seed agree.
-        progress: See `fit_maps`.
-
-    Returns:
-        The fit of each config.
-
-    Raises:
-        ValueError: The configs differ in what they share.
-    """
-    for name in _SHARED:
-        values = {getattr(config, name) for config in configs}
-        if len(values) != 1:
-            raise ValueError(f"Fits to the same pictures share {name}, got {sorted(values)}.")
+    """Fit several numbers of maps to the same pictures, of which each batch is asked for once."""
 
     def pixels(step: int) -> tuple[Tensor, Tensor]:
         originals, shifted = batches(step)
         return homogeneous(originals), pixel_targets(shifted)
 
-    return _fit(pixels, configs, progress)
+    configs = [replace(config, maps=number) for number in numbers]
+    return _fit(pixels, configs, config.test_batches, progress)
 
 
 @exact()
@@ -139,8 +136,7 @@ def fit_each(originals: Tensor, shifted: Tensor, config: AffineConfig) -> Affine
     Args:
         originals: (N, 3, H, W) in [-1, 1].
         shifted: (N, 3, H, W), the same pictures shifted.
-        config: Settings; a step sees all pixels of a picture, so batch and test batches do not
-            count.
+        config: A step sees all pixels of a picture, so batch and test batches do not count.
 
     Returns:
         The fit, with K = N.
@@ -148,43 +144,98 @@ def fit_each(originals: Tensor, shifted: Tensor, config: AffineConfig) -> Affine
     Raises:
         ValueError: The shapes differ.
     """
-    check_pictures(originals, shifted[None])
+    _check_pictures(originals, shifted[None])
     whole = homogeneous_each(originals), shifted.flatten(2)
-    return _fit(lambda _: whole, [config], None, tests=1)[0]
+    return _fit(lambda _: whole, [config], 1, None)[0]
 
 
-Pixels = Callable[[int], tuple[Tensor, Tensor]]
-"""Step to colours (4, P) or (K, 4, P) and targets (K, 3, P)."""
+@exact()
+def fit_operators(
+    generator: Generator, direction: Direction, epsilon: float, config: AffineConfig | None = None
+) -> Direction:
+    """Give a direction the two colour maps that its lighter vector acts by, for masks by Eq. (5).
+
+    Args:
+        generator: The one that the direction belongs to; its device does the work.
+        direction: Stays as it is.
+        epsilon: Length of the shift, the same as for the masks.
+        config: By default the preset ``gseg``.
+
+    Returns:
+        The same direction with operators; loss, distance and settings stand in the provenance
+        under ``operators``.
+
+    Raises:
+        ValueError: The direction does not fit the generator, or config has not two maps.
+    """
+    config = config or AffineConfig()
+    direction.check(generator)
+    shifts = epsilon * direction.lighter.to(generator.device)[None]
+    fit = fit_maps(generated_batches(generator, shifts, config), config)
+    facts = {
+        "epsilon": epsilon,
+        "restoration_loss": float(fit.losses[0]),
+        "distance": float(fit.distances[0]),
+        "config": canonical(config),
+    }
+    operators = replace(fit.maps, weights=fit.maps.weights.cpu())
+    provenance = {**direction.provenance, "operators": facts}
+    return replace(direction, operators=operators, provenance=provenance)
+
+
+def two_affine_ratio(
+    originals: Tensor, shifted: Tensor, config: AffineConfig | None = None
+) -> Tensor:
+    """Score directions without labels: the loss of two maps over the loss of one.
+
+    Args:
+        originals: (N, 3, H, W) in [-1, 1].
+        shifted: (K, N, 3, H, W), or (N, 3, H, W) for a single direction.
+        config: Settings; by default the preset ``gseg`` on about all N pictures.
+
+    Returns:
+        (K,) ratios, or a scalar tensor for a single direction; low is good, 1 for a shift that
+        changes nothing.
+    """
+    if shifted.ndim == 4:
+        return two_affine_ratio(originals, shifted[None], config)[0]
+    if config is None:
+        config = AffineConfig(test_batches=math.ceil(len(originals) / AffineConfig().batch))
+    return loss_ratio(*fit_several(picture_batches(originals, shifted, config), config))
+
+
+def loss_ratio(two: AffineFit, one: AffineFit) -> Tensor:
+    """Divide the losses of two maps by those of one: (K,), 1 for a shift that changes nothing."""
+    ratios = two.losses / one.losses.clamp(min=_NO_CHANGE)
+    return torch.where(one.losses > _NO_CHANGE, ratios, 1.0)
 
 
 class _Fit:
-    """The state of one fit: K times M maps and Adam's moments."""
+    """One fit under way: K times M maps and Adam's moments."""
 
     def __init__(self, config: AffineConfig, targets: Tensor) -> None:
+        weights = send(_start(config), targets.device).repeat(len(targets), 1, 1, 1)
+        self.maps = ColourMaps(weights=weights, clamped=config.clamped)
+        self._adam = torch.optim.Adam([weights], lr=config.learning_rate)
         self._config = config
-        self.weights = send(_start(config), targets.device).repeat(len(targets), 1, 1, 1)
-        self._adam = torch.optim.Adam([self.weights], lr=config.learning_rate)
-
-    @property
-    def maps(self) -> ColourMaps:
-        return ColourMaps(weights=self.weights, clamped=self._config.clamped)
 
     def step(self, step: int, colours: Tensor, targets: Tensor) -> None:
         config = self._config
-        _, self.weights.grad = self.maps.loss_and_gradient(colours, targets)
+        _, self.maps.weights.grad = self.maps.loss_and_gradient(colours, targets)
         if config.decay:
             self._adam.param_groups[0]["lr"] = config.learning_rate * (1 - step / config.steps)
-        self._adam.step()
+        self._adam.step()  # in place: the maps are those of the step
 
 
 @torch.no_grad()
 def _fit(
-    pixels: Pixels,
-    configs: Sequence[AffineConfig],
-    progress: Progress | None,
-    *,
-    tests: int | None = None,
+    pixels: Batches, configs: Sequence[AffineConfig], tests: int, progress: Progress | None
 ) -> list[AffineFit]:
+    """Fit to the colours (4, P) or (K, 4, P) and targets (K, 3, P) of each step.
+
+    Directions share start, batches and steps but not each other's gradients, so each one's maps
+    are those of a fit by itself.
+    """
     steps = configs[0].steps
     fits: list[_Fit] = []
     for step in range(steps):
@@ -194,12 +245,13 @@ def _fit(
             fit.step(step, colours, targets)
         if progress is not None:
             progress(step + 1, steps)
-    fresh = [pixels(steps + k) for k in range(tests or configs[0].test_batches)]
+    fresh = [pixels(steps + k) for k in range(tests)]
     return [_measure(fit.maps, fresh) for fit in fits]
 
 
 def _start(config: AffineConfig) -> Tensor:
     """Give the (1, M, 3, 4) start that all directions share."""
+    # A row for each map: a single map starts as the first of two.
     u = uniforms(derive_seed(config.seed, "affine", "start"), range(config.maps), 12)
     noise = torch.from_numpy(2 * u - 1).float().view(config.maps, 3, 4)
     weights = torch.eye(3, 4).repeat(config.maps, 1, 1)
@@ -215,13 +267,19 @@ def _measure(maps: ColourMaps, tests: Sequence[tuple[Tensor, Tensor]]) -> Affine
     """Order the maps and average losses and distances over the test batches."""
     parts = [maps.brightness_changes(colours, targets) for colours, targets in tests]
     sums, counts = (torch.stack(values).sum(0) for values in zip(*parts, strict=True))
-    changes = sums / counts.clamp(min=1)
+    changes = sums / counts.clamp(min=1)  # 0 for a map that no pixel takes
     maps = maps.ordered(changes.argsort(dim=1, descending=True, stable=True))
-    losses, distances, shares = [], [], []
+    found = []
     for colours, targets in tests:
         left, number = maps.nearest(colours, targets)
-        losses.append(left.mean(1))
-        distances.append(maps.mean_distance(colours))
-        shares.append((number == 0).float().mean(1))
-    means = (torch.stack(values).mean(0) for values in (losses, distances, shares))
-    return AffineFit(maps, *means)
+        shares = (number == 0).float().mean(1)
+        found.append((left.mean(1), maps.mean_distance(colours), shares))
+    return AffineFit(maps, *(torch.stack(values).mean(0) for values in zip(*found, strict=True)))
+
+
+def _check_pictures(originals: Tensor, shifted: Tensor) -> None:
+    if originals.ndim != 4 or shifted.ndim != 5 or shifted.shape[1:] != originals.shape:
+        raise ValueError(
+            "Expected originals (N, 3, H, W) and shifted pictures (K, N, 3, H, W) of the same N, "
+            f"H and W, got {tuple(originals.shape)} and {tuple(shifted.shape)}."
+        )

@@ -1,4 +1,15 @@
-"""Sets of candidate directions, among which `gseg.directions.choosing` finds a segmenting one."""
+"""Sets of candidate directions, among which `gseg.directions.choosing` finds a segmenting one.
+
+Random ones, learnt ones (`gseg.directions.learnt`), and two kinds that the network itself gives:
+
+- ``closed_form``: Shen and Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs": a
+  shift n of the code moves the first layer's output by A n whatever the code is, so the unit
+  vectors that move it most are the eigenvectors of A^T A with the largest eigenvalues.
+- ``pca``: Härkönen et al. 2020, "GANSpace: Discovering Interpretable GAN Controls". Generators
+  without a mapping network: components of a layer's activations over many latents, and for each
+  component the direction of latents that a linear regression assigns to it. StyleGAN2: the
+  components of w itself.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,25 +17,35 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
-from gseg.directions.activations import principal_directions
-from gseg.directions.candidate_config import CandidateConfig
-from gseg.directions.factorisation import closed_form_directions
+from gseg.directions.codes import Progress, codes_and_labels
+from gseg.directions.config import CandidateConfig
 from gseg.directions.learnt import learn_directions
+from gseg.exactness import exact
+from gseg.generators.big_resnet import BigResNetGenerator
 from gseg.generators.contract import Generator
+from gseg.generators.layers import ConditionalBatchNorm
+from gseg.generators.resnet import ResNetGenerator
+from gseg.generators.self_conditioned import SelfConditionedGenerator
+from gseg.generators.stylegan2 import StyleGAN2Generator
 from gseg.randomness import derive_seed, normals
+from gseg.storage.files import write_atomically
 from gseg.storage.mirror import discard
-from gseg.storage.store import write_atomically
-
-Progress = Callable[[int, int], None]
 
 _FILE: Final = "candidates.safetensors"
-CHECKPOINT: Final = "training.safetensors"
+CHECKPOINT: Final = "training.pt"
 """File of an unfinished training of learnt candidates."""
+
+_AT_ONCE: Final = 50
+_CELLS: Final = 8
+_CODES: Final = "code"
+# Components of less than this share of the first one's variance are rounding.
+_RANK_FLOOR: Final = 1e-10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -55,53 +76,36 @@ def make_candidates(
         folder: Keeps an unfinished training of learnt candidates, which the same call takes up.
         progress: Hears of the steps of learnt candidates.
 
-    Returns:
-        The set.
-
     Raises:
         ValueError: The set cannot be made for this generator; the message says why.
     """
-    if config.kind == "random":
-        return Candidates(vectors=_random(generator.card.code_dim, config.count, config.seed))
-    if config.kind == "pca":
-        found = principal_directions(
-            generator, config.count, samples=config.samples, layer=config.layer, seed=config.seed
+    count, seed = config.count, config.seed
+    if config.learnt is not None:
+        checkpoint = None if folder is None else folder / CHECKPOINT
+        learnt = learn_directions(
+            generator, count, config.learnt, seed=seed, checkpoint=checkpoint, progress=progress
         )
-        return Candidates(vectors=found)
-    if config.kind == "closed_form":
-        return Candidates(vectors=closed_form_directions(generator, config.count))
-    assert config.learnt is not None
-    learnt = learn_directions(
-        generator,
-        config.count,
-        config.learnt,
-        seed=config.seed,
-        checkpoint=None if folder is None else folder / CHECKPOINT,
-        progress=progress,
-    )
-    return Candidates(vectors=learnt.vectors, facts={"accuracy": learnt.accuracy})
+        return Candidates(vectors=learnt.vectors, facts={"accuracy": learnt.accuracy})
+    if config.kind == "pca":
+        vectors = principal_directions(
+            generator, count, samples=config.samples, layer=config.layer, seed=seed
+        )
+    elif config.kind == "closed_form":
+        vectors = closed_form_directions(generator, count)
+    else:
+        vectors = _random(generator.card.code_dim, count, seed)
+    return Candidates(vectors=vectors)
 
 
 def save_candidates(folder: Path, candidates: Candidates) -> None:
-    """Write a set; the unfinished training beside it goes.
-
-    Args:
-        folder: Made if missing; gets ``candidates.safetensors``.
-        candidates: The set.
-    """
+    """Write ``candidates.safetensors``; the unfinished training beside it goes."""
     content = dump_tensors({"vectors": candidates.vectors.contiguous()})
     write_atomically(folder / _FILE, content)
     discard(folder / CHECKPOINT)
 
 
 def load_candidates(folder: Path) -> Tensor:
-    """Read the vectors that `save_candidates` wrote.
-
-    Args:
-        folder: Where they are.
-
-    Returns:
-        (K, D) float32 on the CPU.
+    """Read the vectors that `save_candidates` wrote: (K, D) float32 on the CPU.
 
     Raises:
         ValueError: The file is missing or damaged; the message names it.
@@ -116,9 +120,187 @@ def load_candidates(folder: Path) -> Tensor:
     return tensors["vectors"]
 
 
+def closed_form_directions(generator: Generator, count: int) -> Tensor:
+    """Factorise the weights of the layers that the code enters.
+
+    Returns:
+        (min(count, D), D) orthonormal float32 on the CPU, the strongest first; of each the
+        coordinate of largest magnitude is positive.
+
+    Raises:
+        ValueError: The architecture is not known.
+    """
+    # Where codes enter several layers, A has the rows of all. As in the official program every
+    # row is first divided by its norm, so that layers of different scale weigh the same.
+    rows = F.normalize(first_weights(generator).double().cpu())
+    _, vectors = torch.linalg.eigh(rows.T @ rows)
+    return _with_fixed_signs(vectors.T.flip(0)[:count].float())
+
+
+def first_weights(generator: Generator) -> Tensor:
+    """Collect the weights that act on the code directly.
+
+    Returns:
+        (F, D): one row for each output of these layers, one column for each coordinate of codes.
+
+    Raises:
+        ValueError: The architecture is not known.
+    """
+    known = _known_layers(generator.network)
+    if known is None:
+        raise ValueError(
+            f"{generator.card.name} is of no architecture whose first layers are known: choose "
+            "other candidates, such as pca, random or learnt."
+        )
+    return known[0]()[:, : generator.card.code_dim]
+
+
+@exact()
+@torch.no_grad()
+def principal_directions(
+    generator: Generator, count: int, *, samples: int = 2_000, layer: str = "", seed: int = 0
+) -> Tensor:
+    """Find directions that move activations along their principal components.
+
+    Args:
+        generator: A frozen generator.
+        count: Directions wanted.
+        samples: Latents to look at.
+        layer: Module of the network, ``.`` for its pictures; empty for what suits the architecture.
+        seed: Of latents and labels.
+
+    Returns:
+        (K, D) float32 unit vectors on the CPU, the component of largest variance first; K is
+        count, or less if codes are narrower or samples fewer. Of each the coordinate of largest
+        magnitude is positive.
+
+    Raises:
+        ValueError: There is no such module, or the architecture is not known and none is named.
+    """
+    if not layer:
+        known = _known_layers(generator.network)
+        if known is None:
+            raise ValueError(
+                f"{generator.card.name} is of no architecture whose layers are known: name one as "
+                f"layer, '.' for its pictures or one of its modules ({_modules(generator)})."
+            )
+        layer = known[1]
+    codes, features = _collect(generator, layer, samples, derive_seed(seed, "pca"))
+    count = min(count, codes.shape[1], samples - 1)
+    features = features - features.mean(0)
+    # The components' coordinates are the left singular vectors, standardised up to a constant.
+    # Of the smaller Gram matrix: 2,000 latents by 64 cells of 256 channels need no 16,384 squared.
+    if features.shape[0] <= features.shape[1]:
+        values, left = torch.linalg.eigh((features @ features.T).double())
+        coordinates = left.flip(1)[:, :count]
+    else:
+        values, right = torch.linalg.eigh((features.T @ features).double())
+        coordinates = F.normalize(features.double() @ right.flip(1)[:, :count], dim=0)
+    count = min(count, int((values > _RANK_FLOOR * values.max()).sum()))
+    centred = codes - codes.mean(0)
+    vectors = coordinates[:, :count].T @ centred  # least squares: the coordinates are orthonormal
+    return _with_fixed_signs(F.normalize(vectors).float())
+
+
 def _random(dim: int, count: int, seed: int) -> Tensor:
     """Draw unit vectors evenly over the sphere."""
     drawn = normals(derive_seed(seed, "candidates", "random"), range(count), dim)
-    vectors = torch.from_numpy(drawn).float()
-    units: Tensor = vectors / vectors.norm(dim=1, keepdim=True)
-    return units
+    return F.normalize(torch.from_numpy(drawn).float())
+
+
+def _with_fixed_signs(vectors: Tensor) -> Tensor:
+    """Turn each of (K, D), which has no sign of its own, so that its largest part is positive."""
+    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+    return vectors * torch.where(largest < 0, -1.0, 1.0)
+
+
+def _known_layers(network: nn.Module) -> tuple[Callable[[], Tensor], str] | None:
+    """Give an architecture's weights that act on the code, and the layer that `pca` looks at."""
+    # Which layer is open in the paper. Here it is one that sees the whole latent and is not
+    # linear in it, since the components of a linear layer are those of its weights, which
+    # `closed_form` gives: the first residual block, or where chunks of the latent enter block by
+    # block, the last one.
+    from gseg.generators.biggan_deep import BigGANDeepGenerator  # takes a second to import
+
+    match network:
+        case ResNetGenerator() | SelfConditionedGenerator():  # the latter's take (code, label)
+            return lambda: network.linear.weight, "blocks.0"
+        case BigResNetGenerator():
+            return lambda: _chunked_weights(network), f"blocks.{len(network.blocks) - 1}"
+        case StyleGAN2Generator():  # the affine maps from w to the styles of all layers
+            return lambda: _weights_of(network.blocks, ("affine",)), _CODES
+        case BigGANDeepGenerator():  # layers that take (z, class embedding)
+            endings = (".gen_z", ".scale", ".offset")
+            return lambda: _weights_of(network, endings), "model.generator.layers.0"
+    return None
+
+
+def _weights_of(network: nn.Module, endings: tuple[str, ...]) -> Tensor:
+    """Put the weights of the layers below each other whose names end so."""
+    found = [m.weight for name, m in network.named_modules() if name.endswith(endings)]
+    return torch.cat([weight for weight in found if isinstance(weight, Tensor)])
+
+
+def _chunked_weights(network: BigResNetGenerator) -> Tensor:
+    """Put each chunk's layers at its own columns: chunk 0 makes the map, i + 1 joins block i."""
+    config = network.config
+    chunk = config.latent_dim // len(config.channels)
+    parts = [(0, network.linear.weight)]
+    number = 0
+    for block in network.blocks:
+        norms = [part for part in block.modules() if isinstance(part, ConditionalBatchNorm)]
+        number += bool(norms)  # attention blocks take no chunk
+        for norm in norms:
+            for layer in (norm.gain, norm.bias):
+                assert isinstance(layer, nn.Linear)
+                parts.append((number * chunk, layer.weight[:, config.shared_dim :]))
+    return torch.cat(
+        [
+            F.pad(weight, (first, config.latent_dim - first - weight.shape[1]))
+            for first, weight in parts
+        ]
+    )
+
+
+def _modules(generator: Generator) -> str:
+    return ", ".join(name for name, _ in generator.network.named_children()) or "it has none"
+
+
+def _collect(generator: Generator, layer: str, samples: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Give codes (S, D) float64 and features (S, F) float32, on the CPU."""
+    features: list[Tensor] = []
+    hook = None
+    if layer != _CODES:
+        hook = _module(generator, layer).register_forward_hook(
+            lambda _module, _inputs, output: features.append(_pooled(output))
+        )
+    codes = []
+    try:
+        for first in range(0, samples, _AT_ONCE):
+            rows = range(first, min(first + _AT_ONCE, samples))
+            code, y = codes_and_labels(generator, seed, rows)
+            codes.append(code.double())
+            if hook is not None:
+                generator(code, y)
+    finally:
+        if hook is not None:
+            hook.remove()
+    every = torch.cat(codes).cpu()
+    return every, torch.cat(features).cpu() if features else every.float()
+
+
+def _module(generator: Generator, layer: str) -> nn.Module:
+    try:
+        return generator.network.get_submodule("" if layer == "." else layer)
+    except AttributeError as error:
+        raise ValueError(
+            f"{generator.card.name} has no layer {layer!r}; its modules are "
+            f"{_modules(generator)}, and '.' stands for its pictures."
+        ) from error
+
+
+def _pooled(output: Tensor) -> Tensor:
+    # To 8 x 8 cells, so that the last block's maps cost no more than the first one's.
+    if output.ndim == 4 and output.shape[-1] > _CELLS:
+        output = F.adaptive_avg_pool2d(output, _CELLS)
+    return output.flatten(1).float()

@@ -6,42 +6,38 @@ to colours. Two rules choose, both without labels:
 - ``voynov2021``: among the 70 % of the candidates with the lowest restoration loss, the one whose
   maps are furthest apart (mean distance D).
 - ``affine_ratio``: the one whose two maps explain most against a single one
-  (`gseg.directions.ratio`).
-
-D means something only where both maps are used. A map that is never the nearest one stays where it
-started, and its distance from the other is large: from the program's random start, and for shifts
-that change next to nothing from any start. So here candidates of whose maps one takes next to no
-pixels are out; the paper does not say so.
+  (`gseg.directions.affine.two_affine_ratio`).
 
 Which sign of the direction lightens the foreground is left to the eye in the paper; here the
-pictures' borders decide (`gseg.directions.polarity`).
+pictures' borders decide (`gseg.directions.search.border_vote`).
 """
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from gseg.directions.affine import (
     AffineFit,
     Batches,
-    Progress,
     fit_several,
     generated_batches,
+    loss_ratio,
     picture_batches,
 )
-from gseg.directions.affine_config import AffineConfig
-from gseg.directions.choice_config import ChoiceConfig
-from gseg.directions.codes import shifted_pictures
-from gseg.directions.config import SearchConfig
+from gseg.directions.codes import Progress, shifted_pictures
+from gseg.directions.config import AffineConfig, ChoiceConfig, SearchConfig
 from gseg.directions.direction import Direction
-from gseg.directions.polarity import border_vote
-from gseg.directions.ratio import loss_ratio
+from gseg.directions.search import border_vote
 from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.storage.digests import canonical
+from gseg.storage.files import replacing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -62,33 +58,23 @@ class CandidateScores:
         return loss_ratio(self.two, self.one)
 
     def kept(self, share: float) -> Tensor:
-        """Mark the candidates with the lowest restoration losses.
-
-        Args:
-            share: In (0, 1]; at least one candidate is kept.
-
-        Returns:
-            (K,) bool.
-        """
+        """Mark a share in (0, 1], but at least one, of lowest restoration losses: (K,) bool."""
         losses = self.two.losses
-        count = max(1, math.floor(share * len(losses)))
         kept = torch.zeros_like(losses, dtype=torch.bool)
-        kept[losses.argsort(stable=True)[:count]] = True
+        kept[losses.argsort(stable=True)[: max(1, math.floor(share * len(losses)))]] = True
         return kept
 
     def eligible(self, config: ChoiceConfig) -> Tensor:
         """Mark the candidates that rule ``voynov2021`` chooses from, (K,) bool."""
+        # D means something only where both maps are used. A map that is never the nearest one
+        # stays where it started, and its distance from the other is large: from the program's
+        # random start, and for shifts that change next to nothing from any start. So candidates
+        # of whose maps one takes next to no pixels are out; the paper does not say so.
         lesser = torch.minimum(self.two.shares, 1 - self.two.shares)
         return self.kept(config.keep) & (lesser >= config.least_share)
 
     def best(self, config: ChoiceConfig) -> int:
-        """Choose.
-
-        Args:
-            config: Rule and shares.
-
-        Returns:
-            Number of the chosen candidate.
+        """Give the number of the candidate that a rule chooses.
 
         Raises:
             ValueError: No candidate treats two parts of the pictures differently.
@@ -134,10 +120,7 @@ def score_candidates(
         generator: A frozen generator; its device does the work.
         vectors: (K, D) unit vectors.
         config: Settings.
-        progress: Called after each step with (steps done, steps in all).
-
-    Returns:
-        The scores.
+        progress: Called after each step.
 
     Raises:
         ValueError: The vectors do not fit the generator, or the pictures are not finite.
@@ -150,7 +133,7 @@ def score_candidates(
         )
     shifts = config.epsilon * vectors.to(generator.device, torch.float32)
     affine, batches = _batches(generator, shifts, config)
-    two, one = fit_several(batches, [affine, replace(affine, maps=1)], progress=progress)
+    two, one = fit_several(batches, affine, progress=progress)
     if not two.losses.isfinite().all():
         raise ValueError(
             f"The pictures of {card.name}, shifted by {config.epsilon}, are not finite: check the "
@@ -172,13 +155,10 @@ def choose_direction(
         generator: A frozen generator; its device does the work.
         vectors: (K, D) unit vectors, from `gseg.directions.candidates` or anywhere.
         config: Settings; what they say about candidates goes to the provenance only.
-        progress: See `score_candidates`.
-
-    Returns:
-        The choice.
+        progress: Called after each step.
 
     Raises:
-        ValueError: See `score_candidates`.
+        ValueError: See `score_candidates` and `CandidateScores.best`.
     """
     scores = score_candidates(generator, vectors, config, progress=progress)
     number = scores.best(config)
@@ -199,6 +179,33 @@ def choose_direction(
     }
     direction = Direction(lighter=lighter, darker=-lighter, provenance=provenance)
     return Choice(direction=direction, number=number, scores=scores)
+
+
+def save_choice(folder: Path, choice: Choice, config: ChoiceConfig) -> None:
+    """Write a direction, as `Direction.save` does, and beside it ``candidates.parquet``.
+
+    The table has one row for each candidate: ``number``, ``restoration_loss``, ``distance`` (D),
+    ``one_map_loss``, ``two_affine_ratio``, ``share`` of the pixels that take the lightening map,
+    ``eligible`` (for rule ``voynov2021``) and ``chosen``.
+    """
+    two, one = choice.scores.two, choice.scores.one
+    numbers = range(len(two.losses))
+    table = pa.table(
+        {
+            "number": list(numbers),
+            "restoration_loss": two.losses.tolist(),
+            "distance": two.distances.tolist(),
+            "one_map_loss": one.losses.tolist(),
+            "two_affine_ratio": choice.scores.ratios.tolist(),
+            "share": two.shares.tolist(),
+            "eligible": choice.scores.eligible(config).tolist(),
+            "chosen": [number == choice.number for number in numbers],
+        }
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / "candidates.parquet") as part:
+        pq.write_table(table, part)
+    choice.direction.save(folder)
 
 
 def _batches(

@@ -1,5 +1,6 @@
 """Codes and pictures that searches and scores look at: functions of the seed and a counter."""
 
+from collections.abc import Callable
 from typing import Final
 
 import torch
@@ -11,19 +12,25 @@ from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, labels, latents, normals
 from gseg.transfers import send
 
+Progress = Callable[[int, int], None]
+"""Called after each step with (steps done, steps in all)."""
+
+# A step that looks at 120 candidates on 4 latents asks for 480 shifted pictures.
 _PICTURES_AT_ONCE: Final = 64
+
+
+def codes_and_labels(generator: Generator, seed: int, rows: range) -> tuple[Tensor, Tensor | None]:
+    """Draw the codes (N, D) and labels (N,) or None of numbered samples, where the generator is."""
+    card, device = generator.card, generator.device
+    y = labels(seed, rows, card.num_classes)
+    code = generator.code(send(latents(seed, rows, card.latent_dim), device))
+    return code, None if y is None else send(y, device)
 
 
 def draw_codes(
     generator: Generator, config: SearchConfig, stream: str, step: int
 ) -> tuple[Tensor, Tensor | None, Tensor | float]:
     """Draw one batch of a named stream: a function of (seed, stream, step) alone.
-
-    Args:
-        generator: Its card says how wide latents are and how many classes there are.
-        config: Gives seed, batch and epsilon.
-        stream: Name of the stream.
-        step: Number of the batch.
 
     Returns:
         Codes (N, D), labels (N,) or None, and epsilon: a number, or (N, D) where it is drawn.
@@ -33,6 +40,7 @@ def draw_codes(
     code, y = codes_and_labels(generator, seed, rows)
     if config.epsilon_std == 0:
         return code, y, config.epsilon
+    # As in the official program of Melas 2022; the text knows one length for all coordinates.
     noise = normals(derive_seed(seed, "epsilon"), rows, generator.card.code_dim)
     epsilon = config.epsilon + config.epsilon_std * torch.from_numpy(noise).float()
     return code, y, send(epsilon.clamp(min=config.epsilon_min), code.device)
@@ -43,7 +51,7 @@ def draw_codes(
 def shifted_pictures(
     generator: Generator, shifts: Tensor, rows: range, *, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Generate pictures and their shifted versions along several directions.
+    """Generate numbered pictures and their shifted versions along several directions.
 
     Args:
         generator: A frozen generator.
@@ -63,20 +71,3 @@ def shifted_pictures(
         part = slice(first, first + _PICTURES_AT_ONCE)
         pictures[part] = generator(codes[part], None if many is None else many[part]).clamp(-1, 1)
     return originals, pictures.view(len(shifts), *originals.shape)
-
-
-def codes_and_labels(generator: Generator, seed: int, rows: range) -> tuple[Tensor, Tensor | None]:
-    """Draw codes and labels from the generator's prior.
-
-    Args:
-        generator: Its card says how wide latents are and how many classes there are.
-        seed: Of the stream.
-        rows: Numbers of the samples.
-
-    Returns:
-        Codes (N, D) and labels (N,) or None, on the generator's device.
-    """
-    card, device = generator.card, generator.device
-    y = labels(seed, rows, card.num_classes)
-    code = generator.code(send(latents(seed, rows, card.latent_dim), device))
-    return code, None if y is None else send(y, device)

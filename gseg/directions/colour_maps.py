@@ -1,10 +1,8 @@
 """Affine maps of colours, several for each of many directions (Voynov et al. 2021, Eqs. 2 to 5).
 
 Everything is batched over K directions with M maps each. A map is a row-major (3, 4) block
-[A | b], applied to the colours (r, g, b, 1). The directions share their colours, or each has its
-own: then K counts pictures, and each picture has its own maps (section 4.6). The gradient of the
-restoration loss is written out: with 12 numbers for each map, automatic differentiation would cost
-several times the arithmetic.
+[A | b], applied to the colours (r, g, b, 1). The directions share their colours (4, P), or each has
+its own (K, 4, P): then K counts pictures, and each picture has its own maps (section 4.6).
 """
 
 from collections.abc import Iterator
@@ -17,13 +15,16 @@ from torch import Tensor
 from gseg.images import LUMINANCE_WEIGHTS
 from gseg.transfers import send
 
+# Pixels times directions worked on at once: what fits a core's cache, or a GPU's memory.
 _BLOCK_PIXELS: Final = {"cpu": 2**16, "cuda": 2**23}
-"""Pixels times directions worked on at once: what fits a core's cache, or a GPU's memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ColourMaps:
     """K directions with M affine maps each.
+
+    In all methods colours are (4, P) or (K, 4, P), see `homogeneous`, and targets (K, 3, P) the
+    colours after the shift.
 
     Attributes:
         weights: (K, M, 3, 4) float32, matrix and offset side by side.
@@ -34,45 +35,34 @@ class ColourMaps:
     clamped: bool
 
     def loss_and_gradient(self, colours: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Measure the restoration loss, Eq. (3), as a mean over pixels, and its gradient.
-
-        Args:
-            colours: (4, P) from `homogeneous`, or (K, 4, P) from `homogeneous_each`.
-            targets: (K, 3, P) colours after the shift.
+        """Measure the restoration loss, Eq. (3), as a mean over pixels.
 
         Returns:
             (K,) losses and their (K, M, 3, 4) gradients.
         """
         losses = torch.empty(len(self.weights), device=self.weights.device)
         gradient = torch.empty_like(self.weights)
-        for part in self._blocks(colours):
+        for part, own, mapped in self._blocks(colours):
             losses[part], gradient[part] = _loss_and_gradient(
-                self.weights[part], _of(colours, part), targets[part], clamped=self.clamped
+                mapped, own, targets[part], clamped=self.clamped
             )
         return losses, gradient
 
     def nearest(self, colours: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Find the map that brings each pixel closest to its target, Eqs. (2) and (5).
 
-        Args:
-            colours: (4, P), or (K, 4, P).
-            targets: (K, 3, P) colours after the shift.
-
         Returns:
             (K, P) Euclidean distances left, and (K, P) int64 numbers of the maps.
         """
-        parts = [
-            _nearest(self._apply(self.weights[part], _of(colours, part)), targets[part])
-            for part in self._blocks(colours)
+        found = [
+            mapped.sub_(targets[part][:, None]).square_().sum(2).min(1)
+            for part, _, mapped in self._blocks(colours)
         ]
-        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+        squares, numbers = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return squares.sqrt_(), numbers
 
     def margins(self, colours: Tensor, targets: Tensor) -> Tensor:
-        """Measure how much closer the first map comes to each pixel's target than the second.
-
-        Args:
-            colours: (4, P), or (K, 4, P).
-            targets: (K, 3, P) colours after the shift.
+        """Measure how much closer the first of two maps comes to each pixel's target.
 
         Returns:
             (K, P), positive where Eq. (5) takes the first map.
@@ -82,36 +72,29 @@ class ColourMaps:
         """
         if self.weights.shape[1] != 2:
             raise ValueError(f"Margins need two maps, got {self.weights.shape[1]}.")
-        parts = []
-        for part in self._blocks(colours):
-            mapped = self._apply(self.weights[part], _of(colours, part))
-            left = mapped.sub_(targets[part][:, None]).norm(dim=2)
-            parts.append(left[:, 1] - left[:, 0])
-        return torch.cat(parts)
+        left = [
+            mapped.sub_(targets[part][:, None]).norm(dim=2)
+            for part, _, mapped in self._blocks(colours)
+        ]
+        return torch.cat([each[:, 1] - each[:, 0] for each in left])
 
     def mean_distance(self, colours: Tensor) -> Tensor:
-        """Measure D of section 3.2: how far the first two maps part the colours.
-
-        Args:
-            colours: (4, P), or (K, 4, P).
+        """Measure D of section 3.2, how far the first two maps part the colours.
 
         Returns:
             (K,) mean Euclidean distances; zeros for a single map.
         """
         if self.weights.shape[1] < 2:
             return self.weights.new_zeros(len(self.weights))
-        means = []
-        for part in self._blocks(colours):
-            mapped = self._apply(self.weights[part], _of(colours, part))
-            means.append((mapped[:, 0] - mapped[:, 1]).norm(dim=1).mean(1))
-        return torch.cat(means)
+        return torch.cat(
+            [
+                (mapped[:, 0] - mapped[:, 1]).norm(dim=1).mean(1)
+                for _, _, mapped in self._blocks(colours)
+            ]
+        )
 
     def brightness_changes(self, colours: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Add up how much lighter the pixels get that take each map.
-
-        Args:
-            colours: (4, P), or (K, 4, P).
-            targets: (K, 3, P) colours after the shift.
 
         Returns:
             (K, M) sums of changes of luminance, and (K, M) numbers of pixels.
@@ -120,98 +103,59 @@ class ColourMaps:
         before = torch.einsum("c,...cp->...p", weights, colours[..., :3, :])
         change = torch.einsum("c,kcp->kp", weights, targets) - before
         _, number = self.nearest(colours, targets)
-        sums = change.new_zeros(self.weights.shape[:2])
-        counts = torch.zeros_like(sums)
-        sums.scatter_add_(1, number, change)
-        counts.scatter_add_(1, number, torch.ones_like(change))
-        return sums, counts
+        nothing = change.new_zeros(self.weights.shape[:2])
+        counts = nothing.scatter_add(1, number, torch.ones_like(change))
+        return nothing.scatter_add(1, number, change), counts
 
     def ordered(self, order: Tensor) -> "ColourMaps":
         """Put each direction's maps into another order, given as (K, M) numbers."""
         ordered = self.weights.gather(1, order[:, :, None, None].expand_as(self.weights))
         return ColourMaps(weights=ordered, clamped=self.clamped)
 
-    def _apply(self, weights: Tensor, colours: Tensor) -> Tensor:
-        return _apply(weights, colours, clamped=self.clamped)
-
-    def _blocks(self, colours: Tensor) -> Iterator[slice]:
-        count = len(self.weights)
+    def _blocks(self, colours: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Give some directions at a time: which, their colours, and those mapped (k, M, 3, P)."""
         room = _BLOCK_PIXELS.get(self.weights.device.type, _BLOCK_PIXELS["cpu"])
         size = max(1, room // colours.shape[-1])
-        return (slice(first, first + size) for first in range(0, count, size))
+        for first in range(0, len(self.weights), size):
+            part = slice(first, first + size)
+            weights = self.weights[part]
+            own = colours if colours.ndim == 2 else colours[part]
+            rows = weights.reshape(-1, 4) if own.ndim == 2 else weights.flatten(1, 2)
+            mapped = (rows @ own).view(*weights.shape[:3], -1)
+            yield part, own, mapped.clamp_(-1, 1) if self.clamped else mapped
 
 
 def homogeneous(images: Tensor) -> Tensor:
-    """List the colours of pictures, batch-major, with a 1 below each.
-
-    Args:
-        images: (N, 3, H, W).
-
-    Returns:
-        (4, N·H·W).
-    """
+    """List the colours of pictures (N, 3, H, W) with a 1 below each, batch-major: (4, N·H·W)."""
     colours = images.movedim(1, 0).reshape(3, -1)
     return torch.cat([colours, torch.ones_like(colours[:1])])
 
 
 def homogeneous_each(images: Tensor) -> Tensor:
-    """List the colours of each picture by itself, with a 1 below each.
-
-    Args:
-        images: (N, 3, H, W).
-
-    Returns:
-        (N, 4, H·W).
-    """
+    """List the colours of each picture of (N, 3, H, W) by itself, with a 1 below: (N, 4, H·W)."""
     colours = images.flatten(2)
     return torch.cat([colours, torch.ones_like(colours[:, :1])], dim=1)
 
 
 def pixel_targets(shifted: Tensor) -> Tensor:
-    """List the colours of shifted pictures in the order of `homogeneous`.
-
-    Args:
-        shifted: (K, N, 3, H, W).
-
-    Returns:
-        (K, 3, N·H·W).
-    """
+    """List the colours of (K, N, 3, H, W) in the order of `homogeneous`: (K, 3, N·H·W)."""
     return shifted.movedim(2, 1).reshape(len(shifted), 3, -1)
 
 
-def _of(colours: Tensor, part: slice) -> Tensor:
-    """Take the colours of some of the directions, if each has its own."""
-    return colours if colours.ndim == 2 else colours[part]
-
-
-def _apply(weights: Tensor, colours: Tensor, *, clamped: bool) -> Tensor:
-    """Give (K, M, 3, P)."""
-    rows = weights.reshape(-1, 4) if colours.ndim == 2 else weights.flatten(1, 2)
-    mapped = (rows @ colours).view(*weights.shape[:3], -1)
-    return mapped.clamp_(-1, 1) if clamped else mapped
-
-
-def _nearest(mapped: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    squares, number = (mapped - targets[:, None]).square_().sum(2).min(1)
-    return squares.sqrt_(), number
-
-
 def _loss_and_gradient(
-    weights: Tensor, colours: Tensor, targets: Tensor, *, clamped: bool
+    mapped: Tensor, colours: Tensor, targets: Tensor, *, clamped: bool
 ) -> tuple[Tensor, Tensor]:
-    """Differentiate the mean of min_m |A_m x + b_m - t| by hand.
-
-    A pixel pulls only at its nearest map, along its residual divided by the residual's length,
-    and not at all in channels that are clamped.
-    """
-    mapped = _apply(weights, colours, clamped=clamped)
+    """Differentiate the mean of min_m |A_m x + b_m - t|; overwrites the mapped colours."""
+    # By hand: with 12 numbers for each map, automatic differentiation would cost several times
+    # the arithmetic. A pixel pulls only at its nearest map, along its residual divided by the
+    # residual's length, and not at all in channels that are clamped.
     count, maps, _, pixels = mapped.shape
     free = mapped.abs() < 1 if clamped else None
     residual = mapped.sub_(targets[:, None])
     squares, number = residual.square().sum(2).min(1)
     distance = squares.sqrt_()
     scale = distance.clamp(min=torch.finfo(distance.dtype).tiny).reciprocal_()
-    gradient = torch.empty_like(weights)
+    gradient = mapped.new_empty(count, maps, 3, 4)
     for m in range(maps):
         pull = residual[:, m].mul_((scale * (number == m))[:, None])
         if free is not None:

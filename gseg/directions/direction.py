@@ -19,14 +19,14 @@ from torch import Tensor
 
 from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
-from gseg.storage.store import write_atomically
+from gseg.storage.files import write_atomically
 
 _VECTORS: Final = "direction.safetensors"
 _PROVENANCE: Final = "direction.json"
 _LOSSES: Final = "losses.parquet"
 _UNIT_TOLERANCE: Final = 1e-3
-_OPERATORS: Final = {"operators": False, "clamped_operators": True}
-"""Name of the tensor of colour maps in the file, by whether they clamp."""
+# Name of the tensor of colour maps in the file, by whether they clamp.
+_OPERATORS: Final = {False: "operators", True: "clamped_operators"}
 _OPERATORS_SHAPE: Final = (1, 2, 3, 4)
 
 
@@ -62,7 +62,7 @@ class Direction:
             )
         for name in ("lighter", "darker"):
             norm = float(getattr(self, name).norm())
-            if not abs(norm - 1) <= _UNIT_TOLERANCE:
+            if not abs(norm - 1) <= _UNIT_TOLERANCE:  # NaN is refused, too
                 raise ValueError(
                     f"The {name} vector has norm {norm:.4g}, expected 1: divide it by its norm; "
                     "the length of a shift is epsilon."
@@ -81,9 +81,6 @@ class Direction:
     def check(self, generator: Generator) -> None:
         """Make sure that the vectors fit a generator.
 
-        Args:
-            generator: The one to be shifted.
-
         Raises:
             ValueError: Its codes have another width.
         """
@@ -96,32 +93,26 @@ class Direction:
             )
 
     def save(self, folder: str | Path) -> None:
-        """Write the three files of a direction; each one appears whole or not at all.
+        """Write ``direction.safetensors``, ``direction.json`` and ``losses.parquet``.
 
-        Args:
-            folder: Made if missing; gets ``direction.safetensors``, ``direction.json`` and
-                ``losses.parquet``.
+        Each one appears whole or not at all; the folder is made if missing.
         """
         folder = Path(folder)
-        write_atomically(
-            folder / _VECTORS, dump_tensors({k: _stored(v) for k, v in self._tensors.items()})
-        )
-        columns = {name: _stored(curve).numpy() for name, curve in self.losses.items()}
+        tensors = {"lighter": self.lighter, "darker": self.darker}
+        if self.operators is not None:
+            tensors[_OPERATORS[self.operators.clamped]] = self.operators.weights
+        content = dump_tensors({name: _stored(tensor) for name, tensor in tensors.items()})
+        write_atomically(folder / _VECTORS, content)
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.table(columns), sink)
+        curves = {name: _stored(curve).numpy() for name, curve in self.losses.items()}
+        pq.write_table(pa.table(curves), sink)
         write_atomically(folder / _LOSSES, sink.getvalue().to_pybytes())
         text = json.dumps(self.provenance, indent=2, sort_keys=True, allow_nan=False)
         write_atomically(folder / _PROVENANCE, text.encode())
 
     @classmethod
     def load(cls, folder: str | Path) -> "Direction":
-        """Read what `save` wrote.
-
-        Args:
-            folder: Where the three files are.
-
-        Returns:
-            The direction, on the CPU.
+        """Read what `save` wrote, to the CPU.
 
         Raises:
             ValueError: A file is missing or damaged; the message names it.
@@ -136,7 +127,10 @@ class Direction:
             table = pq.read_table(pa.BufferReader(path.read_bytes()))
         except (OSError, SafetensorError, json.JSONDecodeError, pa.ArrowException) as error:
             raise ValueError(f"Cannot read direction file {path}: {error}") from error
-        operators = _take_operators(vectors)
+        operators = None
+        for clamped, name in _OPERATORS.items():
+            if name in vectors:
+                operators = ColourMaps(weights=vectors.pop(name), clamped=clamped)
         if set(vectors) != {"lighter", "darker"}:
             raise ValueError(
                 f"{folder / _VECTORS} holds {sorted(vectors)}, expected 'darker' and 'lighter'."
@@ -145,22 +139,6 @@ class Direction:
             name: torch.from_numpy(table[name].to_numpy().copy()) for name in table.column_names
         }
         return cls(**vectors, provenance=provenance, losses=losses, operators=operators)
-
-    @property
-    def _tensors(self) -> dict[str, Tensor]:
-        tensors = {"lighter": self.lighter, "darker": self.darker}
-        if self.operators is not None:
-            name = next(k for k, clamped in _OPERATORS.items() if clamped == self.operators.clamped)
-            tensors[name] = self.operators.weights
-        return tensors
-
-
-def _take_operators(tensors: dict[str, Tensor]) -> ColourMaps | None:
-    """Take the colour maps out of a file's tensors."""
-    for name, clamped in _OPERATORS.items():
-        if name in tensors:
-            return ColourMaps(weights=tensors.pop(name), clamped=clamped)
-    return None
 
 
 def _stored(tensor: Tensor) -> Tensor:

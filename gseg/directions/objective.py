@@ -16,37 +16,21 @@ The terms, named by their source
     ``melas2022_text``: brightness is R + G + B against the radial prior, summed over pixels;
     edges are squared Sobel magnitudes summed over channels, unnormalised; their squared
     difference is summed over pixels. The sums make λ depend on the resolution: λ = 5 belongs to
-    128 px, and at 32 px edges outweigh contrast. The text leaves the border of the Sobel
-    operator open: replicated here, as in the program.
+    128 px, and at 32 px edges outweigh contrast.
     ``melas2022_program``: luminance; (distance - mean)·4; Sobel kernels divided by 8, magnitude
     with 1e-6 inside the root; means over pixels; edges weigh 10.
-    ``gseg``: the program's terms with edges weighing 75, so that the paper's λ = 5 works. 75 is
-    fitted without labels, to the two-affine ratio (`gseg.directions.ratio`) of the embedded
-    generators: of 25, 75, 125, 300 and 1000 it has the best mean, .580, but the score is flat
-    around it (.581 at 25, .590 at 125, .628 at 300). `benchmarks/objective_weights.py` prints it.
-
-Without the centre prior
-    The paper's ablation (Table 10) only says that the loss "encourages the shifted image to have
-    high variance in brightness". Its form is this package's assumption: the fixed map gives way
-    to the map of the same spread that suits each picture best (`shared_map`). The sum of both
-    directions' contrast losses is then -s times the standard deviation, over the picture, of
-    brightness(lighter) - brightness(darker), the very quantity whose sign is the mask in Eq. (2);
-    s is the spread of the prior that it replaces, so λ keeps its scale. This loss cannot tell
-    foreground from background: exchanging the two directions leaves it unchanged. One bit has to
-    come from outside, and `gseg.directions.search` takes it from the pictures' borders.
+    ``gseg``: the program's terms with edges weighing 75, so that the paper's λ = 5 works.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor
 
+from gseg.directions.config import OBJECTIVE_NAMES, ObjectiveName, one_of
 from gseg.images import centre_distance, luminance, sobel_gradients
-
-ObjectiveName = Literal["melas2022_text", "melas2022_program", "gseg"]
-OBJECTIVE_NAMES: Final[tuple[ObjectiveName, ...]] = get_args(ObjectiveName)
 
 _MAGNITUDE_FLOOR: Final = 1e-6  # inside the root, as in the official program
 _SOBEL_NORM: Final = 8.0  # sum of the kernel's absolute values
@@ -73,27 +57,16 @@ class Objective:
     summed: bool
 
     def contrast_loss(self, planes: Tensor, outside: Tensor) -> Tensor:
-        """Measure Lc: small when brightness is high where the map is negative.
+        """Measure Lc (N,): small when brightness is high where the map is negative.
 
         Args:
             planes: (N, C, H, W) of shifted pictures.
             outside: (H, W) or (N, H, W), the prior or a shared map.
-
-        Returns:
-            (N,), one loss for each picture.
         """
         return self._reduce(planes.sum(1) * outside)
 
     def edge_loss(self, shifted: Tensor, original: Tensor) -> Tensor:
-        """Measure Ls: the squared difference of edge strengths.
-
-        Args:
-            shifted: (N, H, W) from `edges`.
-            original: (N, H, W) from `edges`, without gradient.
-
-        Returns:
-            (N,), one loss for each picture.
-        """
+        """Measure Ls (N,): the squared difference of edge strengths (N, H, W)."""
         return self._reduce((shifted - original).square())
 
     def _reduce(self, values: Tensor) -> Tensor:
@@ -103,42 +76,22 @@ class Objective:
 def objective(name: ObjectiveName) -> Objective:
     """Give the terms of a named objective.
 
-    Args:
-        name: One of `OBJECTIVE_NAMES`.
-
-    Returns:
-        Its terms.
-
     Raises:
         ValueError: The name is unknown.
     """
-    if name not in _OBJECTIVES:
-        known = ", ".join(OBJECTIVE_NAMES)
-        raise ValueError(f"Unknown objective {name!r}; expected one of: {known}.")
-    return _OBJECTIVES[name]
+    return _OBJECTIVES[one_of("objective", name, OBJECTIVE_NAMES)]
 
 
 def radial_prior(resolution: int) -> Tensor:
-    """Make -r of Melas-Kyriazi et al. 2022, section 3.1.
-
-    Args:
-        resolution: Side R in pixels.
-
-    Returns:
-        (R, R) float32 from -1 in the centre to 1 in the corners, linear in the distance.
-    """
+    """Make -r of section 3.1: (R, R) from -1 in the centre to 1 in the corners, linear."""
     distance = torch.from_numpy(centre_distance(resolution, resolution))
     return (2 * distance - 1).float()
 
 
 def outside_circle(resolution: int) -> Tensor:
-    """Make the official program's map of the distance from the centre.
+    """Make the official program's map (R, R) with mean 0: four times the centred distance.
 
-    Args:
-        resolution: Side R in pixels.
-
-    Returns:
-        (R, R) float32 with mean 0: four times the centred distance, sqrt(2) in the corners.
+    The distance from the centre is sqrt(2) in the corners.
     """
     # In float32 throughout: the mean over a picture cancels so much that the rounding of the
     # program's own map is visible in its losses.
@@ -162,17 +115,20 @@ def shared_map(lighter: Tensor, darker: Tensor, spread: Tensor) -> Tensor:
     Returns:
         (N, H, W) without gradient, mean 0 over each picture.
     """
+    # The paper's ablation (Table 10) only says that the loss "encourages the shifted image to have
+    # high variance in brightness"; its form is this package's assumption. The sum of both
+    # directions' contrast losses is -s times the standard deviation, over the picture, of
+    # brightness(lighter) - brightness(darker), the very quantity whose sign is the mask in Eq. (2);
+    # s is the spread of the prior that it replaces, so λ keeps its scale. Exchanging the two
+    # directions leaves this loss unchanged: which is which, `search.border_vote` has to say.
     change = (darker - lighter).detach()
     centred = change - change.mean((1, 2), keepdim=True)
     deviation = centred.square().mean((1, 2), keepdim=True).sqrt()
     return spread * centred / deviation.clamp(min=_SPREAD_FLOOR)
 
 
-def _channels(images: Tensor) -> Tensor:
-    return images
-
-
 def _squared_edges(planes: Tensor) -> Tensor:
+    # The text leaves the border of the Sobel operator open: replicated, as in the program.
     across, down = sobel_gradients(planes.flatten(0, 1))
     strength = across.square() + down.square()
     return strength.view_as(planes).sum(1)
@@ -188,24 +144,24 @@ def _edge_magnitude(planes: Tensor) -> Tensor:
     return (squares + _MAGNITUDE_FLOOR).sqrt()
 
 
-def _program_terms(edge_weight: float) -> Objective:
-    return Objective(
-        edge_weight=edge_weight,
-        planes=_luminance_plane,
-        edges=_edge_magnitude,
-        prior=outside_circle,
-        summed=False,
-    )
-
-
+_PROGRAM: Final = Objective(
+    edge_weight=10.0,
+    planes=_luminance_plane,
+    edges=_edge_magnitude,
+    prior=outside_circle,
+    summed=False,
+)
 _OBJECTIVES: Final[dict[str, Objective]] = {
     "melas2022_text": Objective(
         edge_weight=1.0,
-        planes=_channels,
+        planes=lambda images: images,
         edges=_squared_edges,
         prior=radial_prior,
         summed=True,
     ),
-    "melas2022_program": _program_terms(10.0),
-    "gseg": _program_terms(75.0),
+    "melas2022_program": _PROGRAM,
+    # Fitted without labels, to the two-affine ratio of the embedded generators: of 25, 75, 125,
+    # 300 and 1000 it has the best mean, .580, but the score is flat around it (.581 at 25, .590 at
+    # 125, .628 at 300). `benchmarks/objective_weights.py` prints it.
+    "gseg": replace(_PROGRAM, edge_weight=75.0),
 }

@@ -1,32 +1,30 @@
 """Find the lighter and the darker direction of a generator (Melas-Kyriazi et al. 2022, 3.1).
 
-Both directions are optimised side by side: the original pictures G(z) and their edges are the
-same for both and are computed once for each step. `gseg.directions.objective` says what is
-minimised and which sign is which.
+`gseg.directions.objective` says what is minimised and which sign is which.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from gseg.directions.codes import draw_codes
+from gseg.directions.codes import Progress, draw_codes
 from gseg.directions.config import SearchConfig
 from gseg.directions.direction import Direction
 from gseg.directions.objective import objective, shared_map
-from gseg.directions.polarity import border_vote
 from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, normals
 from gseg.storage.digests import canonical
-
-__all__ = ["Progress", "SearchConfig", "optimise", "search_direction"]
-
-Progress = Callable[[int, int], None]
+from gseg.transfers import send
 
 _SIDES: Final = ("lighter", "darker")
 _SIGNS: Final = (1, -1)
+_BORDER_PICTURES: Final = 256
 
 
 @exact()
@@ -72,6 +70,7 @@ def search_direction(
 
 
 @exact()
+@torch.enable_grad()
 def optimise(
     generator: Generator,
     config: SearchConfig,
@@ -94,68 +93,81 @@ def optimise(
     Returns:
         (K, D) unit vectors and (steps, K, 2) contrast and edge losses, on the CPU.
     """
-    search = _Search(generator, config, signs)
-    with torch.enable_grad():
-        for step in range(config.steps):
-            search.step(step)
-            if progress is not None:
-                progress(step + 1, config.steps)
-    curves = search.curves.cpu()
-    vectors = search.vectors.detach().cpu()
-    _check_outcome(generator.card.name, vectors, curves)
-    return vectors, curves
+    card, device = generator.card, generator.device
+    # Starts are numbered by sign: a direction that is searched alone begins as beside the other.
+    rows = [_SIGNS.index(sign) for sign in signs]
+    start = normals(derive_seed(config.seed, "direction", "start"), rows, card.code_dim)
+    vectors = F.normalize(torch.from_numpy(start).float().to(device)).requires_grad_()
+    adam = torch.optim.Adam([vectors], lr=config.learning_rate)
+    curves = torch.zeros(config.steps, len(signs), 2, device=device)
+    terms = objective(config.objective)
+    prior = terms.prior(card.resolution).to(device)
+    weights = torch.tensor(
+        [[config.contrast_weight * sign, terms.edge_weight] for sign in signs], device=device
+    )
+    for step in range(config.steps):
+        losses = _losses(generator, config, prior, vectors, step)
+        curves[step] = losses.detach()
+        (vectors.grad,) = torch.autograd.grad((weights * losses).sum(), vectors)
+        adam.step()
+        with torch.no_grad():  # back onto the sphere, which Adam's step has left
+            vectors /= vectors.norm(dim=1, keepdim=True)
+        if progress is not None:
+            progress(step + 1, config.steps)
+    curves, found = curves.cpu(), vectors.detach().cpu()
+    _check_outcome(card.name, found, curves)
+    return found, curves
 
 
-class _Search:
-    """The state of an optimisation: K vectors and Adam's moments."""
+@exact()
+@torch.no_grad()
+def border_vote(generator: Generator, vectors: Tensor, config: SearchConfig) -> float:
+    """Count in how many pictures the first vector lightens the border against the whole.
 
-    def __init__(self, generator: Generator, config: SearchConfig, signs: Sequence[int]) -> None:
-        device = generator.device
-        dim = generator.card.code_dim
-        rows = [_SIGNS.index(sign) for sign in signs]
-        start = normals(derive_seed(config.seed, "direction", "start"), rows, dim)
-        vectors = torch.from_numpy(start).float().to(device)
-        self.vectors = (vectors / vectors.norm(dim=1, keepdim=True)).requires_grad_()
-        self.curves = torch.zeros(config.steps, len(signs), 2, device=device)
-        self._adam = torch.optim.Adam([self.vectors], lr=config.learning_rate)
-        self._signs = torch.tensor(signs, dtype=torch.float32, device=device)
-        self._generator = generator
-        self._config = config
-        self._objective = objective(config.objective)
-        self._prior = self._objective.prior(generator.card.resolution).to(device)
+    Args:
+        generator: The generator that was searched.
+        vectors: (2, D), supposedly lighter and darker.
+        config: Gives seed, batch and epsilon.
 
-    def step(self, step: int) -> None:
-        """Draw latents, shift them along every vector, and update the vectors."""
-        losses = self._losses(step)
-        with torch.no_grad():
-            self.curves[step] = losses
-        contrast, edges = losses.unbind(1)
-        weighted = self._config.contrast_weight * self._signs * contrast
-        total = (weighted + self._objective.edge_weight * edges).sum()
-        (self.vectors.grad,) = torch.autograd.grad(total, self.vectors)
-        self._adam.step()
-        with torch.no_grad():
-            self.vectors /= self.vectors.norm(dim=1, keepdim=True)
+    Returns:
+        Share of fresh pictures in [0, 1]; above one half the two should be exchanged.
+    """
+    # The prior-free loss does not know which of its two directions lightens the foreground. What
+    # is taken from outside is that a picture's border shows background more than the picture as
+    # a whole does; it decides one bit, and a vote near one half says that it decides it badly.
+    terms = objective(config.objective)
+    fixed = replace(config, epsilon_std=0.0)  # its mean length is enough
+    votes = []
+    rows, columns = _border(generator.card.resolution, generator.device)
+    vectors = send(vectors, generator.device)
+    for step in range(math.ceil(_BORDER_PICTURES / config.batch)):
+        code, y, epsilon = draw_codes(generator, fixed, "border", step)
+        first, second = (
+            terms.planes(generator(code + epsilon * vector, y)).sum(1) for vector in vectors
+        )
+        change = first - second
+        votes.append(change[:, rows, columns].mean(1) > change.mean((1, 2)))
+    return float(torch.cat(votes).float().mean())
 
-    def _losses(self, step: int) -> Tensor:
-        """Compute the (K, 2) batch means of contrast and edge loss."""
-        terms, count = self._objective, len(self.vectors)
-        with torch.no_grad():
-            code, y, epsilon = draw_codes(self._generator, self._config, "search", step)
-            edges = terms.edges(terms.planes(self._generator(code, y)))
-        units = self.vectors / self.vectors.norm(dim=1, keepdim=True)
-        shifted = (code + epsilon * units[:, None]).flatten(0, 1)
-        many = None if y is None else y.repeat(count)
-        planes = terms.planes(self._generator(shifted, many))
-        contrast = terms.contrast_loss(planes, self._outside(planes))
-        edge = terms.edge_loss(terms.edges(planes), edges.repeat(count, 1, 1))
-        return torch.stack([contrast.view(count, -1).mean(1), edge.view(count, -1).mean(1)], 1)
 
-    def _outside(self, planes: Tensor) -> Tensor:
-        if self._config.centre_prior:
-            return self._prior
+def _losses(
+    generator: Generator, config: SearchConfig, prior: Tensor, vectors: Tensor, step: int
+) -> Tensor:
+    """Compute the (K, 2) batch means of contrast and edge loss on fresh latents."""
+    terms, count = objective(config.objective), len(vectors)
+    # The originals and their edges are the same for all vectors: computed once.
+    with torch.no_grad():
+        code, y, epsilon = draw_codes(generator, config, "search", step)
+        edges = terms.edges(terms.planes(generator(code, y)))
+    # Normalised here, too: then the gradient has no part along a vector, to change its length.
+    shifted = (code + epsilon * F.normalize(vectors)[:, None]).flatten(0, 1)
+    planes = terms.planes(generator(shifted, None if y is None else y.repeat(count)))
+    if not config.centre_prior:
         lighter, darker = planes.sum(1).chunk(2)
-        return shared_map(lighter, darker, self._prior.std(correction=0)).repeat(2, 1, 1)
+        prior = shared_map(lighter, darker, prior.std(correction=0)).repeat(2, 1, 1)
+    contrast = terms.contrast_loss(planes, prior)
+    edge = terms.edge_loss(terms.edges(planes), edges.repeat(count, 1, 1))
+    return torch.stack([contrast.view(count, -1).mean(1), edge.view(count, -1).mean(1)], 1)
 
 
 def _check_outcome(name: str, vectors: Tensor, curves: Tensor) -> None:
@@ -168,3 +180,12 @@ def _check_outcome(name: str, vectors: Tensor, curves: Tensor) -> None:
         )
     if not vectors.isfinite().all():
         raise ValueError(f"The search on {name} left the finite numbers: lower learning_rate.")
+
+
+def _border(side: int, device: torch.device) -> tuple[Tensor, ...]:
+    """Give rows and columns of the pixels in the outermost sixteenth of each side."""
+    depth = max(1, side // 16)
+    border = torch.ones(side, side, dtype=torch.bool)
+    border[depth:-depth, depth:-depth] = False
+    # Found on the CPU: a device would be waited for to know how many places there are.
+    return tuple(send(places, device) for places in border.nonzero(as_tuple=True))

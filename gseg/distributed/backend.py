@@ -29,8 +29,9 @@ from gseg.pipeline.failures import is_own_fault
 from gseg.pipeline.jobs.draw import DrawJob
 from gseg.pipeline.jobs.job import Job, Listen, Training
 from gseg.pipeline.progress import Report, silent
+from gseg.storage.files import write_atomically
 from gseg.storage.mirror import describe, discard, fetch
-from gseg.storage.store import StorageError, write_atomically
+from gseg.storage.objects import StorageError
 
 T = TypeVar("T")
 

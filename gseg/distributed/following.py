@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from gseg.pipeline.progress import HaltedError, Report, Watch
+from gseg.storage.files import write_atomically
 from gseg.storage.mirror import fetch
-from gseg.storage.store import write_atomically
 
 FILE: Final = "measured.json"
 _LOOK_SECONDS: Final = 1.0

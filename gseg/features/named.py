@@ -1,37 +1,37 @@
-"""Feature networks by name, as configs and the command line give them."""
+"""Feature networks by name, as configs and the command line give them.
+
+Names are told without loading a network; the command line reads this file for its help, so it
+imports no PyTorch.
+"""
 
 import difflib
-from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import torch
+from gseg.storage.digests import file_digest
 
-from gseg.features.backbones import (
-    InceptionInput,
-    inception_features,
-    inception_name,
-    inception_title,
-    resnet50_features,
-    resnet50_name,
-)
-from gseg.features.contract import FeatureExtractor
-from gseg.features.scenes import SCENES_FEATURES, scenes_features
+if TYPE_CHECKING:
+    import torch
 
-_INPUTS: Final[dict[str, InceptionInput]] = {
-    "inception": "torch-fidelity",
-    "inception-pytorch-fid": "pytorch-fid",
-}
+    from gseg.features.networks import NetworkFeatures
+
+SCENES_FEATURES: Final = "scenes-features-v1"
+"""Name of the shipped weights; other weights or another network must get another name."""
+INCEPTION_SHA256: Final = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""Of the public weights: the files of pytorch-fid and of torch-fidelity are the same bytes."""
 FORMS: Final = "scenes, inception[:FILE], inception-pytorch-fid[:FILE], resnet50:FILE"
 
+_KINDS: Final = ("scenes", "inception", "inception-pytorch-fid", "resnet50")
 
-def open_features(spec: str, *, device: str | torch.device = "cpu") -> FeatureExtractor:
+
+def open_features(spec: str, *, device: "str | torch.device" = "cpu") -> "NetworkFeatures":
     """Load a feature network.
 
     Args:
         spec: ``scenes``; ``inception`` or ``inception-pytorch-fid``, whose public weights are
-            fetched unless a file is given as ``inception:FILE``; or ``resnet50:FILE``.
+            fetched unless a file is given as ``inception:FILE``; or ``resnet50:FILE``. The two
+            Inceptions differ in how they resize pictures to 299 pixels, and in their numbers:
+            as the original graph (torch-fidelity, torchmetrics) or as pytorch-fid does.
         device: Where to compute.
 
     Returns:
@@ -41,25 +41,17 @@ def open_features(spec: str, *, device: str | torch.device = "cpu") -> FeatureEx
         ValueError: There is no such network, or its weights are not there or of another kind.
     """
     kind, file = parse_features(spec)
-    makers: dict[str, Callable[[], FeatureExtractor]] = {
-        "scenes": lambda: scenes_features(device=device),
-        "inception": lambda: inception_features(file, device=device),
-        "inception-pytorch-fid": lambda: inception_features(
-            file, like=_INPUTS[kind], device=device
-        ),
-        "resnet50": lambda: resnet50_features(file or "", device=device),
-    }
-    return makers[kind]()
+    if kind == "scenes":
+        from gseg.features.scenes import scenes_features
+
+        return scenes_features(device=device)
+    from gseg.features.networks import published_features
+
+    return published_features(kind, file, features_name(spec), device=device)
 
 
 def features_name(spec: str) -> str:
-    """Say which features a name stands for, weights included, without loading the network.
-
-    Args:
-        spec: See `open_features`.
-
-    Returns:
-        The name of the extractor.
+    """Say which features a name stands for, weights included: the name of the extractor.
 
     Raises:
         ValueError: There is no such network, or its weights are not there.
@@ -67,21 +59,17 @@ def features_name(spec: str) -> str:
     kind, file = parse_features(spec)
     if kind == "scenes":
         return SCENES_FEATURES
-    if file is None:
-        return inception_title("2015-12-05", _INPUTS[kind])  # checked when it is loaded
-    return _file_name(kind, file, file.stat().st_mtime_ns if file.is_file() else 0)
-
-
-@lru_cache(maxsize=8)
-def _file_name(kind: str, file: Path, _modified: int) -> str:
-    return resnet50_name(file) if kind == "resnet50" else inception_name(file, _INPUTS[kind])
+    weights = "" if file is None else file_checksum(file)[:8]
+    if kind == "resnet50":
+        return f"resnet50-{weights}"
+    # Without a file they are the public weights, whose checksum is looked at when they are loaded.
+    if INCEPTION_SHA256.startswith(weights):
+        weights = "2015-12-05"
+    return f"inception-{weights} ({'torch-fidelity' if kind == 'inception' else 'pytorch-fid'})"
 
 
 def parse_features(spec: str) -> tuple[str, Path | None]:
     """Take a name apart, without looking whether its file is there.
-
-    Args:
-        spec: See `open_features`.
 
     Returns:
         Kind of network, and the file of its weights if one was given.
@@ -90,9 +78,8 @@ def parse_features(spec: str) -> tuple[str, Path | None]:
         ValueError: There is no such network.
     """
     kind, _, file = spec.partition(":")
-    kinds = ("scenes", "inception", "inception-pytorch-fid", "resnet50")
-    if kind not in kinds:
-        near = difflib.get_close_matches(kind, kinds, n=1, cutoff=0.4)
+    if kind not in _KINDS:
+        near = difflib.get_close_matches(kind, _KINDS, n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         raise ValueError(f"Unknown features {spec!r}{hint} There are {FORMS}.")
     if kind == "scenes" and file:
@@ -100,3 +87,14 @@ def parse_features(spec: str) -> tuple[str, Path | None]:
     if kind == "resnet50" and not file:
         raise ValueError("resnet50 needs its weights: resnet50:FILE, a state dict of torchvision.")
     return kind, Path(file).expanduser() if file else None
+
+
+def file_checksum(file: Path) -> str:
+    """Give the first 20 digits of a file's SHA-256, in hexadecimal.
+
+    Raises:
+        ValueError: There is no such file.
+    """
+    if not file.is_file():
+        raise ValueError(f"{file}: there is no such file of weights.")
+    return file_digest(file)

@@ -8,11 +8,9 @@ import torch.nn.functional as F
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from gseg.features.contract import NetworkFeatures
+from gseg.features.named import SCENES_FEATURES
+from gseg.features.networks import NetworkFeatures
 from gseg.images import from_uint8
-
-SCENES_FEATURES: Final = "scenes-features-v1"
-"""Name of the shipped weights; other weights or another network must get another name."""
 
 _CHANNELS: Final = (24, 48, 64, 64)
 _CLASSES: Final = 10
@@ -39,11 +37,8 @@ class ScenesNetwork(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Compute the mean over space of the last convolution's activations.
 
-        Args:
-            images: (N, 3, H, W) float32 in [-1, 1], sides at least 8.
-
-        Returns:
-            (N, 64) float32, non-negative.
+        Pictures are (N, 3, H, W) float32 in [-1, 1], sides at least 8; features (N, 64),
+        non-negative.
         """
         x, last = images, len(self.norms) - 1
         for depth, (convolution, norm) in enumerate(
@@ -55,27 +50,13 @@ class ScenesNetwork(nn.Module):
         return x.mean((2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Classify pictures.
-
-        Args:
-            images: (N, 3, H, W) float32 in [-1, 1].
-
-        Returns:
-            (N, num_classes) logits.
-        """
+        """Classify pictures (N, 3, H, W) in [-1, 1]: logits (N, num_classes)."""
         logits: Tensor = self.classifier(self.features(images))
         return logits
 
 
 def scenes_features(*, device: str | torch.device = "cpu") -> NetworkFeatures:
-    """Load the shipped feature network of scenes.
-
-    Args:
-        device: Where to compute.
-
-    Returns:
-        The extractor `scenes-features-v1` with 64 features.
-    """
+    """Load the shipped feature network of scenes, `scenes-features-v1` with 64 features."""
     file = resources.files("gseg") / "scenes" / "weights" / "features.safetensors"
     weights = {name: tensor.float() for name, tensor in load(file.read_bytes()).items()}
     network = ScenesNetwork()

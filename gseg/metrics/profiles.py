@@ -7,8 +7,7 @@ from typing import Final, Literal
 
 ProfileName = Literal["melas2022_text", "melas2022_program", "voynov2021", "sod"]
 
-_LEVELS: Final = 255
-"""Thresholds are multiples of 1 / 255."""
+_LEVELS: Final = 255  # thresholds are multiples of 1 / 255
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,12 +85,6 @@ PROFILES: Final[dict[str, MetricProfile]] = {
 
 def metric_profile(name: str) -> MetricProfile:
     """Look up a profile.
-
-    Args:
-        name: One of `PROFILES`.
-
-    Returns:
-        The profile.
 
     Raises:
         ValueError: There is none of this name; the message suggests the nearest.

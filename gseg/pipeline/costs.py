@@ -13,9 +13,7 @@ from typing import Final
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gseg.directions.affine_config import AffineConfig
-from gseg.directions.candidate_config import CandidateConfig, LearntConfig
-from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig, LearntConfig
 from gseg.generators.catalogue import cached_generator
 from gseg.segmenters.config import FitConfig, Precision
 

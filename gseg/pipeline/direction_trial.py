@@ -12,13 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from gseg.directions.choice_config import ChoiceConfig, DirectionConfig
-from gseg.directions.config import SearchConfig
+from gseg.directions.config import ChoiceConfig, DirectionConfig, SearchConfig
 from gseg.directions.direction import Direction
 from gseg.generators.catalogue import find_card
 from gseg.pipeline.row_values import direction_values, provenance
 from gseg.pipeline.settings import columns
-from gseg.storage.store import Artifact, digest
+from gseg.storage.digests import digest
+from gseg.storage.store import Artifact
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ import difflib
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
-from gseg.directions.choice_config import DirectionConfig
+from gseg.directions.config import DirectionConfig
 from gseg.features.named import parse_features
 from gseg.samples.config import SampleConfig
 from gseg.samples.labeller import LabellerConfig
@@ -26,7 +26,7 @@ class DistanceConfig:
     Attributes:
         count: Generated pictures, and as many scenes.
         seed: Of the generated pictures' latents. Classes and truncation are those of the samples.
-        features: Network that turns pictures into vectors; see `gseg.features.open_features`.
+        features: Network that turns pictures into vectors; see `gseg.features.named.open_features`.
         reference: What generators are compared with: ``scenes``, for those that were trained on
             them; ``folder:PATH``, pictures that are brought to the generator's size; or
             ``file:PATH``, statistics (.npz) made with the same features.
@@ -89,7 +89,7 @@ class SelectionConfig:
         folder: Pictures whose nearest samples are kept; no masks are needed. It stands in the
             experiment's hash as it is written; the stage's hash holds what is in it.
         candidates: Samples M that the nearest were chosen from; the paper's are a million.
-        features: Network whose features are compared, see `gseg.features.open_features`; the
+        features: Network whose features are compared, see `gseg.features.named.open_features`; the
             paper's is a self-supervised ResNet-50, ``resnet50:FILE``.
     """
 

@@ -18,9 +18,11 @@ from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.draw import BatchTooLargeError
 from gseg.pipeline.trial import Context
 from gseg.samples.headers import DamagedShardError
-from gseg.storage.files import DiskFullError
+from gseg.storage.digests import digest
+from gseg.storage.files import DiskFullError, write_atomically
 from gseg.storage.mirror import discard, fetch
-from gseg.storage.store import StorageError, digest, versions, write_atomically
+from gseg.storage.objects import StorageError
+from gseg.storage.store import versions
 
 _OWN_FAULTS: Final = (ValueError, TypeError, ArithmeticError, LookupError, AssertionError)
 _MACHINES: Final = (StorageError, BatchTooLargeError, DamagedShardError)

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
-from gseg.storage.store import write_atomically
+from gseg.storage.files import write_atomically
 
 _WRITE_EVERY: Final = 0.5
 

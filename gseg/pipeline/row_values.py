@@ -16,9 +16,9 @@ from gseg.pipeline.stages.samples import SampledSet
 from gseg.pipeline.stages.segmenter import FILE
 from gseg.samples.filters import REASONS
 from gseg.scores.benchmarks import open_benchmark
+from gseg.scores.collected import SCORES
 from gseg.scores.intervals import INTERVALS
 from gseg.scores.picture_sources import FolderPictures
-from gseg.scores.protocol import SCORES
 from gseg.storage.store import Artifact, versions
 
 

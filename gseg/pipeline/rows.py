@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gseg.pipeline.settings import columns as setting_columns
+from gseg.storage.files import replacing
 from gseg.storage.leases import lease
-from gseg.storage.store import replacing
 
 Row = dict[str, Any]
 Key = tuple[str, ...]

@@ -15,7 +15,7 @@ from functools import cache
 from types import MappingProxyType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.config import ChoiceConfig
 from gseg.pipeline.experiment import Experiment
 from gseg.samples.config import SampleConfig
 from gseg.samples.filters import FilterPreset, filter_preset, filter_preset_name

@@ -24,7 +24,7 @@ from gseg.pretraining.signals import ENCODER_STEPS, EncoderTraining, start_train
 from gseg.pretraining.training import Training
 from gseg.scenes.pictures import SCENES_NAME, Scenes, render
 from gseg.scores.fid import REFERENCE_PICTURES
-from gseg.storage.store import digest
+from gseg.storage.digests import digest
 
 PICTURES: Final = 50_000
 """Training scenes: the indices from 0."""

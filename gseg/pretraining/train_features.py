@@ -1,8 +1,8 @@
 """Train the feature network of scenes: `python -m gseg.pretraining.train_features`.
 
 A classifier of the ten scene classes on freshly rendered training pictures, about a minute on one
-CPU core. The weights are rounded to float16 and written where `gseg.features.scenes_features`
-reads them; the printed accuracy is that of the rounded weights.
+CPU core. The weights are rounded to float16 and written where `gseg.features.scenes` reads them;
+the printed accuracy is that of the rounded weights.
 """
 
 import argparse
@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gseg.features.scenes import SCENES_FEATURES, ScenesNetwork
+from gseg.features.named import SCENES_FEATURES
+from gseg.features.scenes import ScenesNetwork
 from gseg.images import from_uint8
 from gseg.randomness import derive_seed
 from gseg.scenes.pictures import CLASS_NAMES, VALIDATION_FIRST, render

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from gseg.generators.catalogue import list_generators, load_generator
 from gseg.recipes.grids import GridName
-from gseg.recipes.published import published_tables
+from gseg.recipes.published.cells import published_tables
 
 StyleSet = Literal["flowers", "ffhq"]
 

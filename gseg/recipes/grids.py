@@ -4,10 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from gseg.directions.affine_config import AffineConfig
-from gseg.directions.candidate_config import CandidateConfig, CandidateKind, LearntConfig
-from gseg.directions.choice_config import ChoiceConfig
-from gseg.directions.config import DirectionWay, SearchConfig, search_preset
+from gseg.directions.config import (
+    AffineConfig,
+    CandidateConfig,
+    CandidateKind,
+    ChoiceConfig,
+    DirectionWay,
+    LearntConfig,
+    SearchConfig,
+    search_preset,
+)
 from gseg.pipeline.experiment import DistanceConfig, LabelledPairs, SelectionConfig
 from gseg.samples.config import SampleConfig
 from gseg.samples.labeller import LabellerConfig

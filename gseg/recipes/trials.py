@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.config import ChoiceConfig
 from gseg.pipeline.experiment import Experiment, LabelledPairs, TrialMaskKind
 from gseg.pipeline.settings import Setting, Value, lie_near_embeddings, replaced
 from gseg.pipeline.settings import axes as setting_axes

@@ -27,9 +27,7 @@ import itertools
 from dataclasses import replace
 from typing import Any, Final
 
-from gseg.directions.affine_config import affine_preset
-from gseg.directions.choice_config import ChoiceConfig
-from gseg.directions.config import ChoiceRule
+from gseg.directions.config import ChoiceConfig, ChoiceRule, affine_preset
 from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import Experiment, TrainedLabeller
 from gseg.pipeline.settings import axes as setting_axes

@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gseg.directions.choice_config import ChoiceConfig
 from gseg.directions.choosing import Choice
 from gseg.directions.codes import codes_and_labels
+from gseg.directions.config import ChoiceConfig
 from gseg.generators.contract import Generator
 from gseg.images import to_pixels
 from gseg.randomness import derive_seed
-from gseg.storage.store import replacing
+from gseg.storage.files import replacing
 
 _STEPS: Final = (-1.0, -0.5, 0.0, 0.5, 1.0)
 """Shifts of a strip, in lengths of the choice's shift."""
@@ -35,7 +35,7 @@ def choice_figure(
         path: PNG file.
         generator: The one that the choice was made for.
         vectors: (K, D), the candidates.
-        choice: From `gseg.directions.choose_direction`.
+        choice: From `gseg.directions.choosing.choose_direction`.
         config: As given to it.
     """
     rejected = _telling(choice)

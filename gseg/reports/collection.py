@@ -14,7 +14,7 @@ from gseg.reports.files import to_markdown
 from gseg.reports.overview import overview_table
 from gseg.reports.page import to_html
 from gseg.reports.plain import has_rows, is_plain
-from gseg.storage.store import write_atomically
+from gseg.storage.files import write_atomically
 
 _NO_SCORES: Final = "no scores: see the report"
 _TEXT: Final = (

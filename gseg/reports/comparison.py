@@ -8,7 +8,7 @@ from typing import Final
 import pandas as pd
 
 from gseg.recipes.grids import grids
-from gseg.recipes.published import PUBLISHED_COLUMNS, published_tables
+from gseg.recipes.published.cells import PUBLISHED_COLUMNS, published_tables
 from gseg.reports.content import ReportTable
 from gseg.reports.settings import HEADINGS, SCORES, SETTINGS, over_seeds
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from gseg.recipes.published import published_tables
+from gseg.recipes.published.cells import published_tables
 from gseg.reports.comparison import counterpart
 from gseg.reports.content import ReportTable
 from gseg.reports.found_directions import pair_lines

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gseg.generators.catalogue import list_generators
-from gseg.recipes.published import published_tables
+from gseg.recipes.published.cells import published_tables
 from gseg.reports.charts import scatter_chart
 from gseg.reports.content import Chart, Part
 from gseg.reports.distances import (

@@ -21,10 +21,12 @@ from gseg.pipeline.row_values import TrialParts
 from gseg.pipeline.trial import Context, find_parts, find_rows
 from gseg.samples.sets import load_samples
 from gseg.scores.batches import prepare, resize_probability
-from gseg.scores.benchmarks import Benchmark, open_benchmark
+from gseg.scores.benchmarks import open_benchmark
+from gseg.scores.contract import Benchmark
 from gseg.scores.protocol import DEFAULT_PROFILES
 from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
-from gseg.storage.store import Store, write_atomically
+from gseg.storage.files import write_atomically
+from gseg.storage.store import Store
 
 LOOKED_THROUGH: Final = 500
 """Generated pictures (appendix B.4.1)."""

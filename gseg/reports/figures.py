@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gseg.images import contact_sheet
-from gseg.storage.store import replacing
+from gseg.storage.files import replacing
 
 _COLUMNS: Final = (
     "picture",

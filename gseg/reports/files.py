@@ -5,7 +5,7 @@ from typing import Final
 
 from gseg.reports.content import Cell, Report, ReportTable
 from gseg.reports.page import to_html
-from gseg.storage.store import write_atomically
+from gseg.storage.files import write_atomically
 
 _LONGEST: Final = 200
 

@@ -14,11 +14,11 @@ from gseg.directions.direction import Direction
 from gseg.generators.catalogue import cached_generator
 from gseg.images import contact_sheet
 from gseg.pipeline.direction_trial import Found
-from gseg.recipes.published import published_tables
+from gseg.recipes.published.cells import published_tables
 from gseg.reports.comparison import counterpart
 from gseg.reports.settings import HEADINGS, SEARCH, present, varying
 from gseg.samples.latents import prior
-from gseg.storage.store import write_atomically
+from gseg.storage.files import write_atomically
 
 _HEADINGS: Final = HEADINGS | {"epsilon_search": "ε"}
 _NOTE: Final = "not comparable: embedded generators in place of the published ones"

@@ -30,7 +30,8 @@ from gseg.samples.sets import load_samples
 from gseg.samples.shards import shard_name
 from gseg.samples.verdicts import judge
 from gseg.scores.batches import prepare, resize_probability
-from gseg.scores.benchmarks import Benchmark, open_benchmark
+from gseg.scores.benchmarks import open_benchmark
+from gseg.scores.contract import Benchmark
 from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
 from gseg.storage.mirror import fetch
 from gseg.storage.store import Store

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gseg.reports.settings import main_profile
-from gseg.storage.store import replacing
+from gseg.storage.files import replacing
 
 VARIED: Final = {
     "train_batch": "batch",

@@ -16,7 +16,7 @@ from tensorboardX import SummaryWriter
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.trial import Context, find_parts
 from gseg.segmenters.curves import Curve, find_curves
-from gseg.storage.store import replacing
+from gseg.storage.files import replacing
 
 _MOST_NAMED: Final = 12
 _SMOOTHED_SHARE: Final = 0.02

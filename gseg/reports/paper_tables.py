@@ -7,7 +7,7 @@ import pandas as pd
 from rich.table import Table
 
 from gseg.recipes.grids import Grid
-from gseg.recipes.published import published_tables
+from gseg.recipes.published.cells import published_tables
 from gseg.recipes.recipe import PaperTable
 from gseg.reports.comparison import beside, counterpart
 from gseg.reports.settings import HEADINGS, SCORES, over_seeds

@@ -14,11 +14,10 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.affine import fit_operators
 from gseg.directions.codes import codes_and_labels
-from gseg.directions.config import SearchConfig
+from gseg.directions.config import ChoiceConfig, SearchConfig
 from gseg.directions.direction import Direction
-from gseg.directions.operators import fit_operators
 from gseg.exactness import exact
 from gseg.generators.catalogue import cached_generator
 from gseg.generators.contract import Generator

@@ -13,7 +13,7 @@ from gseg.pipeline.origin import LostEmbeddingsError, Origin, find_origin
 from gseg.samples.filters import REASONS
 from gseg.samples.review import Review, review
 from gseg.samples.shards import Shard
-from gseg.storage.store import replacing
+from gseg.storage.files import replacing
 
 
 @dataclass(frozen=True, slots=True)

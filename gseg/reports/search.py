@@ -15,7 +15,7 @@ from gseg.search.best import best_points
 from gseg.search.objectives import Objective
 from gseg.search.records import Record
 from gseg.search.space import Parameter, Space
-from gseg.storage.store import replacing
+from gseg.storage.files import replacing
 
 _MOST_LINES: Final = 10
 _COLUMNS: Final = 3

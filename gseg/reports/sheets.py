@@ -14,7 +14,7 @@ from gseg.reports.figures import SheetRow, generator_sheet
 from gseg.samples.latents import candidates
 from gseg.samples.sets import load_samples
 from gseg.scores.batches import prepare, resize_probability
-from gseg.scores.benchmarks import Benchmark
+from gseg.scores.contract import Benchmark
 from gseg.segmenters.segmenter import Segmenter
 
 _ROWS: Final = 8

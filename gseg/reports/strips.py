@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gseg.images import contact_sheet, read_image, read_mask, tinted
 from gseg.scores.folders import SUFFIXES
-from gseg.storage.store import replacing
+from gseg.storage.files import replacing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

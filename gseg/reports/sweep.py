@@ -11,8 +11,9 @@ from gseg.pipeline.trial import Context, find_parts
 from gseg.reports.figures import distance_figure
 from gseg.reports.pictures import sheet_name
 from gseg.reports.sheets import trial_sheet
-from gseg.scores.benchmarks import Benchmark
-from gseg.storage.store import Store, replacing
+from gseg.scores.contract import Benchmark
+from gseg.storage.files import replacing
+from gseg.storage.store import Store
 
 
 def write_image_scores(folder: Path, rows: Iterable[Row], storage: Path) -> None:

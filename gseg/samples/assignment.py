@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from gseg.directions.affine import fit_each
-from gseg.directions.affine_config import AffineConfig
 from gseg.directions.colour_maps import ColourMaps, homogeneous_each
+from gseg.directions.config import AffineConfig
 from gseg.transfers import send
 
 

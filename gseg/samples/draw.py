@@ -24,7 +24,7 @@ from gseg.samples.config import SHIFTS, ColouredVectors, SampleConfig, ShiftVect
 from gseg.samples.latents import check_truncation
 from gseg.samples.sets import SampleSet, check_acceptance, first_samples, join, sum_counts
 from gseg.samples.shards import Shard
-from gseg.storage.store import canonical
+from gseg.storage.digests import canonical
 from gseg.transfers import send
 
 _JUDGES: Final = 4
@@ -208,7 +208,7 @@ def _maps(direction: ShiftVectors, config: SampleConfig) -> ColourMaps | None:
     if maps is None:
         raise ValueError(
             "Masks of kind 'affine' need a direction with colour maps, this one has none: fit "
-            "them first (gseg.directions.fit_operators)."
+            "them first (gseg.directions.affine.fit_operators)."
         )
     return maps
 

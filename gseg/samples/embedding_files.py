@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from gseg.storage.store import replacing
+from gseg.storage.files import replacing
 
 _KEY: Final = b"gseg.embeddings"
 

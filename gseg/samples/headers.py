@@ -12,7 +12,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gseg.storage.mirror import StorageError, discard, read_end
+from gseg.storage.mirror import discard, read_end
+from gseg.storage.objects import StorageError
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from gseg.storage.callables import absolute_callable, callable_digest
-from gseg.storage.store import digest, file_digest
+from gseg.storage.digests import digest, file_digest
 
 LabellerKind = Literal["segmenter", "function", "folder"]
 MASK_SUFFIXES: Final = (".png", ".bmp", ".tif", ".tiff")

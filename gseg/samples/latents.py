@@ -22,8 +22,7 @@ from torch import Tensor
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.randomness import derive_seed, labels, latents, uniforms
 from gseg.samples.embedding_files import told_of
-from gseg.storage.digests import since
-from gseg.storage.store import file_digest
+from gseg.storage.digests import file_digest, since
 from gseg.transfers import send
 
 LatentSource = Literal["prior", "embeddings"]

@@ -96,7 +96,7 @@ def brightness_difference(
         if maps is None:
             raise ValueError(
                 "Masks of kind 'affine' need the direction's colour maps: fit them first "
-                "(gseg.directions.fit_operators)."
+                "(gseg.directions.affine.fit_operators)."
             )
         return shared_margins(maps, original, _needed(kind, "lighter", lighter))
     bright, dark = _sides(kind, original, lighter, darker)

@@ -35,8 +35,8 @@ from gseg.samples.encoding import (
     to_column,
 )
 from gseg.samples.headers import UNREADABLE, DamagedShardError, damaged, read_header, write_header
+from gseg.storage.files import replacing
 from gseg.storage.mirror import fetch
-from gseg.storage.store import replacing
 
 __all__ = ["DamagedShardError", "Shard", "shard_name"]
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.features.contract import FeatureExtractor, begin_features
+from gseg.features.networks import NetworkFeatures
 from gseg.scores.kid import KeptVectors, chosen_pictures
 from gseg.scores.moments import GivenMoments, Moments
-from gseg.storage.store import replacing
+from gseg.storage.files import replacing
 from gseg.transfers import one_behind
 
 
@@ -121,7 +121,7 @@ def join_statistics(parts: Iterable[FeatureStatistics]) -> FeatureStatistics:
 
 def collect_statistics(
     batches: Iterable[Tensor],
-    extractor: FeatureExtractor,
+    extractor: NetworkFeatures,
     *,
     source: str,
     first: int = 0,
@@ -154,7 +154,7 @@ def collect_statistics(
             place += len(pictures)
             if place > count:
                 raise ValueError(f"{source} has {count} pictures, but more came.")
-            yield here, begin_features(extractor, pictures)
+            yield here, extractor.begin(pictures)
 
     for here, arrived in one_behind(begun()):
         features = arrived()

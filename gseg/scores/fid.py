@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from torch import Tensor
 
-from gseg.features.contract import FeatureExtractor, begin_features
+from gseg.features.networks import NetworkFeatures
 from gseg.features.scenes import scenes_features
 from gseg.generators.contract import Generator
 from gseg.samples.latents import LatentConfig
@@ -81,7 +81,7 @@ def frechet_distance(first: Normal, second: Normal) -> float:
     return max(float(distance), 0.0)
 
 
-def feature_moments(batches: Iterable[Tensor], extractor: FeatureExtractor) -> Moments:
+def feature_moments(batches: Iterable[Tensor], extractor: NetworkFeatures) -> Moments:
     """Take the moments of a stream of pictures; memory does not grow with its length.
 
     Args:
@@ -92,13 +92,13 @@ def feature_moments(batches: Iterable[Tensor], extractor: FeatureExtractor) -> M
         Moments of all of them.
     """
     whole = Moments.zero(extractor.dim, extractor.name)
-    for arrived in one_behind(begin_features(extractor, pictures) for pictures in batches):
+    for arrived in one_behind(extractor.begin(pictures) for pictures in batches):
         whole += Moments.of(arrived(), extractor.name)
     return whole
 
 
 def scenes_moments(
-    extractor: FeatureExtractor, *, count: int = REFERENCE_PICTURES, first: int = 0, seed: int = 0
+    extractor: NetworkFeatures, *, count: int = REFERENCE_PICTURES, first: int = 0, seed: int = 0
 ) -> Moments:
     """Render scenes and take their moments, by default those of the first training pictures.
 
@@ -118,7 +118,7 @@ def scenes_moments(
     return feature_moments(scenes.batches(range(count)), extractor)
 
 
-def source_statistics(source: PictureSource, extractor: FeatureExtractor) -> FeatureStatistics:
+def source_statistics(source: PictureSource, extractor: NetworkFeatures) -> FeatureStatistics:
     """Take the statistics of a whole set of pictures in this process.
 
     Args:
@@ -135,7 +135,7 @@ def source_statistics(source: PictureSource, extractor: FeatureExtractor) -> Fea
 
 
 def picture_distance(
-    batches: Iterable[Tensor], reference: Moments, extractor: FeatureExtractor
+    batches: Iterable[Tensor], reference: Moments, extractor: NetworkFeatures
 ) -> Distance:
     """Measure how far a stream of generated pictures is from a reference.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gseg.randomness import derive_seed, uniforms
 from gseg.scores.batches import prepare
-from gseg.scores.benchmarks import Benchmark
+from gseg.scores.contract import Benchmark
 
 
 def chosen_pictures(benchmark: Benchmark, seed: int, first: int, count: int) -> NDArray[np.int64]:

@@ -17,7 +17,8 @@ from gseg.pipeline.rows import writing_to
 from gseg.pipeline.settings import Value
 from gseg.search.objectives import OBJECTIVES
 from gseg.search.space import searched_axes
-from gseg.storage.store import digest, replacing
+from gseg.storage.digests import digest
+from gseg.storage.files import replacing
 
 State = Literal["complete", "pruned", "failed"]
 _FILE: Final = "trials.parquet"

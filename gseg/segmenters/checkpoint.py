@@ -23,7 +23,7 @@ from torch import Tensor
 from gseg.segmenters.held_out import Measurement
 from gseg.segmenters.unet import UNet
 from gseg.segmenters.weights import load_strictly
-from gseg.storage.store import replacing
+from gseg.storage.files import replacing
 
 _KEY: Final = "gseg.training"
 _WRITING_SHARE: Final = 0.02

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gseg.images import UnreadableImageError, encode_png, from_uint8, read_image, tinted
 from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
-from gseg.storage.store import write_atomically
+from gseg.storage.files import write_atomically
 
 __all__ = ["Ensemble", "SegmentedFiles", "Segmenter", "segment_files", "segment_picture"]
 

@@ -17,7 +17,7 @@ from gseg.exactness import exact
 from gseg.segmenters.public import load_public_unet
 from gseg.segmenters.unet import UNet
 from gseg.segmenters.weights import blank_unet, load_strictly
-from gseg.storage.store import replacing
+from gseg.storage.files import replacing
 from gseg.transfers import send, start_copy
 
 SHIPPED: Final = "segmenter.safetensors"

@@ -12,7 +12,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from gseg.storage.mirror import StorageError, describe, fetch, is_here, is_published, names, publish
+from gseg.storage.mirror import describe, fetch, is_here, is_published, names, publish
+from gseg.storage.objects import StorageError
 
 
 class DiskFullError(StorageError):

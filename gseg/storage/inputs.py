@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from gseg.storage.mirror import StorageError, describe, exists, fetch, is_published, names, place_of
+from gseg.storage.mirror import describe, exists, fetch, is_published, names, place_of
+from gseg.storage.objects import StorageError
 
 _SUM: Final = ".sha256"
 _COMPLETE: Final = ".complete"

@@ -25,7 +25,8 @@ from gseg.storage.builds import note_build
 from gseg.storage.digests import canonical, digest, file_digest
 from gseg.storage.files import fetch_folder, publish_folder, replacing, write_atomically
 from gseg.storage.leases import lease
-from gseg.storage.mirror import StorageError, describe, discard, is_here, place_of, publish
+from gseg.storage.mirror import describe, discard, is_here, place_of, publish
+from gseg.storage.objects import StorageError
 
 __all__ = [
     "Artifact",

@@ -33,7 +33,7 @@ def test_learnt_candidates_and_the_other_rule(capsys, tmp_path) -> None:
     assert "(learnt, " in capsys.readouterr().out
     table = pd.read_parquet(tmp_path / "candidates.parquet")
     assert table.two_affine_ratio.idxmin() == table[table.chosen].number.iloc[0]
-    assert not (tmp_path / "training.safetensors").exists()
+    assert not (tmp_path / "training.pt").exists()
 
 
 @pytest.mark.parametrize(

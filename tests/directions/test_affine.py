@@ -12,15 +12,14 @@ from torch import Tensor
 
 from gseg.directions import colour_maps
 from gseg.directions.affine import (
-    AffineConfig,
-    affine_preset,
     fit_maps,
     generated_batches,
     picture_batches,
+    two_affine_ratio,
 )
 from gseg.directions.codes import shifted_pictures
 from gseg.directions.colour_maps import ColourMaps, homogeneous, pixel_targets
-from gseg.directions.ratio import score_directions, two_affine_ratio
+from gseg.directions.config import AffineConfig, affine_preset
 from gseg.generators.analytic import analytic_generator, known_direction, known_mask
 from gseg.randomness import derive_seed, latents
 
@@ -102,6 +101,23 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_each_map_is_charged_with_the_pixels_that_take_it() -> None:
+    offsets = torch.tensor([-0.2, 0.1])
+    weights = torch.zeros(1, 2, 3, 4)
+    weights[..., :3] = torch.eye(3)
+    weights[0, :, :, 3] = offsets[:, None]
+    maps = ColourMaps(weights=weights, clamped=False)
+    grey = torch.tensor([0.5, 0.4, 0.3, -0.6])
+    colours = torch.cat([grey.expand(3, 4), torch.ones(1, 4)])
+    taken = torch.tensor([0, 0, 0, 1])
+    targets = (grey + offsets[taken]).expand(1, 3, 4)
+    sums, counts = maps.brightness_changes(colours, targets)
+    assert counts.tolist() == [[3.0, 1.0]]
+    assert sums[0].tolist() == pytest.approx([-0.6, 0.1], abs=1e-3)
+    ordered = maps.ordered(torch.tensor([[1, 0]]))
+    assert torch.equal(ordered.weights[0, 0], weights[0, 1])
+
+
 def two_tone_pictures(count: int = 16) -> tuple[Tensor, Tensor, Tensor]:
     """Random pictures, the same under the two maps above, and where the lightening one acts."""
     random = torch.Generator().manual_seed(4)
@@ -179,7 +195,7 @@ def test_ratio_ranks_the_known_direction_above_exposure_and_motion() -> None:
     vectors = torch.cat(
         [known_direction(generator)[None], generator.network.rotation[[0, 1, 2, 3, 5]]]
     )
-    scores = score_directions(generator, vectors, pictures=32)
+    scores = two_affine_ratio(*shifted_pictures(generator, vectors, range(32)))
     assert scores.argmin() == 0
     assert scores[0] < 0.45
     assert (scores[1:] > 0.6).all()

@@ -7,12 +7,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gseg.directions.activations import principal_directions
-from gseg.directions.candidate_config import CandidateConfig, LearntConfig
-from gseg.directions.candidates import load_candidates, make_candidates, save_candidates
-from gseg.directions.factorisation import closed_form_directions, first_weights
-from gseg.directions.learnt import learn_directions
-from gseg.directions.reconstructor import Reconstructor, fitting_reconstructor
+from gseg.directions.candidates import (
+    closed_form_directions,
+    first_weights,
+    load_candidates,
+    make_candidates,
+    principal_directions,
+    save_candidates,
+)
+from gseg.directions.config import CandidateConfig, LearntConfig
+from gseg.directions.learnt import Reconstructor, fitting_reconstructor, learn_directions
 from gseg.generators.analytic import analytic_generator
 from gseg.generators.big_resnet import BigResNetConfig, BigResNetGenerator
 from gseg.generators.biggan_deep import BigGANDeepGenerator
@@ -172,7 +176,7 @@ def test_learning_goes_on_exactly_where_it_was(deformator, tmp_path) -> None:
     generator = analytic_generator(num_classes=3)
     config = LearntConfig(deformator=deformator, steps=4, batch=4, learning_rate=1e-2)
     whole = learn_directions(generator, 5, config)
-    path = tmp_path / "training.safetensors"
+    path = tmp_path / "training.pt"
 
     def stop(done: int, _total: int) -> None:
         if done == 2:

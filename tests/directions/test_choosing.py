@@ -6,13 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gseg.directions.affine import AffineConfig, AffineFit
-from gseg.directions.affine_config import affine_preset
-from gseg.directions.candidate_config import CandidateConfig
-from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.affine import AffineFit
 from gseg.directions.choosing import CandidateScores, choose_direction, score_candidates
 from gseg.directions.codes import codes_and_labels, shifted_pictures
 from gseg.directions.colour_maps import ColourMaps
+from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig, affine_preset
 from gseg.generators.analytic import analytic_generator, known_direction, known_mask
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.randomness import derive_seed

@@ -9,13 +9,8 @@ import torch
 from shared_folder import SHARED
 from torch import Tensor
 
-from gseg.directions.objective import (
-    OBJECTIVE_NAMES,
-    objective,
-    outside_circle,
-    radial_prior,
-    shared_map,
-)
+from gseg.directions.config import OBJECTIVE_NAMES
+from gseg.directions.objective import objective, outside_circle, radial_prior, shared_map
 
 SMALL = Path(__file__).parents[1] / "data" / "directions"
 COMPLETE = SHARED / "conformance" / "losses"

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from gseg.directions.codes import draw_codes
-from gseg.directions.config import search_preset
-from gseg.directions.objective import OBJECTIVE_NAMES
-from gseg.directions.search import SearchConfig, optimise, search_direction
+from gseg.directions.config import OBJECTIVE_NAMES, SearchConfig, search_preset
+from gseg.directions.search import optimise, search_direction
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.generators.catalogue import load_generator
 from gseg.generators.contract import Generator, GeneratorCard

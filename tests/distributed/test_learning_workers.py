@@ -8,8 +8,8 @@ import psutil
 import pytest
 import torch
 
-from gseg.directions.candidate_config import CandidateConfig, LearntConfig
 from gseg.directions.candidates import CHECKPOINT, load_candidates
+from gseg.directions.config import CandidateConfig, LearntConfig
 from gseg.distributed.backend import _FACTS, _FAULT, RayBackend, train_replica
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.graph import Workshop

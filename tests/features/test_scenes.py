@@ -4,8 +4,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gseg.features.contract import FeatureExtractor
-from gseg.features.scenes import SCENES_FEATURES, scenes_features
+from gseg.features.named import SCENES_FEATURES
+from gseg.features.networks import NetworkFeatures
+from gseg.features.scenes import scenes_features
 from gseg.images import from_uint8
 from gseg.pretraining.train_features import WEIGHTS, FeatureTraining, accuracy, main, rounded, train
 from gseg.scenes.pictures import CLASS_NAMES, HELD_OUT_FIRST, VALIDATION_FIRST, render
@@ -17,7 +18,7 @@ def pictures():
 
 
 @pytest.fixture(scope="module")
-def extractor() -> FeatureExtractor:
+def extractor() -> NetworkFeatures:
     return scenes_features()
 
 

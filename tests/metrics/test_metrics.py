@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from gseg.metrics.counts import PixelHistogram, pixel_histogram
-from gseg.metrics.images import score_images
 from gseg.metrics.profiles import PROFILES, metric_profile
-from gseg.metrics.sums import MetricSums, merge_sums
+from gseg.metrics.sums import MetricSums, merge_sums, score_images
 
 DATA = Path(__file__).parents[1] / "data" / "metrics"
 EXPECTED = json.loads((DATA / "expected.json").read_text())

@@ -13,9 +13,8 @@ import pytest
 import torch
 
 from gseg.metrics.counts import pixel_histogram
-from gseg.metrics.images import score_images
 from gseg.metrics.profiles import metric_profile
-from gseg.metrics.sums import MetricSums
+from gseg.metrics.sums import MetricSums, score_images
 
 FILE = Path(__file__).parents[1] / "data" / "metrics" / "sod.npz"
 EXACT = {"rtol": 0, "atol": 1e-12}

@@ -24,10 +24,13 @@ import safetensors
 import scipy
 import torch
 
-from gseg.directions.affine_config import AffineConfig
-from gseg.directions.candidate_config import CandidateConfig, LearntConfig
-from gseg.directions.choice_config import ChoiceConfig
-from gseg.directions.config import SearchConfig
+from gseg.directions.config import (
+    AffineConfig,
+    CandidateConfig,
+    ChoiceConfig,
+    LearntConfig,
+    SearchConfig,
+)
 from gseg.generators.own_encoder import choose_encoder
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import DistanceConfig, Experiment, LabelledPairs

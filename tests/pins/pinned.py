@@ -23,8 +23,7 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from gseg.directions.candidate_config import CANDIDATE_KINDS
-from gseg.directions.config import SearchConfig
+from gseg.directions.config import CANDIDATE_KINDS, SearchConfig
 from gseg.generators.catalogue import list_generators
 from gseg.generators.own_encoder import choose_encoder
 from gseg.pipeline.direction_trial import DirectionTrial
@@ -45,7 +44,8 @@ from gseg.recipes.trials import baselines, point_trials
 from gseg.samples.labeller import labeller
 from gseg.samples.latents import near_embeddings
 from gseg.scenes.pictures import render
-from gseg.storage.store import Store, canonical
+from gseg.storage.digests import canonical
+from gseg.storage.store import Store
 
 DATA = Path(__file__).parents[1] / "data" / "pins"
 DEVICES = ("cpu", "cuda")

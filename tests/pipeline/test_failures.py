@@ -31,7 +31,7 @@ from gseg.samples.filters import filter_preset
 from gseg.samples.sets import AcceptanceError
 from gseg.segmenters.config import FitConfig
 from gseg.storage.files import DiskFullError
-from gseg.storage.store import StorageError
+from gseg.storage.objects import StorageError
 
 _TINY = Experiment(
     generator="analytic.ellipses32",

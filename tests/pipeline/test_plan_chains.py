@@ -10,10 +10,7 @@ import numpy as np
 import pytest
 
 from gseg.commands.scenes import write_scenes
-from gseg.directions.affine_config import AffineConfig
-from gseg.directions.candidate_config import CandidateConfig
-from gseg.directions.choice_config import ChoiceConfig
-from gseg.directions.config import SearchConfig
+from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig, SearchConfig
 from gseg.generators.catalogue import find_card
 from gseg.pipeline import costs
 from gseg.pipeline.backend import LocalBackend

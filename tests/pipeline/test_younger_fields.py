@@ -13,7 +13,8 @@ from gseg.recipes.melas2022 import all_gans
 from gseg.samples.config import SampleConfig
 from gseg.samples.filters import FilterConfig
 from gseg.segmenters.config import FitConfig
-from gseg.segmenters.fit import Run, fit_source
+from gseg.segmenters.fit import fit_source
+from gseg.segmenters.run import Run
 from gseg.segmenters.source import InMemoryPairs
 from gseg.storage.digests import digest, since
 

@@ -19,7 +19,7 @@ from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import initialisations, strip_epsilons, strips, table_9
-from gseg.recipes.published import published_tables
+from gseg.recipes.published.cells import published_tables
 from gseg.reports.found_directions import angle_lines, pair_lines
 
 PAPER, EMBEDDED = grids()["paper"], grids()["embedded"]

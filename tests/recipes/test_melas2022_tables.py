@@ -21,7 +21,7 @@ from gseg.recipes.melas2022 import (
     table_14,
     table_15,
 )
-from gseg.recipes.published import published_tables
+from gseg.recipes.published.cells import published_tables
 
 PAPER, EMBEDDED = grids()["paper"], grids()["embedded"]
 TABLES = {

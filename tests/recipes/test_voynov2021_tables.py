@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gseg.directions.choice_config import ChoiceConfig
+from gseg.directions.config import ChoiceConfig
 from gseg.pipeline.row_values import identity_values
 from gseg.recipes.grids import grids
-from gseg.recipes.published import published_tables
+from gseg.recipes.published.cells import published_tables
 from gseg.recipes.recipe import recipes
 from gseg.recipes.voynov2021 import (
     figure_5_trainings,

@@ -6,10 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from gseg.directions.affine_config import AffineConfig
-from gseg.directions.candidate_config import CandidateConfig
-from gseg.directions.choice_config import ChoiceConfig
-from gseg.directions.config import SearchConfig
+from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig, SearchConfig
 from gseg.directions.direction import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
@@ -35,8 +32,9 @@ from gseg.samples.review import review
 from gseg.samples.shards import Shard, shard_name
 from gseg.scenes.pictures import render
 from gseg.segmenters.config import FitConfig
+from gseg.storage.files import write_atomically
 from gseg.storage.mirror import storage_folder
-from gseg.storage.store import Store, write_atomically
+from gseg.storage.store import Store
 
 GENERATOR = "analytic.ellipses32"
 ENCODED = "bigbigan.scenes32-large"

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from gseg.recipes.grids import grids
-from gseg.recipes.published import published_tables
+from gseg.recipes.published.cells import published_tables
 from gseg.recipes.recipe import recipes
 from gseg.reports.comparison import compare
 from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table

@@ -4,10 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gseg.directions.affine_config import AffineConfig
-from gseg.directions.candidate_config import CandidateConfig
-from gseg.directions.choice_config import ChoiceConfig
-from gseg.directions.config import SearchConfig
+from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig, SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment

@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
+from gseg.directions.affine import fit_operators
 from gseg.directions.colour_maps import ColourMaps
 from gseg.directions.direction import Direction
-from gseg.directions.operators import fit_operators
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.reports.voynov_figures import (
     coloured_components,

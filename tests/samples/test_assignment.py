@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from gseg.directions.affine import fit_operators
 from gseg.directions.colour_maps import ColourMaps
 from gseg.directions.direction import Direction
-from gseg.directions.operators import fit_operators
 from gseg.generators.analytic import analytic_generator, known_direction, known_mask
 from gseg.samples.config import SampleConfig
 from gseg.samples.draw import draw, draw_shard

@@ -11,7 +11,7 @@ from gseg.randomness import derive_seed, labels, latents, uniforms
 from gseg.samples.config import SampleConfig
 from gseg.samples.draw import draw_shard
 from gseg.samples.latents import LatentConfig, candidates, check_truncation, near_embeddings, prior
-from gseg.storage.store import canonical, digest
+from gseg.storage.digests import canonical, digest
 
 CARD = analytic_generator(8, num_classes=5).card
 

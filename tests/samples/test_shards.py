@@ -18,8 +18,9 @@ from gseg.samples.growing import GrowingSet
 from gseg.samples.headers import DamagedShardError, ShardFacts
 from gseg.samples.sets import first_samples, load_samples, sum_counts
 from gseg.samples.shards import Shard, shard_name
+from gseg.storage.digests import digest
 from gseg.storage.mirror import storage_folder
-from gseg.storage.store import StorageError, digest
+from gseg.storage.objects import StorageError
 
 CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=2)
 

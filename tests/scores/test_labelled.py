@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gseg.scores.benchmarks import Example
+from gseg.scores.contract import Example
 from gseg.scores.labelled import chosen_pictures, square_pairs
 
 

@@ -15,8 +15,10 @@ from gseg.metrics.sums import MetricSums
 from gseg.scenes.pictures import render
 from gseg.scores.baselines import centre_disc, otsu
 from gseg.scores.batches import Reading, equal_shapes
-from gseg.scores.benchmarks import BenchmarkPart, Example, FolderBenchmark, ScenesBenchmark
-from gseg.scores.protocol import COLUMNS, merge_scores, score
+from gseg.scores.benchmarks import BenchmarkPart, FolderBenchmark, ScenesBenchmark
+from gseg.scores.collected import COLUMNS
+from gseg.scores.contract import Example
+from gseg.scores.protocol import merge_scores, score
 from gseg.scores.sizes import working_shape
 
 FIRST = 1_500_000  # validation scenes: tests make no use of held-out ones

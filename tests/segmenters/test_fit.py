@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from gseg.randomness import derive_seed, training_order
 from gseg.segmenters.checkpoint import Keeper, read_curve
-from gseg.segmenters.fit import FitConfig, FitResult, Run, fit, fit_source
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.fit import FitResult, fit, fit_source
+from gseg.segmenters.run import Run
 from gseg.segmenters.source import InMemoryPairs
 
 SMALL = FitConfig(

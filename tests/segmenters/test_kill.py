@@ -11,7 +11,9 @@ import torch
 
 from gseg.randomness import uniforms
 from gseg.segmenters.checkpoint import read_curve
-from gseg.segmenters.fit import FitConfig, Run, fit, fit_source
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.fit import fit, fit_source
+from gseg.segmenters.run import Run
 from gseg.segmenters.source import InMemoryPairs
 
 CONFIG = FitConfig(steps=40, batch=4, width=3, depth=2, decay_at=25, validate_every=10)
@@ -20,7 +22,8 @@ _PROGRAM = """
 import sys, time
 from pathlib import Path
 from test_kill import CONFIG, noise
-from gseg.segmenters.fit import Run, fit_source
+from gseg.segmenters.fit import fit_source
+from gseg.segmenters.run import Run
 from gseg.segmenters.source import InMemoryPairs
 
 run = Run(

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from gseg.randomness import training_order
-from gseg.segmenters.fit import FitConfig, fit, fit_source
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.fit import fit, fit_source
 from gseg.segmenters.mixed import MixedPairs
 from gseg.segmenters.source import InMemoryPairs
 

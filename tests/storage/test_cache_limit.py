@@ -8,8 +8,9 @@ import pytest
 
 from gseg.storage import cache_limit
 from gseg.storage.cache_limit import trial_runs, trim_cache
+from gseg.storage.files import write_atomically
 from gseg.storage.mirror import describe, exists, fetch, storage_folder
-from gseg.storage.store import Store, write_atomically
+from gseg.storage.store import Store
 
 _SIZE = 10_000
 _HOUR = 3600.0

@@ -6,8 +6,7 @@ from typing import Literal
 
 import pytest
 
-from gseg.directions.choice_config import ChoiceConfig, DirectionConfig
-from gseg.directions.config import SearchConfig
+from gseg.directions.config import ChoiceConfig, DirectionConfig, SearchConfig
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import all_gans
 from gseg.samples.config import SampleConfig

@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gseg.storage.store import StorageError, replacing, write_atomically
+from gseg.storage.files import replacing, write_atomically
+from gseg.storage.objects import StorageError
 
 _NUMBERS = 100_000
 

@@ -12,8 +12,8 @@ from gseg.images import encode_png
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.specs import absolute_spec
 from gseg.storage.inputs import fetch_input, fetch_inputs, find_inputs
-from gseg.storage.mirror import StorageError, storage_folder
-from gseg.storage.objects import client
+from gseg.storage.mirror import storage_folder
+from gseg.storage.objects import StorageError, client
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from gseg.storage import mirror
+from gseg.storage.files import replacing, write_atomically
 from gseg.storage.mirror import describe, discard, exists, fetch, place_of, storage_folder
-from gseg.storage.objects import client
-from gseg.storage.store import StorageError, Store, replacing, write_atomically
+from gseg.storage.objects import StorageError, client
+from gseg.storage.store import Store
 
 
 @pytest.fixture

@@ -4,13 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from gseg.storage.store import (
-    StorageError,
-    Store,
-    digest,
-    replacing,
-    write_atomically,
-)
+from gseg.storage.digests import digest
+from gseg.storage.files import replacing, write_atomically
+from gseg.storage.objects import StorageError
+from gseg.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,10 @@ import torch
 from pretended import Pretended, Waits, pretended_gpu
 
 from gseg.directions.affine import fit_maps, generated_batches, picture_batches
-from gseg.directions.affine_config import AffineConfig
-from gseg.directions.candidate_config import LearntConfig
 from gseg.directions.codes import shifted_pictures
-from gseg.directions.config import SearchConfig
+from gseg.directions.config import AffineConfig, LearntConfig, SearchConfig
 from gseg.directions.learnt import learn_directions
-from gseg.directions.polarity import border_vote
-from gseg.directions.search import optimise
+from gseg.directions.search import border_vote, optimise
 from gseg.features.scenes import scenes_features
 from gseg.generators.catalogue import load_generator
 from gseg.samples.config import SampleConfig

@@ -23,8 +23,9 @@ from gseg.pipeline.jobs.job import Backend, Listen, RangesJob, run_missing
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.samples.embedding_files import Embeddings, save_embeddings
 from gseg.scores.picture_sources import FolderPictures, PictureSource
+from gseg.storage.digests import digest
+from gseg.storage.files import replacing
 from gseg.storage.mirror import fetch
-from gseg.storage.store import digest, replacing
 
 PART: Final = 1_000
 """Pictures of a part."""

@@ -30,8 +30,8 @@ from gseg.segmenters.run import Run
 from gseg.segmenters.shrunk import ShrunkPairs, shrink
 from gseg.segmenters.source import BatchSource, InMemoryPairs
 from gseg.segmenters.stored import open_pairs
+from gseg.storage.files import replacing
 from gseg.storage.mirror import fetch
-from gseg.storage.store import replacing
 
 SCENES_SIDE: Final = 32
 """Side of the scenes that a segmenter is trained on with true masks."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gseg.directions.candidate_config import CandidateConfig
 from gseg.directions.candidates import CHECKPOINT, make_candidates, save_candidates
+from gseg.directions.config import CandidateConfig
 from gseg.generators.catalogue import cached_generator
 from gseg.pipeline.costs import candidates_seconds
 from gseg.pipeline.jobs.job import Wrap

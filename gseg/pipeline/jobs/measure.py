@@ -13,8 +13,8 @@ from typing import Final
 
 from torch import Tensor
 
-from gseg.features.contract import FeatureExtractor
 from gseg.features.named import features_name, open_features
+from gseg.features.networks import NetworkFeatures
 from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.jobs.job import Listen, RangesJob
@@ -81,7 +81,7 @@ class MeasureJob(RangesJob):
     Attributes:
         pictures: The set.
         total: How many it has.
-        features: Name of the feature network; see `gseg.features.open_features`.
+        features: Name of the feature network; see `gseg.features.named.open_features`.
         folder: Where parts go.
         device: Kind of device.
     """
@@ -137,5 +137,5 @@ def _heard(batches: Iterator[Tensor], listen: Listen) -> Iterator[Tensor]:
 
 
 @lru_cache(maxsize=2)
-def _cached_features(spec: str, device: str) -> FeatureExtractor:
+def _cached_features(spec: str, device: str) -> NetworkFeatures:
     return open_features(spec, device=device)

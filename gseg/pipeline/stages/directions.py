@@ -11,16 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from gseg.directions.affine_config import AffineConfig
-from gseg.directions.candidate_config import CandidateConfig
+from gseg.directions.affine import fit_operators
 from gseg.directions.candidates import load_candidates
-from gseg.directions.choice_config import ChoiceConfig, DirectionConfig
-from gseg.directions.choice_files import save_choice
-from gseg.directions.choosing import choose_direction, score_candidates
-from gseg.directions.config import SearchConfig
+from gseg.directions.choosing import choose_direction, save_choice, score_candidates
+from gseg.directions.config import (
+    AffineConfig,
+    CandidateConfig,
+    ChoiceConfig,
+    DirectionConfig,
+    SearchConfig,
+)
 from gseg.directions.direction import Direction
 from gseg.directions.objective import objective
-from gseg.directions.operators import fit_operators
 from gseg.directions.search import search_direction
 from gseg.generators.catalogue import cached_generator
 from gseg.generators.contract import Generator
@@ -35,7 +37,8 @@ from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.learn import LearnJob
 from gseg.pipeline.progress import Report
 from gseg.samples.config import SampleConfig
-from gseg.storage.store import Artifact, Cost, bring_here, canonical, file_digest
+from gseg.storage.digests import canonical, file_digest
+from gseg.storage.store import Artifact, Cost, bring_here
 
 _SCORED_PICTURES: Final = 64
 

@@ -22,7 +22,8 @@ from gseg.pipeline.stages.embeddings import (
 from gseg.samples.latents import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import compare
-from gseg.storage.store import Artifact, Cost, file_digest
+from gseg.storage.digests import file_digest
+from gseg.storage.store import Artifact, Cost
 
 _FILE: Final = "statistics.npz"
 

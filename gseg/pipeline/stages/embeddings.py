@@ -14,9 +14,9 @@ from gseg.pipeline.graph import Stage, Workshop
 from gseg.pipeline.jobs.embed import embed_job, embed_pictures, save_found
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.samples.latents import LatentConfig, near_embeddings
-from gseg.storage.digests import file_digest
+from gseg.storage.digests import canonical, file_digest
 from gseg.storage.mirror import names
-from gseg.storage.store import Cost, Store, canonical
+from gseg.storage.store import Cost, Store
 
 EMBEDDINGS: Final = "embeddings.npy"
 """Name of the file in the artifact's folder."""

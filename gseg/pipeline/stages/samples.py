@@ -25,9 +25,12 @@ from gseg.pipeline.stages.growth import draw_until_enough
 from gseg.samples.config import SampleConfig
 from gseg.samples.growing import GrowingSet
 from gseg.samples.shards import Shard, shard_name
+from gseg.storage.digests import canonical
+from gseg.storage.files import write_atomically
 from gseg.storage.leases import lease
 from gseg.storage.mirror import fetch
-from gseg.storage.store import Artifact, Cost, StorageError, canonical, write_atomically
+from gseg.storage.objects import StorageError
+from gseg.storage.store import Artifact, Cost
 
 _log = logging.getLogger(__name__)
 

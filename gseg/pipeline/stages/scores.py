@@ -12,10 +12,11 @@ from gseg.pipeline.costs import score_seconds
 from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.score import ScoreJob
 from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
-from gseg.scores.batches import EvalProtocol
 from gseg.scores.intervals import CONFIDENCE, RESAMPLES, SEED, bootstrap_intervals
 from gseg.scores.protocol import DEFAULT_PROFILES, Scores
-from gseg.storage.store import Artifact, Cost, replacing
+from gseg.scores.sizes import EvalProtocol
+from gseg.storage.files import replacing
+from gseg.storage.store import Artifact, Cost
 
 
 @dataclass(frozen=True, kw_only=True)

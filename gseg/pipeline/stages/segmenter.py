@@ -12,8 +12,9 @@ from gseg.pipeline.jobs.fit import SCENES_SIDE, FitJob, Material, Pairs
 from gseg.pipeline.stages.samples import SampleNode
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
 from gseg.segmenters.config import FitConfig
+from gseg.storage.digests import canonical
 from gseg.storage.mirror import discard
-from gseg.storage.store import Cost, canonical
+from gseg.storage.store import Cost
 
 FILE: Final = "segmenter.safetensors"
 

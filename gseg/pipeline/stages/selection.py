@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gseg.features.contract import begin_features
 from gseg.features.named import features_name, open_features
 from gseg.pipeline.costs import features_seconds, sample_bytes
 from gseg.pipeline.experiment import SelectionConfig
@@ -75,11 +74,11 @@ class SelectionNode(DerivedNode):
         pictures = self._pictures()
         extract = open_features(self.selection.features, device=self.device)
         batches = pictures.batches(range(len(pictures)))
-        begun = (begin_features(extract, batch) for batch in batches)
+        begun = (extract.begin(batch) for batch in batches)
         real = torch.cat([arrived() for arrived in one_behind(begun)])
         found = []
         shards = first_shards(pairs)
-        for arrived in one_behind(begin_features(extract, shard.pictures) for shard in shards):
+        for arrived in one_behind(extract.begin(shard.pictures) for shard in shards):
             found.append(similarities(arrived(), real))
             report("selection", sum(len(each) for each in found), pairs.count)
         similarity = torch.cat(found)

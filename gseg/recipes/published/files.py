@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gseg.recipes.published.cells import published_tables
-from gseg.storage.store import replacing
+from gseg.storage.files import replacing
 
 _FILE: Final = "tables.parquet"
 

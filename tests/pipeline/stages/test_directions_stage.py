@@ -7,14 +7,17 @@ import pandas as pd
 import pytest
 import torch
 
-from gseg.directions.affine_config import AffineConfig
-from gseg.directions.candidate_config import CandidateConfig
+from gseg.directions.affine import two_affine_ratio
 from gseg.directions.candidates import load_candidates
-from gseg.directions.choice_config import ChoiceConfig, DirectionConfig
 from gseg.directions.codes import shifted_pictures
-from gseg.directions.config import SearchConfig
+from gseg.directions.config import (
+    AffineConfig,
+    CandidateConfig,
+    ChoiceConfig,
+    DirectionConfig,
+    SearchConfig,
+)
 from gseg.directions.direction import Direction
-from gseg.directions.ratio import two_affine_ratio
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.generators.analytic import analytic_generator

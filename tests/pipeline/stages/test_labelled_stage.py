@@ -16,7 +16,7 @@ from gseg.samples.config import SampleConfig
 from gseg.scenes.pictures import render
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.segmenter import Segmenter
-from gseg.storage.store import write_atomically
+from gseg.storage.files import write_atomically
 
 SIDE = 32
 HERE = RayBackend(Resources(placement="process"))

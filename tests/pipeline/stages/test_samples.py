@@ -25,7 +25,8 @@ from gseg.samples.draw import draw
 from gseg.samples.filters import FilterConfig, filter_preset
 from gseg.samples.latents import LatentConfig
 from gseg.samples.sets import AcceptanceError, load_samples
-from gseg.storage.store import StorageError, Store
+from gseg.storage.objects import StorageError
+from gseg.storage.store import Store
 
 NAME = "analytic.ellipses16"
 CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=2, seed=7)

@@ -6,12 +6,8 @@ import pytest
 from shared_folder import SHARED
 
 from gseg.generators.catalogue import list_generators
-from gseg.recipes.published import (
-    PUBLISHED_COLUMNS,
-    published_tables,
-    unreadable_cells,
-    write_published,
-)
+from gseg.recipes.published.cells import PUBLISHED_COLUMNS, published_tables, unreadable_cells
+from gseg.recipes.published.files import write_published
 
 ROOT = Path(__file__).parents[3]
 KEY = ["paper", "table", "row", "benchmark", "metric", "statistic"]
