@@ -14,7 +14,8 @@ from gseg.pipeline.experiment import Experiment
 from gseg.recipes.grids import Axes, Grid, grids
 from gseg.recipes.tables import PaperTable
 from gseg.recipes.voynov2021 import main_generator
-from gseg.samples.labeller import LabellerConfig, labeller
+from gseg.samples.config import LabellerConfig
+from gseg.samples.labeller import labeller
 
 LabelledRecipe = Callable[[Grid, Axes, LabellerConfig | None], list[Experiment]]
 

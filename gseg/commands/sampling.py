@@ -11,7 +11,8 @@ from gseg.generators.catalogue import find_card
 from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
 from gseg.pipeline.stages.embeddings import embeddings_node
 from gseg.recipes.grids import Grid
-from gseg.samples.latents import LatentConfig, candidates, near_embeddings
+from gseg.samples.config import LatentConfig
+from gseg.samples.latents import candidates, near_embeddings
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.labelled import chosen_pictures
 from gseg.scores.picture_sources import FolderPictures

@@ -31,10 +31,15 @@ from gseg.directions.choice_config import ChoiceConfig
 from gseg.directions.config import ChoiceRule
 from gseg.pipeline.experiment import Experiment, TrainedLabeller, TrialMaskKind
 from gseg.recipes.grids import Axes, Grid, seeds_of
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import FilterConfig, ablation, filter_preset
-from gseg.samples.labeller import LabellerConfig
-from gseg.samples.latents import EmbeddedScenes, LatentConfig
+from gseg.samples.config import (
+    EmbeddedScenes,
+    FilterConfig,
+    LabellerConfig,
+    LatentConfig,
+    SampleConfig,
+    ablation,
+    filter_preset,
+)
 from gseg.segmenters.config import FitConfig
 
 DIRECTION_SEED: Final = 0

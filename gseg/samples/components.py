@@ -6,14 +6,14 @@ official programs of both papers do the same, with another connectivity and a st
 
 import math
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Connectivity = Literal[4, 8]
+from gseg.samples.config import Connectivity
 
 # Length that a border pixel adds to a perimeter, by a code of which of its neighbours are border
 # pixels as well: 1, plus 2 for each across an edge and 10 for each across a corner (Benkrid and
@@ -26,7 +26,9 @@ _CODE_LENGTHS: Final = {
 }
 _ROUNDNESS_SHARES: Final = (0.05, 0.90)
 _FEW: Final = 5
+"""Components that are compared with one by one; for more a table is looked up."""
 _TURNS: Final = 4
+"""Bins of each label, which neighbouring pixels take in turn."""
 
 
 class Cleaned(NamedTuple):
@@ -102,15 +104,7 @@ def roundness(masks: NDArray[np.bool_], *, connectivity: Connectivity = 8) -> ND
 
 
 def agreement(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Measure the share of pixels on which two masks agree.
-
-    Args:
-        first: (N, H, W) bool.
-        second: (N, H, W) bool.
-
-    Returns:
-        (N,) float64 in [0, 1].
-    """
+    """Measure the share of pixels on which masks (N, H, W) agree: (N,) float64 in [0, 1]."""
     return np.asarray((first == second).mean(axis=(1, 2)))
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from gseg.exactness import exact
 from gseg.segmenters.public import load_public_unet
-from gseg.segmenters.unet import UNet
-from gseg.segmenters.weights import blank_unet, load_strictly
+from gseg.segmenters.unet import UNet, blank_unet, load_strictly, read_safetensors
 from gseg.storage.store import replacing
 from gseg.transfers import send, start_copy
 
@@ -95,14 +94,7 @@ class Segmenter:
         return content.hexdigest()[:20]
 
     def to(self, device: str | torch.device) -> "Segmenter":
-        """Move the weights.
-
-        Args:
-            device: Where to.
-
-        Returns:
-            The segmenter itself.
-        """
+        """Move the weights; the segmenter itself comes back."""
         self.network.to(device)
         return self
 
@@ -145,12 +137,7 @@ class Segmenter:
     def rounded(self) -> "Segmenter":
         """Give a copy whose weights are those that a file of float16 keeps."""
         network = copy.deepcopy(self.network)
-        state = {
-            key: tensor.half().float() if tensor.is_floating_point() else tensor
-            for key, tensor in network.state_dict().items()
-        }
-        network.load_state_dict(state)
-        return Segmenter(network, self.provenance)
+        return Segmenter(network.half().float(), self.provenance)
 
     def save(self, path: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write one safetensors file that holds weights, shape and provenance.
@@ -195,9 +182,6 @@ class Segmenter:
 
         It was trained on samples of an embedded generator (`gseg.pretraining.train_segmenter`); its
         provenance says how, and what it scores.
-
-        Args:
-            device: Where to put the weights.
         """
         with as_file(files("gseg.scenes") / "weights" / SHIPPED) as path:
             return cls.load(path, device=device)
@@ -241,9 +225,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise ValueError(f"There is no segmenter at {path}; {advice}.")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors, metadata = read_safetensors(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"Cannot read segmenter {path} ({error}); {advice}.") from error
     facts = json.loads(metadata.get(_KEY, "{}"))

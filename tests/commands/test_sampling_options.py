@@ -5,8 +5,7 @@ from gseg.commands.options import chosen_axes, chosen_grids, sweep_parser
 from gseg.commands.sampling import check_samples
 from gseg.pipeline.experiment import Experiment
 from gseg.recipes.melas2022 import all_gans
-from gseg.samples.filters import filter_preset
-from gseg.samples.latents import LatentConfig
+from gseg.samples.config import LatentConfig, filter_preset
 
 GGAN, SNGAN = "ggan.scenes32", "sngan.scenes32"
 

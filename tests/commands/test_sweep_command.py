@@ -22,8 +22,7 @@ from gseg.pipeline.failures import note_failure
 from gseg.pipeline.rows import merge_rows, read_rows
 from gseg.pipeline.trial import Context, run_trial
 from gseg.recipes.melas2022 import all_gans
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
+from gseg.samples.config import SampleConfig, filter_preset
 from gseg.scores.protocol import DEFAULT_PROFILES
 from gseg.search.evaluate import SweepWork
 from gseg.segmenters.config import FitConfig

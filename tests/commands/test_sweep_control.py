@@ -16,8 +16,7 @@ from gseg.pipeline.failures import known_failure, note_failure
 from gseg.pipeline.plan import SweepPlan
 from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import Context
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
+from gseg.samples.config import SampleConfig, filter_preset
 from gseg.segmenters.config import FitConfig
 from gseg.storage.store import Cost
 

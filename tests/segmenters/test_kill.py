@@ -11,8 +11,9 @@ import torch
 
 from gseg.randomness import uniforms
 from gseg.segmenters.checkpoint import read_curve
-from gseg.segmenters.fit import FitConfig, Run, fit, fit_source
-from gseg.segmenters.source import InMemoryPairs
+from gseg.segmenters.config import FitConfig
+from gseg.segmenters.fit import Run, fit, fit_source
+from gseg.segmenters.pairs import InMemoryPairs
 
 CONFIG = FitConfig(steps=40, batch=4, width=3, depth=2, decay_at=25, validate_every=10)
 
@@ -21,7 +22,7 @@ import sys, time
 from pathlib import Path
 from test_kill import CONFIG, noise
 from gseg.segmenters.fit import Run, fit_source
-from gseg.segmenters.source import InMemoryPairs
+from gseg.segmenters.pairs import InMemoryPairs
 
 run = Run(
     checkpoint=Path(sys.argv[1]), checkpoint_seconds=0, progress=lambda *_: time.sleep(0.05)

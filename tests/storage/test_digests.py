@@ -10,9 +10,7 @@ from gseg.directions.choice_config import ChoiceConfig, DirectionConfig
 from gseg.directions.config import SearchConfig
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import all_gans
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
-from gseg.samples.latents import LatentConfig
+from gseg.samples.config import LatentConfig, SampleConfig, filter_preset
 from gseg.storage.digests import canonical, restore
 
 

@@ -21,7 +21,7 @@ from gseg.images import UnreadableImageError
 from gseg.pipeline.costs import embed_seconds
 from gseg.pipeline.jobs.job import Backend, Listen, RangesJob, run_missing
 from gseg.pipeline.jobs.measure import PictureSet
-from gseg.samples.embedding_files import Embeddings, save_embeddings
+from gseg.samples.latents import Embeddings, save_embeddings
 from gseg.scores.picture_sources import FolderPictures, PictureSource
 from gseg.storage.mirror import fetch
 from gseg.storage.store import digest, replacing

@@ -15,21 +15,23 @@ from gseg.pipeline.costs import fit_seconds
 from gseg.pipeline.jobs.draw import DrawJob
 from gseg.pipeline.jobs.job import Wrap
 from gseg.pipeline.progress import Report, Watch
-from gseg.samples.headers import DamagedShardError, ShardFacts, put_away
 from gseg.samples.sets import read_pairs
-from gseg.samples.shards import Shard
+from gseg.samples.shards import DamagedShardError, Shard, ShardFacts, put_away
 from gseg.scenes.pictures import render
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.labelled import chosen_pictures, square_pairs
+from gseg.segmenters.checkpoint import Measurement
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.curves import curve_table
-from gseg.segmenters.fit import FitResult, fit_source
-from gseg.segmenters.held_out import Measurement
-from gseg.segmenters.mixed import MixedPairs
-from gseg.segmenters.run import Run
-from gseg.segmenters.shrunk import ShrunkPairs, shrink
-from gseg.segmenters.source import BatchSource, InMemoryPairs
-from gseg.segmenters.stored import open_pairs
+from gseg.segmenters.fit import FitResult, Run, fit_source
+from gseg.segmenters.pairs import (
+    BatchSource,
+    InMemoryPairs,
+    MixedPairs,
+    ShrunkPairs,
+    open_pairs,
+    shrink,
+)
 from gseg.storage.mirror import fetch
 from gseg.storage.store import replacing
 

@@ -35,6 +35,7 @@ from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.learn import LearnJob
 from gseg.pipeline.progress import Report
 from gseg.samples.config import SampleConfig
+from gseg.samples.masks import MASKS
 from gseg.storage.store import Artifact, Cost, bring_here, canonical, file_digest
 
 _SCORED_PICTURES: Final = 64
@@ -249,7 +250,7 @@ def with_operators(
         samples: Its mask kind decides; the maps are fitted for its length of shift.
         device: Kind of device.
     """
-    if samples.mask_kind != "affine":
+    if not MASKS[samples.mask_kind].fitted:
         return direction
     return OperatorsNode(
         generator=generator,
