@@ -14,7 +14,7 @@ What the paper leaves open, and is assumed here:
   the paper, unless `Grid.sample_epsilon` fixes that.
 - Table 10's loss: see `gseg.directions.objective`.
 - Table 14's learning rate: decays at step 8,000, as in the shorter trainings.
-- Table 15: how pictures are shrunk: `gseg.segmenters.shrunk`.
+- Table 15: how pictures are shrunk: `gseg.segmenters.pairs.shrink`.
 """
 
 from dataclasses import replace

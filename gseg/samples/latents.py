@@ -32,8 +32,8 @@ from gseg.samples.config import LatentConfig
 from gseg.storage.store import file_digest, replacing
 from gseg.transfers import send
 
+# Architectures that truncate by themselves, as they were loaded.
 _OWN_TRUNCATION: Final = ("stylegan2", "biggan_deep")
-"""Architectures that truncate by themselves, as they were loaded."""
 _KEY: Final = b"gseg.embeddings"
 
 

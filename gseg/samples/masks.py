@@ -26,8 +26,8 @@ from gseg.transfers import send
 Picture = Literal["original", "lighter", "darker"]
 Compare = Callable[[Sequence[Tensor], MaskRule, ColourMaps | None], Tensor]
 
+# Standard deviations that a foreground pixel may darken by with rule ``luminance_std``.
 _SLACK: Final = 0.3
-"""Standard deviations that a foreground pixel may darken by with rule ``luminance_std``."""
 _CACHED_VALUES: Final = 2**18
 
 

@@ -6,6 +6,7 @@ disk, anyone may be adding to them (`GrowingSet`). Or the N that look most like 
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,8 +21,8 @@ from gseg.storage.mirror import exists
 
 _PATIENCE: Final = 10_000
 _LEAST_ACCEPTANCE: Final = 0.01
+# Pictures whose similarities are computed at once.
 _ROWS: Final = 4096
-"""Pictures whose similarities are computed at once."""
 
 _Shard = TypeVar("_Shard", Shard, ShardFacts)
 
@@ -44,49 +45,38 @@ def load_samples(shard_paths: Iterable[str | Path], count: int) -> SampleSet:
     return first_samples((Shard.load(Path(path)) for path in shard_paths), count)
 
 
-def read_pairs(shards: Iterable[Shard], count: int) -> tuple[Tensor, Tensor]:
-    """Take pictures and masks of the first samples, holding one shard besides them at a time.
+def first_samples(shards: Iterable[Shard], count: int) -> SampleSet:
+    """Take the first N samples, holding the pictures of one shard besides them at a time.
 
     Args:
         shards: Shards 0, 1, 2, ...; taken one after the other until there are enough samples.
-        count: Number N of samples, at least 1.
+        count: Number N of samples.
 
     Returns:
-        Pictures (N, 3, R, R) uint8, in memory the channels of a pixel are neighbours; and masks
-        (N, R, R) bool.
+        In memory the channels of a picture's pixel are neighbours.
 
     Raises:
         ValueError: There are fewer, or the shards are out of order or do not belong together.
         DamagedShardError: A file is damaged.
     """
+    if count < 1:
+        raise ValueError(f"A sample set holds at least 1 sample, asked for {count}.")
+    used: list[Shard] = []
     done = 0
     for shard in in_order(shards):
-        if shard.number == 0:
+        if not used:
             side = shard.masks.shape[1]
             pictures = torch.empty((count, side, side, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
             masks = torch.empty((count, side, side), dtype=torch.bool)
         taken = min(len(shard), count - done)
         pictures[done : done + taken] = shard.pictures[:taken]
         masks[done : done + taken] = shard.masks[:taken]
-        done += taken
-        if done == count:
-            return pictures, masks
-    raise ValueError(f"The shards hold {done} accepted samples, asked for {count}: draw more.")
-
-
-def first_samples(shards: Iterable[Shard], count: int) -> SampleSet:
-    """Take the first N samples of consecutive shards; arguments and errors as of `read_pairs`."""
-    if count < 1:
-        raise ValueError(f"A sample set holds at least 1 sample, asked for {count}.")
-    used: list[Shard] = []
-    accepted = 0
-    for shard in in_order(shards):
-        used.append(shard)
-        accepted += len(shard)
-        if accepted >= count:
-            return join(used, count)
+        done += len(shard)
+        used.append(replace(shard, pictures=pictures[:0], masks=masks[:0]))
+        if done >= count:
+            return replace(join(used, count), pictures=pictures, masks=masks)
     raise ValueError(
-        f"{len(used)} shards hold {accepted} accepted samples, asked for {count}: draw more."
+        f"{len(used)} shards hold {done} accepted samples, asked for {count}: draw more."
     )
 
 

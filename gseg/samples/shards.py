@@ -41,10 +41,10 @@ _log = logging.getLogger(__name__)
 _VERSION: Final = 2
 _METADATA_KEY: Final = b"gseg.samples"
 _CHECKSUM_KEY: Final = b"gseg.samples.crc32"
+# More than a shard's description takes.
 _END_BYTES: Final = 2**16
-"""More than a shard's description takes."""
+# What reading a damaged file may raise.
 _UNREADABLE: Final = (pa.ArrowException, OSError, KeyError, ValueError, TypeError)
-"""What reading a damaged file may raise."""
 _FIXED_COLUMNS: Final = ("index", "label", "picture", "mask")
 _QUALITY: Final = (cv2.IMWRITE_JPEG_QUALITY, 95)
 

@@ -24,8 +24,8 @@ from gseg.segmenters.unet import UNet, load_strictly, read_safetensors
 from gseg.storage.store import replacing
 
 _KEY: Final = "gseg.training"
+# Most of the time that writing checkpoints may take.
 _WRITING_SHARE: Final = 0.02
-"""Most of the time that writing checkpoints may take."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,18 +29,18 @@ from gseg.segmenters.checkpoint import Keeper, Measurement, TrainingState, resto
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.pairs import BatchSource, InMemoryPairs
 from gseg.segmenters.segmenter import Segmenter
-from gseg.segmenters.unet import UNet, blank_unet, initialise, load_strictly
+from gseg.segmenters.unet import UNet, blank_unet, check_sides, initialise, load_strictly
 from gseg.storage.digests import canonical
 from gseg.transfers import send, start_copy
 
 _log = logging.getLogger(__name__)
 
+# Steps between two looks at the loss, for which a GPU must have finished them.
 _LOOK_EVERY: Final = 100
-"""Steps between two looks at the loss, for which a GPU must have finished them."""
+# Steps whose pairs are fetched or waiting; a source that reads ahead itself may hold more.
 _AHEAD: Final = 2
-"""Steps whose pairs are fetched or waiting; a source that reads ahead itself may hold more."""
+# Of held-out pictures.
 _PIXELS_AT_ONCE: Final = 2**18
-"""Of held-out pictures."""
 
 Batch = tuple[Tensor, Tensor]
 
@@ -177,12 +177,8 @@ def fit_source(
 
 def _check_fits(source: BatchSource, config: FitConfig, run: Run) -> None:
     """Find out before the first step what would go wrong later."""
-    smallest, (height, width) = 2**config.depth, source.resolution
-    if min(height, width) < smallest:
-        raise ValueError(
-            f"A U-Net of depth {config.depth} needs pictures of at least {smallest} x {smallest} "
-            f"pixels, got {height} x {width}; choose a smaller depth."
-        )
+    height, width = source.resolution
+    check_sides(config.depth, height, width)
     share = config.batch // config.replicas
     if share * (height >> config.depth) * (width >> config.depth) < 2:
         raise ValueError(

@@ -7,19 +7,19 @@ memory (`InMemoryPairs`), shard by shard from files (`StreamedPairs`), several s
 """
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
+import psutil  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from gseg.samples.sets import in_order, read_pairs
+from gseg.samples.sets import first_samples, in_order
 from gseg.samples.shards import Shard, ShardFacts
 from gseg.transfers import send
 
@@ -80,12 +80,8 @@ class InMemoryPairs:
         if len(pictures) == 0:
             raise ValueError("A segmenter cannot be trained on no pairs; give at least one.")
         self._pictures, self._masks = pictures, masks
+        self.resolution = (masks.shape[1], masks.shape[2])
         self._rows = pictures if pictures.is_contiguous() else pictures.permute(0, 2, 3, 1)
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        """Height and width of every picture."""
-        return self._masks.shape[1], self._masks.shape[2]
 
     def __len__(self) -> int:
         return len(self._masks)
@@ -132,13 +128,14 @@ def open_pairs(
     side = ShardFacts.read(shards[0]).resolution
     limit = memory if memory is not None else int(MEMORY_SHARE * free_memory())
     if count * pair_bytes(side) <= limit:
-        return InMemoryPairs(*read_pairs(map(load, range(len(shards))), count))
+        held = first_samples(map(load, range(len(shards))), count)
+        return InMemoryPairs(held.pictures, held.masks)
     rows = [facts.rows for facts in in_order(map(ShardFacts.read, shards))]
-    held = min(window + (2 + AHEAD) * max(rows), count)
-    if held * pair_bytes(side) > limit:
+    needed = min(window + (2 + AHEAD) * max(rows), count)
+    if needed * pair_bytes(side) > limit:
         raise ValueError(
-            f"{count:,} pairs of {side} px, or the {held:,} of them that a shuffle_window of "
-            f"{window:,} needs at a time ({held * pair_bytes(side) / 2**30:.2f} GiB), do not fit "
+            f"{count:,} pairs of {side} px, or the {needed:,} of them that a shuffle_window of "
+            f"{window:,} needs at a time ({needed * pair_bytes(side) / 2**30:.2f} GiB), do not fit "
             f"into {limit / 2**30:.2f} GiB, which is {MEMORY_SHARE:.0%} of the free memory unless "
             "said otherwise. Choose a smaller shuffle_window."
         )
@@ -156,23 +153,17 @@ def free_memory() -> int:
     Returns:
         What the machine has available, or what is left under the limit of its control group.
     """
-    left = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    left: list[int] = [psutil.virtual_memory().available]
     try:
-        left = [_numbers(Path("/proc/meminfo"))["MemAvailable:"] * 1024]
         limit = (_CGROUP / "memory.max").read_text().strip()
         if limit != "max":
             used = int((_CGROUP / "memory.current").read_text())
-            cached = _numbers(_CGROUP / "memory.stat").get("inactive_file", 0)
-            left.append(int(limit) - used + cached)
+            lines = (_CGROUP / "memory.stat").read_text().splitlines()
+            cached = dict(line.split() for line in lines).get("inactive_file", 0)
+            left.append(int(limit) - used + int(cached))
     except OSError:  # no Linux, or no control groups of version 2
         pass
     return max(0, min(left))
-
-
-def _numbers(path: Path) -> dict[str, int]:
-    """Read a file of the kernel with a name and a number in each line."""
-    lines = [line.split() for line in path.read_text().splitlines()]
-    return {line[0]: int(line[1]) for line in lines if len(line) > 1}
 
 
 class StreamedPairs:
@@ -205,6 +196,7 @@ class StreamedPairs:
         rows: Sequence[int],
     ) -> None:
         self._load, self._count, self._side, self._window = load, count, resolution, window
+        self.resolution = (resolution, resolution)
         self._ends: NDArray[np.int64] = np.cumsum(np.asarray(rows, dtype=np.int64))
         if not rows or self._ends[-1] < count:
             raise ValueError(f"The shards hold {sum(rows)} samples, asked for {count}: draw more.")
@@ -212,11 +204,6 @@ class StreamedPairs:
         self._held: dict[int, Future[Shard]] = {}
         self._front = 0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shards")
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        """Height and width of every picture."""
-        return self._side, self._side
 
     def __len__(self) -> int:
         return self._count
@@ -293,6 +280,7 @@ class MixedPairs:
         if not all(0 < weight < math.inf for weight in weights):
             raise ValueError(f"The weights of a mixture must be positive numbers, got {weights}.")
         sizes = [source.resolution for source in self._sources]
+        self.resolution = sizes[0]
         if len(set(sizes)) > 1:
             raise ValueError(
                 "All sources of a mixture must have pictures of one size, got "
@@ -308,11 +296,6 @@ class MixedPairs:
                 f"{sum(self._slots):,} pairs, more than {_MOST_SLOTS:,}: choose less unequal "
                 "weights, or fewer pairs of the largest source."
             )
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        """Height and width of every picture."""
-        return self._sources[0].resolution
 
     def __len__(self) -> int:
         """Slots of an epoch."""
@@ -388,11 +371,7 @@ class ShrunkPairs:
 
     def __init__(self, source: BatchSource, side: int) -> None:
         self._source, self._side = source, side
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        """Height and width of every picture."""
-        return self._side, self._side
+        self.resolution = (side, side)
 
     def __len__(self) -> int:
         return len(self._source)

@@ -12,8 +12,8 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from gseg.segmenters.unet import UNet, blank_unet, load_strictly
 
+# Of data-parallel replicas and of the Lightning module's attribute, outermost first.
 _PREFIXES: Final = ("module.", "net.", "module.")
-"""Of data-parallel replicas and of the Lightning module's attribute, outermost first."""
 
 
 class _Inert:

@@ -17,10 +17,10 @@ from gseg.images import UnreadableImageError, encode_png, from_uint8, read_image
 from gseg.segmenters.segmenter import Predictor
 from gseg.storage.store import write_atomically
 
+# Both papers' shorter side, for a segmenter that does not say what it was trained on.
 _PUBLISHED_SIDE: Final = 128
-"""Both papers' shorter side, for a segmenter that does not say what it was trained on."""
+# A picture is at most this many times as long as wide for the network; beyond, it is squeezed.
 _LONGEST: Final = 16
-"""A picture is at most this many times as long as wide for the network; beyond, it is squeezed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,8 +24,8 @@ SHIPPED: Final = "segmenter.safetensors"
 _KEY: Final = "gseg.segmenter"
 _FACTS: Final = {"width": int, "depth": int, "provenance": dict}
 _PUBLIC_SUFFIXES: Final = (".ckpt", ".pth", ".pt")
+# Bounds the memory of a prediction: 256 pictures of 32 pixels, 16 of 128.
 _PIXELS_AT_ONCE: Final = 2**18
-"""Bounds the memory of a prediction: 256 pictures of 32 pixels, 16 of 128."""
 
 
 class Predictor(Protocol):
@@ -67,22 +67,13 @@ class Segmenter:
         # One memory layout, so that a loaded segmenter gives the bits of the one that was saved.
         self.network = network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self.provenance: dict[str, Any] = json.loads(json.dumps(dict(provenance or {})))
+        self.resolution: int | None = self.provenance.get("resolution")
+        self.smallest_side = int(2**network.depth)
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.network.parameters()).device
-
-    @property
-    def resolution(self) -> int | None:
-        """Side of the pictures that it was trained on, if known."""
-        side = self.provenance.get("resolution")
-        return int(side) if side is not None else None
-
-    @property
-    def smallest_side(self) -> int:
-        """Least height and width of a picture."""
-        return int(2**self.network.depth)
 
     @property
     def digest(self) -> str:
@@ -203,17 +194,9 @@ class Ensemble:
         if not segmenters:
             raise ValueError("An ensemble needs at least one segmenter, got none.")
         self.segmenters = tuple(segmenters)
-
-    @property
-    def resolution(self) -> int | None:
-        """Side of the pictures that all were trained on, if known and the same."""
-        sides = {segmenter.resolution for segmenter in self.segmenters}
-        return sides.pop() if len(sides) == 1 else None
-
-    @property
-    def smallest_side(self) -> int:
-        """Least height and width of a picture."""
-        return max(segmenter.smallest_side for segmenter in self.segmenters)
+        sides = {segmenter.resolution for segmenter in segmenters}
+        self.resolution = sides.pop() if len(sides) == 1 else None
+        self.smallest_side = max(segmenter.smallest_side for segmenter in segmenters)
 
     def probability(self, images: Tensor) -> Tensor:
         """See `Segmenter.probability`."""

@@ -156,17 +156,26 @@ class UNet(nn.Module):
         return logits
 
     def _check(self, images: Tensor) -> None:
-        smallest = 2**self.depth
         if images.ndim != 4 or images.shape[1] != self.in_channels:
             raise ValueError(
                 f"The U-Net takes pictures of shape (N, {self.in_channels}, H, W), got "
                 f"{tuple(images.shape)}."
             )
-        if min(images.shape[2:]) < smallest:
-            raise ValueError(
-                f"A U-Net of depth {self.depth} needs pictures of at least {smallest} x {smallest} "
-                f"pixels, got {images.shape[2]} x {images.shape[3]}."
-            )
+        check_sides(self.depth, *images.shape[2:])
+
+
+def check_sides(depth: int, height: int, width: int) -> None:
+    """Make sure that pictures can be halved as often as a U-Net does.
+
+    Raises:
+        ValueError: They are too small.
+    """
+    smallest = 2**depth
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"A U-Net of depth {depth} needs pictures of at least {smallest} x {smallest} pixels, "
+            f"got {height} x {width}; choose a smaller depth."
+        )
 
 
 def blank_unet(

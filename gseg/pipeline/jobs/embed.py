@@ -151,7 +151,7 @@ def embed_pictures(
 
 
 def save_found(path: Path, found: Embeddings, job: EmbedJob) -> None:
-    """Write latents with where they come from; see `gseg.samples.embedding_files`.
+    """Write latents with where they come from; see `gseg.samples.latents`.
 
     Args:
         path: ``.npy`` file.

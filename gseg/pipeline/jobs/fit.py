@@ -15,7 +15,7 @@ from gseg.pipeline.costs import fit_seconds
 from gseg.pipeline.jobs.draw import DrawJob
 from gseg.pipeline.jobs.job import Wrap
 from gseg.pipeline.progress import Report, Watch
-from gseg.samples.sets import read_pairs
+from gseg.samples.sets import first_samples
 from gseg.samples.shards import DamagedShardError, Shard, ShardFacts, put_away
 from gseg.scenes.pictures import render
 from gseg.scores.benchmarks import open_benchmark
@@ -87,8 +87,9 @@ class Pairs:
             Pictures (N, 3, R, R) uint8 and masks (N, R, R) bool.
         """
         if self.shards:
-            found = read_pairs(map(self._load_shard, range(len(self.shards))), self.count)
-            return found if self.shrunk is None else shrink(*found, self.shrunk)
+            found = first_samples(map(self._load_shard, range(len(self.shards))), self.count)
+            pairs = found.pictures, found.masks
+            return pairs if self.shrunk is None else shrink(*pairs, self.shrunk)
         if self.benchmark:
             benchmark = open_benchmark(self.benchmark)
             numbers = chosen_pictures(benchmark, self.seed, self.first, self.count)
@@ -146,7 +147,7 @@ class FitJob:
         config: How to train.
         folder: Receives the segmenter and the loss curve; keeps the unfinished training.
         device: Kind of device.
-        checkpoint_seconds: See `gseg.segmenters.Run`.
+        checkpoint_seconds: See `gseg.segmenters.fit.Run`.
     """
 
     material: Material
@@ -179,7 +180,7 @@ class FitJob:
             report: Hears of the steps.
             rank: Which replica this process is; the first one writes ``segmenter.safetensors`` and
                 ``losses.parquet``.
-            wrap: What makes several replicas one; see `gseg.segmenters.Run`.
+            wrap: What makes several replicas one; see `gseg.segmenters.fit.Run`.
 
         Returns:
             Facts for the manifest; of the first replica.
