@@ -28,7 +28,8 @@ from PIL import Image
 
 from gseg.generators.catalogue import list_generators, load_generator
 from gseg.images import read_image, to_uint8
-from gseg.samples.latents import prior
+from gseg.samples.config import LatentConfig
+from gseg.samples.latents import candidates
 from gseg.scenes.pictures import render
 
 Pictures = NDArray[np.uint8]
@@ -123,7 +124,7 @@ def generated(count: int) -> Pictures:
     cards = list_generators("embedded")
     parts = []
     for card in cards:
-        z, y = prior(card, 0, np.arange(count // len(cards)))
+        z, y = candidates(card, LatentConfig(), 0, np.arange(count // len(cards)))
         generator = load_generator(card.name)
         parts.append(to_uint8(generator(generator.code(z), y)))
     return torch.cat(parts).permute(0, 2, 3, 1).contiguous().numpy()

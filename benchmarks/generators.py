@@ -47,9 +47,9 @@ from gseg.generators.published import PUBLISHED, PublishedGenerator
 from gseg.generators.stylegan2 import StyleGAN2Generator
 from gseg.generators.stylegan2_checkpoint import stylegan2_config
 from gseg.randomness import labels, latents
-from gseg.samples.filters import FilterPreset, filter_preset
+from gseg.samples.config import FilterPreset, filter_preset
+from gseg.samples.filters import judge
 from gseg.samples.masks import make_masks
-from gseg.samples.verdicts import judge
 
 REPEATS = 5
 PIXELS_KEPT, DECISIONS_KEPT = 0.995, 0.99

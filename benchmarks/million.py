@@ -33,15 +33,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from gseg.commands.run import all_gans
 from gseg.distributed.runtime import _ENVIRONMENT
 from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
 from gseg.pipeline.trial import sample_nodes
 from gseg.recipes.grids import grids
-from gseg.recipes.melas2022 import all_gans
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
-from gseg.samples.growing import GrowingSet
+from gseg.samples.config import SampleConfig, filter_preset
+from gseg.samples.sets import GrowingSet
 from gseg.storage.builds import count_builds
 
 GENERATOR = "sngan.scenes32"

@@ -22,11 +22,10 @@ import pyarrow as pa
 import torch
 
 from gseg.randomness import training_order
-from gseg.samples.encoding import PICTURE_FORMATS, PictureFormat
+from gseg.samples.config import PICTURE_FORMATS, PictureFormat
 from gseg.samples.shards import Shard, shard_name
 from gseg.scenes.pictures import render
-from gseg.segmenters.source import BatchSource
-from gseg.segmenters.stored import open_pairs, pair_bytes
+from gseg.segmenters.pairs import BatchSource, open_pairs, pair_bytes
 
 BATCH, SHARD, DISTINCT = 95, 360, 720
 

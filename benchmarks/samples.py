@@ -37,12 +37,11 @@ from gseg.generators.catalogue import load_generator
 from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.resnet import ResNetConfig, ResNetGenerator
 from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
-from gseg.samples.config import SampleConfig
+from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.draw import draw_shards
-from gseg.samples.filters import filter_preset
+from gseg.samples.filters import judge
 from gseg.samples.masks import make_masks
 from gseg.samples.shards import shard_name
-from gseg.samples.verdicts import judge
 
 ORACLE = Path(__file__).parents[1] / "tests" / "samples" / "oracle.py"
 WIDTHS = {32: (128, 96, 48, 24), 64: (256, 128, 96, 48, 24), 128: (512, 256, 128, 96, 48, 24)}

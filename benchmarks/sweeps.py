@@ -31,13 +31,13 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 from rich.table import Table
 
+from gseg.commands.run import all_gans
 from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.generators.catalogue import list_generators
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
 from gseg.recipes.grids import grids
-from gseg.recipes.melas2022 import all_gans
 from gseg.search import evaluate
 from gseg.storage.builds import count_builds
 from gseg.storage.store import Store

@@ -33,9 +33,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gseg.scenes.pictures import VALIDATION_FIRST, render
 from gseg.segmenters.config import FitConfig, fit_preset, native_precision
-from gseg.segmenters.fit import fit_source
-from gseg.segmenters.run import Run
-from gseg.segmenters.source import InMemoryPairs
+from gseg.segmenters.fit import Run, fit_source
+from gseg.segmenters.pairs import InMemoryPairs
 from gseg.segmenters.unet import UNet
 
 WARM_STEPS = 2

@@ -11,7 +11,7 @@ two things of whoever draws:
   direction, config and number, so that it does not matter who draws it. With `--actors`, a pool of
   Ray actors draws the next shards while this process trains; the segmenter is the same to the last
   bit, and the same as `gseg.fit_source` makes of stored samples in that order;
-- a source, here `DrawnPairs`: anything that has `gseg.segmenters.BatchSource`'s three methods.
+- a source, here `DrawnPairs`: anything with what `gseg.segmenters.pairs.BatchSource` asks for.
 
 What is lost against samples that are stored: a second training (another seed, another width) draws
 everything again, and one that was interrupted begins anew; there is nothing to look at afterwards;

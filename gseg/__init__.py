@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from gseg.generators.contract import Generator, GeneratorCard
     from gseg.generators.own import register_generator
     from gseg.pipeline.rows import results
-    from gseg.samples.config import SampleConfig
+    from gseg.samples.config import FilterConfig, SampleConfig, filter_preset
     from gseg.samples.draw import draw
-    from gseg.samples.filters import FilterConfig, filter_preset
-    from gseg.samples.sets import SampleSet
+    from gseg.samples.shards import SampleSet
     from gseg.scores.benchmarks import open_benchmark
     from gseg.scores.protocol import Scores, score
     from gseg.segmenters.config import FitConfig, fit_preset
@@ -75,10 +74,9 @@ _NAMES: Final = {
     "generators.contract": ("Generator", "GeneratorCard"),
     "generators.own": ("register_generator",),
     "pipeline.rows": ("results",),
-    "samples.config": ("SampleConfig",),
+    "samples.config": ("FilterConfig", "SampleConfig", "filter_preset"),
     "samples.draw": ("draw",),
-    "samples.filters": ("FilterConfig", "filter_preset"),
-    "samples.sets": ("SampleSet",),
+    "samples.shards": ("SampleSet",),
     "scores.benchmarks": ("open_benchmark",),
     "scores.protocol": ("Scores", "score"),
     "segmenters.config": ("FitConfig", "fit_preset"),

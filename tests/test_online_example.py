@@ -17,7 +17,7 @@ from gseg.samples.draw import draw, draw_shard
 from gseg.samples.sets import AcceptanceError
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.fit import fit_source
-from gseg.segmenters.source import InMemoryPairs
+from gseg.segmenters.pairs import InMemoryPairs
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "online.py"
 SMALL = ("--generator", "analytic.ellipses32", "--steps", "3")

@@ -25,10 +25,9 @@ from benchmarks.samples import some_directions
 from gseg.generators.contract import Generator
 from gseg.generators.precision import forward_with, sampling_setting
 from gseg.samples import cascade
-from gseg.samples.config import SampleConfig
+from gseg.samples.config import REASONS, SampleConfig
 from gseg.samples.draw import draw_shards
-from gseg.samples.filters import REASONS
-from gseg.samples.verdicts import Verdicts
+from gseg.samples.filters import Verdicts
 
 AIM_PER_SECOND, AIM_RATIO = 1670, 1.15
 SECONDS, FORWARD_SECONDS, RESERVE = 60.0, 3.0, 9.0

@@ -16,7 +16,6 @@ from gseg.distributed.view import format_seconds
 from gseg.generators.catalogue import use_weights, weights_folder
 from gseg.generators.identity import weights_digest
 from gseg.pipeline.backend import LocalBackend
-from gseg.pipeline.devices import require_device
 from gseg.pipeline.direction_trial import DirectionTrial, Found
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.plan import make_plan
@@ -43,6 +42,7 @@ def run_directions(recipe: Recipe, options: SweepOptions) -> int:
     from gseg.commands.sweep import recipe_axes
 
     say, device, places = console().print, options.resources.device, options.places
+    options.check_resources()
     use_weights(places.weights)
     axes = recipe_axes(recipe, options)
     made = [each for grid in options.grids(axes) for each in recipe.make(grid, axes)]
@@ -61,7 +61,6 @@ def run_directions(recipe: Recipe, options: SweepOptions) -> int:
         for trial, seconds in zip(trials, plan.estimates, strict=True):
             say(f"  {trial.told}: {format_seconds(seconds)}")
         return 0
-    require_device(device)
     Store(places.storage).check()
     with progress_bar("directions") as bar:
         found: list[Found] = []

@@ -17,7 +17,8 @@ from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.distance import StatisticsNode
-from gseg.samples.latents import LatentConfig, near_embeddings
+from gseg.samples.config import LatentConfig
+from gseg.samples.latents import near_embeddings
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import Distance, compare
 from gseg.scores.picture_sources import SCENES_RESOLUTION

@@ -21,7 +21,7 @@ from gseg.pipeline.settings import Setting, axes
 from gseg.pipeline.trial import Context
 from gseg.recipes.grids import Axes, Grid, grids
 from gseg.recipes.trials import trial, varied_grids
-from gseg.samples.latents import LatentConfig
+from gseg.samples.config import LatentConfig
 from gseg.scores.sizes import EvalProtocol
 from gseg.scores.specs import absolute_spec
 from gseg.search.space import Parameter

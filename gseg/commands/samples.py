@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from gseg.commands.run import all_gans
 from gseg.commands.working import working
 from gseg.generators.catalogue import use_weights
 from gseg.generators.identity import weights_digest
@@ -20,10 +21,8 @@ from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.directions import DirectionNode, GivenDirection
 from gseg.pipeline.trial import sample_nodes, samples_node
 from gseg.recipes.grids import grids
-from gseg.recipes.melas2022 import all_gans
 from gseg.reports.sample_sheets import sample_sheet
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
+from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.labeller import sample_name
 from gseg.samples.shards import Shard, shard_name
 from gseg.storage.files import write_atomically

@@ -33,9 +33,7 @@ def add_samples(commands: "Commands") -> None:
 
 
 def _add_draw(commands: "Commands") -> None:
-    from gseg.samples.encoding import PICTURE_FORMATS
-    from gseg.samples.filters import FilterPreset
-    from gseg.samples.masks import MaskKind
+    from gseg.samples.config import PICTURE_FORMATS, FilterPreset, MaskKind
 
     parser = commands.add_parser(
         "draw",

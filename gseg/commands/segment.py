@@ -13,7 +13,7 @@ from gseg.pipeline.jobs.job import run_missing
 from gseg.pipeline.jobs.segment import SegmentJob
 from gseg.reports.strips import Found, compare_masks, draw_strip, find_truths, spread_text
 from gseg.scores.folders import SUFFIXES
-from gseg.segmenters.segment import mask_files
+from gseg.segmenters.segment import name_masks
 
 _FILE: Final = "segmenter.safetensors"
 _SHIPPED: Final = "scenes"
@@ -35,7 +35,7 @@ def segment(options: argparse.Namespace, console: Console) -> int:
     """
     pictures = [file for path in options.images for file in _pictures(path, options.out)]
     truths = _truths(options, pictures)
-    masks = mask_files(pictures, options.out)
+    masks = name_masks(pictures, options.out)
     job = SegmentJob(
         files=tuple((picture, mask.absolute()) for picture, mask in masks.items()),
         models=tuple(map(_model, options.model or [])) or (None,),

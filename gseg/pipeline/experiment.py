@@ -6,14 +6,12 @@ from typing import Final, Literal, get_args
 
 from gseg.directions.config import DirectionConfig
 from gseg.features.named import parse_features
-from gseg.samples.config import SampleConfig
-from gseg.samples.labeller import LabellerConfig
-from gseg.samples.masks import MaskKind
+from gseg.samples.config import LabellerConfig, MaskKind, SampleConfig
 from gseg.segmenters.config import FitConfig
 from gseg.storage.digests import digest, since
 
 Method = Literal["gan", "true_masks", "otsu", "centre_disc"]
-TrialMaskKind = Literal["lighter", "darker", "both", "mean", "affine", "affine_each", "ensemble"]
+TrialMaskKind = Literal[MaskKind, "ensemble"]
 
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
 MASK_KINDS: Final[tuple[TrialMaskKind, ...]] = get_args(TrialMaskKind)

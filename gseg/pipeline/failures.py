@@ -17,7 +17,7 @@ from typing import Any, Final
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.draw import BatchTooLargeError
 from gseg.pipeline.trial import Context
-from gseg.samples.headers import DamagedShardError
+from gseg.samples.shards import DamagedShardError
 from gseg.storage.digests import digest
 from gseg.storage.files import DiskFullError, write_atomically
 from gseg.storage.mirror import discard, fetch

@@ -15,8 +15,7 @@ from gseg.pipeline.stages.embeddings import (
 )
 from gseg.pipeline.stages.samples import SampleNode
 from gseg.pipeline.trial import stages_of
-from gseg.samples.config import SampleConfig
-from gseg.samples.latents import LatentConfig
+from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.storage.digests import file_digest, restore
 from gseg.storage.store import Store
 

@@ -14,7 +14,7 @@ from gseg.pipeline.jobs.fit import SCENES_SIDE
 from gseg.pipeline.settings import setting_values
 from gseg.pipeline.stages.samples import SampledSet
 from gseg.pipeline.stages.segmenter import FILE
-from gseg.samples.filters import REASONS
+from gseg.samples.config import REASONS
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.collected import SCORES
 from gseg.scores.intervals import INTERVALS

@@ -17,8 +17,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 
 from gseg.directions.config import ChoiceConfig
 from gseg.pipeline.experiment import Experiment
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import FilterPreset, filter_preset, filter_preset_name
+from gseg.samples.config import FilterPreset, SampleConfig, filter_preset, filter_preset_name
 from gseg.segmenters.config import FitConfig
 
 Value = str | int | float

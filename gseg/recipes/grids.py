@@ -15,8 +15,7 @@ from gseg.directions.config import (
     search_preset,
 )
 from gseg.pipeline.experiment import DistanceConfig, LabelledPairs, SelectionConfig
-from gseg.samples.config import SampleConfig
-from gseg.samples.labeller import LabellerConfig
+from gseg.samples.config import LabellerConfig, SampleConfig
 from gseg.segmenters.config import FitConfig, fit_preset
 
 GridName = Literal["embedded", "smoke", "paper", "own"]

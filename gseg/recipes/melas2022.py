@@ -15,7 +15,7 @@ What the paper leaves open, and is assumed here:
 - Table 9: its SAGAN is the one of ImageNet; v_d is found with -λ at the same ε.
 - Table 10's loss: see `gseg.directions.objective`.
 - Table 14's learning rate: decays at step 8,000, as in the shorter trainings.
-- Table 15: how pictures are shrunk: `gseg.segmenters.shrunk`.
+- Table 15: how pictures are shrunk: `gseg.segmenters.pairs.shrink`.
 - Section A.3: another initialisation draws other latents, too.
 """
 

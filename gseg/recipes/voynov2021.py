@@ -34,9 +34,14 @@ from gseg.pipeline.settings import axes as setting_axes
 from gseg.recipes.grids import Axes, Grid, seeds_of
 from gseg.recipes.recipe import Label, Line, PaperTable, is_given, recipe
 from gseg.recipes.trials import trial
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import FilterConfig, ablation, filter_preset
-from gseg.samples.latents import EmbeddedScenes, LatentConfig
+from gseg.samples.config import (
+    EmbeddedScenes,
+    FilterConfig,
+    LatentConfig,
+    SampleConfig,
+    ablation,
+    filter_preset,
+)
 from gseg.segmenters.config import FitConfig
 
 DIRECTION_SEED: Final = 0

@@ -17,7 +17,8 @@ from gseg.pipeline.direction_trial import Found
 from gseg.recipes.published.cells import published_tables
 from gseg.reports.comparison import counterpart
 from gseg.reports.settings import HEADINGS, SEARCH, present, varying
-from gseg.samples.latents import prior
+from gseg.samples.config import LatentConfig
+from gseg.samples.latents import candidates
 from gseg.storage.files import write_atomically
 
 _HEADINGS: Final = HEADINGS | {"epsilon_search": "ε"}
@@ -107,7 +108,7 @@ def strip_sheet(path: Path, found: Sequence[Found], epsilons: Sequence[float], c
     for each in found:
         generator = cached_generator(each.trial.generator, "cpu")
         vector = Direction.load(each.artifact.folder).lighter
-        z, y = prior(generator.card, each.trial.search.seed, range(count))
+        z, y = candidates(generator.card, LatentConfig(), each.trial.search.seed, range(count))
         code = generator.code(z)
         columns = [generator(code + epsilon * vector, y) for epsilon in epsilons]
         rows += [[column[i] for column in columns] for i in range(count)]

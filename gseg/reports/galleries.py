@@ -21,14 +21,13 @@ from gseg.pipeline.trial import stages_of
 from gseg.reports.content import Part, Section, Sheet
 from gseg.reports.pictures import make_sheet
 from gseg.reports.settings import SEEDS, SETTINGS, main_profile, present, setting_text
-from gseg.samples.config import SHIFTS
+from gseg.samples.config import REASONS, FilterConfig
 from gseg.samples.draw import draw
-from gseg.samples.filters import REASONS, FilterConfig
+from gseg.samples.filters import judge
 from gseg.samples.latents import candidates
-from gseg.samples.masks import make_masks
+from gseg.samples.masks import MASKS, make_masks
 from gseg.samples.sets import load_samples
 from gseg.samples.shards import shard_name
-from gseg.samples.verdicts import judge
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.contract import Benchmark
@@ -217,7 +216,7 @@ def rejected_sheet(
     config = replace(trace.origin.config, filters=_ANY, batch=_CANDIDATES, blocks_per_shard=1)
     every = draw(generator, direction, config, _CANDIDATES)
     code, y = _codes(trace, generator, every.indices)
-    moved = _moved(trace, generator, direction, code, y, SHIFTS[config.mask_kind])
+    moved = _moved(trace, generator, direction, code, y, MASKS[config.mask_kind].shifts)
     pictures = from_uint8(every.pictures)
     singles: list[Tensor] = []
     if config.mask_kind == "both":

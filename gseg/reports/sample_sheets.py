@@ -10,8 +10,8 @@ from gseg.directions.direction import Direction
 from gseg.images import contact_sheet, tinted
 from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.origin import LostEmbeddingsError, Origin, find_origin
-from gseg.samples.filters import REASONS
-from gseg.samples.review import Review, review
+from gseg.samples.config import REASONS
+from gseg.samples.draw import Review, review
 from gseg.samples.shards import Shard
 from gseg.storage.files import replacing
 
@@ -71,13 +71,12 @@ def _reviews(shard: Shard, origin: Origin, rows: int, rejected: int) -> dict[int
     generator = sampled_generator(origin.generator, "cpu", config.latents)
     direction = Direction.load(origin.direction)
     wanted = set((shard.indices[:rows] // config.batch).tolist())
-    maps = direction.operators if config.mask_kind.startswith("affine") else None
     missing = {reason: min(rejected, shard.counts.get(reason, 0)) for reason in REASONS}
     first = shard.number * config.blocks_per_shard
     found = {}
     for block in range(first, first + config.blocks_per_shard):
         if block in wanted or any(count > 0 for count in missing.values()):
-            found[block] = review(generator, direction, config, block, maps=maps)
+            found[block] = review(generator, direction, config, block)
             for reason in found[block].reasons:
                 missing[reason] = missing.get(reason, 0) - 1
     return found

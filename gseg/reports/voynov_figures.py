@@ -16,7 +16,7 @@ from gseg.images import contact_sheet, to_uint8
 from gseg.randomness import derive_seed
 from gseg.samples.components import keep_large_components
 from gseg.samples.config import SampleConfig
-from gseg.samples.review import Review, review
+from gseg.samples.draw import Review, review
 from gseg.storage.files import replacing
 
 _KEPT: Final = torch.tensor([230, 60, 50], dtype=torch.uint8)
@@ -59,7 +59,7 @@ def operators_sheet(
     Args:
         path: PNG file.
         generator: The direction's.
-        direction: With colour maps, see `gseg.directions.affine.fit_operators`.
+        direction: With colour maps, see `gseg.directions.fit_operators`.
         epsilon: Length of the shift.
         count: Pictures, the columns.
         tile: Side of each in pixels.

@@ -11,27 +11,159 @@ a device makes the pictures of one block, the CPU looks for components in the ma
 """
 
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Executor
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
-from gseg.generators.precision import forward_with, sampling_setting
+from gseg.generators.precision import Forward, forward_with, sampling_setting
 from gseg.images import to_uint8
-from gseg.samples.blocks import Block, Part, Request, collect, find_places, rows_at
-from gseg.samples.histograms import histogram_counts
+from gseg.samples.config import HistogramRule, SampleConfig
+from gseg.samples.filters import (
+    HISTOGRAM,
+    Verdicts,
+    count_reasons,
+    histograms,
+    judge_histograms,
+    judge_masks,
+    mean_changes,
+)
 from gseg.samples.latents import candidates
-from gseg.samples.masks import MaskKind, brightness_difference, make_masks, threshold
-from gseg.samples.originals import Originals
-from gseg.samples.sets import SampleSet
-from gseg.samples.verdicts import judge_histograms, judge_masks, mean_changes
+from gseg.samples.masks import compare, needs_original
+from gseg.samples.shards import SampleSet
 from gseg.transfers import send, start_copy, start_mask_copy
 
-_SINGLE_KINDS: Final[tuple[MaskKind, ...]] = ("lighter", "darker")
+Places = NDArray[np.int64]
+CountsKey = tuple[int, HistogramRule, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One sample set that is drawn.
+
+    Attributes:
+        config: How to draw.
+        shifts: Number of the shift by name of the direction.
+        maps: The direction's colour maps, for masks of kind ``affine``.
+    """
+
+    config: SampleConfig
+    shifts: Mapping[str, int]
+    maps: ColourMaps | None = None
+
+    def counts_keys(self) -> list[CountsKey]:
+        """Say which histograms are counted: of which shift, by which rule, in how many bins."""
+        filters = self.config.filters
+        if filters.histogram is None:
+            return []
+        return [(k, filters.histogram, filters.histogram_bins) for k in self.shifts.values()]
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """What one request makes of one block; places are positions in the block, ascending.
+
+    Attributes:
+        left: What the histogram leaves.
+        compared: What masks are made of.
+        shown: Whose pictures are copied: those that may be accepted.
+    """
+
+    request: Request
+    left: Places
+    maxima: NDArray[np.int64] | None
+    compared: Places
+    shown: Places = field(init=False)
+    judged: Future[Verdicts] = field(init=False)
+    changes: Callable[[], Tensor] = field(init=False)
+    pictures: Callable[[], Tensor] = field(init=False)
+
+    def accepted(self) -> Places:
+        """What all filters leave."""
+        return self.left[self.judged.result().accepted]
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """A block of candidates and what the requests make of it; own labels are the CPU's."""
+
+    indices: Tensor
+    code: Tensor
+    labels: Tensor | None
+    own_labels: Tensor | None
+    moved: list[Tensor]
+    counts: Mapping[CountsKey, Callable[[], Tensor]]
+    parts: list[Part] = field(default_factory=list)
+    wanted: Places = field(init=False)
+
+
+class Originals:
+    """A queue of candidates that need their G(z), whose pictures are made in batches of one size.
+
+    A network may give other last bits in another batch size, so the candidates that are left of
+    several blocks are gathered until they fill a batch of the size of a block; what is missing at
+    the end of a shard is filled up with zeros. In a batch of one size a picture's bits depend
+    neither on its place nor on its neighbours: the tests hold every embedded generator to that.
+
+    Args:
+        forward: Makes pictures from codes and labels.
+        batch: Size of every batch.
+    """
+
+    def __init__(self, forward: Forward, batch: int) -> None:
+        self._forward, self._batch = forward, batch
+        self._codes: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._made: list[Tensor] = []
+
+    def add(self, codes: Tensor, labels: Tensor | None) -> None:
+        """Put candidates at the end of the queue; make pictures while they fill a batch.
+
+        Args:
+            codes: (n, code_dim) float32.
+            labels: (n,) int64, or None; the same throughout.
+        """
+        self._codes.append(codes)
+        if labels is not None:
+            self._labels.append(labels)
+        while _total(self._codes) >= self._batch:
+            self._make()
+
+    def flush(self) -> None:
+        """Make the pictures of all that wait."""
+        if _total(self._codes):
+            self._make()
+
+    def take(self, count: int) -> Tensor | None:
+        """Hand out the pictures (count, 3, R, R) of the candidates that were added first.
+
+        Returns:
+            None if they are not all made yet.
+        """
+        if not self._made or _total(self._made) < count:
+            return None
+        made = torch.cat(self._made) if len(self._made) > 1 else self._made[0]
+        self._made = [made[count:]]
+        return made[:count]
+
+    def _make(self) -> None:
+        codes, self._codes = self._cut(self._codes)
+        labels, self._labels = self._cut(self._labels) if self._labels else (None, [])
+        self._made.append(self._forward(codes, labels))
+
+    def _cut(self, parts: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Take a batch off the front, filled up with zeros; the rest comes along."""
+        whole = torch.cat(parts)
+        missing = max(self._batch - len(whole), 0)
+        if missing:
+            whole = torch.cat([whole, whole.new_zeros(missing, *whole.shape[1:])])
+        return whole[: self._batch], [whole[self._batch :]]
 
 
 class Cascade:
@@ -44,7 +176,6 @@ class Cascade:
         pool: Where masks are judged.
         depth: Blocks that a step may lie behind the step before it: 0 for a device that works
             while it is waited for, 1 for one that works on its own.
-        plain: Make G(z) for all candidates, in the order of the blocks.
     """
 
     def __init__(
@@ -55,10 +186,9 @@ class Cascade:
         *,
         pool: Executor,
         depth: int,
-        plain: bool = False,
     ) -> None:
         self._generator, self._requests, self._shifts = generator, requests, shifts
-        self._pool, self._depth, self._plain = pool, depth, plain
+        self._pool, self._depth = pool, depth
         self._setting = sampling_setting(generator.device)
         self._call = forward_with(generator, self._setting)
         self.forwards = 0
@@ -98,7 +228,7 @@ class Cascade:
         originals.flush()
         advance(0)
         return [
-            [collect(block, block.parts[number]) for block in done]
+            [_collect(block, block.parts[number]) for block in done]
             for number in range(len(self._requests))
         ]
 
@@ -115,29 +245,22 @@ class Cascade:
         code = generator.code(send(z, generator.device))
         moved = [self._forward(code + shift, labels) for shift in self._shifts]
         keys = dict.fromkeys(key for each in self._requests for key in each.counts_keys())
-        return Block(
-            indices=indices,
-            code=code,
-            labels=labels,
-            own_labels=y,
-            moved=moved,
-            counts={
-                key: start_copy(histogram_counts(moved[key[0]], key[1], key[2])) for key in keys
-            },
-        )
+        counts = {key: start_copy(histograms(moved[key[0]], key[1], key[2])) for key in keys}
+        return Block(indices, code, labels, own_labels=y, moved=moved, counts=counts)
 
     def _screen(self, block: Block) -> Block:
         """Apply the histogram rule, and all others where G(z) is not needed for them."""
         everything = np.arange(len(block.code))
         for request in self._requests:
-            passed, maxima = np.ones(len(everything), dtype=np.bool_), None
+            left, maxima = everything, None
             counts = [block.counts[key]().numpy() for key in request.counts_keys()]
             if counts:
                 passed, maxima = judge_histograms(counts, request.config.filters)
-            whole = self._plain or request.looks_at_block
-            compared = everything if whole else np.flatnonzero(passed)
-            part = Part(request, passed, maxima, compared)
-            if not request.needs_original:
+                left = np.flatnonzero(passed)
+            # By this rule a mask depends on all candidates of its block.
+            whole = request.config.mask_rule == "luminance_std"
+            part = Part(request, left, maxima, compared=everything if whole else left)
+            if not needs_original(request.config):
                 self._compare(block, part, None)
             block.parts.append(part)
         return block
@@ -146,14 +269,13 @@ class Cascade:
         """Ask for the G(z) that any of the requests needs."""
         needed = []
         for part in block.parts:
-            part.shown = part.left if part.request.needs_original else part.accepted()
-            needed += [part.compared] if part.request.needs_original else [part.shown]
+            compares = needs_original(part.request.config)
+            part.shown = part.left if compares else part.accepted()
+            needed.append(part.compared if compares else part.shown)
         block.wanted = np.unique(np.concatenate(needed))
-        if self._plain:
-            block.wanted = np.arange(len(block.code))
         if len(block.wanted):
-            labels = None if block.labels is None else rows_at(block.labels, block.wanted)
-            originals.add(rows_at(block.code, block.wanted), labels)
+            labels = None if block.labels is None else _rows_at(block.labels, block.wanted)
+            originals.add(_rows_at(block.code, block.wanted), labels)
         return block
 
     def _finish(self, block: Block, originals: Originals) -> bool:
@@ -165,36 +287,67 @@ class Cascade:
         if made is None:
             return False
         for part in block.parts:
-            if part.request.needs_original:
-                self._compare(block, part, rows_at(made, find_places(part.compared, block.wanted)))
-            assert part.shown is not None
-            part.pictures = start_copy(
-                to_uint8(rows_at(made, find_places(part.shown, block.wanted)))
-            )
+            if needs_original(part.request.config):
+                here = _find_places(part.compared, block.wanted)
+                self._compare(block, part, _rows_at(made, here))
+            shown = _rows_at(made, _find_places(part.shown, block.wanted))
+            part.pictures = start_copy(to_uint8(shown))
         block.moved.clear()
         return True
 
     def _compare(self, block: Block, part: Part, original: Tensor | None) -> None:
         """Make masks of the compared candidates, and have those that are left judged."""
-        request, config = part.request, part.request.config
-        moved = {name: rows_at(block.moved[k], part.compared) for name, k in request.shifts.items()}
+        request, filters = part.request, part.request.config.filters
+        moved = {
+            name: _rows_at(block.moved[k], part.compared) for name, k in request.shifts.items()
+        }
         # Kinds that do not need the original do not look at it either.
         first = original if original is not None else next(iter(moved.values()))
-        pictures = (first, moved.get("lighter"), moved.get("darker"))
-        difference = brightness_difference(
-            config.mask_kind, *pictures, rule=config.mask_rule, maps=request.maps
-        )
-        masks = [threshold(difference, rule=config.mask_rule)]
-        if request.tests_singles:
-            masks += [make_masks(kind, *pictures, rule=config.mask_rule) for kind in _SINGLE_KINDS]
-        left = find_places(part.left, part.compared)
-        copies = [start_mask_copy(rows_at(each, left)) for each in masks]
-        part.changes = changes = start_copy(mean_changes(rows_at(difference, left)))
-        part.judged = self._pool.submit(
-            lambda: judge_masks(
-                copies[0](),
-                config.filters,
-                directions=[copy() for copy in copies[1:]],
-                changes=changes().numpy(),
-            )
-        )
+        difference, masks = compare(request.config, first, moved, request.maps)
+        left = _find_places(part.left, part.compared)
+        copies = [start_mask_copy(_rows_at(each, left)) for each in masks]
+        part.changes = changes = start_copy(mean_changes(_rows_at(difference, left)))
+
+        def judge() -> Verdicts:
+            mask, *singles = (copy() for copy in copies)
+            return judge_masks(mask, filters, directions=singles, changes=changes().numpy())
+
+        part.judged = self._pool.submit(judge)
+
+
+def _collect(block: Block, part: Part) -> SampleSet:
+    """Put the accepted samples of a block together, once all copies have arrived."""
+    verdicts, places = part.judged.result(), part.accepted()
+    among_left = np.flatnonzero(verdicts.accepted)
+    reasons = np.full(len(block.indices), HISTOGRAM)
+    reasons[part.left] = verdicts.reasons
+    statistics: dict[str, Tensor] = {}
+    if part.maxima is not None:
+        statistics["histogram_maxima"] = torch.from_numpy(part.maxima[places])
+    for name, values in verdicts.statistics.items():
+        statistics[name] = torch.from_numpy(values[among_left])
+    statistics["brightness_change"] = _rows_at(part.changes(), among_left)
+    return SampleSet(
+        indices=_rows_at(block.indices, places),
+        labels=None if block.own_labels is None else _rows_at(block.own_labels, places),
+        pictures=_rows_at(part.pictures(), _find_places(places, part.shown)),
+        masks=torch.from_numpy(verdicts.masks[among_left]),
+        statistics=statistics,
+        counts=count_reasons(reasons),
+    )
+
+
+def _total(parts: Sequence[Tensor]) -> int:
+    return sum(len(each) for each in parts)
+
+
+def _rows_at(values: Tensor, places: Places) -> Tensor:
+    """Select rows, without a copy where that is all of them."""
+    if len(places) == len(values):
+        return values
+    return values[send(torch.from_numpy(places), values.device)]
+
+
+def _find_places(places: Places, among: Places) -> Places:
+    """Say where places stand in an ascending list that holds them all."""
+    return np.searchsorted(among, places)

@@ -6,14 +6,14 @@ official programs of both papers do the same, with another connectivity and a st
 
 import math
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Connectivity = Literal[4, 8]
+from gseg.samples.config import Connectivity
 
 # Length that a border pixel adds to a perimeter, by a code of which of its neighbours are border
 # pixels as well: 1, plus 2 for each across an edge and 10 for each across a corner (Benkrid and
@@ -25,8 +25,10 @@ _CODE_LENGTHS: Final = {
     **dict.fromkeys((13, 23), (1 + math.sqrt(2)) / 2),
 }
 _ROUNDNESS_SHARES: Final = (0.05, 0.90)
-_FEW: Final = 5
+# Bins of each label, which neighbouring pixels take in turn.
 _TURNS: Final = 4
+# Components that are compared with one by one, a third faster; for more a table is looked up.
+_FEW: Final = 5
 
 
 class Cleaned(NamedTuple):
@@ -102,15 +104,7 @@ def roundness(masks: NDArray[np.bool_], *, connectivity: Connectivity = 8) -> ND
 
 
 def agreement(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Measure the share of pixels on which two masks agree.
-
-    Args:
-        first: (N, H, W) bool.
-        second: (N, H, W) bool.
-
-    Returns:
-        (N,) float64 in [0, 1].
-    """
+    """Measure the share of pixels on which masks (N, H, W) agree: (N,) float64 in [0, 1]."""
     return np.asarray((first == second).mean(axis=(1, 2)))
 
 
@@ -135,7 +129,7 @@ def _turns(height: int, width: int) -> NDArray[np.int32]:
 
 
 def _select(labels: NDArray[np.int32], kept: NDArray[np.int64], *, out: NDArray[np.bool_]) -> None:
-    """Mark the pixels of the components that are kept; comparing beats looking up a few."""
+    """Mark the pixels of the components that are kept."""
     if len(kept) > _FEW:
         table = np.zeros(labels.max() + 1, dtype=np.bool_)
         table[kept] = True

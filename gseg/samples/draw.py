@@ -5,35 +5,43 @@ batches of one fixed size, because a network may give other last bits in another
 a fixed number of blocks of consecutive candidates, comes out the same, bit for bit, whoever draws
 it on the same kind of device with the same number of threads, alone or together with the shards of
 other directions.
+
+`review` is for people: it looks at a block of candidates as the filters see them. Drawing for a
+training makes far fewer pictures (`gseg.samples.cascade`).
 """
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from gseg.directions.colour_maps import ColourMaps
+from gseg.directions.direction import Direction
+from gseg.exactness import exact
 from gseg.generators.contract import Generator
-from gseg.samples.blocks import Request
-from gseg.samples.cascade import Cascade
-from gseg.samples.config import SHIFTS, ColouredVectors, SampleConfig, ShiftVectors
-from gseg.samples.latents import check_truncation
-from gseg.samples.sets import SampleSet, check_acceptance, first_samples, join, sum_counts
-from gseg.samples.shards import Shard
+from gseg.images import to_uint8
+from gseg.samples.cascade import Cascade, Request
+from gseg.samples.config import REASONS, SampleConfig
+from gseg.samples.filters import judge, mean_changes
+from gseg.samples.latents import candidates, check_truncation
+from gseg.samples.masks import MASKS, compare
+from gseg.samples.sets import check_acceptance, first_samples, join, sum_counts
+from gseg.samples.shards import SampleSet, Shard
 from gseg.storage.digests import canonical
 from gseg.transfers import send
 
+# Threads that judge masks while another device makes pictures, at most one for each core. On the
+# CPU they would take its cores from the generator, which needs twenty times as long.
 _JUDGES: Final = 4
-"""Threads that judge masks while another device makes pictures, at most one for each core. On the
-CPU they would take its cores from the generator, which needs twenty times as long."""
+# Blocks that a step may lie behind the one before it, so that the device has work while the CPU
+# decides; nothing waits for the CPU itself.
 _LAG: Final = 1
 _LAG_ON_CPU: Final = 0
-"""Blocks that a step may lie behind the one before it, so that the device has work while the CPU
-decides; nothing waits for the CPU itself."""
 
 
 class Drawn(NamedTuple):
@@ -50,7 +58,7 @@ class Drawn(NamedTuple):
 
 def draw(
     generator: Generator,
-    direction: ShiftVectors,
+    direction: Direction,
     config: SampleConfig,
     count: int,
     *,
@@ -60,7 +68,8 @@ def draw(
 
     Args:
         generator: Where pictures come from.
-        direction: The shift vectors.
+        direction: The shift vectors; anything with `lighter` and `darker`, (D,) float32 each, and
+            `operators` for masks of kind ``affine`` will do.
         config: How to draw.
         count: Number N of samples.
         progress: Called after every shard with the samples accepted so far, at most N, and N.
@@ -72,11 +81,22 @@ def draw(
         AcceptanceError: Under 1 % of at least 10,000 candidates were accepted.
         ValueError: The count is below 1 or the direction does not fit the generator.
     """
-    return first_samples(_draw_on(generator, direction, config, count, progress), count)
+
+    def drawn() -> Iterator[Shard]:
+        totals: dict[str, int] = {}
+        for number in itertools.count():
+            shard = draw_shard(generator, direction, config, number).as_stored()
+            totals = sum_counts([totals, shard.counts])
+            if progress is not None:
+                progress(min(totals["accepted"], count), count)
+            yield shard
+            check_acceptance(totals)
+
+    return first_samples(drawn(), count)
 
 
 def draw_shard(
-    generator: Generator, direction: ShiftVectors, config: SampleConfig, shard: int
+    generator: Generator, direction: Direction, config: SampleConfig, shard: int
 ) -> Shard:
     """Draw the candidates of one shard and keep those that pass the filters.
 
@@ -97,12 +117,11 @@ def draw_shard(
 
 def draw_shards(
     generator: Generator,
-    requests: Sequence[tuple[ShiftVectors, SampleConfig]],
+    requests: Sequence[tuple[Direction, SampleConfig]],
     shard: int,
     *,
     threads: int | None = None,
     cores: int | None = None,
-    plain: bool = False,
 ) -> Drawn:
     """Draw one shard of several sample sets whose candidates are the same.
 
@@ -116,14 +135,13 @@ def draw_shards(
         shard: Its number, the same for all.
         threads: Threads that judge masks beside this one; by default none on the CPU.
         cores: Of this process, which bound that default; None for all that the machine has.
-        plain: Make G(z) for all candidates instead of for those that need it. The samples are the
-            same; this is what the saving is measured against.
 
     Returns:
         The shards, in the order of the requests.
 
     Raises:
-        ValueError: A direction does not fit the generator, or the candidates differ.
+        ValueError: A direction does not fit the generator or lacks the colour maps that its masks
+            need, or the candidates differ.
     """
     if len({config.candidates_key for _, config in requests}) != 1:
         raise ValueError(
@@ -138,14 +156,20 @@ def draw_shards(
     judges = 0 if on_cpu else min(_JUDGES, cores or os.cpu_count() or 1)
     judges = judges if threads is None else threads
     with ThreadPoolExecutor(judges) if judges else _Here() as pool:
-        cascade = Cascade(
-            generator, asked, shifts, pool=pool, depth=_LAG_ON_CPU if on_cpu else _LAG, plain=plain
-        )
+        depth = _LAG_ON_CPU if on_cpu else _LAG
+        cascade = Cascade(generator, asked, shifts, pool=pool, depth=depth)
         blocks = cascade.run(range(first, first + config.blocks_per_shard))
-    shards = [
-        _to_shard(generator, each.config, shard, parts)
-        for each, parts in zip(asked, blocks, strict=True)
-    ]
+    shards = []
+    for each, parts in zip(asked, blocks, strict=True):
+        joined = join(parts)  # outside of inference mode, which leaves its mark on tensors
+        shards.append(
+            Shard(
+                **{column.name: getattr(joined, column.name) for column in fields(joined)},
+                number=shard,
+                provenance={"generator": generator.card.name, "config": canonical(each.config)},
+                picture_format=each.config.picture_format,
+            )
+        )
     return Drawn(shards, cascade.forwards)
 
 
@@ -158,32 +182,15 @@ class _Here(Executor):
         return done
 
 
-def _draw_on(
-    generator: Generator,
-    direction: ShiftVectors,
-    config: SampleConfig,
-    count: int,
-    progress: Callable[[int, int], None] | None,
-) -> Iterator[Shard]:
-    totals: dict[str, int] = {}
-    for number in itertools.count():
-        shard = draw_shard(generator, direction, config, number).as_stored()
-        totals = sum_counts([totals, shard.counts])
-        if progress is not None:
-            progress(min(totals["accepted"], count), count)
-        yield shard
-        check_acceptance(totals)
-
-
 def _share_shifts(
-    generator: Generator, requests: Sequence[tuple[ShiftVectors, SampleConfig]]
+    generator: Generator, requests: Sequence[tuple[Direction, SampleConfig]]
 ) -> tuple[list[Request], list[Tensor]]:
     """Give ε v for each direction that a mask kind needs, equal ones once."""
     shifts: list[Tensor] = []
     asked = []
     for direction, config in requests:
-        numbers = {}
-        for name in SHIFTS[config.mask_kind]:
+        numbers: dict[str, int] = {}
+        for name in MASKS[config.mask_kind].shifts:
             vector: Tensor = getattr(direction, name)
             if vector.shape != (generator.card.code_dim,):
                 raise ValueError(
@@ -196,35 +203,77 @@ def _share_shifts(
             numbers[name] = same[0] if same else len(shifts)
             if not same:
                 shifts.append(shift)
-        asked.append(Request(config, numbers, _maps(direction, config)))
+        asked.append(Request(config, numbers, getattr(direction, "operators", None)))
     return asked, [send(shift, generator.device) for shift in shifts]
 
 
-def _maps(direction: ShiftVectors, config: SampleConfig) -> ColourMaps | None:
-    """Give the colour maps of a direction, where masks are made by them."""
-    if config.mask_kind != "affine":
-        return None
-    maps = direction.operators if isinstance(direction, ColouredVectors) else None
-    if maps is None:
-        raise ValueError(
-            "Masks of kind 'affine' need a direction with colour maps, this one has none: fit "
-            "them first (gseg.directions.affine.fit_operators)."
-        )
-    return maps
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Review:
+    """A block of N candidates.
+
+    Attributes:
+        indices: (N,) int64, their numbers.
+        pictures: (N, 3, R, R) uint8, G(z).
+        shifted: (N, 3, R, R) uint8 by name of the direction.
+        masks: (N, R, R) bool; of accepted candidates as they are kept, of rejected ones as they
+            came out before small components were cut away.
+        reasons: Why each was rejected, one of `REASONS`; empty for accepted ones.
+    """
+
+    indices: Tensor
+    pictures: Tensor
+    shifted: Mapping[str, Tensor]
+    masks: Tensor
+    reasons: tuple[str, ...]
 
 
-def _to_shard(
-    generator: Generator, config: SampleConfig, number: int, blocks: Sequence[SampleSet]
-) -> Shard:
-    joined = join(blocks)  # outside of inference mode, which leaves its mark on tensors
-    return Shard(
-        number=number,
-        indices=joined.indices,
-        labels=joined.labels,
-        pictures=joined.pictures,
-        masks=joined.masks,
-        statistics=joined.statistics,
-        counts=joined.counts,
-        provenance={"generator": generator.card.name, "config": canonical(config)},
-        picture_format=config.picture_format,
+@exact()
+@torch.inference_mode()
+def review(
+    generator: Generator,
+    direction: Direction,
+    config: SampleConfig,
+    block: int,
+) -> Review:
+    """Draw one block of candidates and judge all of them.
+
+    The verdicts are those of `draw`, but for pixels on the edge of a decision: pictures made in
+    another batch may differ in their last bits.
+
+    Args:
+        generator: Where pictures come from.
+        direction: The shift vectors.
+        config: How to draw.
+        block: Its number.
+
+    Returns:
+        The candidates, on the CPU.
+    """
+    indices = np.arange(block * config.batch, (block + 1) * config.batch)
+    device = generator.device
+    z, y = candidates(generator.card, config.latents, config.seed, indices, device=device)
+    code = generator.code(z)
+    original = generator(code, y)
+    moved: dict[str, Tensor] = {
+        name: generator(code + config.epsilon * getattr(direction, name).to(device), y)
+        for name in MASKS[config.mask_kind].shifts
+    }
+    difference, (raw, *singles) = compare(
+        config, original, moved, getattr(direction, "operators", None)
+    )
+    verdicts = judge(
+        raw,
+        list(moved.values()),
+        config.filters,
+        directions=singles,
+        changes=mean_changes(difference),
+    )
+    accepted = torch.from_numpy(verdicts.accepted)
+    kept = torch.from_numpy(verdicts.masks)
+    return Review(
+        indices=torch.from_numpy(indices),
+        pictures=to_uint8(original).cpu(),
+        shifted={name: to_uint8(each).cpu() for name, each in moved.items()},
+        masks=torch.where(accepted[:, None, None], kept, raw.cpu()),
+        reasons=tuple("" if code == 0 else REASONS[code - 1] for code in verdicts.reasons),
     )

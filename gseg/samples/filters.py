@@ -1,174 +1,279 @@
-"""The rules that decide which candidates become samples, by source.
+"""Which candidates become samples, and why the others do not.
 
-Voynov et al. 2021, section 3.4, filter synthetic masks by the shifted picture's histogram, by the
-size of their components and by their area. The official programs of both papers apply other rules
-under the same names; `preset` gives each source's own. `gseg.samples.verdicts` applies them.
+The rules (`gseg.samples.config.FilterConfig`) are pure and look at one candidate at a time. A
+candidate that fails several is counted under the first of `REASONS`. Area, roundness and agreement
+look at masks whose small components are gone already, as in the official programs.
+
+The histogram needs the shifted pictures alone, and what it rejects needs no mask: so the rules
+come in two steps, `judge_histograms` and `judge_masks`; `judge` is both.
+
+A shift that separates foreground from background leaves mostly dark and light pixels. Voynov et
+al. 2021, section 3.4, and the official programs of both papers test that on a histogram of the
+shifted picture, in two quite different ways.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Final, Literal, get_args
+from typing import Final
 
-from gseg.samples.components import Connectivity
-from gseg.samples.histograms import HistogramRule
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-FilterPreset = Literal["gseg", "voynov2021_text", "voynov2021_program", "melas2022_program", "none"]
+from gseg.samples.components import Cleaned, agreement, keep_large_components, roundness
+from gseg.samples.config import REASONS, FilterConfig, HistogramRule
+from gseg.samples.masks import brightness, cache_sized_parts
 
-REASONS: Final = ("histogram", "contrast", "empty", "components", "area", "agreement")
-"""Reasons of rejection in the order in which they are attributed."""
+HISTOGRAM: Final = 1 + REASONS.index("histogram")
+"""Code of that reason."""
+_INT16_LIMIT: Final = 32768
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FilterConfig:
-    """Rules that decide which candidates are kept.
-
-    The defaults are those of Voynov et al. 2021, section 3.4, except for the histogram: the text
-    asks for nothing but dark and light pixels, as a shift of 5 gives them with BigBiGAN; the
-    milder shifts that suit small generators leave next to no sample by it. The rule of the
-    official programs keeps most.
+class Verdicts:
+    """What the filters say about N candidates.
 
     Attributes:
-        histogram: Rule for the shifted picture, see `histograms.count_maxima`; None for none.
-            Where two shifted pictures are compared, both have to pass.
-        histogram_bins: Bins over [-1, 1].
-        histogram_window: Odd width of the smoothing.
-        min_contrast: Reject (reason ``contrast``) if the absolute change of brightness, averaged
-            over the pixels, is smaller: images whose shift makes no significant change in
-            brightness (Melas-Kyriazi et al. 2022, section 3.2.1). No source gives a number; None,
-            the default, is no such rule.
-        component_share: Components smaller than this share of the largest are cut away; this
-            changes the mask and rejects nothing. 0 keeps all.
-        component_strict: Whether a component of exactly that share goes, too.
-        connectivity: 4 or 8.
-        min_roundness: Reject (reason ``components``) if the largest component is not rounder than
-            this, see `components.roundness`; None for no such rule. Off in every source.
-        min_share: Least share of foreground, inclusive.
-        max_share: Greatest share of foreground.
-        max_share_strict: Whether exactly `max_share` is too much.
-        area_first: Whether shares are measured before small components are cut away, instead of
-            after, as every source does.
-        each_direction: Masks of kind ``both`` only: share and roundness are tested on the two
-            masks of Eq. (3), one for each direction, instead of on the mask of Eq. (2), as in the
-            official program of Melas-Kyriazi et al. 2022.
-        min_agreement: With `each_direction`: reject if the two masks agree on a smaller share of
-            the pixels; 0 for no such rule.
-        allow_empty: Whether a mask without foreground may be kept, as the programs let it happen.
+        masks: (N, H, W) bool without small components; meaningless where the histogram rejected.
+        reasons: (N,) int64: 0 is accepted, k stands for ``REASONS[k - 1]``.
+        statistics: (N,) arrays: ``foreground_share`` (float32), ``components`` (int64) and, with
+            a histogram rule, ``histogram_maxima`` (int64; of the first shifted picture).
     """
 
-    histogram: HistogramRule | None = "program"
-    histogram_bins: int = 12
-    histogram_window: int = 3
-    min_contrast: float | None = None
-    component_share: float = 0.2
-    component_strict: bool = False
-    connectivity: Connectivity = 4
-    min_roundness: float | None = None
-    min_share: float = 0.0
-    max_share: float = 0.5
-    max_share_strict: bool = False
-    area_first: bool = False
-    each_direction: bool = False
-    min_agreement: float = 0.0
-    allow_empty: bool = False
+    masks: NDArray[np.bool_]
+    reasons: NDArray[np.int64]
+    statistics: dict[str, NDArray[np.float32] | NDArray[np.int64]]
 
-    def __post_init__(self) -> None:
-        if self.histogram not in (None, "text", "program"):
-            raise ValueError(
-                f"Unknown histogram rule {self.histogram!r}; choose text, program or None."
-            )
-        if self.connectivity not in (4, 8):
-            raise ValueError(f"connectivity is 4 or 8, got {self.connectivity}.")
-        if self.histogram_window % 2 == 0 or not 1 <= self.histogram_window <= self.histogram_bins:
-            raise ValueError(
-                "histogram_window is an odd number up to histogram_bins "
-                f"({self.histogram_bins}), got {self.histogram_window}."
-            )
-        if self.min_contrast is not None and not self.min_contrast > 0:
-            raise ValueError(f"min_contrast is above 0 or None, got {self.min_contrast}.")
-        if not 0 <= self.component_share < 1:
-            raise ValueError(f"component_share is in [0, 1), got {self.component_share}.")
-        if not 0 <= self.min_share <= self.max_share <= 1:
-            raise ValueError(
-                "The foreground shares need 0 <= min_share <= max_share <= 1, "
-                f"got {self.min_share} and {self.max_share}."
-            )
-        if self.min_agreement > 0 and not self.each_direction:
-            raise ValueError("min_agreement compares two masks: set each_direction=True as well.")
+    @property
+    def accepted(self) -> NDArray[np.bool_]:
+        """(N,) bool."""
+        return np.asarray(self.reasons == 0)
+
+    def counts(self) -> dict[str, int]:
+        """Number of candidates, of accepted ones, and of rejected ones by reason, in order."""
+        return count_reasons(self.reasons)
 
 
-_PRESETS: Final[Mapping[str, FilterConfig]] = MappingProxyType(
-    {
-        "gseg": FilterConfig(),
-        "voynov2021_text": FilterConfig(histogram="text"),
-        "voynov2021_program": FilterConfig(
-            component_strict=True,
-            connectivity=8,
-            max_share_strict=True,
-            allow_empty=True,
-        ),
-        "melas2022_program": FilterConfig(
-            component_strict=True,
-            connectivity=8,
-            each_direction=True,
-            allow_empty=True,
-        ),
-        "none": FilterConfig(histogram=None, component_share=0.0, max_share=1.0, allow_empty=True),
-    }
-)
-
-
-def filter_preset(name: FilterPreset) -> FilterConfig:
-    """Give the rules of one source.
+def judge(
+    masks: Tensor,
+    shifted: Sequence[Tensor],
+    config: FilterConfig,
+    *,
+    directions: Sequence[Tensor] = (),
+    changes: Tensor | None = None,
+) -> Verdicts:
+    """Clean the masks of a batch of candidates and decide which to keep.
 
     Args:
-        name: ``gseg`` (the default), ``voynov2021_text`` (section 3.4; the paper leaves the area
-            rule out on Flowers), the official programs ``voynov2021_program`` and
-            ``melas2022_program``, or ``none``: every candidate is kept as it is.
-
-    Returns:
-        Its config.
+        masks: (N, H, W) bool.
+        shifted: The shifted pictures that the masks were made from, (N, 3, H, W) in [-1, 1] each.
+        config: The rules.
+        directions: (N, H, W) bool each: the masks of the single directions, which
+            `FilterConfig.each_direction` tests.
+        changes: (N,) mean absolute change of brightness, for `FilterConfig.min_contrast`.
 
     Raises:
-        ValueError: The name is unknown.
+        ValueError: The rules ask for the changes, and there are none.
     """
-    if name not in _PRESETS:
-        raise ValueError(f"Unknown filter preset {name!r}; choose one of {', '.join(_PRESETS)}.")
-    return _PRESETS[name]
+    found = judge_masks(
+        masks.cpu().numpy(),
+        config,
+        directions=[single.cpu().numpy() for single in directions],
+        changes=None if changes is None else changes.cpu().numpy(),
+    )
+    if config.histogram is None:
+        return found
+    bins = config.histogram_bins
+    counts = [histograms(each, config.histogram, bins).cpu().numpy() for each in shifted]
+    passed, maxima = judge_histograms(counts, config)
+    return replace(
+        found,
+        reasons=np.where(passed, found.reasons, HISTOGRAM),
+        statistics={"histogram_maxima": maxima, **found.statistics},
+    )
 
 
-def ablation(whole: FilterConfig) -> tuple[FilterConfig, ...]:
-    """Take the rules one by one, as Table 4 of Voynov et al. 2021 does.
-
-    That masks must not be empty belongs to the rule about their size.
+def judge_histograms(
+    counts: Sequence[NDArray[np.int64]], config: FilterConfig
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Apply the histogram rule, the one that needs no mask.
 
     Args:
-        whole: All rules, such as those of ``voynov2021_text``.
+        counts: (N, bins) of each shifted picture, from `histograms`.
+        config: The rules, with a histogram rule.
 
     Returns:
-        No rules; those about the size; about the histogram too; and all.
+        (N,) bool, True where all pictures are contrastive, and (N,) maxima of the first picture.
     """
-    size = replace(whole, histogram=None, component_share=0.0)
-    return _PRESETS["none"], size, replace(size, histogram=whole.histogram), whole
+    rule = config.histogram
+    assert rule is not None
+    maxima = [count_maxima(each, rule, config.histogram_window) for each in counts]
+    passed = np.stack([contrastive(each, rule) for each in maxima]).all(axis=0)
+    return np.asarray(passed), maxima[0]
 
 
-def filter_preset_name(config: FilterConfig) -> str:
-    """Say which rules these are.
+def judge_masks(
+    masks: NDArray[np.bool_],
+    config: FilterConfig,
+    *,
+    directions: Sequence[NDArray[np.bool_]] = (),
+    changes: NDArray[np.float32] | None = None,
+) -> Verdicts:
+    """Apply all rules but that of the histogram; `judge` says what the arguments are.
+
+    Returns:
+        The verdicts; no maxima among the statistics. The masks given are left as they are.
+
+    Raises:
+        ValueError: The rules ask for the changes, and there are none.
+    """
+    kept = _clean(masks, config)
+    tested, raw = [kept], [masks]
+    if config.each_direction and directions:
+        tested, raw = [_clean(single, config) for single in directions], list(directions)
+    shares = np.stack([each.shares for each in tested])
+    if config.area_first:
+        shares = np.stack([each.mean(axis=(1, 2)) for each in raw])
+    failures = _mask_rules(kept, tested, shares, config)
+    if config.min_contrast is not None:
+        if changes is None:
+            raise ValueError("min_contrast needs the changes of brightness, got None.")
+        failures["contrast"] = changes < np.float32(config.min_contrast)
+    reasons = np.zeros(len(masks), dtype=np.int64)
+    for code, reason in reversed(list(enumerate(REASONS, start=1))):
+        if reason in failures:
+            reasons[failures[reason]] = code  # the first one in order is written last
+    return Verdicts(
+        masks=kept.masks,
+        reasons=reasons,
+        statistics={
+            "foreground_share": kept.shares.astype(np.float32),
+            "components": kept.components,
+        },
+    )
+
+
+def count_reasons(reasons: NDArray[np.int64]) -> dict[str, int]:
+    """Count candidates, accepted ones, and rejected ones by reason, in order.
 
     Args:
-        config: The rules.
+        reasons: (N,) codes as in `Verdicts`.
+    """
+    totals = np.bincount(reasons, minlength=len(REASONS) + 1).tolist()
+    return {"candidates": len(reasons), **dict(zip(("accepted", *REASONS), totals, strict=True))}
+
+
+def mean_changes(differences: Tensor) -> Tensor:
+    """Average the absolute `masks.brightness_difference` (N, H, W) over each candidate's pixels."""
+    return torch.mean(differences.abs(), dim=(1, 2))
+
+
+def _mask_rules(
+    kept: Cleaned, tested: Sequence[Cleaned], shares: NDArray[np.float64], config: FilterConfig
+) -> dict[str, NDArray[np.bool_]]:
+    """Say for each reason which candidates fail it."""
+    large = shares >= config.max_share if config.max_share_strict else shares > config.max_share
+    failures: dict[str, NDArray[np.bool_]] = {
+        "area": np.asarray((large | (shares < config.min_share)).any(axis=0))
+    }
+    if not config.allow_empty:
+        failures["empty"] = kept.components == 0
+    if config.min_roundness is not None:
+        scores = [roundness(each.masks, connectivity=config.connectivity) for each in tested]
+        failures["components"] = np.asarray(np.stack(scores).min(axis=0) <= config.min_roundness)
+    if config.min_agreement > 0 and len(tested) > 1:
+        failures["agreement"] = agreement(tested[0].masks, tested[1].masks) < config.min_agreement
+    return failures
+
+
+def _clean(masks: NDArray[np.bool_], config: FilterConfig) -> Cleaned:
+    return keep_large_components(
+        masks,
+        config.component_share,
+        strict=config.component_strict,
+        connectivity=config.connectivity,
+    )
+
+
+def histograms(pictures: Tensor, rule: HistogramRule, bins: int = 12) -> Tensor:
+    """Count brightness values in equal bins over [-1, 1], where the pictures are.
+
+    Args:
+        pictures: (N, 3, H, W) float32; values outside [-1, 1] count in the outer bins.
+        rule: ``text`` counts the luminance of each pixel, ``program`` the R, G and B values
+            together.
+        bins: Number of bins.
 
     Returns:
-        The preset's name; ``size`` or ``size and histogram`` for a step of its `ablation` (with
-        the preset's name if that is not ``voynov2021_text``), or ``custom``.
+        (N, bins) int64 on the same device.
     """
-    for name, whole in _PRESETS.items():
-        if whole == config:
-            return name
-    for name in ("voynov2021_text", *(get_args(FilterPreset))):
-        _, size, histogram, _ = ablation(_PRESETS[name])
-        steps = {"size": size, "size and histogram": histogram}
-        for step, found in steps.items():
-            if found == config:
-                return step if name == "voynov2021_text" else f"{step} ({name})"
-    return "custom"
+    return torch.cat([_count(pictures[part], rule, bins) for part in cache_sized_parts(pictures)])
+
+
+def _count(pictures: Tensor, rule: HistogramRule, bins: int) -> Tensor:
+    planes = brightness(pictures, "luminance") if rule == "text" else pictures
+    count = len(planes)
+    middle = planes.new_full((), bins / 2)
+    scaled = torch.add(middle, planes.reshape(count, -1), alpha=bins / 2).clamp_(0, bins - 1)
+    if planes.device.type != "cpu":
+        # Elsewhere bincount would wait for the device, to know how many bins there are.
+        places = scaled.to(torch.uint8)
+        return torch.stack([(places == k).sum(dim=1) for k in range(bins)], dim=1)
+    # One bincount for all pictures; short integers because it is bound by memory.
+    dtype = torch.int16 if count * bins < _INT16_LIMIT else torch.int32
+    first = torch.arange(0, count * bins, bins, dtype=dtype)
+    places = scaled.to(dtype).add_(first[:, None])
+    return torch.bincount(places.flatten(), minlength=count * bins).reshape(count, bins)
+
+
+def count_maxima(
+    counts: NDArray[np.int64], rule: HistogramRule, window: int = 3
+) -> NDArray[np.int64]:
+    """Count the local maxima of smoothed histograms that the rule looks at.
+
+    ``program``: a moving sum with zeros beyond the ends; every bin that is at least as high as
+    its neighbours counts, the first and the last included, each bin of a plateau for itself.
+
+    ``text`` (Voynov et al. 2021, section 3.4): a moving average; only maxima outside the first
+    and the last bin count, a plateau once.
+
+    Args:
+        counts: (N, bins) of non-negative integers.
+        rule: One of the two.
+        window: Odd width of the moving sum or average.
+
+    Returns:
+        (N,) int64.
+    """
+    if rule == "program":
+        smooth = _moving_sum(counts, window)
+        rises = np.pad(smooth[:, 1:] >= smooth[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+        falls = np.pad(smooth[:, :-1] >= smooth[:, 1:], ((0, 0), (0, 1)), constant_values=True)
+        peaks: NDArray[np.int64] = np.count_nonzero(rises & falls, axis=1)
+        return peaks
+    # The paper does not say how the average treats the ends. Here it is taken over the bins that
+    # exist: with zeros beyond them the second bin is never lower than the first, so nearly every
+    # picture had a maximum there and was rejected. Times a common multiple it stays an integer.
+    widths = _moving_sum(np.ones((1, counts.shape[1]), dtype=np.int64), window)
+    averages = _moving_sum(counts, window) * (math.lcm(*widths.ravel().tolist()) // widths)
+    maxima = np.zeros(len(counts), dtype=np.int64)
+    last = np.zeros(len(counts), dtype=np.int64)
+    for slope in np.sign(np.diff(averages, axis=1)).T:
+        maxima += (last > 0) & (slope < 0)
+        last = np.where(slope != 0, slope, last)
+    return maxima
+
+
+def contrastive(maxima: NDArray[np.int64], rule: HistogramRule) -> NDArray[np.bool_]:
+    """Decide from the maxima (N,) of the shifted picture's histogram; True is accepted."""
+    # The text accepts no maximum between the ends, the programs ask for two anywhere.
+    return maxima == 0 if rule == "text" else maxima >= 2
+
+
+def _moving_sum(counts: NDArray[np.int64], window: int) -> NDArray[np.int64]:
+    half = window // 2
+    padded = np.pad(counts, ((0, 0), (half, half)))
+    views = np.lib.stride_tricks.sliding_window_view(padded, window, axis=1)
+    return np.asarray(views.sum(axis=-1))

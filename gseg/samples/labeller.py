@@ -10,45 +10,15 @@ A labeller takes the pictures of a sample set as they are and gives other masks 
 """
 
 import hashlib
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 
+from gseg.samples.config import LabellerConfig
 from gseg.storage.callables import absolute_callable, callable_digest
 from gseg.storage.digests import digest, file_digest
 
-LabellerKind = Literal["segmenter", "function", "folder"]
 MASK_SUFFIXES: Final = (".png", ".bmp", ".tif", ".tiff")
 """Of mask files; others change them."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LabellerConfig:
-    """Who gives the masks; make it with `labeller`.
-
-    Attributes:
-        kind: What it is.
-        place: File, folder or name of the function; not part of what samples are.
-        digest: Of the content: of the segmenter's file, of the file that the function stands in
-            and its name, or of all mask files.
-    """
-
-    kind: LabellerKind
-    place: str = field(compare=False)
-    digest: str
-
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(LabellerKind):
-            raise ValueError(
-                f"Unknown labeller {self.kind!r}; there are {', '.join(get_args(LabellerKind))}."
-            )
-        if not self.place or not self.digest:
-            raise ValueError("A labeller needs its place and its digest: use labeller(NAME).")
-
-    @property
-    def name(self) -> str:
-        """Other model that gave the samples their masks; empty for none."""
-        return f"{Path(self.place).name} [{self.digest[:8]}]"
 
 
 def labeller(name: str) -> LabellerConfig:
@@ -56,9 +26,6 @@ def labeller(name: str) -> LabellerConfig:
 
     Args:
         name: ``segmenter:FILE``, ``folder:PATH``, or a function's name.
-
-    Returns:
-        The config.
 
     Raises:
         ValueError: It is not there.
@@ -88,10 +55,7 @@ def sample_name(seed: int, index: int) -> str:
 
 
 def mask_files(folder: Path) -> dict[str, Path]:
-    """List a folder's mask files by their names without suffix.
-
-    Args:
-        folder: Its own files count, not those of folders below it.
+    """List a folder's own mask files by their names without suffix.
 
     Raises:
         ValueError: There is no such folder or no mask in it.

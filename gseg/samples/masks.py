@@ -3,23 +3,111 @@
 Melas-Kyriazi et al. 2022 compare two shifted pictures, one with a lighter and one with a darker
 foreground (Eq. (2)), or one of them with the original (Eq. (3)); Voynov et al. 2021, section 3.2,
 compare the shifted picture with the original and, as a baseline, with its own mean; or they ask
-which of two colour maps a pixel takes (Eq. (5), `gseg.samples.assignment`).
+which of two colour maps a pixel takes (Eq. (5)).
+
+A new kind of mask is a name in `config.MaskKind` and a record in `MASKS`.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from gseg.directions.colour_maps import ColourMaps
+from gseg.directions.affine import fit_each
+from gseg.directions.colour_maps import ColourMaps, homogeneous_each
+from gseg.directions.config import AffineConfig
 from gseg.images import LUMINANCE_WEIGHTS
-from gseg.samples.assignment import own_margins, shared_margins
+from gseg.samples.config import MaskKind, MaskRule, SampleConfig
+from gseg.transfers import send
 
-MaskKind = Literal["lighter", "darker", "both", "mean", "affine", "affine_each"]
-MaskRule = Literal["luminance", "rgb_norm", "luminance_std"]
+Picture = Literal["original", "lighter", "darker"]
+Compare = Callable[[Sequence[Tensor], MaskRule, ColourMaps | None], Tensor]
 
+# Standard deviations that a foreground pixel may darken by with rule ``luminance_std``.
 _SLACK: Final = 0.3
 _CACHED_VALUES: Final = 2**18
+
+
+def _brighter(pictures: Sequence[Tensor], rule: MaskRule, maps: ColourMaps | None) -> Tensor:
+    """Subtract the second pictures' brightness from the first ones', or the first ones' mean."""
+    bright, *dark = pictures
+    difference = []
+    for part in cache_sized_parts(bright):
+        side = brightness(bright[part], rule)
+        other = brightness(dark[0][part], rule) if dark else side.mean(dim=(1, 2), keepdim=True)
+        difference.append(side.sub_(other))
+    return torch.cat(difference)
+
+
+def _nearer_shared(pictures: Sequence[Tensor], rule: MaskRule, maps: ColourMaps | None) -> Tensor:
+    """Measure how much closer the direction's lightening map comes than its darkening one."""
+    original, shifted = pictures
+    assert maps is not None
+    left = []
+    # Not by a matrix product, whose last bits may depend on how many pictures there are.
+    for weights in send(maps.weights[0], original.device):
+        squares = torch.zeros_like(original[:, 0])
+        for channel, row in enumerate(weights):
+            mapped = row[0] * original[:, 0] + row[1] * original[:, 1] + row[2] * original[:, 2]
+            mapped += row[3]
+            if maps.clamped:
+                mapped.clamp_(-1, 1)
+            squares += mapped.sub_(shifted[:, channel]).square_()
+        left.append(squares.sqrt_())
+    return left[1] - left[0]
+
+
+def _nearer_own(pictures: Sequence[Tensor], rule: MaskRule, maps: ColourMaps | None) -> Tensor:
+    """Fit maps to each picture, and measure how much closer the lightening one comes."""
+    original, shifted = (each.clamp(-1, 1) for each in pictures)
+    fit = fit_each(original, shifted, AffineConfig())
+    margins = fit.maps.margins(homogeneous_each(original), shifted.flatten(2))
+    return margins.view(len(original), *original.shape[2:])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaskRecord:
+    """How the masks of one kind come about.
+
+    Attributes:
+        pictures: Those that are compared, in the order in which `compare` takes them; of each
+            pair the one in which the foreground is brighter comes first for `_brighter`.
+        compare: Gives (N, H, W), positive where the pixel is foreground.
+        fitted: Whether the direction's colour maps have to be fitted first.
+        singles: Kinds that `FilterConfig.each_direction` tests in place of this one.
+    """
+
+    pictures: tuple[Picture, ...]
+    compare: Compare = _brighter
+    fitted: bool = False
+    singles: tuple[MaskKind, ...] = ()
+
+    @property
+    def shifts(self) -> tuple[str, ...]:
+        """Directions whose shifted pictures are looked at."""
+        return tuple(name for name in self.pictures if name != "original")
+
+
+MASKS: Final[Mapping[MaskKind, MaskRecord]] = MappingProxyType(
+    {
+        # Melas-Kyriazi et al. 2022, Eq. (3): b(lighter) - b(original), b the brightness of a pixel.
+        "lighter": MaskRecord(pictures=("lighter", "original")),
+        # Its other form: b(original) - b(darker).
+        "darker": MaskRecord(pictures=("original", "darker")),
+        # Eq. (2): b(lighter) - b(darker). It needs no G(z).
+        "both": MaskRecord(pictures=("lighter", "darker"), singles=("lighter", "darker")),
+        # Voynov et al. 2021, section 4.1: b(lighter) less its mean over the picture.
+        "mean": MaskRecord(pictures=("lighter",)),
+        # Voynov et al. 2021, Eq. (5): distances of colours, not brightness: how much closer the
+        # lightening one of the direction's two maps brings the original to the lighter picture.
+        "affine": MaskRecord(pictures=("original", "lighter"), compare=_nearer_shared, fitted=True),
+        # The same with maps fitted to each picture by itself (section 4.6).
+        "affine_each": MaskRecord(pictures=("original", "lighter"), compare=_nearer_own),
+    }
+)
 
 
 def make_masks(
@@ -34,14 +122,11 @@ def make_masks(
     """Mark the pixels that the foreground's brightening makes brighter.
 
     Args:
-        kind: Which pictures are compared, see `brightness_difference`.
+        kind: Which pictures are compared, see `MASKS`.
         original: (N, 3, H, W) floating point in [-1, 1], G(z).
         lighter: The same pictures with a lighter foreground; None if the kind needs none.
         darker: The same pictures with a darker foreground; None if the kind needs none.
-        rule: ``luminance`` (both official programs), ``rgb_norm`` (Voynov et al. 2021, section
-            3.2), or ``luminance_std``, an option of the official program of Melas-Kyriazi et al.
-            2022: pixels that darken by less than 0.3 standard deviations of the whole batch's
-            differences count as foreground too. A mask then depends on its batch.
+        rule: See `brightness` and `threshold`.
         maps: The direction's colour maps, for masks of kind ``affine``.
 
     Returns:
@@ -65,64 +150,60 @@ def brightness_difference(
 ) -> Tensor:
     """Subtract the brightness that the background's side of the comparison has.
 
-    The kinds, with b the brightness of a pixel:
-
-    - ``lighter``: b(lighter) - b(original), Eq. (3) of Melas-Kyriazi et al. 2022;
-    - ``darker``: b(original) - b(darker), its other form;
-    - ``both``: b(lighter) - b(darker), Eq. (2);
-    - ``mean``: b(lighter) less its mean over the picture, Voynov et al. 2021, section 4.1;
-    - ``affine`` and ``affine_each`` compare distances of colours, not brightness: how much closer
-      the lightening one of two colour maps brings the original to lighter than the darkening one.
-
-    Args:
-        kind: One of these.
-        original: (N, 3, H, W) floating point in [-1, 1].
-        lighter: The same shape, or None.
-        darker: The same shape, or None.
-        rule: Decides what brightness is, see `brightness`.
-        maps: The direction's colour maps, for masks of kind ``affine``.
+    Args and errors are those of `make_masks`.
 
     Returns:
         (N, H, W), same dtype; positive where the pixel is foreground.
-
-    Raises:
-        ValueError: The kind or the rule is unknown, or what the kind needs is None.
     """
-    if rule not in get_args(MaskRule):
-        raise ValueError(f"Unknown mask rule {rule!r}; choose one of {get_args(MaskRule)}.")
-    if kind == "affine_each":
-        return own_margins(original, _needed(kind, "lighter", lighter))
-    if kind == "affine":
-        if maps is None:
-            raise ValueError(
-                "Masks of kind 'affine' need the direction's colour maps: fit them first "
-                "(gseg.directions.affine.fit_operators)."
-            )
-        return shared_margins(maps, original, _needed(kind, "lighter", lighter))
-    bright, dark = _sides(kind, original, lighter, darker)
-    difference = []
-    for part in cache_sized_parts(bright):
-        side = brightness(bright[part], rule)
-        other = (
-            side.mean(dim=(1, 2), keepdim=True) if dark is None else brightness(dark[part], rule)
+    for what, word, words in (("kind", kind, MaskKind), ("rule", rule, MaskRule)):
+        if word not in get_args(words):
+            raise ValueError(f"Unknown mask {what} {word!r}; choose one of {get_args(words)}.")
+    record, given = MASKS[kind], {"original": original, "lighter": lighter, "darker": darker}
+    if record.fitted and maps is None:
+        raise ValueError(
+            f"Masks of kind {kind!r} need the direction's colour maps: fit them first "
+            "(gseg.directions.operators.fit_operators)."
         )
-        difference.append(side.sub_(other))
-    return torch.cat(difference)
+    pictures = []
+    for name in record.pictures:
+        found = given[name]
+        if found is None:
+            raise ValueError(f"Masks of kind {kind!r} need the {name} pictures, got None.")
+        pictures.append(found)
+    return record.compare(pictures, rule, maps)
 
 
-def _sides(
-    kind: MaskKind, original: Tensor, lighter: Tensor | None, darker: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """Give the pictures in which foreground is brighter, and those they are compared with."""
-    if kind == "lighter":
-        return _needed(kind, "lighter", lighter), original
-    if kind == "darker":
-        return original, _needed(kind, "darker", darker)
-    if kind == "both":
-        return _needed(kind, "lighter", lighter), _needed(kind, "darker", darker)
-    if kind == "mean":
-        return _needed(kind, "lighter", lighter), None
-    raise ValueError(f"Unknown mask kind {kind!r}; choose one of {get_args(MaskKind)}.")
+def compare(
+    config: SampleConfig, original: Tensor, moved: Mapping[str, Tensor], maps: ColourMaps | None
+) -> tuple[Tensor, list[Tensor]]:
+    """Make all masks that the samples of a config are judged by.
+
+    Args:
+        config: Kind and rule of the masks, and whether the filters test single directions.
+        original: (N, 3, H, W) in [-1, 1]; anything of that shape where `needs_original` is False.
+        moved: The shifted pictures by name.
+        maps: See `make_masks`.
+
+    Returns:
+        (N, H, W) differences; and masks (N, H, W) bool: the samples' own, then those of the
+        single directions.
+    """
+    pictures = (original, moved.get("lighter"), moved.get("darker"))
+    rule = config.mask_rule
+    difference = brightness_difference(config.mask_kind, *pictures, rule=rule, maps=maps)
+    singles = [make_masks(kind, *pictures, rule=rule) for kind in tested_kinds(config)]
+    return difference, [threshold(difference, rule=rule), *singles]
+
+
+def tested_kinds(config: SampleConfig) -> tuple[MaskKind, ...]:
+    """Name the single directions whose masks the filters test."""
+    return MASKS[config.mask_kind].singles if config.filters.each_direction else ()
+
+
+def needs_original(config: SampleConfig) -> bool:
+    """Whether masks are made from G(z)."""
+    kinds = (config.mask_kind, *tested_kinds(config))
+    return any("original" in MASKS[kind].pictures for kind in kinds)
 
 
 def cache_sized_parts(pictures: Tensor) -> list[slice]:
@@ -142,18 +223,13 @@ def cache_sized_parts(pictures: Tensor) -> list[slice]:
 
 
 def threshold(difference: Tensor, *, rule: MaskRule = "luminance") -> Tensor:
-    """Turn brightness differences into masks.
+    """Turn brightness differences (N, H, W) into masks.
 
-    Args:
-        difference: (N, H, W) from `brightness_difference`.
-        rule: The same rule.
-
-    Returns:
-        (N, H, W) bool.
+    ``luminance_std`` is an option of the official program of Melas-Kyriazi et al. 2022: pixels
+    that darken by less than 0.3 standard deviations of the whole batch's differences count as
+    foreground too. A mask then depends on its batch.
     """
-    if rule == "luminance_std":
-        return difference > -_SLACK * difference.std()
-    return difference > 0
+    return difference > (-_SLACK * difference.std() if rule == "luminance_std" else 0)
 
 
 def brightness(images: Tensor, rule: MaskRule) -> Tensor:
@@ -161,9 +237,10 @@ def brightness(images: Tensor, rule: MaskRule) -> Tensor:
 
     Args:
         images: (N, 3, H, W) floating point in [-1, 1].
-        rule: The luminance rules weigh the channels. ``rgb_norm`` takes the Euclidean norm of
-            (R, G, B) after mapping them to [0, 1]: the paper does not say on which range, and on
-            [-1, 1] black would be as bright as white.
+        rule: The luminance rules weigh the channels (both official programs). ``rgb_norm`` takes
+            the Euclidean norm of (R, G, B) (Voynov et al. 2021, section 3.2) after mapping them to
+            [0, 1]: the paper does not say on which range, and on [-1, 1] black would be as bright
+            as white.
 
     Returns:
         (N, H, W), same dtype; in [-1, 1] for luminance, [0, sqrt(3)] for the norm.
@@ -175,9 +252,3 @@ def brightness(images: Tensor, rule: MaskRule) -> Tensor:
     red, green, blue = LUMINANCE_WEIGHTS
     weighed = (red * images[:, 0]).add_(images[:, 1], alpha=green)
     return weighed.add_(images[:, 2], alpha=blue)
-
-
-def _needed(kind: str, name: str, pictures: Tensor | None) -> Tensor:
-    if pictures is None:
-        raise ValueError(f"Masks of kind {kind!r} need the {name} pictures, got None.")
-    return pictures

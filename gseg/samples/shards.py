@@ -1,88 +1,109 @@
-"""Samples at rest: shards, one Parquet file each.
+"""Samples in memory, and at rest: shards, one Parquet file each.
 
 A shard covers a fixed range of candidates and holds those that were accepted: their numbers,
-labels, pictures (see `gseg.samples.encoding`), masks as packed bits, row by row, and what the
-filters measured. With pandas:
+labels, pictures, masks as packed bits, row by row, and what the filters measured. With pandas:
 
     row = pandas.read_parquet("shard-000000.parquet").iloc[0]
     Image.fromarray(numpy.frombuffer(row.picture, "uint8").reshape(32, 32, 3)).show()
 
 and the mask is ``numpy.unpackbits(numpy.frombuffer(row["mask"], "uint8"))[: 32 * 32]``. The
-resolution and the counts of rejections stand in the schema's metadata, as JSON.
+resolution and the counts of rejections stand in the schema's metadata, as JSON, so that a shard's
+facts are read without its samples (`ShardFacts`).
 
 Every page of data carries a checksum, and so does the JSON: a file that was cut off, or in which
 a bit has flipped, is found out when it is read and never taken for samples.
 """
 
+import json
+import logging
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.samples.encoding import (
-    PictureFormat,
-    as_stored,
-    from_binary,
-    from_column,
-    to_binary,
-    to_column,
-)
-from gseg.samples.headers import UNREADABLE, DamagedShardError, damaged, read_header, write_header
+from gseg.samples.config import PictureFormat
 from gseg.storage.files import replacing
-from gseg.storage.mirror import fetch
+from gseg.storage.mirror import discard, fetch, read_end
+from gseg.storage.objects import StorageError
 
-__all__ = ["DamagedShardError", "Shard", "shard_name"]
+_log = logging.getLogger(__name__)
 
+_VERSION: Final = 2
+_METADATA_KEY: Final = b"gseg.samples"
+_CHECKSUM_KEY: Final = b"gseg.samples.crc32"
+# More than a shard's description takes.
+_END_BYTES: Final = 2**16
+# What reading a damaged file may raise.
+_UNREADABLE: Final = (pa.ArrowException, OSError, KeyError, ValueError, TypeError)
 _FIXED_COLUMNS: Final = ("index", "label", "picture", "mask")
+_QUALITY: Final = (cv2.IMWRITE_JPEG_QUALITY, 95)
+
+
+class DamagedShardError(ValueError):
+    """A file is no shard, or not a whole one; the message names it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Shard:
-    """The accepted samples of one range of candidates.
+class SampleSet:
+    """Accepted samples: generated pictures with their masks.
 
     Attributes:
-        number: Its place among the shards, from 0.
-        indices: (n,) int64, the candidates' numbers, ascending.
-        labels: (n,) int64 class labels, or None if the generator ignores them.
-        pictures: (n, 3, R, R) uint8.
-        masks: (n, R, R) bool, True is foreground.
-        statistics: (n,) float32 or int64 each, measured while filtering.
+        indices: (N,) int64, the candidates' numbers, ascending.
+        labels: (N,) int64 class labels, or None if the generator ignores them.
+        pictures: (N, 3, R, R) uint8.
+        masks: (N, R, R) bool, True is foreground.
+        statistics: (N,) float32 or int64 each, measured while filtering.
         counts: ``candidates``, ``accepted``, and rejections by reason in the order of
-            `gseg.samples.filters.REASONS`.
-        provenance: What made it, as JSON values: generator and config.
-        picture_format: How pictures are stored.
+            `gseg.samples.config.REASONS`. Of a set that ends within a shard they go on to the
+            shard's end: ``accepted`` may exceed N.
     """
 
-    number: int
     indices: Tensor
     labels: Tensor | None
     pictures: Tensor
     masks: Tensor
     statistics: Mapping[str, Tensor]
     counts: Mapping[str, int]
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    picture_format: PictureFormat = "exact"
 
     def __len__(self) -> int:
         return len(self.indices)
 
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Shard(SampleSet):
+    """The accepted samples of one range of candidates.
+
+    Attributes:
+        number: Its place among the shards, from 0.
+        provenance: What made it, as JSON values: generator and config.
+        picture_format: How pictures are stored.
+    """
+
+    number: int
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    picture_format: PictureFormat = "exact"
+
     def as_stored(self) -> "Shard":
         """Give what `load` will read after `save`: the same, except for pictures kept as JPEG."""
-        return replace(self, pictures=as_stored(self.pictures, self.picture_format))
+        if self.picture_format == "exact":
+            return self
+        column = pa.chunked_array([to_column(self.pictures, self.picture_format)])
+        side = self.pictures.shape[-1]
+        return replace(self, pictures=from_column(column, side, self.picture_format))
 
     def save(self, path: Path) -> None:
-        """Write one Parquet file, whole or not at all.
-
-        Args:
-            path: Its name, see `shard_name`.
-        """
+        """Write one Parquet file, whole or not at all."""
         with replacing(Path(path)) as part:
             pq.write_table(
                 _to_table(self),
@@ -96,13 +117,7 @@ class Shard:
 
     @classmethod
     def load(cls, path: Path) -> "Shard":
-        """Read what `save` wrote.
-
-        Args:
-            path: The file; it is fetched first if it is on an object store.
-
-        Returns:
-            The shard, on the CPU.
+        """Read what `save` wrote, onto the CPU; a file on an object store is fetched first.
 
         Raises:
             DamagedShardError: The file is truncated, altered, no shard, or lacks rows.
@@ -111,17 +126,94 @@ class Shard:
         fetch(path)
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                header = read_header(file.schema_arrow)
+                header = _read_header(file.schema_arrow)
                 return _from_table(file.read(use_threads=False), header)
         except FileNotFoundError:
             raise
-        except UNREADABLE as error:
-            raise damaged(path, error) from error
+        except _UNREADABLE as error:
+            raise _damaged(path, error) from error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardFacts:
+    """Enough of a shard to plan with, read in a moment; `Shard` says what is what.
+
+    Attributes:
+        rows: Accepted samples.
+        resolution: Side of the pictures in pixels.
+    """
+
+    number: int
+    rows: int
+    resolution: int
+    counts: Mapping[str, int]
+    provenance: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> "ShardFacts":
+        """Read a file's facts without its samples; of one on an object store only the end.
+
+        Raises:
+            DamagedShardError: The file is truncated or no shard.
+            FileNotFoundError: There is no such file.
+            StorageError: The object store does not answer.
+        """
+        try:
+            end = path if path.exists() else pa.BufferReader(read_end(path, _END_BYTES))
+            header = _read_header(pq.read_schema(end))
+            return cls(**{name: header[name] for name in cls.__slots__})
+        except (FileNotFoundError, StorageError):
+            raise
+        except _UNREADABLE as error:
+            raise _damaged(path, error) from error
 
 
 def shard_name(number: int) -> str:
     """Name a shard's file so that names sort as numbers do."""
     return f"shard-{number:06d}.parquet"
+
+
+def find_facts(path: Path, *, read_only: bool = False) -> ShardFacts | None:
+    """Look for a shard; what turns out to be damaged is deleted, so that it is drawn again.
+
+    Args:
+        path: The file; it is read again only after it has changed.
+        read_only: Leave what is damaged where it is.
+
+    Returns:
+        Its facts, or None if it is not there.
+    """
+    try:
+        status = path.stat()
+        key = (status.st_mtime_ns, status.st_size)
+    except FileNotFoundError:  # it may be on an object store all the same
+        key = (0, 0)
+    try:
+        return _facts(path, *key)
+    except FileNotFoundError:
+        return None
+    except DamagedShardError as error:
+        if not read_only:
+            put_away(path, error)
+        return None
+
+
+def put_away(path: Path, error: DamagedShardError) -> None:
+    """Delete a damaged shard, so that whoever needs it draws it again."""
+    _log.warning("%s It is deleted now.", error)
+    discard(path)
+
+
+@lru_cache(maxsize=16_384)
+def _facts(path: Path, _modified: int, _size: int) -> ShardFacts:
+    return ShardFacts.read(path)
+
+
+def _damaged(path: Path, error: Exception) -> DamagedShardError:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return DamagedShardError(
+        f"{path} is no whole shard of samples: {lines[0].rstrip('.')}. It has to be drawn again."
+    )
 
 
 def _to_table(shard: Shard) -> pa.Table:
@@ -132,29 +224,56 @@ def _to_table(shard: Shard) -> pa.Table:
             "index": pa.array(shard.indices.numpy()),
             "label": pa.nulls(count, pa.int64()) if shard.labels is None else shard.labels.numpy(),
             "picture": to_column(shard.pictures, shard.picture_format),
-            "mask": to_binary(bits),
+            "mask": _to_binary(bits),
             **{name: values.numpy() for name, values in shard.statistics.items()},
         }
     )
-    return write_header(
-        table,
-        {
-            "rows": count,
-            "number": shard.number,
-            "resolution": height,
-            "labelled": shard.labels is not None,
-            "picture_format": shard.picture_format,
-            "counts": dict(shard.counts),
-            "provenance": dict(shard.provenance),
-        },
-    )
+    header = {
+        "version": _VERSION,
+        "rows": count,
+        "number": shard.number,
+        "resolution": height,
+        "labelled": shard.labels is not None,
+        "picture_format": shard.picture_format,
+        "counts": dict(shard.counts),
+        "provenance": dict(shard.provenance),
+        "columns": _columns(table.schema),
+    }
+    text = json.dumps(header).encode()
+    return table.replace_schema_metadata({_METADATA_KEY: text, _CHECKSUM_KEY: _checksum(text)})
+
+
+def _read_header(schema: pa.Schema) -> dict[str, Any]:
+    """Read the description; compare it with its checksum and with the columns there are."""
+    metadata = schema.metadata or {}
+    if _METADATA_KEY not in metadata:
+        raise ValueError("it says nothing about samples")
+    text = metadata[_METADATA_KEY]
+    header: dict[str, Any] = json.loads(text)
+    if header["version"] != _VERSION:
+        raise ValueError(
+            f"it has format {header['version']}, this version of gseg reads {_VERSION}"
+        )
+    if metadata.get(_CHECKSUM_KEY) != _checksum(text):
+        raise ValueError("its description does not fit the checksum")
+    if header["columns"] != _columns(schema):
+        raise ValueError(f"it has columns {_columns(schema)}, expected {header['columns']}")
+    return header
+
+
+def _checksum(text: bytes) -> bytes:
+    return f"{zlib.crc32(text):08x}".encode()
+
+
+def _columns(schema: pa.Schema) -> list[list[str]]:
+    return [[column.name, str(column.type)] for column in schema]
 
 
 def _from_table(table: pa.Table, header: Mapping[str, Any]) -> Shard:
     count, side = table.num_rows, header["resolution"]
     if count != header["rows"]:
         raise ValueError(f"it has {count} rows, expected {header['rows']}")
-    bits = from_binary(table["mask"]).reshape(count, math.ceil(side * side / 8))
+    bits = _from_binary(table["mask"]).reshape(count, math.ceil(side * side / 8))
     masks = np.unpackbits(bits, axis=1, count=side * side).reshape(count, side, side)
     return Shard(
         number=header["number"],
@@ -175,3 +294,59 @@ def _from_table(table: pa.Table, header: Mapping[str, Any]) -> Shard:
 
 def _to_tensor(column: pa.ChunkedArray) -> Tensor:
     return torch.from_numpy(column.to_numpy().copy())
+
+
+# Exact pictures are raw bytes, which Parquet compresses with zstd at its fastest level. PNG and
+# lossless WebP are a third to a half smaller, but at 128 px decoding one takes half a millisecond,
+# eight times as long, and encoding one a millisecond, which is longer than a fast generator needs
+# for the picture; docs/samples.md has the table. JPEG changes pictures, so it is part of what a
+# set of samples is; it stands for what the papers' programs store, at a fifth of the space.
+
+
+def to_column(pictures: Tensor, picture_format: PictureFormat) -> pa.Array:
+    """Encode pictures (n, 3, R, R) uint8 as raw bytes of height, width, channel, or as JPEG."""
+    pixels = pictures.permute(0, 2, 3, 1).contiguous().numpy()
+    if picture_format == "exact":
+        return _to_binary(pixels)
+    files = [
+        cv2.imencode(".jpg", cv2.cvtColor(each, cv2.COLOR_RGB2BGR), _QUALITY)[1].tobytes()
+        for each in pixels
+    ]
+    return pa.array(files, type=pa.binary())
+
+
+def from_column(column: pa.ChunkedArray, side: int, picture_format: PictureFormat) -> Tensor:
+    """Decode pictures of `to_column`, of R = side pixels.
+
+    Returns:
+        (n, 3, R, R) uint8; in memory the channels of a pixel are neighbours.
+
+    Raises:
+        ValueError: A picture cannot be decoded or has another size.
+    """
+    if picture_format == "exact":
+        pixels = _from_binary(column).reshape(-1, side, side, 3).copy()
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    pixels = np.empty((len(column), side, side, 3), dtype=np.uint8)
+    for row, file in enumerate(column):
+        content = np.frombuffer(file.as_buffer(), dtype=np.uint8)
+        picture = cv2.imdecode(content, cv2.IMREAD_COLOR)
+        if picture is None or picture.shape != (side, side, 3):
+            raise ValueError(f"the picture in row {row} is no JPEG of {side} x {side} pixels")
+        cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=pixels[row])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def _to_binary(rows: NDArray[np.uint8]) -> pa.Array:
+    """Make a column of byte strings of one length of (n, ...), without a copy."""
+    width = math.prod(rows.shape[1:])
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(rows))]
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(rows), buffers)
+
+
+def _from_binary(column: pa.ChunkedArray) -> NDArray[np.uint8]:
+    """Give the bytes of such a column, read-only and without a copy."""
+    array = column.combine_chunks()
+    width = array.type.byte_width
+    values = np.frombuffer(array.buffers()[1], dtype=np.uint8)
+    return values[array.offset * width : (array.offset + len(array)) * width]

@@ -15,7 +15,7 @@ from torch import Tensor
 from gseg.features.networks import NetworkFeatures
 from gseg.features.scenes import scenes_features
 from gseg.generators.contract import Generator
-from gseg.samples.latents import LatentConfig
+from gseg.samples.config import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics, collect_statistics
 from gseg.scores.kid import KernelDistance, kernel_distance
 from gseg.scores.moments import Moments, Normal

@@ -13,7 +13,8 @@ from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.images import read_image, to_uint8
 from gseg.randomness import derive_seed
-from gseg.samples.latents import LatentConfig, candidates, check_truncation
+from gseg.samples.config import LatentConfig
+from gseg.samples.latents import candidates, check_truncation
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST, render
 from gseg.scores.folders import SUFFIXES
 

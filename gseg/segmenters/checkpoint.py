@@ -16,18 +16,32 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gseg.segmenters.held_out import Measurement
-from gseg.segmenters.unet import UNet
-from gseg.segmenters.weights import load_strictly
+from gseg.segmenters.unet import UNet, load_strictly, read_safetensors
 from gseg.storage.files import replacing
 
 _KEY: Final = "gseg.training"
+# Most of the time that writing checkpoints may take.
 _WRITING_SHARE: Final = 0.02
-"""Most of the time that writing checkpoints may take."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """One look at the held-out pairs.
+
+    Attributes:
+        step: Steps that the training had done.
+        iou: In [0, 1]: mean over all pictures whose mask or prediction is not empty; 0 if nothing
+            was found where nothing was to be found.
+        loss: Mean cross-entropy of all pixels.
+    """
+
+    step: int
+    iou: float
+    loss: float
 
 
 @dataclass(kw_only=True, slots=True)
@@ -131,13 +145,16 @@ def restore_state(path: Path, state: TrainingState, identity: str) -> None:
             f"Checkpoint {path} belongs to another training: it holds {facts['identity']}, asked "
             f"for is {identity}. Choose another path, or delete the file to start afresh."
         )
-    weights = {key[8:]: tensor for key, tensor in tensors.items() if key.startswith("network.")}
-    load_strictly(state.network, weights, source=str(path))
+    weights: dict[str, Tensor] = {}
     moments: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
-        if key.startswith("optimiser."):
-            _, number, name = key.split(".")
+        kind, _, name = key.partition(".")
+        if kind == "network":
+            weights[name] = tensor
+        elif kind == "optimiser":
+            number, _, name = name.partition(".")
             moments.setdefault(int(number), {})[name] = tensor
+    load_strictly(state.network, weights, source=str(path))
     _restore_optimiser(state.optimiser, moments)
     state.losses.copy_(tensors["losses"])
     state.foreground.copy_(tensors["foreground"])
@@ -147,9 +164,6 @@ def restore_state(path: Path, state: TrainingState, identity: str) -> None:
 
 def read_curve(path: Path) -> tuple[Tensor, list[Measurement]]:
     """Read how far an unfinished training has come.
-
-    Args:
-        path: Written by `save_state`.
 
     Returns:
         (steps done,) float32 losses, and the measurements on held-out pairs.
@@ -168,21 +182,20 @@ def _measurements(facts: dict[str, Any]) -> list[Measurement]:
 def _restore_optimiser(optimiser: torch.optim.Adam, moments: dict[int, dict[str, Tensor]]) -> None:
     groups = optimiser.state_dict()["param_groups"]
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    # Adam's fused update walks moments and weights in step, so both need the same strides.
     laid_out = {
         number: {
             name: tensor if tensor.ndim == 0 else torch.zeros_like(parameters[number]).copy_(tensor)
             for name, tensor in named.items()
         }
         for number, named in moments.items()
-    }  # Adam's fused update walks moments and weights in step, so both need the same strides
+    }
     optimiser.load_state_dict({"state": laid_out, "param_groups": groups})
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors, metadata = read_safetensors(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"Cannot read training checkpoint {path}: {error}") from error
     if _KEY not in metadata:

@@ -1,12 +1,16 @@
-"""How a segmenter is trained: the settings of both papers, of their programs, and of the scenes."""
+"""How a segmenter is trained: the settings of both papers, of their programs, and of the scenes.
+
+Imports torch only to ask what a device's hardware multiplies natively.
+"""
 
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 Precision = Literal["float32", "bfloat16"]
 PresetName = Literal["paper", "paper_long", "official", "embedded"]
@@ -92,11 +96,7 @@ class FitConfig:
         )
 
     def learning_rate_at(self, step: int) -> float:
-        """Say the learning rate of a step.
-
-        Args:
-            step: Number of the step, from 0.
-        """
+        """Say the learning rate of a step; they are numbered from 0."""
         decayed = self.decay_at is not None and step >= self.decay_at
         return self.learning_rate * (self.decay_factor if decayed else 1.0)
 
@@ -127,29 +127,27 @@ their program. ``embedded``: scenes of 32 pixels, in some ten seconds on one cor
 with true masks among depths 2 to 4, batches 8 to 32 and learning rates 2e-3 to 1e-2."""
 
 
-def fit_preset(name: str, *, device: str | torch.device = "cpu") -> FitConfig:
+def fit_preset(name: str, *, device: "str | torch.device" = "cpu") -> FitConfig:
     """Look up the settings of a source.
-
-    The papers' settings are float32, as published; ``embedded`` takes the precision that suits
-    the device, from `native_precision`.
 
     Args:
         name: ``paper``, ``paper_long``, ``official`` or ``embedded``.
-        device: Where the training will run.
+        device: Where the training will run: ``embedded`` takes the precision that suits it, from
+            `native_precision`. The papers' settings are float32, as published.
 
     Raises:
         ValueError: There is no such preset.
     """
     for known, config in FIT_PRESETS.items():
         if known == name:
-            precision = native_precision(device) if known == "embedded" else config.precision
-            return replace(config, precision=precision)
+            own = known == "embedded"
+            return replace(config, precision=native_precision(device)) if own else config
     close = difflib.get_close_matches(name, FIT_PRESETS, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise ValueError(f"Unknown training preset {name!r}; there are {', '.join(FIT_PRESETS)}.{hint}")
 
 
-def native_precision(device: str | torch.device) -> Precision:
+def native_precision(device: "str | torch.device") -> Precision:
     """Name the faster precision of a device, from what its hardware multiplies natively.
 
     Args:
@@ -160,13 +158,14 @@ def native_precision(device: str | torch.device) -> Precision:
         will run on another) and on CPUs with AVX-512 BF16 or AMX, otherwise, or where PyTorch
         cannot tell, float32.
     """
+    import torch  # here: two seconds, which a command line's help should not take
+
     device = torch.device(device)
     if device.type == "cuda":
-        if not torch.cuda.is_available():
-            return "bfloat16"
-        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
-    capabilities: dict[str, object] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # since PyTorch 2.10 or so
-    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bfloat16" if device.type == "cpu" and native else "float32"
+        there = torch.cuda.is_available()
+        native = not there or torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        ask = getattr(torch.cpu, "get_capabilities", dict)  # since PyTorch 2.10 or so
+        found: dict[str, object] = ask()
+        native = device.type == "cpu" and bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    return "bfloat16" if native else "float32"

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import Tensor
 
-from gseg.segmenters.checkpoint import read_curve
-from gseg.segmenters.held_out import Measurement
+from gseg.segmenters.checkpoint import Measurement, read_curve
 
 _FILE: Final = "losses.parquet"
 _UNFINISHED: Final = "checkpoint.safetensors"

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from gseg.segmenters.unet import UNet
-from gseg.segmenters.weights import blank_unet, load_strictly
+from gseg.segmenters.unet import UNet, blank_unet, load_strictly
 
+# Of data-parallel replicas and of the Lightning module's attribute, outermost first.
 _PREFIXES: Final = ("module.", "net.", "module.")
-"""Of data-parallel replicas and of the Lightning module's attribute, outermost first."""
 
 
 class _Inert:

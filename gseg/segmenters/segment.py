@@ -14,15 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gseg.images import UnreadableImageError, encode_png, from_uint8, read_image, tinted
-from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
+from gseg.segmenters.segmenter import Predictor
 from gseg.storage.files import write_atomically
 
-__all__ = ["Ensemble", "SegmentedFiles", "Segmenter", "segment_files", "segment_picture"]
-
+# Both papers' shorter side, for a segmenter that does not say what it was trained on.
 _PUBLISHED_SIDE: Final = 128
-"""Both papers' shorter side, for a segmenter that does not say what it was trained on."""
+# A picture is at most this many times as long as wide for the network; beyond, it is squeezed.
 _LONGEST: Final = 16
-"""A picture is at most this many times as long as wide for the network; beyond, it is squeezed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +71,7 @@ def segment_files(
     """
     return segment_to(
         segmenter,
-        mask_files(paths, out_dir),
+        name_masks(paths, out_dir),
         working_size=working_size,
         threshold=threshold,
         overlay=overlay,
@@ -81,15 +79,8 @@ def segment_files(
     )
 
 
-def mask_files(paths: Sequence[str | Path], out_dir: str | Path) -> dict[Path, Path]:
-    """Name the masks of pictures.
-
-    Args:
-        paths: Picture files; a file given twice counts once.
-        out_dir: Their folder.
-
-    Returns:
-        The mask's path for each picture, see `segment_files`.
+def name_masks(paths: Sequence[str | Path], out_dir: str | Path) -> dict[Path, Path]:
+    """Give the path of each picture's mask, as `segment_files` says.
 
     Raises:
         ValueError: There are no files, or a mask would replace one of the pictures.
@@ -97,8 +88,19 @@ def mask_files(paths: Sequence[str | Path], out_dir: str | Path) -> dict[Path, P
     pictures = list(dict.fromkeys(Path(path) for path in paths))
     if not pictures:
         raise ValueError("There are no pictures to segment; give at least one file.")
-    masks = [Path(out_dir) / name for name in _mask_names(pictures)]
-    _protect(pictures, masks)
+    # Names do not collide where file systems ignore case, either.
+    stems = Counter(path.stem.casefold() for path in pictures)
+    wished = [
+        f"{path.stem if stems[path.stem.casefold()] == 1 else path.name}.png" for path in pictures
+    ]
+    masks = [Path(out_dir) / name for name in _numbered(wished)]
+    inputs = {path.resolve() for path in pictures}
+    for target in (each for mask in masks for each in (mask, _overlay(mask))):
+        if target.resolve() in inputs:
+            raise ValueError(
+                f"The output {target} would replace one of the pictures; choose another output "
+                "folder."
+            )
     return dict(zip(pictures, masks, strict=True))
 
 
@@ -111,23 +113,26 @@ def segment_to(
     overlay: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> SegmentedFiles:
-    """Write a mask of the same size for each picture, where it is said.
+    """Write a mask of the same size for each picture, where it is said; see `segment_files`.
 
     Args:
         segmenter: What predicts.
-        files: From `mask_files`, or some of them.
-        working_size: See `segment_picture`.
-        threshold: See `segment_files`, also for the rest.
+        files: From `name_masks`, or some of them.
+        working_size: See `segment_files`, also for the rest.
+        threshold: In [0, 1).
         overlay: Whether to write overlays too.
-        progress: Called after each file with the files done and the files in all.
-
-    Returns:
-        Where the masks are, and which files were skipped and why.
+        progress: Called after each file.
 
     Raises:
         ValueError: An option is out of range.
     """
-    _check(segmenter, working_size, threshold)
+    check_threshold(threshold)
+    smallest = segmenter.smallest_side
+    if working_size is not None and working_size < smallest:
+        raise ValueError(
+            f"This segmenter needs a working size of at least {smallest} pixels, got "
+            f"{working_size}."
+        )
     masks: dict[Path, Path] = {}
     skipped: dict[Path, str] = {}
     for done, (path, file) in enumerate(files.items(), start=1):
@@ -141,7 +146,7 @@ def segment_to(
             write_atomically(file, encode_png(mask))
             if overlay:
                 shown = encode_png(tinted(pixels, mask), effort=1)
-                write_atomically(file.parent / "overlays" / file.name, shown)
+                write_atomically(_overlay(file), shown)
         if progress is not None:
             progress(done, len(files))
     return SegmentedFiles(masks=masks, skipped=skipped)
@@ -175,36 +180,17 @@ def segment_picture(
 
 
 def check_threshold(threshold: float) -> None:
-    """Make sure that a threshold is a probability in [0, 1).
-
-    Raises:
-        ValueError: It is not.
-    """
+    """Refuse a threshold that is no probability in [0, 1) with a ValueError."""
     if not 0 <= threshold < 1:
         raise ValueError(f"The threshold is a probability in [0, 1), got {threshold}.")
 
 
-def _check(segmenter: Predictor, working_size: int | None, threshold: float) -> None:
-    check_threshold(threshold)
-    smallest = segmenter.smallest_side
-    if working_size is not None and working_size < smallest:
-        raise ValueError(
-            f"This segmenter needs a working size of at least {smallest} pixels, got "
-            f"{working_size}."
-        )
-
-
-def _mask_names(pictures: Sequence[Path]) -> list[str]:
-    """Name masks without collisions, also where file systems ignore case."""
-    stems = Counter(path.stem.casefold() for path in pictures)
-    wished = [
-        f"{path.stem}.png" if stems[path.stem.casefold()] == 1 else f"{path.name}.png"
-        for path in pictures
-    ]
-    return list(_numbered(wished))
+def _overlay(mask: Path) -> Path:
+    return mask.parent / "overlays" / mask.name
 
 
 def _numbered(names: Sequence[str]) -> Iterator[str]:
+    """Number names that several pictures wish for, past those that others wish for."""
     reserved = {name.casefold() for name in names}
     taken: set[str] = set()
     for name in names:
@@ -214,14 +200,3 @@ def _numbered(names: Sequence[str]) -> Iterator[str]:
             free = f"{name.removesuffix('.png')}-{number}.png"
         taken.add(free.casefold())
         yield free
-
-
-def _protect(pictures: Sequence[Path], masks: Sequence[Path]) -> None:
-    inputs = {path.resolve() for path in pictures}
-    for mask in masks:
-        for target in (mask, mask.parent / "overlays" / mask.name):
-            if target.resolve() in inputs:
-                raise ValueError(
-                    f"The output {target} would replace one of the pictures; choose another "
-                    "output folder."
-                )

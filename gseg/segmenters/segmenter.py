@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from gseg.exactness import exact
 from gseg.segmenters.public import load_public_unet
-from gseg.segmenters.unet import UNet
-from gseg.segmenters.weights import blank_unet, load_strictly
+from gseg.segmenters.unet import UNet, blank_unet, load_strictly, read_safetensors
 from gseg.storage.files import replacing
 from gseg.transfers import send, start_copy
 
@@ -25,8 +24,8 @@ SHIPPED: Final = "segmenter.safetensors"
 _KEY: Final = "gseg.segmenter"
 _FACTS: Final = {"width": int, "depth": int, "provenance": dict}
 _PUBLIC_SUFFIXES: Final = (".ckpt", ".pth", ".pt")
+# Bounds the memory of a prediction: 256 pictures of 32 pixels, 16 of 128.
 _PIXELS_AT_ONCE: Final = 2**18
-"""Bounds the memory of a prediction: 256 pictures of 32 pixels, 16 of 128."""
 
 
 class Predictor(Protocol):
@@ -68,22 +67,13 @@ class Segmenter:
         # One memory layout, so that a loaded segmenter gives the bits of the one that was saved.
         self.network = network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self.provenance: dict[str, Any] = json.loads(json.dumps(dict(provenance or {})))
+        self.resolution: int | None = self.provenance.get("resolution")
+        self.smallest_side = int(2**network.depth)
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.network.parameters()).device
-
-    @property
-    def resolution(self) -> int | None:
-        """Side of the pictures that it was trained on, if known."""
-        side = self.provenance.get("resolution")
-        return int(side) if side is not None else None
-
-    @property
-    def smallest_side(self) -> int:
-        """Least height and width of a picture."""
-        return int(2**self.network.depth)
 
     @property
     def digest(self) -> str:
@@ -95,14 +85,7 @@ class Segmenter:
         return content.hexdigest()[:20]
 
     def to(self, device: str | torch.device) -> "Segmenter":
-        """Move the weights.
-
-        Args:
-            device: Where to.
-
-        Returns:
-            The segmenter itself.
-        """
+        """Move the weights; the segmenter itself comes back."""
         self.network.to(device)
         return self
 
@@ -145,12 +128,7 @@ class Segmenter:
     def rounded(self) -> "Segmenter":
         """Give a copy whose weights are those that a file of float16 keeps."""
         network = copy.deepcopy(self.network)
-        state = {
-            key: tensor.half().float() if tensor.is_floating_point() else tensor
-            for key, tensor in network.state_dict().items()
-        }
-        network.load_state_dict(state)
-        return Segmenter(network, self.provenance)
+        return Segmenter(network.half().float(), self.provenance)
 
     def save(self, path: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write one safetensors file that holds weights, shape and provenance.
@@ -195,9 +173,6 @@ class Segmenter:
 
         It was trained on samples of an embedded generator (`gseg.pretraining.train_segmenter`); its
         provenance says how, and what it scores.
-
-        Args:
-            device: Where to put the weights.
         """
         with as_file(files("gseg.scenes") / "weights" / SHIPPED) as path:
             return cls.load(path, device=device)
@@ -219,17 +194,9 @@ class Ensemble:
         if not segmenters:
             raise ValueError("An ensemble needs at least one segmenter, got none.")
         self.segmenters = tuple(segmenters)
-
-    @property
-    def resolution(self) -> int | None:
-        """Side of the pictures that all were trained on, if known and the same."""
-        sides = {segmenter.resolution for segmenter in self.segmenters}
-        return sides.pop() if len(sides) == 1 else None
-
-    @property
-    def smallest_side(self) -> int:
-        """Least height and width of a picture."""
-        return max(segmenter.smallest_side for segmenter in self.segmenters)
+        sides = {segmenter.resolution for segmenter in segmenters}
+        self.resolution = sides.pop() if len(sides) == 1 else None
+        self.smallest_side = max(segmenter.smallest_side for segmenter in segmenters)
 
     def probability(self, images: Tensor) -> Tensor:
         """See `Segmenter.probability`."""
@@ -241,9 +208,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise ValueError(f"There is no segmenter at {path}; {advice}.")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors, metadata = read_safetensors(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"Cannot read segmenter {path} ({error}); {advice}.") from error
     facts = json.loads(metadata.get(_KEY, "{}"))

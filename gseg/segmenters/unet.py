@@ -3,22 +3,22 @@
 Ronneberger, Fischer and Brox 2015, in the shape of github.com/milesial/Pytorch-UNet with bilinear
 upsampling: Melas-Kyriazi et al. 2022, appendix B.1, and Voynov et al. 2021, section 3.5, both use
 it with two logits. Parameter names are milesial's, so public checkpoints load as they are.
+
+A U-Net is filled from a seed (`initialise`) or from given tensors (`load_strictly`).
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from torch import Tensor, nn
 
 
 class DoubleConvolution(nn.Module):
-    """Twice: 3x3 convolution, batch normalisation, ReLU.
-
-    Args:
-        in_channels: Channels that come in.
-        out_channels: Channels of both convolutions.
-    """
+    """Twice: 3x3 convolution, batch normalisation, ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -38,12 +38,7 @@ class DoubleConvolution(nn.Module):
 
 
 class Down(nn.Module):
-    """Halve the resolution, then convolve.
-
-    Args:
-        in_channels: Channels that come in.
-        out_channels: Channels that go out.
-    """
+    """Halve the resolution, then convolve."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -58,12 +53,7 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """Double the resolution, put the encoder's map in front, then convolve.
-
-    Args:
-        in_channels: Channels of both maps together.
-        out_channels: Channels that go out.
-    """
+    """Double the resolution, put the encoder's map in front, then convolve both together."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -95,12 +85,11 @@ class _Layout(Protocol):
 
 
 class _DenseGradient(torch.autograd.Function):
-    """The identity, whose gradient is laid out densely.
+    """The identity, whose gradient is laid out densely."""
 
-    The gradient of a concatenation is a slice; the backward pass of the bilinear upsampling, and
-    adding another gradient, are several times slower on a slice than on a dense map in the layout
-    of the forward pass.
-    """
+    # The gradient of a concatenation is a slice; the backward pass of the bilinear upsampling, and
+    # adding another gradient, are several times slower on a slice than on a dense map in the layout
+    # of the forward pass.
 
     @staticmethod
     def forward(ctx: _Layout, features: Tensor) -> Tensor:
@@ -116,17 +105,11 @@ class _DenseGradient(torch.autograd.Function):
 class UNet(nn.Module):
     """An encoder and a decoder with connections at each resolution.
 
-    The widths are ``width * (1, 2, 4, 8, 8)`` at the papers' depth of four; another depth keeps
-    the rule that widths double and the last two are equal.
-
     Args:
         in_channels: Channels of the picture.
         out_channels: Logits for each pixel: background, foreground.
         width: Channels at full resolution; the papers use 64.
         depth: How often the resolution is halved; the papers use 4.
-
-    Attributes:
-        in_channels, out_channels, width, depth: As given.
 
     Raises:
         ValueError: A size is not positive.
@@ -141,10 +124,10 @@ class UNet(nn.Module):
                 f"A U-Net needs in_channels, out_channels, width and depth of at least 1, got "
                 f"{in_channels}, {out_channels}, {width} and {depth}."
             )
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.width = width
-        self.depth = depth
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.width, self.depth = width, depth
+        # width * (1, 2, 4, 8, 8) at the papers' depth of four; another depth keeps the rule that
+        # widths double and the last two are equal.
         channels = [width * 2 ** min(level, depth - 1) for level in range(depth + 1)]
         self.inc = DoubleConvolution(in_channels, channels[0])
         for level in range(depth):
@@ -157,13 +140,7 @@ class UNet(nn.Module):
         self.outc = nn.ModuleDict({"conv": nn.Conv2d(below, out_channels, kernel_size=1)})
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute logits.
-
-        Args:
-            images: (N, in_channels, H, W) float in [-1, 1]; both sides at least 2 ** depth.
-
-        Returns:
-            (N, out_channels, H, W) logits.
+        """Map (N, in_channels, H, W) in [-1, 1] to logits (N, out_channels, H, W).
 
         Raises:
             ValueError: The shape of the pictures does not fit.
@@ -179,14 +156,90 @@ class UNet(nn.Module):
         return logits
 
     def _check(self, images: Tensor) -> None:
-        smallest = 2**self.depth
         if images.ndim != 4 or images.shape[1] != self.in_channels:
             raise ValueError(
                 f"The U-Net takes pictures of shape (N, {self.in_channels}, H, W), got "
                 f"{tuple(images.shape)}."
             )
-        if min(images.shape[2:]) < smallest:
-            raise ValueError(
-                f"A U-Net of depth {self.depth} needs pictures of at least {smallest} x {smallest} "
-                f"pixels, got {images.shape[2]} x {images.shape[3]}."
-            )
+        check_sides(self.depth, *images.shape[2:])
+
+
+def check_sides(depth: int, height: int, width: int) -> None:
+    """Make sure that pictures can be halved as often as a U-Net does.
+
+    Raises:
+        ValueError: They are too small.
+    """
+    smallest = 2**depth
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"A U-Net of depth {depth} needs pictures of at least {smallest} x {smallest} pixels, "
+            f"got {height} x {width}; choose a smaller depth."
+        )
+
+
+def blank_unet(
+    in_channels: int = 3, out_channels: int = 2, *, width: int = 64, depth: int = 4
+) -> UNet:
+    """Make a `UNet` on the CPU whose memory holds anything, without drawing random numbers."""
+    with torch.device("meta"):
+        network = UNet(in_channels, out_channels, width, depth)
+    return network.to_empty(device="cpu")
+
+
+def initialise(network: nn.Module, seed: int) -> None:
+    """Draw the weights of every convolution from a seed, leaving global random state alone.
+
+    The distribution is PyTorch's default for convolutions, U(-b, b) with b = 1 / sqrt(fan in), for
+    weights and biases; it is what the papers' programs start from.
+
+    Args:
+        network: Changed in place; batch normalisations are reset.
+        seed: Any non-negative integer below 2**63.
+    """
+    stream = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                bound = module.weight[0].numel() ** -0.5
+                for parameter in module.parameters(recurse=False):
+                    drawn = torch.empty(parameter.shape).uniform_(-bound, bound, generator=stream)
+                    parameter.copy_(drawn)
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+    """Copy tensors into a network; every name and shape must agree.
+
+    Args:
+        network: Changed in place.
+        state: Tensors by name.
+        source: Where they come from, for errors.
+
+    Raises:
+        ValueError: A tensor is missing, extra or mis-shaped; the message names it.
+    """
+    wanted = network.state_dict()
+    problems = [f"missing '{key}'" for key in wanted if key not in state]
+    problems += [f"unexpected '{key}'" for key in state if key not in wanted]
+    problems += [
+        f"'{key}' has shape {tuple(state[key].shape)} instead of {tuple(tensor.shape)}"
+        for key, tensor in wanted.items()
+        if key in state and state[key].shape != tensor.shape
+    ]
+    if problems:
+        more = f", and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise ValueError(f"{source} does not fit the U-Net: {', '.join(problems[:5])}{more}.")
+    network.load_state_dict(dict(state), strict=True)
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors and the metadata of a file.
+
+    Raises:
+        SafetensorError, OSError: It cannot be read, or is none.
+    """
+    with safe_open(path, framework="pt") as file:
+        # Not a mapping: it has no __iter__.
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118

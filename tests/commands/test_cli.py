@@ -13,8 +13,8 @@ from gseg.generators.catalogue import list_generators
 from gseg.images import UnreadableImageError, encode_png, read_image, read_mask
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
 from gseg.scores.benchmarks import open_benchmark
+from gseg.segmenters.checkpoint import Measurement
 from gseg.segmenters.curves import curve_table
-from gseg.segmenters.held_out import Measurement
 from gseg.segmenters.segment import segment_picture
 from gseg.segmenters.segmenter import Ensemble, Segmenter
 from gseg.segmenters.unet import UNet

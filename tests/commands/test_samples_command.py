@@ -9,8 +9,8 @@ from PIL import Image
 from gseg.cli import main
 from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.samples.headers import ShardFacts
 from gseg.samples.sets import load_samples
+from gseg.samples.shards import ShardFacts
 
 DRAW = ("samples", "draw", "analytic.ellipses32", "--batch", "16", "--epsilon", "2")
 

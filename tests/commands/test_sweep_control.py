@@ -17,8 +17,7 @@ from gseg.pipeline.plan import SweepPlan
 from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import Context
 from gseg.recipes.recipe import Recipe
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
+from gseg.samples.config import SampleConfig, filter_preset
 from gseg.segmenters.config import FitConfig
 from gseg.storage.store import Cost
 

@@ -21,7 +21,7 @@ from gseg.distributed.runtime import Resources
 from gseg.pipeline.failures import details_file
 from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import Context, find_rows, run_trial
-from gseg.samples.filters import FilterConfig
+from gseg.samples.config import FilterConfig
 from gseg.samples.shards import Shard
 
 pytestmark = pytest.mark.ray

@@ -8,7 +8,7 @@ from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.failures import known_failure
 from gseg.pipeline.trial import Context, find_rows
-from gseg.samples.filters import FilterConfig
+from gseg.samples.config import FilterConfig
 from gseg.storage.builds import count_builds
 
 pytestmark = pytest.mark.ray

@@ -38,10 +38,9 @@ from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.stages.embeddings import EmbeddingsNode
 from gseg.pipeline.trial import Context, run_trial
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import FilterConfig, filter_preset
+from gseg.samples.config import FilterConfig, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.labeller import labeller
-from gseg.samples.latents import LatentConfig, near_embeddings
+from gseg.samples.latents import near_embeddings
 from gseg.segmenters.config import FitConfig
 from gseg.storage.store import Store
 

@@ -1,11 +1,11 @@
 """Every command that computes says in one line that there is no GPU."""
 
 import pytest
-from gseg.commands.direction_run import direction_main
 
 from gseg import cli
+from gseg.commands.app import run as run_app
+from gseg.commands.run import recipes_app
 from gseg.pretraining import train
-from gseg.recipes.melas2022 import table_9
 
 COMMANDS = (
     "segment picture.png --out masks",
@@ -34,10 +34,10 @@ def test_a_missing_gpu_costs_one_line(command, capsys, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
 
 
-def test_so_do_scripts_that_search_directions(capsys, tmp_path):
-    words = ["--generators", "analytic.ellipses32", "--device", "cuda"]
-    assert direction_main("table_9", table_9, lambda *_: None, "", words) == 2
-    assert "--device cuda, but PyTorch finds no GPU" in capsys.readouterr().err
+def test_so_do_recipes_of_directions(capsys, tmp_path):
+    words = ["table_9", "--generators", "analytic.ellipses32", "--gpus-per-trial", "1"]
+    assert run_app(recipes_app(), words) == 2
+    assert "sees no GPU on this machine" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
 
 

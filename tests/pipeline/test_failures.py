@@ -26,8 +26,7 @@ from gseg.pipeline.failures import (
 )
 from gseg.pipeline.jobs.draw import BatchTooLargeError
 from gseg.pipeline.trial import Context, run_trial
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
+from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.sets import AcceptanceError
 from gseg.segmenters.config import FitConfig
 from gseg.storage.files import DiskFullError

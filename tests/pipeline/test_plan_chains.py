@@ -26,10 +26,9 @@ from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.draw import BatchTooLargeError, DrawJob
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context, run_trial, trial_graph
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
+from gseg.samples.config import EmbeddedScenes, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.labeller import labeller
-from gseg.samples.latents import EmbeddedScenes, LatentConfig, near_embeddings
+from gseg.samples.latents import near_embeddings
 from gseg.segmenters.config import FitConfig
 from gseg.storage.builds import SHARD, count_builds
 from gseg.storage.store import Store

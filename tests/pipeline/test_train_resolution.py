@@ -9,8 +9,7 @@ from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import Experiment, LabelledPairs
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context, find_parts, run_trial
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
+from gseg.samples.config import SampleConfig, filter_preset
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.segmenter import Segmenter
 

@@ -5,17 +5,15 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
+from gseg.commands.run import all_gans
 from gseg.directions.config import SearchConfig
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
 from gseg.recipes.grids import grids
-from gseg.recipes.melas2022 import all_gans
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import FilterConfig
+from gseg.samples.config import FilterConfig, SampleConfig
 from gseg.segmenters.config import FitConfig
-from gseg.segmenters.fit import fit_source
-from gseg.segmenters.run import Run
-from gseg.segmenters.source import InMemoryPairs
+from gseg.segmenters.fit import Run, fit_source
+from gseg.segmenters.pairs import InMemoryPairs
 from gseg.storage.digests import digest, since
 
 

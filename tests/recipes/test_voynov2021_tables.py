@@ -22,7 +22,7 @@ from gseg.recipes.voynov2021 import (
     voynov_table_4,
     voynov_table_5,
 )
-from gseg.samples.labeller import LabellerConfig
+from gseg.samples.config import LabellerConfig
 from gseg.samples.latents import near_embeddings
 
 LABELLER = LabellerConfig(kind="function", place="mine.py:u2net", digest="0123456789")

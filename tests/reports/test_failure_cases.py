@@ -10,8 +10,7 @@ from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports.failure_cases import failure_cases
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
+from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.sets import load_samples
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.segmenter import Segmenter

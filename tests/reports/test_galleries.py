@@ -24,11 +24,10 @@ from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports import galleries
 from gseg.reports.galleries import find_trace, gallery_section
 from gseg.reports.sample_sheets import sample_sheet
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
+from gseg.samples.config import EmbeddedScenes, LatentConfig, SampleConfig, filter_preset
+from gseg.samples.draw import review
 from gseg.samples.labeller import labeller
-from gseg.samples.latents import EmbeddedScenes, LatentConfig, near_embeddings
-from gseg.samples.review import review
+from gseg.samples.latents import near_embeddings
 from gseg.samples.shards import Shard, shard_name
 from gseg.scenes.pictures import render
 from gseg.segmenters.config import FitConfig

@@ -9,8 +9,8 @@ from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
 from gseg.reports.losses import curves_figure, write_events
+from gseg.segmenters.checkpoint import Measurement
 from gseg.segmenters.curves import Curve, curve_table
-from gseg.segmenters.held_out import Measurement
 
 
 def curve(name: str, *, measured: bool = True) -> Curve:

@@ -10,8 +10,7 @@ from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.trial import Context, run_trial
 from gseg.reports.papers import compare_papers
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
+from gseg.samples.config import SampleConfig, filter_preset
 from gseg.segmenters.config import FitConfig
 
 CHOICE = ChoiceConfig(

@@ -17,9 +17,8 @@ from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports import sheets
 from gseg.reports.sheets import trial_sheet
 from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
-from gseg.samples.latents import prior
+from gseg.samples.config import LatentConfig, SampleConfig, filter_preset
+from gseg.samples.latents import candidates
 from gseg.samples.sets import load_samples
 from gseg.scores.benchmarks import open_benchmark
 from gseg.segmenters.config import FitConfig
@@ -62,7 +61,8 @@ def test_a_sheet_shows_what_the_trial_made(tmp_path, parts, monkeypatch):
     member = parts.members[0]
     samples = load_samples(member.samples.pairs.shards, 8)
     generator = load_generator(GENERATOR)
-    z, y = prior(generator.card, EXPERIMENT.samples.seed, samples.indices.numpy(), device="cpu")
+    seed = EXPERIMENT.samples.seed
+    z, y = candidates(generator.card, LatentConfig(), seed, samples.indices.numpy())
     segmenter = Segmenter.load(member.file)
     for number, row in enumerate(drawn):
         example = benchmark[number * 20 // 8]

@@ -16,8 +16,7 @@ from gseg.reports.voynov_figures import (
     operators_sheet,
     restored,
 )
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
+from gseg.samples.config import SampleConfig, filter_preset
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Fewer pictures, the same samples: against a plain loop, alone and together, in any batch."""
 
-import itertools
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,12 +12,11 @@ from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.generators.catalogue import list_generators, load_generator
 from gseg.generators.contract import Generator
 from gseg.images import to_uint8
-from gseg.samples.config import SampleConfig
+from gseg.samples.config import FilterConfig, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.draw import draw_shards
-from gseg.samples.filters import FilterConfig, filter_preset
-from gseg.samples.latents import prior
+from gseg.samples.filters import judge, mean_changes
+from gseg.samples.latents import candidates
 from gseg.samples.masks import brightness_difference, make_masks
-from gseg.samples.verdicts import judge, mean_changes
 
 EMBEDDED = [card.name for card in list_generators("embedded")]
 CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=4, seed=7)
@@ -58,10 +56,12 @@ def directions(generator, count):
 def plain_block(generator, direction, config, block):
     """What the definitions say, all pictures of a block first; (masks, verdicts, uint8, z, y)."""
     indices = np.arange(block * config.batch, (block + 1) * config.batch)
-    z, y = prior(generator.card, config.seed, indices)
-    original = generator(z, y)
-    lighter = generator(z + config.epsilon * direction.lighter, y)
-    darker = generator(z + config.epsilon * direction.darker, y)
+    z, y = candidates(generator.card, LatentConfig(), config.seed, indices)
+    with torch.inference_mode():
+        code = generator.code(z)
+        original = generator(code, y)
+        lighter = generator(code + config.epsilon * direction.lighter, y)
+        darker = generator(code + config.epsilon * direction.darker, y)
     shifted = {"darker": [darker], "both": [lighter, darker]}.get(config.mask_kind, [lighter])
     triple = (original, lighter, darker)
     difference = brightness_difference(config.mask_kind, *triple, rule=config.mask_rule)
@@ -120,7 +120,7 @@ def test_a_shard_is_what_the_definitions_give(kind, source):
 def test_places_and_neighbours_change_no_bit(name):
     """What the order of drawing rests on, in batches of one size."""
     generator = load_generator(name)
-    z, y = prior(generator.card, 3, np.arange(32))
+    z, y = candidates(generator.card, LatentConfig(), 3, np.arange(32))
     code = generator.code(z)
 
     def pictures(rows, size=16):
@@ -146,12 +146,23 @@ def test_embedded_generators_give_the_samples_of_the_plain_order(name, kind):
     config = replace(
         CONFIG, mask_kind=kind, batch=16, blocks_per_shard=3, filters=FilterConfig(max_share=0.9)
     )
-    cascade = draw_shards(generator, [(direction, config)], 0)
-    plain = draw_shards(generator, [(direction, config)], 0, plain=True)
-    same(cascade.shards[0], plain.shards[0])
-    forwards = {"lighter": 2, "both": 3}[kind]
-    assert plain.forwards == forwards * config.shard_size
-    assert cascade.forwards <= plain.forwards
+    drawn = draw_shards(generator, [(direction, config)], 0)
+    shard, place = drawn.shards[0], 0
+    for block in range(3):
+        indices, pictures, y, difference, verdicts = plain_block(
+            generator, direction, config, block
+        )
+        for row in np.flatnonzero(verdicts.accepted):
+            assert shard.indices[place] == indices[row]
+            assert y is None or shard.labels[place] == y[row]
+            assert torch.equal(shard.pictures[place], pictures[row])
+            np.testing.assert_array_equal(shard.masks[place].numpy(), verdicts.masks[row])
+            assert shard.statistics["brightness_change"][place] == mean_changes(difference)[row]
+            for name, values in verdicts.statistics.items():
+                assert shard.statistics[name][place] == values[row]
+            place += 1
+    assert place == len(shard)
+    assert drawn.forwards <= {"lighter": 2, "both": 3}[kind] * config.shard_size
 
 
 def test_directions_drawn_together_are_as_drawn_alone():
@@ -173,10 +184,10 @@ def test_the_number_of_pictures_is_counted():
     generator, direction = make()
     counting = Counting(generator.network)
     counted = Generator(counting, generator.card)
-    for kind, plain in itertools.product(KINDS, (False, True)):
+    for kind in KINDS:
         counting.batches.clear()
         config = replace(CONFIG, mask_kind=kind)
-        drawn = draw_shards(counted, [(direction, config)], 0, plain=plain)
+        drawn = draw_shards(counted, [(direction, config)], 0)
         assert set(counting.batches) == {CONFIG.batch}  # never another batch
         assert drawn.forwards == sum(counting.batches)
         shifted = 2 if kind == "both" else 1
@@ -184,8 +195,6 @@ def test_the_number_of_pictures_is_counted():
         needed = counts["accepted"]
         if kind in ("lighter", "darker"):
             needed = counts["candidates"] - counts["histogram"]
-        if plain:
-            needed = counts["candidates"]
         batches = -(-needed // CONFIG.batch)
         assert len(counting.batches) == 4 * shifted + batches
 

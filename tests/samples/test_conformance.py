@@ -10,10 +10,9 @@ import torch
 from shared_folder import SHARED
 
 from gseg.samples.components import agreement, keep_large_components, roundness
-from gseg.samples.filters import filter_preset
-from gseg.samples.histograms import contrastive, count_maxima, histograms
+from gseg.samples.config import filter_preset
+from gseg.samples.filters import contrastive, count_maxima, histograms, judge
 from gseg.samples.masks import make_masks
-from gseg.samples.verdicts import judge
 
 COPY = Path(__file__).parents[1] / "data" / "samples"
 COMPLETE = SHARED / "conformance" / "filters"
@@ -96,7 +95,7 @@ def test_components(facts, name, source, share):
 )
 def test_histogram(facts, each_device, name, window):
     for batch, _, shifted in pairs(facts, each_device):
-        maxima = count_maxima(histograms(shifted, "program"), "program", window)
+        maxima = count_maxima(histograms(shifted, "program").cpu().numpy(), "program", window)
         assert contrastive(maxima, "program").tolist() == batch[name], batch["batch"]
 
 

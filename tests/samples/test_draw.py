@@ -12,9 +12,8 @@ from gseg.generators.analytic import analytic_generator, known_direction, known_
 from gseg.generators.catalogue import load_generator
 from gseg.randomness import labels, latents
 from gseg.samples.cascade import Cascade
-from gseg.samples.config import SampleConfig
+from gseg.samples.config import REASONS, FilterConfig, SampleConfig, filter_preset
 from gseg.samples.draw import draw, draw_shard
-from gseg.samples.filters import REASONS, FilterConfig, filter_preset
 from gseg.samples.sets import AcceptanceError, check_acceptance, load_samples
 from gseg.samples.shards import shard_name
 

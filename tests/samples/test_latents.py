@@ -8,9 +8,9 @@ from scipy import stats
 
 from gseg.generators.analytic import analytic_generator
 from gseg.randomness import derive_seed, labels, latents, uniforms
-from gseg.samples.config import SampleConfig
+from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.samples.draw import draw_shard
-from gseg.samples.latents import LatentConfig, candidates, check_truncation, near_embeddings, prior
+from gseg.samples.latents import candidates, check_truncation, near_embeddings
 from gseg.storage.digests import canonical, digest
 
 CARD = analytic_generator(8, num_classes=5).card
@@ -100,7 +100,7 @@ def test_classes_are_fixed_or_weighted():
         (LatentConfig(classes=(4, 1, 0), class_weights=(3, 1, 0)), {4: 0.75, 1: 0.25}),
     ):
         z, y = candidates(CARD, config, 3, indices)
-        assert torch.equal(z, prior(CARD, 3, indices)[0])
+        assert torch.equal(z, candidates(CARD, LatentConfig(), 3, indices)[0])
         for label in range(5):
             share = (y == label).double().mean()
             assert share == pytest.approx(shares.get(label, 0.0), abs=0.03)

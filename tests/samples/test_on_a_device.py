@@ -12,10 +12,9 @@ from shared_folder import SHARED
 
 from gseg.directions.colour_maps import ColourMaps
 from gseg.images import from_uint8, to_uint8
-from gseg.samples.filters import FilterPreset, filter_preset
-from gseg.samples.histograms import HistogramRule, histogram_counts
-from gseg.samples.masks import MaskRule, brightness_difference, make_masks
-from gseg.samples.verdicts import judge, mean_changes
+from gseg.samples.config import FilterPreset, HistogramRule, MaskRule, filter_preset
+from gseg.samples.filters import histograms, judge, mean_changes
+from gseg.samples.masks import brightness_difference, make_masks
 
 FOLDERS = {
     "copy": Path(__file__).parents[1] / "data" / "samples",
@@ -87,9 +86,9 @@ def test_bytes(pairs, device):
 @pytest.mark.parametrize("bins", [7, 12])
 def test_histograms(pairs, rule, bins):
     for here, there in pairs:
-        found = histogram_counts(there[1], rule, bins)
+        found = histograms(there[1], rule, bins)
         assert found.device == there[1].device
-        assert_equal(histogram_counts(here[1], rule, bins), found)
+        assert_equal(histograms(here[1], rule, bins), found)
 
 
 @pytest.mark.parametrize("kind", ["lighter", "darker", "both", "mean"])

@@ -10,14 +10,10 @@ import torch
 from PIL import Image
 
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.samples import headers
-from gseg.samples.config import SampleConfig
+from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.draw import draw, draw_shard
-from gseg.samples.filters import filter_preset
-from gseg.samples.growing import GrowingSet
-from gseg.samples.headers import DamagedShardError, ShardFacts
-from gseg.samples.sets import first_samples, load_samples, sum_counts
-from gseg.samples.shards import Shard, shard_name
+from gseg.samples.sets import GrowingSet, first_samples, load_samples, sum_counts
+from gseg.samples.shards import DamagedShardError, Shard, ShardFacts, shard_name
 from gseg.storage.digests import digest
 from gseg.storage.mirror import storage_folder
 from gseg.storage.objects import StorageError
@@ -285,6 +281,6 @@ def test_an_object_store_that_does_not_answer_is_no_damage(bucket, monkeypatch):
     def fail(path, count):
         raise StorageError("no answer")
 
-    monkeypatch.setattr(headers, "read_end", fail)
+    monkeypatch.setattr("gseg.samples.shards.read_end", fail)
     with pytest.raises(StorageError):
         GrowingSet(path.parent, CONFIG.shard_size).update()

@@ -11,7 +11,8 @@ from gseg.features.scenes import scenes_features
 from gseg.generators.catalogue import load_generator
 from gseg.images import to_uint8
 from gseg.randomness import derive_seed
-from gseg.samples.latents import LatentConfig, prior
+from gseg.samples.config import LatentConfig
+from gseg.samples.latents import candidates
 from gseg.scenes.pictures import VALIDATION_FIRST, render
 from gseg.scores.fid import compare, scenes_distance, source_statistics
 from gseg.scores.picture_sources import FolderPictures, GeneratedPictures, ScenesPictures
@@ -53,7 +54,7 @@ def test_scenes_are_those_of_training(generator):
 
 
 def test_generated_pictures_follow_the_sampler(generator):
-    z, y = prior(generator.card, derive_seed(3, "fid"), range(20))
+    z, y = candidates(generator.card, LatentConfig(), derive_seed(3, "fid"), range(20))
     want = to_uint8(generator(generator.code(z), y))
     got = torch.stack(whole(GeneratedPictures(generator, 20, seed=3), 6, 7))
     assert (got.int() - want.int()).abs().max() <= 1

@@ -1,9 +1,9 @@
 from dataclasses import replace
 
+from gseg.commands.run import all_gans
 from gseg.pipeline.experiment import Experiment, SelectionConfig
 from gseg.pipeline.trial import sample_nodes
 from gseg.recipes.grids import grids
-from gseg.recipes.melas2022 import all_gans
 from gseg.search.source import sharing_groups
 
 

@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 import torch
 
-from gseg.segmenters.checkpoint import TrainingState, save_state
+from gseg.segmenters.checkpoint import Measurement, TrainingState, save_state
 from gseg.segmenters.curves import curve_table, find_curves
-from gseg.segmenters.held_out import Measurement
 from gseg.segmenters.unet import UNet
 
 MEASURED = (

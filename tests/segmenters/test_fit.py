@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gseg.pipeline.progress import Watch, silent
 from gseg.randomness import derive_seed, training_order
+from gseg.scenes.pictures import render
 from gseg.segmenters.checkpoint import Keeper, read_curve
 from gseg.segmenters.config import FitConfig
-from gseg.segmenters.fit import FitResult, fit, fit_source
-from gseg.segmenters.run import Run
-from gseg.segmenters.source import InMemoryPairs
+from gseg.segmenters.fit import FitResult, Run, fit, fit_source
+from gseg.segmenters.pairs import InMemoryPairs
 
 SMALL = FitConfig(
     steps=12, batch=6, learning_rate=3e-3, decay_at=8, width=4, depth=2, validate_every=5
@@ -77,7 +78,7 @@ def test_held_out_pairs_are_measured_at_the_stated_steps_and_change_nothing(pair
 
 def test_held_out_measurements_by_hand(pairs, monkeypatch):
     pictures, masks = discs(5, seed=3)
-    monkeypatch.setattr("gseg.segmenters.held_out._PIXELS_AT_ONCE", 2 * 16 * 16)  # 2 + 2 + 1
+    monkeypatch.setattr("gseg.segmenters.fit._PIXELS_AT_ONCE", 2 * 16 * 16)  # 2 + 2 + 1
     result = fit(*pairs, SMALL, validation=(pictures, masks))
     probability = result.segmenter.probability(pictures.float() / 127.5 - 1)
     found = probability > 0.5
@@ -409,3 +410,40 @@ def test_a_compiled_training_is_the_same_but_for_rounding(pairs, monkeypatch, ba
         compiled.segmenter.network.state_dict()
     )
     assert compiled.segmenter.provenance["training"]["compiled"]
+
+
+_CONFIG = FitConfig(steps=9, batch=4, decay_at=None, width=4, depth=2, validate_every=3)
+
+
+def _fit(config, **run):
+    scenes, held_out = render(range(12), resolution=32), render(range(100, 104), resolution=32)
+    source = InMemoryPairs(scenes.pictures, scenes.masks)
+    validation = (held_out.pictures, held_out.masks)
+    return fit_source(source, config, validation=validation, run=Run(**run))
+
+
+def test_every_measurement_but_the_last_is_told_when_it_is_made():
+    told = []
+    result = _fit(_CONFIG, measured=told.append)
+    assert [each.step for each in told] == [3, 6]
+    assert tuple(told) == result.validation[:2]
+    plain = _fit(_CONFIG)
+    for key, weights in plain.segmenter.network.state_dict().items():
+        assert torch.equal(weights, result.segmenter.network.state_dict()[key])
+    assert _fit(replace(_CONFIG, validate_every=0), measured=told.append)
+    assert len(told) == 2
+
+
+def test_who_is_told_may_stop_the_training():
+    class Enough(BaseException):
+        pass
+
+    def stop(measured):
+        raise Enough
+
+    with pytest.raises(Enough):
+        _fit(_CONFIG, measured=stop)
+
+
+def test_a_plain_report_is_no_watch():
+    assert not isinstance(silent, Watch)

@@ -12,9 +12,8 @@ import torch
 from gseg.randomness import uniforms
 from gseg.segmenters.checkpoint import read_curve
 from gseg.segmenters.config import FitConfig
-from gseg.segmenters.fit import fit, fit_source
-from gseg.segmenters.run import Run
-from gseg.segmenters.source import InMemoryPairs
+from gseg.segmenters.fit import Run, fit, fit_source
+from gseg.segmenters.pairs import InMemoryPairs
 
 CONFIG = FitConfig(steps=40, batch=4, width=3, depth=2, decay_at=25, validate_every=10)
 
@@ -22,9 +21,8 @@ _PROGRAM = """
 import sys, time
 from pathlib import Path
 from test_kill import CONFIG, noise
-from gseg.segmenters.fit import fit_source
-from gseg.segmenters.run import Run
-from gseg.segmenters.source import InMemoryPairs
+from gseg.segmenters.fit import Run, fit_source
+from gseg.segmenters.pairs import InMemoryPairs
 
 run = Run(
     checkpoint=Path(sys.argv[1]), checkpoint_seconds=0, progress=lambda *_: time.sleep(0.05)

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from gseg.segmenters.public import load_public_unet
-from gseg.segmenters.unet import UNet
-from gseg.segmenters.weights import initialise
+from gseg.segmenters.unet import UNet, initialise
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gseg.segmenters.segmenter import Ensemble, Segmenter
-from gseg.segmenters.unet import UNet
-from gseg.segmenters.weights import initialise
+from gseg.segmenters.unet import UNet, initialise
 
 PROVENANCE = {"resolution": 16, "pairs": 10, "training": {"steps": 3, "decay_at": None}}
 

@@ -10,8 +10,7 @@ from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context, run_trial
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import filter_preset
+from gseg.samples.config import SampleConfig, filter_preset
 from gseg.search.source import sharing_groups
 from gseg.segmenters.config import FitConfig
 from gseg.storage.builds import SHARD, count_builds, note_build

@@ -19,9 +19,8 @@ from gseg.directions.learnt import learn_directions
 from gseg.directions.search import border_vote, optimise
 from gseg.features.scenes import scenes_features
 from gseg.generators.catalogue import load_generator
-from gseg.samples.config import SampleConfig
+from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.draw import draw_shard, draw_shards
-from gseg.samples.filters import filter_preset
 from gseg.scores.contract import Example
 from gseg.scores.feature_statistics import collect_statistics
 from gseg.scores.picture_sources import GeneratedPictures
@@ -175,7 +174,7 @@ def test_steps_of_a_training_do_not_wait_between_two_looks():
 
 
 def test_a_look_at_held_out_pairs_waits_for_the_end_of_it_alone(monkeypatch):
-    monkeypatch.setattr("gseg.segmenters.held_out._PIXELS_AT_ONCE", 4 * 16 * 16)
+    monkeypatch.setattr("gseg.segmenters.fit._PIXELS_AT_ONCE", 4 * 16 * 16)
     config = FitConfig(steps=4, batch=8, width=2, depth=1, decay_at=None, validate_every=2)
     pictures, masks = _pairs()
     expected = fit(pictures, masks, config, validation=(pictures, masks))

@@ -16,11 +16,10 @@ from gseg.generators.catalogue import cached_generator, list_generators
 from gseg.generators.contract import Generator
 from gseg.pipeline.costs import draw_seconds
 from gseg.pipeline.jobs.job import Job, Listen
-from gseg.samples.config import SampleConfig
+from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.samples.draw import draw_shards
-from gseg.samples.growing import GrowingSet
-from gseg.samples.latents import LatentConfig, truncates_itself
-from gseg.samples.sets import check_acceptance
+from gseg.samples.latents import truncates_itself
+from gseg.samples.sets import GrowingSet, check_acceptance
 from gseg.samples.shards import shard_name
 from gseg.storage.builds import SHARD, note_build
 from gseg.storage.files import write_atomically

@@ -21,7 +21,7 @@ from gseg.images import UnreadableImageError
 from gseg.pipeline.costs import embed_seconds
 from gseg.pipeline.jobs.job import Backend, Listen, RangesJob, run_missing
 from gseg.pipeline.jobs.measure import PictureSet
-from gseg.samples.embedding_files import Embeddings, save_embeddings
+from gseg.samples.latents import Embeddings, save_embeddings
 from gseg.scores.picture_sources import FolderPictures, PictureSource
 from gseg.storage.digests import digest
 from gseg.storage.files import replacing
@@ -152,7 +152,7 @@ def embed_pictures(
 
 
 def save_found(path: Path, found: Embeddings, job: EmbedJob) -> None:
-    """Write latents with where they come from; see `gseg.samples.embedding_files`.
+    """Write latents with where they come from; see `gseg.samples.latents`.
 
     Args:
         path: ``.npy`` file.

@@ -15,21 +15,23 @@ from gseg.pipeline.costs import fit_seconds
 from gseg.pipeline.jobs.draw import DrawJob
 from gseg.pipeline.jobs.job import Wrap
 from gseg.pipeline.progress import Report, Watch
-from gseg.samples.headers import DamagedShardError, ShardFacts, put_away
-from gseg.samples.sets import read_pairs
-from gseg.samples.shards import Shard
+from gseg.samples.sets import first_samples
+from gseg.samples.shards import DamagedShardError, Shard, ShardFacts, put_away
 from gseg.scenes.pictures import render
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.labelled import chosen_pictures, square_pairs
+from gseg.segmenters.checkpoint import Measurement
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.curves import curve_table
-from gseg.segmenters.fit import FitResult, fit_source
-from gseg.segmenters.held_out import Measurement
-from gseg.segmenters.mixed import MixedPairs
-from gseg.segmenters.run import Run
-from gseg.segmenters.shrunk import ShrunkPairs, shrink
-from gseg.segmenters.source import BatchSource, InMemoryPairs
-from gseg.segmenters.stored import open_pairs
+from gseg.segmenters.fit import FitResult, Run, fit_source
+from gseg.segmenters.pairs import (
+    BatchSource,
+    InMemoryPairs,
+    MixedPairs,
+    ShrunkPairs,
+    open_pairs,
+    shrink,
+)
 from gseg.storage.files import replacing
 from gseg.storage.mirror import fetch
 
@@ -85,8 +87,9 @@ class Pairs:
             Pictures (N, 3, R, R) uint8 and masks (N, R, R) bool.
         """
         if self.shards:
-            found = read_pairs(map(self._load_shard, range(len(self.shards))), self.count)
-            return found if self.shrunk is None else shrink(*found, self.shrunk)
+            found = first_samples(map(self._load_shard, range(len(self.shards))), self.count)
+            pairs = found.pictures, found.masks
+            return pairs if self.shrunk is None else shrink(*pairs, self.shrunk)
         if self.benchmark:
             benchmark = open_benchmark(self.benchmark)
             numbers = chosen_pictures(benchmark, self.seed, self.first, self.count)
@@ -144,7 +147,7 @@ class FitJob:
         config: How to train.
         folder: Receives the segmenter and the loss curve; keeps the unfinished training.
         device: Kind of device.
-        checkpoint_seconds: See `gseg.segmenters.Run`.
+        checkpoint_seconds: See `gseg.segmenters.fit.Run`.
     """
 
     material: Material
@@ -177,7 +180,7 @@ class FitJob:
             report: Hears of the steps.
             rank: Which replica this process is; the first one writes ``segmenter.safetensors`` and
                 ``losses.parquet``.
-            wrap: What makes several replicas one; see `gseg.segmenters.Run`.
+            wrap: What makes several replicas one; see `gseg.segmenters.fit.Run`.
 
         Returns:
             Facts for the manifest; of the first replica.

@@ -133,7 +133,7 @@ class Training(Protocol):
         Args:
             report: Hears of the steps.
             rank: Which replica this process is; the first one writes.
-            wrap: What makes several replicas one; see `gseg.segmenters.Run`.
+            wrap: What makes several replicas one; see `gseg.segmenters.fit.Run`.
 
         Returns:
             Facts for the manifest.

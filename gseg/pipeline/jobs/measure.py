@@ -18,7 +18,7 @@ from gseg.features.networks import NetworkFeatures
 from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.jobs.job import Listen, RangesJob
-from gseg.samples.latents import LatentConfig
+from gseg.samples.config import LatentConfig
 from gseg.scores.feature_statistics import (
     FeatureStatistics,
     collect_statistics,

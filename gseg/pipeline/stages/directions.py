@@ -37,6 +37,7 @@ from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.learn import LearnJob
 from gseg.pipeline.progress import Report
 from gseg.samples.config import SampleConfig
+from gseg.samples.masks import MASKS
 from gseg.storage.digests import canonical, file_digest
 from gseg.storage.store import Artifact, Cost, bring_here
 
@@ -252,7 +253,7 @@ def with_operators(
         samples: Its mask kind decides; the maps are fitted for its length of shift.
         device: Kind of device.
     """
-    if samples.mask_kind != "affine":
+    if not MASKS[samples.mask_kind].fitted:
         return direction
     return OperatorsNode(
         generator=generator,

@@ -19,7 +19,7 @@ from gseg.pipeline.stages.embeddings import (
     embeddings_node,
     with_file,
 )
-from gseg.samples.latents import LatentConfig
+from gseg.samples.config import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import compare
 from gseg.storage.digests import file_digest

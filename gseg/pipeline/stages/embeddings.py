@@ -13,7 +13,8 @@ from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.graph import Stage, Workshop
 from gseg.pipeline.jobs.embed import embed_job, embed_pictures, save_found
 from gseg.pipeline.jobs.measure import PictureSet
-from gseg.samples.latents import LatentConfig, near_embeddings
+from gseg.samples.config import LatentConfig
+from gseg.samples.latents import near_embeddings
 from gseg.storage.digests import canonical, file_digest
 from gseg.storage.mirror import names
 from gseg.storage.store import Cost, Store

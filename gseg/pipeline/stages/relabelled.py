@@ -20,7 +20,8 @@ from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.samples import DerivedNode, SampledSet, first_shards
 from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
-from gseg.samples.labeller import LabellerConfig, labeller, mask_files, sample_name
+from gseg.samples.config import LabellerConfig
+from gseg.samples.labeller import labeller, mask_files, sample_name
 from gseg.samples.shards import Shard, shard_name
 from gseg.segmenters.segmenter import Segmenter
 from gseg.storage.callables import load_callable

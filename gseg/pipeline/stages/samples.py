@@ -23,7 +23,7 @@ from gseg.pipeline.jobs.fit import Pairs
 from gseg.pipeline.stages.embeddings import EMBEDDINGS, EmbeddingsNode, with_file
 from gseg.pipeline.stages.growth import draw_until_enough
 from gseg.samples.config import SampleConfig
-from gseg.samples.growing import GrowingSet
+from gseg.samples.sets import GrowingSet
 from gseg.samples.shards import Shard, shard_name
 from gseg.storage.digests import canonical
 from gseg.storage.files import write_atomically

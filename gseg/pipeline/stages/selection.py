@@ -20,7 +20,7 @@ from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.fit import Pairs
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.samples import DerivedNode, first_shards, rows_of
-from gseg.samples.nearest import nearest, similarities
+from gseg.samples.sets import nearest, similarities
 from gseg.samples.shards import shard_name
 from gseg.scores.picture_sources import FolderPictures
 from gseg.storage.store import Cost

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from gseg.commands.options import sweep_parser
+from gseg.commands.app import run as run_app
+from gseg.commands.run import all_gans as all_gans_app
 from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.pipeline.rows import key_of
@@ -43,7 +44,5 @@ def test_two_processes_share_a_storage_on_s3(
 
 
 def test_results_on_s3_are_refused_with_the_way_out(capsys):
-    with pytest.raises(SystemExit) as left:
-        sweep_parser("").parse_args(["--results", "s3://bucket/results"])
-    assert left.value.code == 2
+    assert run_app(all_gans_app, ["--results", "s3://bucket/results"]) == 2
     assert "the same command on any machine writes them" in capsys.readouterr().err

@@ -9,10 +9,8 @@ import pytest
 from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.jobs.draw import BatchTooLargeError, DrawJob, DrawOrder, read_cost
-from gseg.samples.config import SampleConfig
-from gseg.samples.filters import FilterConfig
-from gseg.samples.growing import GrowingSet
-from gseg.samples.sets import AcceptanceError, check_acceptance
+from gseg.samples.config import FilterConfig, SampleConfig
+from gseg.samples.sets import AcceptanceError, GrowingSet, check_acceptance
 from gseg.samples.shards import shard_name
 
 CONFIG = SampleConfig(epsilon=2.0, batch=64, blocks_per_shard=2)

@@ -16,7 +16,7 @@ from gseg.pipeline.jobs import measure as measuring
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.distance import StatisticsNode, distance_node
-from gseg.samples.latents import LatentConfig
+from gseg.samples.config import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import scenes_distance
 from gseg.storage.store import Store

@@ -16,8 +16,8 @@ from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.stages.relabelled import RelabelledNode
 from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
 from gseg.pipeline.trial import samples_node
-from gseg.samples.config import SampleConfig
-from gseg.samples.labeller import LabellerConfig, labeller, sample_name
+from gseg.samples.config import LabellerConfig, SampleConfig
+from gseg.samples.labeller import labeller, sample_name
 from gseg.samples.sets import load_samples
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.segmenter import Segmenter

@@ -20,10 +20,8 @@ from gseg.pipeline.jobs.draw import BatchTooLargeError, read_cost
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.trial import samples_node
-from gseg.samples.config import SampleConfig
+from gseg.samples.config import FilterConfig, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.draw import draw
-from gseg.samples.filters import FilterConfig, filter_preset
-from gseg.samples.latents import LatentConfig
 from gseg.samples.sets import AcceptanceError, load_samples
 from gseg.storage.objects import StorageError
 from gseg.storage.store import Store

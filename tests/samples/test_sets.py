@@ -1,8 +1,10 @@
+"""Which samples are taken."""
+
 import numpy as np
 import pytest
 import torch
 
-from gseg.samples.nearest import nearest, similarities
+from gseg.samples.sets import nearest, similarities
 
 
 def test_similarities_equal_a_loop():
