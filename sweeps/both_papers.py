@@ -18,8 +18,8 @@ from gseg.commands.options import (
     sweep_parser,
 )
 from gseg.commands.run import chosen_trials, sweep_main
+from gseg.pipeline.finished import compare_papers
 from gseg.recipes.both_papers import both_papers
-from gseg.reports.papers import compare_papers
 from gseg.storage.store import replacing
 
 COLUMNS = {

@@ -14,7 +14,7 @@ from gseg.commands.options import chosen_resources, sweep_parser
 from gseg.commands.run import chosen_trials, sweep_main
 from gseg.recipes.melas2022 import failure_cases
 from gseg.recipes.tables import PAPER_TABLES
-from gseg.reports.failure_cases import failure_cases as draw_cases
+from gseg.reports.paper_figures import failure_cases as draw_cases
 from gseg.storage.store import replacing
 
 COUNT = 12

@@ -15,7 +15,7 @@ from rich.console import Console
 from gseg.commands.direction_run import direction_main
 from gseg.pipeline.direction_trial import Found, pair_rows
 from gseg.recipes.directions import initialisations
-from gseg.reports.found_directions import pair_lines, pair_table
+from gseg.reports.paper_tables import pair_lines, pair_table
 
 
 def show(found: Sequence[Found], options: Namespace, console: Console) -> pd.DataFrame:

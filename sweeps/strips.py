@@ -18,7 +18,7 @@ from rich.console import Console
 from gseg.commands.direction_run import direction_main
 from gseg.pipeline.direction_trial import Found, direction_rows
 from gseg.recipes.directions import strip_epsilons, strips
-from gseg.reports.found_directions import strip_sheet
+from gseg.reports.paper_figures import strip_sheet
 
 LATENTS = 6
 

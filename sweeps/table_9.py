@@ -15,7 +15,7 @@ from rich.console import Console
 from gseg.commands.direction_run import direction_main
 from gseg.pipeline.direction_trial import Found, direction_rows
 from gseg.recipes.directions import table_9
-from gseg.reports.found_directions import angle_lines, angle_table
+from gseg.reports.paper_tables import angle_lines, angle_table
 
 
 def show(found: Sequence[Found], options: Namespace, console: Console) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 from gseg.commands.adapted import adapted_main
 from gseg.commands.options import sweep_parser
 from gseg.recipes.voynov2021 import voynov_figure_5
-from gseg.reports.hyperparameters import hyperparameter_figure
+from gseg.reports.paper_figures import hyperparameter_figure
 
 NAME = "voynov_figure_5"
 BENCHMARKS = ("ecssd", "duts", "dut_omron")

@@ -19,7 +19,7 @@ from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
 from gseg.recipes.voynov2021 import chosen_search, main_generator, voynov_grid
-from gseg.reports.voynov_figures import filters_sheet, operators_sheet
+from gseg.reports.paper_figures import filters_sheet, operators_sheet
 
 COUNT, ROWS, TILE = 8, 4, 96
 

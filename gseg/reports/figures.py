@@ -1,66 +1,14 @@
-"""Pictures of results: what a direction does, and how distance relates to the scores."""
+"""How distance relates to the scores."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from gseg.images import contact_sheet
 from gseg.storage.store import replacing
-
-_COLUMNS: Final = (
-    "picture",
-    "lighter",
-    "darker",
-    "mask",
-    "benchmark",
-    "truth",
-    "prediction",
-)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SheetRow:
-    """One row of a generator's contact sheet: a sample, and a benchmark picture beside it.
-
-    Attributes:
-        picture: (3, R, R) G(z).
-        lighter: (3, R, R) shifted along v_l.
-        darker: (3, R, R) shifted along v_d.
-        mask: (R, R) bool.
-        benchmark: (3, H, W) a labelled picture.
-        truth: (H, W) bool, its mask.
-        prediction: (h, w) float in [0, 1], the segmenter's foreground probability.
-    """
-
-    picture: Tensor
-    lighter: Tensor
-    darker: Tensor
-    mask: Tensor
-    benchmark: Tensor
-    truth: Tensor
-    prediction: Tensor
-
-
-def generator_sheet(path: Path, rows: Sequence[SheetRow], *, tile: int = 96) -> None:
-    """Draw a contact sheet: sample, shifted lighter and darker, mask; picture, truth, prediction.
-
-    Args:
-        path: PNG file.
-        rows: At least one.
-        tile: Side of a cell in pixels.
-    """
-    cells = [[getattr(row, name) for name in _COLUMNS] for row in rows]
-    sheet = contact_sheet(cells, tile=tile, columns=_COLUMNS)
-    with replacing(path) as part:
-        sheet.save(part, format="PNG")
 
 
 def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:

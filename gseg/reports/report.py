@@ -8,12 +8,12 @@ from gseg.pipeline.rows import results as read_results
 from gseg.reports.comparison import comparison_table
 from gseg.reports.content import Part, Report, ReportTable, Section
 from gseg.reports.costs import acceptance_table, cost_table, memory_table, provenance_table
-from gseg.reports.directions import cosine_table
 from gseg.reports.distance_charts import distance_parts
 from gseg.reports.files import write_files
+from gseg.reports.galleries import NO_PICTURES, figures_folder, left_figures, left_pictures
 from gseg.reports.grids import axis_parts, heat_parts, size_parts
 from gseg.reports.overview import overview_table, overview_text
-from gseg.reports.pictures import NO_PICTURES, figures_folder, left_figures, left_pictures
+from gseg.reports.paper_tables import cosine_table
 from gseg.reports.plain import is_plain, plain_report
 from gseg.reports.scores import benchmark_tables
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 from gseg.pipeline.experiment import Experiment
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import all_gans
-from gseg.reports.labels import experiment_labels
+from gseg.reports.sweep import experiment_labels
 
 SMOKE = grids()["smoke"]
 
