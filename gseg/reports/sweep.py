@@ -8,7 +8,7 @@ import pandas as pd
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.rows import Row
 from gseg.pipeline.trial import Context, find_parts
-from gseg.reports.figures import distance_figure
+from gseg.reports.distances import distance_figure
 from gseg.reports.pictures import sheet_name
 from gseg.reports.sheets import trial_sheet
 from gseg.scores.benchmarks import Benchmark

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from gseg.reports.content import Section
-from gseg.reports.files import write_files
+from gseg.reports.page import write_files
 from gseg.reports.pictures import make_sheet
 from gseg.reports.report import build_report
 
