@@ -19,6 +19,7 @@ from typing import Any, Final
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -38,7 +39,7 @@ _VARIABLES: Final = {_INK: "ink", _DIM: "dim", _RULE: "rule"} | {
 }
 """A chart's colours in light, and the page's variables in their place: see ``style.css``."""
 _MARKERS: Final = "osD^"
-_STYLE: Final = {
+_STYLE: Final[dict[Any, Any]] = {
     "figure.dpi": 72,
     "font.size": 11,
     "font.sans-serif": ["DejaVu Sans"],
@@ -49,11 +50,11 @@ _STYLE: Final = {
     "axes.axisbelow": True,
     "axes.ymargin": 0.08,
     "axes.formatter.useoffset": False,
-    "axes.prop_cycle": mpl.cycler(color=_COLOURS),
+    "axes.prop_cycle": cycler(color=_COLOURS),
     **{f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")},
     **dict.fromkeys(("text.color", "axes.labelcolor"), _INK),
     **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor", "legend.labelcolor"), _DIM),
-    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 0),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size", "ytick.minor.size"), 0),
     "grid.color": _RULE,
     "grid.linewidth": 0.6,
     "legend.frameon": False,

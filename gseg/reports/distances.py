@@ -108,7 +108,7 @@ def protocol_groups(points: pd.DataFrame) -> Iterator[tuple[Key, pd.DataFrame]]:
     for (protocol, measured), group in points.groupby(["protocol", "measured"], sort=True):
         whole = _mean_of_benchmarks(group)
         name = f"{group['benchmark'].nunique()} benchmarks, mean"
-        key = Key(protocol=protocol, measured=bool(measured), benchmark=name, overall=True)
+        key = Key(protocol=str(protocol), measured=bool(measured), benchmark=name, overall=True)
         if whole is not None:
             yield key, whole
         for (benchmark, evaluation), part in group.groupby(["benchmark", "eval_protocol"]):
@@ -171,7 +171,7 @@ def _charts(points: pd.DataFrame, key: Key, what: str) -> Iterator[Chart]:
     if points["generator"].nunique() < _FEWEST:
         return
     names = short_names(points["generator"])
-    groups = pd.factorize(points["family"])[0]
+    groups = pd.factorize(points["family"])[0].tolist()
     x = points["distance"].to_numpy(dtype=np.float64)
     for score, name in _SCORES.items():
         y = points[score].to_numpy(dtype=np.float64)
@@ -246,7 +246,11 @@ def _correlations(key: Key, points: pd.DataFrame) -> Iterator[dict[str, object]]
             found = correlate(x, group[score].to_numpy(dtype=np.float64))
             if found is None:
                 continue
-            line = {"benchmark": key.benchmark, "score": score, "setting": setting}
+            line: dict[str, object] = {
+                "benchmark": key.benchmark,
+                "score": score,
+                "setting": setting,
+            }
             line["generators"] = found.count
             for name in ("pearson", "spearman"):
                 bounds = getattr(found, f"{name}_interval") or (None, None)
@@ -269,14 +273,10 @@ def printed_figure() -> Chart:
     cards = [card for card in list_generators("published") if card.name in means.index]
     kept = [card for card in cards if card.published_fid and "StudioGAN" in card.fid_protocol]
     printed = pd.DataFrame(
-        {
-            "x": [card.published_fid for card in kept],
-            "y": [float(means[card.name]) for card in kept],
-            "label": [card.family for card in kept],
-            "protocol": [card.fid_protocol for card in kept],
-            "dataset": [card.dataset for card in kept],
-        }
+        [(card.published_fid, card.family, card.fid_protocol, card.dataset) for card in kept],
+        columns=["x", "label", "protocol", "dataset"],
     )
+    printed["y"] = [float(means[card.name]) for card in kept]
     printed["group"] = pd.factorize(printed["protocol"])[0]
     mixed = correlate(-printed["x"].to_numpy(), printed["y"].to_numpy())
     assert mixed is not None
@@ -285,9 +285,9 @@ def printed_figure() -> Chart:
         one = correlate(-part["x"].to_numpy(), part["y"].to_numpy())
         if one is not None:
             apart.append(f"{one.spearman:.2f} for the {len(part)} of {protocol}")
-    columns = printed[["x", "y", "label", "group"]]
+    columns = (printed[name] for name in ("x", "y", "label", "group"))
     svg = scatter_chart(
-        [Point(**point) for point in columns.to_dict("records")],
+        [Point(x=a, y=b, label=c, group=d) for a, b, c, d in zip(*columns, strict=True)],
         title="Figure 4 as printed: MIXES TWO PROTOCOLS",
         x_label="published FID (two protocols)",
         y_label="accuracy, mean of five benchmarks",
@@ -319,9 +319,9 @@ def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:
         raise ValueError("One figure shows one distance protocol; the rows have several.")
     sizes, groups = np.unique(rows["data_size"].astype(int), return_inverse=True)
     largest = rows[groups == len(sizes) - 1]
-    named = rows["generator"].where(rows.index.isin(largest.drop_duplicates("generator").index), "")
-    named = named.str.removesuffix(".scenes32")
-    with drawing(9, 4.2, title) as figure:
+    first = largest.drop_duplicates("generator")["generator"]
+    named = first.map(short_names(first)).reindex(rows.index, fill_value="")
+    with drawing(12, 5.6, title) as figure:
         draw_legend(figure, [f"{size:,} samples" for size in sizes])
         panels = []
         for axes, (score, name) in zip(figure.subplots(1, 2), _SCORES.items(), strict=True):
@@ -339,7 +339,7 @@ def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:
 def _rank_correlation(distances: "pd.Series[float]", scores: "pd.Series[float]") -> str:
     if distances.nunique() < _FEWEST_OF_ALL:
         return "rank correlation needs three generators"
-    found = correlate(-distances.to_numpy(), scores.to_numpy())
+    found = correlate(-np.asarray(distances, np.float64), np.asarray(scores, np.float64))
     if found is None:
         return "no rank correlation: all scores are equal"
     return f"Spearman ρ = {found.spearman:.2f} (closer is better: 1)"

@@ -112,7 +112,7 @@ def _with_interval(
 
 
 def _centred(rows: Numbers) -> Numbers:
-    return rows - rows.mean(axis=1, keepdims=True)
+    return np.asarray(rows - rows.mean(axis=1, keepdims=True))
 
 
 def _pearson(x: Numbers, y: Numbers) -> Numbers:
