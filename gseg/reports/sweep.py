@@ -11,7 +11,7 @@ from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.row_values import identity_values
 from gseg.pipeline.rows import Row
 from gseg.pipeline.trial import Context, find_parts
-from gseg.reports.figures import distance_figure
+from gseg.reports.distances import distance_figure
 from gseg.reports.galleries import sheet_name
 from gseg.reports.settings import HEADINGS, SEEDS, varying
 from gseg.reports.sheets import trial_sheet
