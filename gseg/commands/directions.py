@@ -18,7 +18,7 @@ from gseg.generators.catalogue import load_generator, use_weights
 from gseg.generators.contract import Generator
 from gseg.pipeline.devices import require_device
 from gseg.recipes.grids import Grid, grids
-from gseg.reports.choices import choice_figure
+from gseg.reports.paper_figures import choice_figure
 
 _SHOWN: Final = 5
 _FIGURE: Final = "choice.png"

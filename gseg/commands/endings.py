@@ -14,21 +14,19 @@ from gseg.directions.direction import Direction
 from gseg.generators.catalogue import load_generator
 from gseg.pipeline.direction_trial import Found, direction_rows, pair_rows
 from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.finished import compare_papers
 from gseg.pipeline.trial import Context
 from gseg.recipes.melas2022 import strip_epsilons
 from gseg.recipes.published.cells import published_tables
 from gseg.recipes.voynov2021 import voynov_grid
-from gseg.reports.failure_cases import failure_cases
-from gseg.reports.found_directions import (
-    angle_lines,
-    angle_table,
-    pair_lines,
-    pair_table,
+from gseg.reports.paper_figures import (
+    failure_cases,
+    filters_sheet,
+    hyperparameter_figure,
+    operators_sheet,
     strip_sheet,
 )
-from gseg.reports.hyperparameters import hyperparameter_figure
-from gseg.reports.papers import compare_papers, papers_table
-from gseg.reports.voynov_figures import filters_sheet, operators_sheet
+from gseg.reports.paper_tables import angle_lines, angle_table, pair_lines, pair_table, papers_table
 from gseg.storage.files import replacing
 
 Ending = Callable[[Sequence[Experiment], Context, SweepOptions, Console], None]

@@ -6,10 +6,9 @@ from pathlib import Path
 from rich.console import Console
 
 from gseg.pipeline.rows import results
-from gseg.reports.collection import result_folders, write_index
 from gseg.reports.galleries import gallery_section
 from gseg.reports.plain import has_rows, is_plain
-from gseg.reports.report import write_report
+from gseg.reports.report import result_folders, write_index, write_report
 
 
 def report(options: argparse.Namespace, console: Console) -> int:

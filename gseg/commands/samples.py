@@ -21,7 +21,7 @@ from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.directions import DirectionNode, GivenDirection
 from gseg.pipeline.trial import sample_nodes, samples_node
 from gseg.recipes.grids import grids
-from gseg.reports.sample_sheets import sample_sheet
+from gseg.reports.sheets import sample_sheet
 from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.labeller import sample_name
 from gseg.samples.shards import Shard, shard_name

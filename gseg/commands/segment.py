@@ -11,7 +11,7 @@ from gseg.commands.bars import progress_bar
 from gseg.commands.working import working
 from gseg.pipeline.jobs.job import run_missing
 from gseg.pipeline.jobs.segment import SegmentJob
-from gseg.reports.strips import Found, compare_masks, draw_strip, find_truths, spread_text
+from gseg.reports.sheets import FoundMask, compare_masks, draw_strip, find_truths, spread_text
 from gseg.scores.folders import SUFFIXES
 from gseg.segmenters.segment import name_masks
 
@@ -77,7 +77,7 @@ def _draw_strip(
     truths: Mapping[str, Path],
     console: Console,
 ) -> None:
-    found = [Found(picture=picture, mask=mask) for picture, mask in masks.items()]
+    found = [FoundMask(picture=picture, mask=mask) for picture, mask in masks.items()]
     if truths:
         found = compare_masks(masks, truths)
         console.print(spread_text(found), markup=False)

@@ -16,10 +16,9 @@ from gseg.pipeline.rows import Key, Row, fill_rows, key_of, known_scores, merge_
 from gseg.pipeline.trial import find_rows, run_trial
 from gseg.recipes.recipe import Recipe
 from gseg.recipes.trials import baselines
-from gseg.reports.labels import experiment_labels
 from gseg.reports.losses import write_trial_events
 from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
-from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
+from gseg.reports.sweep import draw_distances, draw_sheets, experiment_labels, write_image_scores
 from gseg.reports.tables import sweep_tables
 from gseg.scores.contract import Benchmark
 from gseg.scores.protocol import DEFAULT_PROFILES

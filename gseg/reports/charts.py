@@ -1,43 +1,90 @@
-"""Charts as SVG: points with a line and its confidence band, and curves."""
+"""Charts: points with a line and its confidence band, curves, and heat maps, drawn by Matplotlib.
 
-import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+A page takes a chart as SVG. Its colours are variables of the page's style sheet, so that it follows
+light, dark and print, and a point's numbers appear when one points at it. Nothing here changes
+Matplotlib's state: figures are not pyplot's, and settings end with `drawing`.
+"""
 
-from gseg.reports.axes import Axis, draw_axes, spanning, tick_text
-from gseg.reports.drawing import (
-    BOTTOM,
-    COLOURS,
-    LEFT,
-    RIGHT,
-    TOP,
-    Point,
-    chart,
-    draw_labels,
-    draw_point,
-)
+import hashlib
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import Bbox
+
 from gseg.reports.statistics import Band
+from gseg.storage.files import replacing
 
-_ROOM: Final = 42.0
-"""Distance between two marks of an axis whose numbers do not touch."""
+_COLOURS: Final = (
+    *("#0969da", "#bf3989", "#1a7f37", "#bc4c00", "#8250df", "#0c7b93", "#9a6700", "#cf222e"),
+)
+_INK, _DIM, _RULE = "#1c2128", "#57606a", "#d0d7de"
+_VARIABLES: Final = {_INK: "ink", _DIM: "dim", _RULE: "rule"} | {
+    colour: f"c{number}" for number, colour in enumerate(_COLOURS)
+}
+"""A chart's colours in light, and the page's variables in their place: see ``style.css``."""
+_MARKERS: Final = "osD^"
+_STYLE: Final[dict[Any, Any]] = {
+    "figure.dpi": 72,
+    "font.size": 11,
+    "font.sans-serif": ["DejaVu Sans"],
+    "axes.titlesize": 13,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.ymargin": 0.08,
+    "axes.formatter.useoffset": False,
+    "axes.prop_cycle": cycler(color=_COLOURS),
+    **{f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")},
+    **dict.fromkeys(("text.color", "axes.labelcolor"), _INK),
+    **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor", "legend.labelcolor"), _DIM),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size", "ytick.minor.size"), 0),
+    "grid.color": _RULE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gseg",  # without one, ids are random and no page has the same bytes twice
+}
+_WIDTH, _HEIGHT = 460, 310
+_APART: Final = 42
+"""Pixels between two marks of an axis whose numbers do not touch."""
+_BESIDE: Final = ((7, 0), (-7, 0), (0, 6), (0, -6), (5, 5), (5, -5), (-5, 5), (-5, -5))
+"""Where a point's label may begin: pixels right and up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Curve:
-    """A curve.
+class Point:
+    """A point of a chart.
 
     Attributes:
-        name: For the legend.
-        x: Ascending.
-        y: As many.
-        spread: Deviations of y, as many; 0 where not known.
+        x: Place.
+        y: Place.
+        label: Written beside it.
+        group: Number of its kind, which decides colour and shape.
+        spread: Deviation of y; 0 draws none.
     """
 
-    name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    spread: Sequence[float]
+    x: float
+    y: float
+    label: str = ""
+    group: int = 0
+    spread: float = 0.0
 
 
 def scatter_chart(
@@ -48,9 +95,8 @@ def scatter_chart(
     y_label: str,
     band: Band | None = None,
     groups: Sequence[str] = (),
-    reverse_x: bool = True,
 ) -> str:
-    """Draw labelled points.
+    """Draw labelled points; small x stand at the right, as in Figure 4 of Melas 2022.
 
     Args:
         points: At least one.
@@ -59,81 +105,214 @@ def scatter_chart(
         y_label: At the left.
         band: A line with its confidence band.
         groups: Names of the points' groups, for a legend.
-        reverse_x: Small values stand at the right, as in Figure 4 of Melas 2022.
 
     Returns:
         An ``<svg>`` element.
     """
-    ends = (RIGHT, LEFT) if reverse_x else (LEFT, RIGHT)
-    x = spanning(x_label, [point.x for point in points], *ends)
-    edges = [point.y + sign * point.spread for point in points for sign in (-1, 1)]
-    y = spanning(y_label, edges, BOTTOM, TOP, most=None)
-    body = [draw_axes(x, y)]
-    if band is not None:
-        body.append(_draw_band(band, x, y))
-    body += [draw_point(point, x, y) for point in points]
-    body.append(draw_labels(points, x, y))
-    return chart(title, body, list(groups))
+    with _chart(title, x_label, y_label, groups) as (figure, axes):
+        draw_points(axes, points)
+        if band is not None:
+            # It widens far beyond the points and is cut off where they end.
+            axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
+            grey: dict[str, Any] = {"color": _DIM, "gid": "band|"}
+            axes.fill_between(band.x, band.low, band.high, alpha=0.16, linewidth=0, **grey)
+            axes.plot(band.x, band.line, "--", linewidth=1.4, **grey)
+        lay_out(figure)
+        draw_labels(axes, points)
+        return _to_svg(figure, title)
 
 
 def curve_chart(
-    curves: Sequence[Curve], *, title: str, x_label: str, y_label: str, logarithmic: bool = True
+    curves: Mapping[str, Sequence[Point]], *, title: str, x_label: str, y_label: str
 ) -> str:
-    """Draw curves with the deviations of their points.
+    """Draw curves with the deviations of their points over a logarithmic axis.
 
     Args:
-        curves: At least one, each with at least one point.
+        curves: At least one: its name, and its points in order; their labels are not written.
         title: Above.
         x_label: Below.
         y_label: At the left.
-        logarithmic: Whether the horizontal axis is.
 
     Returns:
         An ``<svg>`` element.
     """
-    places = [value for curve in curves for value in curve.x]
-    edges = [
-        value + sign * spread
-        for curve in curves
-        for value, spread in zip(curve.y, curve.spread, strict=True)
-        for sign in (-1, 1)
-    ]
-    x = _marked(spanning(x_label, places, LEFT, RIGHT, logarithmic=logarithmic), places)
-    y = spanning(y_label, edges, BOTTOM, TOP)
-    body = [draw_axes(x, y)]
-    for number, curve in enumerate(curves):
-        colour = number % COLOURS
-        pairs = list(zip(curve.x, curve.y, curve.spread, strict=True))
-        line = " ".join(f"{x.at(a):.1f},{y.at(b):.1f}" for a, b, _ in pairs)
-        body.append(f'<polyline class="line s{colour}" points="{line}"/>')
-        body += [
-            draw_point(
-                Point(x=a, y=b, spread=c, label=f"{curve.name}, {tick_text(a)}", group=number), x, y
-            )
-            for a, b, c in pairs
-        ]
-    return chart(title, body, [curve.name for curve in curves])
+    with _chart(title, x_label, y_label, list(curves)) as (figure, axes):
+        set_logarithmic(axes)
+        for group, (name, points) in enumerate(curves.items()):
+            colour = _look(group)["color"]
+            x, y = [point.x for point in points], [point.y for point in points]
+            axes.plot(x, y, color=colour, linewidth=1.6, gid="curve|")
+            for point in points:
+                _draw_point(axes, point, group, f"{name}, {_tick_text(point.x)}")
+        lay_out(figure)
+        marks = sorted({point.x for points in curves.values() for point in points})
+        if (np.diff(axes.transData.transform([(x, 0) for x in marks])[:, 0]) >= _APART).all():
+            axes.set_xticks(marks)
+        return _to_svg(figure, title)
 
 
-def _marked(axis: Axis, values: Sequence[float]) -> Axis:
-    """Mark the very values, if their numbers have room beside each other."""
-    marks = sorted(set(values))
-    places = [axis.at(value) for value in marks]
-    apart = min((b - a for a, b in itertools.pairwise(places)), default=_ROOM)
-    return replace(axis, marks=tuple(marks)) if apart >= _ROOM else axis
+def heat_chart(values: pd.DataFrame, *, title: str, x_label: str, y_label: str) -> str:
+    """Draw numbers with three digits in coloured cells, the first row above; NaN stays empty.
+
+    Args:
+        values: Its index and columns, numbers, are written beside the cells.
+        title: Above.
+        x_label: What the columns are.
+        y_label: What the rows are.
+
+    Returns:
+        An ``<svg>`` element.
+    """
+    numbers = values.to_numpy(dtype=np.float64)
+    height = 76 + min(len(numbers) * 56, 240)
+    with _chart(title, x_label, y_label, height=height) as (figure, axes):
+        cells = axes.pcolormesh(np.ma.masked_invalid(numbers), cmap="viridis")
+        for (row, column), number in np.ndenumerate(numbers):
+            if not np.isnan(number):
+                bright = np.dot(cells.to_rgba(number)[:3], (0.299, 0.587, 0.114)) > 0.55
+                shown: dict[str, Any] = {"color": "#000" if bright else "#fff", "gid": "cell|"}
+                place = (column + 0.5, row + 0.5)
+                axes.text(*place, f"{number:.3f}", ha="center", va="center", **shown)
+        for axis, names in ((axes.xaxis, values.columns), (axes.yaxis, values.index)):
+            axis.set_ticks(np.arange(len(names)) + 0.5, [f"{name:g}" for name in names])
+        axes.grid(visible=False)
+        axes.invert_yaxis()
+        lay_out(figure)
+        return _to_svg(figure, title)
 
 
-def _draw_band(band: Band, x: Axis, y: Axis) -> str:
-    def place(a: float, b: float) -> str:
-        return f"{x.at(a):.1f},{y.at(b):.1f}"
+@contextmanager
+def drawing(width: float, height: float, title: str = "") -> Iterator[Figure]:
+    """Begin a figure of so many inches in the charts' style, which holds inside the block."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        if title:
+            figure.suptitle(title, weight="bold")
+        yield figure
 
-    upper = [place(a, b) for a, b in zip(band.x, band.high, strict=True)]
-    lower = [place(a, b) for a, b in zip(band.x[::-1], band.low[::-1], strict=True)]
-    line = [place(a, b) for a, b in zip(band.x, band.line, strict=True)]
-    width, height = RIGHT - LEFT, BOTTOM - TOP  # a drawing of its own cuts off what leaves it
-    return (
-        f'<svg x="{LEFT}" y="{TOP}" width="{width}" height="{height}" '
-        f'viewBox="{LEFT} {TOP} {width} {height}">'
-        f'<polygon class="band" points="{" ".join(upper + lower)}"/>'
-        f'<polyline class="fit" points="{" ".join(line)}"/></svg>'
-    )
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG file."""
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=150)
+
+
+def lay_out(figure: Figure) -> None:
+    """Place what has been drawn; what comes later moves nothing."""
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
+    # Saving would do it once more, and draw everything twice for that.
+    figure.set_layout_engine(None)
+
+
+def draw_legend(figure: Figure, names: Sequence[str]) -> None:
+    """Write the names of groups 0, 1, ... with their markers below a figure's panels."""
+    looks = [{"label": name, **_look(group)} for group, name in enumerate(names)]
+    handles = [Line2D([], [], **look) for look in looks]
+    columns = _legend_columns(names)
+    if names:
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, handletextpad=0.2)
+
+
+def draw_points(axes: Axes, points: Sequence[Point]) -> None:
+    """Draw points without their labels, see `scatter_chart`."""
+    for point in points:
+        _draw_point(axes, point, point.group, f"{point.label}: {point.x:.6g}")
+    axes.locator_params(nbins=6)
+    axes.invert_xaxis()
+
+
+def draw_labels(axes: Axes, points: Sequence[Point]) -> None:
+    """Write labels beside points, each where it covers least of what is there already.
+
+    The figure is laid out: only then it is known where the points lie.
+    """
+    taken = []
+    for point in points:
+        ends = [(point.x, point.y + sign * point.spread) for sign in (-1, 1)]
+        low, high = axes.transData.transform(ends)
+        taken += [Bbox([low, high]).padded(2), Bbox([(low + high) / 2] * 2).padded(5)]
+    for point in points:
+        place = (point.x, point.y)
+        label = axes.annotate(point.label, place, (0, 0), textcoords="offset points", gid="label|")
+        costs = [_cost(_put(label, beside), taken, axes.bbox) for beside in _BESIDE]
+        taken.append(_put(label, _BESIDE[costs.index(min(costs))]))
+
+
+def set_logarithmic(axes: Axes) -> None:
+    """Make equal distances of x equal ratios, and write its numbers as people do."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick_text(value)))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+@contextmanager
+def _chart(
+    title: str, x_label: str, y_label: str, names: Sequence[str] = (), height: float = _HEIGHT
+) -> Iterator[tuple[Figure, Axes]]:
+    """Begin a chart with one panel, whose legend makes it higher."""
+    height += 17 * math.ceil(len(names) / _legend_columns(names))
+    with drawing(_WIDTH / 72, height / 72) as figure:
+        draw_legend(figure, names)
+        axes = figure.subplots()
+        axes.set(title=title, xlabel=x_label, ylabel=y_label)
+        yield figure, axes
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    letters = max(map(len, names), default=0)
+    return max(1, min(len(names), 58 // (letters + 6)))
+
+
+def _look(group: int) -> dict[str, Any]:
+    """Give a group's colour and shape, so that colour alone decides nothing."""
+    marker = _MARKERS[(group // len(_COLOURS) + group) % len(_MARKERS)]
+    return {"color": _COLOURS[group % len(_COLOURS)], "marker": marker, "linestyle": ""}
+
+
+def _draw_point(axes: Axes, point: Point, group: int, about: str) -> None:
+    """Draw a point with its deviation, and its numbers for whoever points at it."""
+    told = f"{about}, {point.y:.3f}" + (f" ± {point.spread:.3f}" if point.spread else "")
+    look = {**_look(group), "markersize": 7, "elinewidth": 1.2, "gid": f"point|{told}"}
+    axes.errorbar(point.x, point.y, point.spread or None, **look)
+
+
+def _put(label: Annotation, beside: tuple[int, int]) -> Bbox:
+    """Move a label, and say what it covers then."""
+    right, up = np.sign(beside)
+    sides = {"ha": ("center", "left", "right")[right], "va": ("center", "bottom", "top")[up]}
+    label.set(position=beside, **sides)
+    return label.get_window_extent()
+
+
+def _cost(box: Bbox, taken: Sequence[Bbox], panel: Bbox) -> float:
+    """Add up the pixels that a label covers, and by how many it leaves the panel."""
+    common = [Bbox.intersection(box, other) for other in taken]
+    covered = sum(each.width * each.height for each in common if each is not None)
+    inside = Bbox.intersection(box, panel.expanded(1.04, 1.1))
+    return covered + 100 * (box.width - (inside.width if inside else 0))
+
+
+def _tick_text(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.6g}"
+
+
+def _to_svg(figure: Figure, title: str) -> str:
+    """Write a figure for a page: colours as variables, and no id that another chart may have."""
+    file = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+    svg = re.sub(r"\s+", " ", file.getvalue().partition("<svg")[2]).replace("> <", "><").strip()
+    # The style would hold for the whole page; empty groups and turns by nothing are many.
+    svg = re.sub(r'<style.*?</style>|<g id="[^"]*"/>| transform="rotate\(-0 [^"]*\)"', "", svg)
+    # What was drawn with the id "kind|title" gets that class and a tooltip.
+    svg = re.sub(r'<g id="(\w+)\|([^"]*)">', r'<g class="\1"><title>\2</title>', svg)
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg).replace("<title></title>", "")
+    salt = hashlib.sha256(svg.encode()).hexdigest()[:8]
+    svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{salt}", svg)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var(--{variable},{colour})")
+    size = re.compile(r' width="[\d.]+pt" height="[\d.]+pt"')
+    return f'<svg role="img" aria-label="{escape(title)}" {size.sub("", svg, count=1)}'

@@ -1,8 +1,7 @@
 """Measured, published, difference; and why a row is not comparable, where it is not."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import pandas as pd
@@ -26,21 +25,15 @@ _PROFILES: Final = {
     "voynov2021": ("voynov2021",),
 }
 _PAPERS: Final = {"melas2022": "Melas 2022", "voynov2021": "Voynov 2021"}
-_EMBEDDED: Final = re.compile(r"^(?P<family>[a-z0-9]+)\.scenes32(?P<large>-large)?$")
-_COUNTERPARTS: Final = ("tinyimagenet64", "imagenet128")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Match:
-    """A measured line that stands for a published row.
-
-    Attributes:
-        line: From `over_seeds`.
-        reasons: Why the two are not comparable; empty if they are.
-    """
-
-    line: pd.Series
-    reasons: tuple[str, ...]
+_COLUMNS: Final = (
+    *("table", "row", "generator", "benchmark", "score", "measured", "sd", "published"),
+    *("difference", "comparable", "not_comparable_because", "suspect", "seeds"),
+)
+_COUNTERPARTS: Final = {
+    "scenes32": ("tinyimagenet64", "imagenet128"),
+    "scenes32-large": ("imagenet128", "tinyimagenet64"),
+}
+"""Size of an embedded generator, and the data sets whose generators it stands for."""
 
 
 def counterpart(generator: str, published: set[str]) -> str | None:
@@ -56,12 +49,9 @@ def counterpart(generator: str, published: set[str]) -> str | None:
     """
     if generator in published:
         return generator
-    found = _EMBEDDED.match(generator)
-    if found is None:
-        return None
-    order = _COUNTERPARTS[::-1] if found["large"] else _COUNTERPARTS
-    names = (f"{found['family']}.{data}" for data in order)
-    return next((name for name in names if name in published), None)
+    family, _, size = generator.partition(".")
+    order = _COUNTERPARTS.get(size, ())
+    return next((f"{family}.{data}" for data in order if f"{family}.{data}" in published), None)
 
 
 def compare(rows: pd.DataFrame) -> pd.DataFrame:
@@ -98,10 +88,7 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
         for (paper, table), part in own.groupby(["paper", "table"], sort=False)
         for each in _compare_table(str(paper), str(table), part, lines)
     ]
-    columns = ["table", "row", "generator", "benchmark", "score", "measured", "sd"]
-    columns += ["published", "difference", "comparable", "not_comparable_because", "suspect"]
-    columns += ["seeds"]
-    return pd.DataFrame(found, columns=columns)
+    return pd.DataFrame(found, columns=_COLUMNS)
 
 
 def comparison_table(rows: pd.DataFrame) -> ReportTable | None:
@@ -142,12 +129,13 @@ def beside(paper: str, printed: pd.DataFrame, line: pd.Series) -> Iterator[dict[
     reasons = [*_reasons(paper, row, line)]
     if nameless and line["generator"]:
         reasons.insert(0, "generator not known to be the published one")
-    yield from _scores(printed, _Match(line=line, reasons=tuple(reasons)))
+    yield from _scores(printed, line, reasons)
 
 
 def _compare_table(
     paper: str, table: str, cells: pd.DataFrame, lines: pd.DataFrame
 ) -> Iterator[dict[str, object]]:
+    name_of_table = f"Table {table}" if table.isdigit() else table
     axes = [name for name in _AXES if cells[name].nunique() > 1]
     axes += [name for name in _KINDS if name not in axes and cells[name].notna().any()]
     for row, printed in cells.groupby("row", sort=False):
@@ -157,9 +145,12 @@ def _compare_table(
             column = _as_published(alike, name)
             alike = alike[column.isna() if pd.isna(wanted) else (column == wanted).fillna(False)]
         for _, group in alike.groupby(["generator", "benchmark"], sort=True):
-            match = _nearest(paper, printed.iloc[0], group)
-            label = {"table": f"{_PAPERS[paper]}, {_table_name(table)}", "row": row}
-            yield from ({**label, **each} for each in _scores(printed, match))
+            told = [[*_reasons(paper, printed.iloc[0], line)] for _, line in group.iterrows()]
+            sizes = group["data_size"].fillna(0)
+            nearest = min(range(len(told)), key=lambda n: (len(told[n]), -sizes.iloc[n]))
+            label = {"table": f"{_PAPERS[paper]}, {name_of_table}", "row": row}
+            for each in _scores(printed, group.iloc[nearest], told[nearest]):
+                yield label | each
 
 
 def _as_published(lines: pd.DataFrame, name: str) -> pd.Series:
@@ -170,15 +161,6 @@ def _as_published(lines: pd.DataFrame, name: str) -> pd.Series:
     known = grids()
     factor = known["paper"].search.epsilon / known["embedded"].search.epsilon
     return column.where(lines["generator"] == lines["stands_for"], column * factor)
-
-
-def _nearest(paper: str, printed: pd.Series, group: pd.DataFrame) -> _Match:
-    """Choose the line that deviates least from what is printed."""
-    matches = [
-        _Match(line=line, reasons=tuple(_reasons(paper, printed, line)))
-        for _, line in group.iterrows()
-    ]
-    return min(matches, key=lambda each: (len(each.reasons), -float(each.line["data_size"] or 0)))
 
 
 def _reasons(paper: str, printed: pd.Series, line: pd.Series) -> Iterator[str]:
@@ -200,38 +182,33 @@ def _reasons(paper: str, printed: pd.Series, line: pd.Series) -> Iterator[str]:
         yield "labels used in a search"
 
 
-def _scores(printed: pd.DataFrame, match: _Match) -> Iterator[dict[str, object]]:
-    line = match.line
+def _scores(
+    printed: pd.DataFrame, line: pd.Series, reasons: Sequence[str]
+) -> Iterator[dict[str, object]]:
     wanted = _plain(str(line["benchmark"]))
     same = printed[printed["benchmark"].map(lambda name: _plain(str(name)) == wanted)]
-    reasons = list(match.reasons)
     if not len(same):
         names = ", ".join(dict.fromkeys(printed["benchmark"]))
-        reasons.append(f"benchmark {line['benchmark']} instead of the mean over {names}")
+        reasons = [*reasons, f"benchmark {line['benchmark']} instead of the mean over {names}"]
     for metric, cells in (same if len(same) else printed).groupby("metric", sort=False):
-        measured = line[metric]
-        if pd.isna(measured):
+        if pd.isna(line[metric]):
             continue
-        published = float(cells["value"].mean())
+        measured, published = float(line[metric]), float(cells["value"].mean())
         yield {
             "generator": line["generator"],
             "benchmark": line["benchmark"],
             "score": metric,
-            "measured": float(measured),
+            "measured": measured,
             "sd": line[f"{metric}_sd"],
-            "seeds": int(line["seeds"]),
             "published": published,
-            "difference": float(measured) - published,
+            "difference": measured - published,
             "comparable": not reasons,
             "not_comparable_because": "; ".join(reasons),
             "suspect": " ".join(dict.fromkeys(cells[cells["suspect"]]["note"])),
+            "seeds": int(line["seeds"]),
         }
 
 
 def _plain(benchmark: str) -> str:
     """Reduce a benchmark's name to what spellings have in common: DUT-OMRON is dut_omron."""
     return re.sub(r"[^a-z0-9]", "", benchmark.lower().removeprefix("folder:"))
-
-
-def _table_name(table: str) -> str:
-    return f"Table {table}" if table.isdigit() else table

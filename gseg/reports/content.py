@@ -1,12 +1,15 @@
 """What a report is made of, before it becomes HTML, Markdown or CSV."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
 
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 Best = Literal["highest", "lowest"]
+_LONG_TEXT: Final = 40
+"""Letters from which on a page breaks a column's text into lines."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,11 +18,13 @@ class Cell:
 
     Attributes:
         text: What stands there.
+        kind: Its column's, see `ReportTable.kind`.
         best: Whether it is marked.
         link: Where it leads; empty for nowhere.
     """
 
     text: str
+    kind: str = ""
     best: bool = False
     link: str = ""
 
@@ -33,7 +38,7 @@ class ReportTable:
         title: Above the table.
         frame: Cells; numbers stay numbers, so that files keep their digits.
         headings: Column name to what people read; others are shown as they are.
-        digits: Decimal places of number columns; 3 for others.
+        digits: Decimal places of number columns, -1 for as many as needed; 3 for others.
         best: Columns whose best value is marked, and which way.
         competing: A yes-or-no column that says which lines may be best; not shown. None for all.
         words: Texts of cells to what people read instead.
@@ -67,22 +72,40 @@ class ReportTable:
     @property
     def notes(self) -> tuple[str, ...]:
         """The texts that the footnotes' numbers stand for, from 1."""
-        columns = [name for name in self.footnotes if name in self.frame]
-        texts = [str(text) for name in columns for text in self.frame[name].dropna()]
-        return tuple(dict.fromkeys(part for text in texts for part in _parts(text)))
+        columns = [self.frame[name].dropna() for name in self.footnotes if name in self.frame]
+        parts = (part for column in columns for text in column for part in _parts(str(text)))
+        return tuple(dict.fromkeys(parts))
 
     def heading(self, column: str) -> str:
         """What people read above a column."""
         return self.headings.get(column, column.replace("_", " "))
 
+    def kind(self, column: str) -> str:
+        """How a column is set: ``number`` at the right, ``long`` text in lines, others in one."""
+        values = self.frame[column]
+        if column in self.footnotes:
+            return ""
+        if is_numeric_dtype(values.dtype) and not is_bool_dtype(values.dtype):
+            return "number"
+        longest = values.astype("string").str.len().max()
+        return "long" if pd.notna(longest) and longest > _LONG_TEXT else ""
+
+    def left_out(self, most: int) -> str:
+        """Where the lines after the first ones are; empty if there are none."""
+        hidden = len(self.frame) - most
+        return f"{hidden:,} more lines are in tables/{self.name}.csv." if hidden > 0 else ""
+
     def is_best(self, column: str) -> "pd.Series[bool]":
         """Say of each line whether its value in a column is the best."""
+        way = self.best.get(column)
+        none = pd.Series(False, index=self.frame.index)
+        if way is None:
+            return none
         values = self.frame[column].astype("Float64")
         if self.competing is not None:
             values = values.where(self.frame[self.competing].astype(bool))
-        way = self.best.get(column)
-        if way is None or values.notna().sum() < 2:
-            return pd.Series(False, index=self.frame.index)
+        if values.notna().sum() < 2:
+            return none
         extreme = values.max() if way == "highest" else values.min()
         return (values == extreme).fillna(False).astype(bool)
 
@@ -95,12 +118,13 @@ class ReportTable:
             texts = [self.shown(name, value) for value in frame[name].tolist()]
             if name in self.footnotes:
                 texts = [", ".join(numbers[part] for part in _parts(text)) for text in texts]
-            best = self.is_best(name).tolist() if name in self.best else [False] * len(frame)
-            links = [""] * len(frame)
-            if self.link is not None and not columns:
-                links = frame[self.link].fillna("").tolist()
-            cells = zip(texts, best, links, strict=False)
-            columns.append([Cell(text=a, best=bool(b), link=c) for a, b, c in cells])
+            kind, best = self.kind(name), self.is_best(name)
+            columns.append(
+                [Cell(text=a, kind=kind, best=b) for a, b in zip(texts, best, strict=False)]
+            )
+        if self.link is not None:
+            links = frame[self.link].fillna("")
+            columns[0] = [replace(a, link=b) for a, b in zip(columns[0], links, strict=True)]
         return [list(line) for line in zip(*columns, strict=True)]
 
     def shown(self, column: str, value: object) -> str:
@@ -110,7 +134,8 @@ class ReportTable:
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, float):
-            return _decimal(value, self.digits.get(column, 3))
+            digits = self.digits.get(column, 3)
+            return f"{value:g}" if digits < 0 else f"{value:,.{digits}f}"
         if isinstance(value, int):
             return f"{value:,}" if abs(value) >= 10_000 or "size" in column else str(value)
         return self.words.get(str(value), str(value))
@@ -149,6 +174,11 @@ class Sheet:
     height: int
     caption: str
     of: str = ""
+
+    @property
+    def alt(self) -> str:
+        """What stands in its place for those who do not see it."""
+        return f"{self.of}: {self.caption}" if self.of else self.caption
 
 
 Part = ReportTable | Chart | Sheet
@@ -192,10 +222,3 @@ class Report:
 
 def _parts(text: str) -> list[str]:
     return [part for part in text.split("; ") if part]
-
-
-def _decimal(value: float, digits: int) -> str:
-    """Round; whole numbers of settings are written without a point."""
-    if digits < 0:
-        return f"{value:g}"
-    return f"{value:,.{digits}f}"

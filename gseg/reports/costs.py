@@ -9,35 +9,22 @@ from gseg.reports.content import ReportTable
 from gseg.reports.settings import SEARCH, present
 
 _DIRECTION: Final = ("generator", *SEARCH, "direction_seed")
-_SAMPLES: Final = (
-    *_DIRECTION,
-    "mask_kind",
-    *(name for name, each in columns().items() if each.path.startswith("samples.")),
-)
 _STAGES: Final = {
     "direction": _DIRECTION,
-    "samples": _SAMPLES,
+    "samples": (
+        *(*_DIRECTION, "mask_kind"),
+        *(name for name, each in columns().items() if each.path.startswith("samples.")),
+    ),
     "training": ("experiment",),
     "scoring": ("scores",),
     "fid": ("generator", "fid_protocol"),
 }
 """Stage to the columns that tell its pieces of work apart."""
-_NAMES: Final = {"fid": "Fréchet distance"}
 _REASON: Final = "rejected_"
 _PROVENANCE: Final = (
-    "gseg_version",
-    "commit",
-    "torch_version",
-    "ray_version",
-    "python_version",
-    "device",
-    "recipe",
-    "train_preset",
-    "metric_profile",
-    "eval_protocol",
-    "fid_protocol",
-    "published_fid_protocol",
-    "supervision",
+    *("gseg_version", "commit", "torch_version", "ray_version", "python_version", "device"),
+    *("recipe", "train_preset", "metric_profile", "eval_protocol", "fid_protocol"),
+    *("published_fid_protocol", "supervision"),
 )
 
 
@@ -50,36 +37,30 @@ def cost_table(rows: pd.DataFrame) -> ReportTable | None:
     Returns:
         A line for each stage, and their sum; None where no time is known.
     """
-    lines = []
+    spent = {}
     for stage, keys in _STAGES.items():
         column = f"{stage}_seconds"
-        if column not in rows:
-            continue
-        found = rows[rows[column].notna()]
+        found = rows[rows[column].notna()] if column in rows else rows.iloc[:0]
         # A growing set of samples is one piece of work: its largest size took the most time.
-        pieces = found.groupby(present(found, keys), dropna=False)[column].max()
-        if not len(pieces):
-            continue
-        lines.append(
-            {
-                "stage": _NAMES.get(stage, stage),
-                "pieces": len(pieces),
-                "hours": float(pieces.sum()) / 3600,
-                "median_seconds": float(pieces.median()),
-                "longest_seconds": float(pieces.max()),
-            }
-        )
-    if not lines:
+        if len(found):
+            pieces = found.groupby(present(found, keys), dropna=False)[column].max()
+            spent["Fréchet distance" if stage == "fid" else stage] = pieces.astype(float)
+    if not spent:
         return None
-    total = {
-        "stage": "all",
-        "pieces": sum(int(str(line["pieces"])) for line in lines),
-        "hours": sum(float(str(line["hours"])) for line in lines),
-    }
+    lines = pd.DataFrame(
+        {
+            "stage": list(spent),
+            "pieces": [len(pieces) for pieces in spent.values()],
+            "hours": [pieces.sum() / 3600 for pieces in spent.values()],
+            "median_seconds": [pieces.median() for pieces in spent.values()],
+            "longest_seconds": [pieces.max() for pieces in spent.values()],
+        }
+    )
+    total = {"stage": "all", "pieces": lines["pieces"].sum(), "hours": sum(lines["hours"])}
     return ReportTable(
         name="costs",
         title="Time of the stages",
-        frame=pd.DataFrame([*lines, total]).astype({"pieces": "Int64"}),
+        frame=pd.concat([lines, pd.DataFrame([total])], ignore_index=True),
         digits={"hours": 2, "median_seconds": 1, "longest_seconds": 1},
         note="Time of one thread or GPU when the stage ran. A piece of work that several trials "
         "share counts once.",
@@ -89,15 +70,14 @@ def cost_table(rows: pd.DataFrame) -> ReportTable | None:
 def memory_table(rows: pd.DataFrame) -> ReportTable | None:
     """Tabulate the largest memory by kind of device; None where it is not known."""
     found = rows[rows["peak_memory_mib"].notna()]
-    if not len(found):
-        return None
     groups = found.groupby("device", dropna=False)["peak_memory_mib"]
-    return ReportTable(
+    table = ReportTable(
         name="memory",
         title="Largest memory of a training, in MiB",
         frame=groups.agg(median="median", largest="max").reset_index(),
         digits={"median": 0, "largest": 0},
     )
+    return table if len(found) else None
 
 
 def acceptance_table(rows: pd.DataFrame) -> ReportTable | None:
@@ -110,22 +90,19 @@ def acceptance_table(rows: pd.DataFrame) -> ReportTable | None:
         A line for each generator: means over its sample sets; None without counts.
     """
     found = rows[rows["candidates"].fillna(0) > 0].drop_duplicates("experiment")
-    if not len(found):
-        return None
-    reasons = [name for name in found.columns if name.startswith(_REASON)]
-    reasons = [name for name in reasons if found[name].fillna(0).sum() > 0]
+    reasons = [name for name in found.columns if name.startswith(_REASON) and found[name].sum() > 0]
     sums = found.groupby("generator")[["candidates", "accepted", *reasons]].sum()
     shares = (
         sums[["accepted", *reasons]].astype(float).div(sums["candidates"].astype(float), axis=0)
     )
-    table = shares.rename(columns={name: name.removeprefix(_REASON) for name in reasons})
-    table.insert(0, "candidates", sums["candidates"])
-    return ReportTable(
+    shares.insert(0, "candidates", sums["candidates"])
+    table = ReportTable(
         name="acceptance",
         title="Share of the candidates that became samples, and reasons of rejection",
-        frame=table.reset_index(),
+        frame=shares.rename(columns=lambda name: name.removeprefix(_REASON)).reset_index(),
         note="A candidate that fails several filters counts under the first.",
     )
+    return table if len(found) else None
 
 
 def provenance_table(rows: pd.DataFrame) -> ReportTable:
@@ -138,13 +115,15 @@ def provenance_table(rows: pd.DataFrame) -> ReportTable:
         A line for each fact, with all its values and how many rows have it.
     """
     lines = [
-        {"fact": name.replace("_", " "), "value": str(value), "rows": int(count)}
+        (name.replace("_", " "), str(value), int(count))
         for name in present(rows, _PROVENANCE)
         for value, count in rows[name].value_counts(sort=False).sort_index().items()
     ]
     times = rows["finished"].dropna()
-    for name, time in (("first row", times.min()), ("last row", times.max())):
-        if pd.notna(time):
-            shown = time.strftime("%Y-%m-%d %H:%M UTC")
-            lines.append({"fact": name, "value": shown, "rows": 1})
-    return ReportTable(name="provenance", title="", frame=pd.DataFrame(lines))
+    lines += [
+        (name, f"{time:%Y-%m-%d %H:%M UTC}", 1)
+        for name, time in (("first row", times.min()), ("last row", times.max()))
+        if pd.notna(time)
+    ]
+    frame = pd.DataFrame(lines, columns=["fact", "value", "rows"])
+    return ReportTable(name="provenance", title="", frame=frame)

@@ -1,31 +1,43 @@
-"""Every generator's Fréchet distance beside its scores, and how the two go together.
+"""How the Fréchet distance of generators goes with their scores, and Figure 4 of Melas 2022.
 
-Distances of different protocols are different quantities: nothing here puts two into one group.
+Distances of different protocols are different quantities: nothing here puts two into one group or
+chart, but Figure 4 as it is printed, which says so.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from gseg.reports.content import ReportTable
-from gseg.reports.settings import over_seeds, setting_text, varying
-from gseg.reports.statistics import correlate
+from gseg.generators.catalogue import list_generators
+from gseg.recipes.published.cells import published_tables
+from gseg.reports.charts import (
+    Point,
+    draw_labels,
+    draw_legend,
+    draw_points,
+    drawing,
+    lay_out,
+    save_picture,
+    scatter_chart,
+)
+from gseg.reports.content import Chart, Part, ReportTable
+from gseg.reports.settings import main_profile, over_seeds, setting_text, short_names, varying
+from gseg.reports.statistics import correlate, fit_band
 
-SCORE_NAMES: Final = {"accuracy": "accuracy", "iou": "IoU"}
+_SCORES: Final = {"accuracy": "accuracy", "iou": "IoU"}
 _OF_GENERATOR: Final = ("supervision", "train_resolution")
 """Settings that follow from the generator."""
-_HEADINGS: Final = {
-    "generators": "n",
-    "pearson": "Pearson r",
-    "spearman": "Spearman ρ",
-    "protocol": "distance",
-    **{f"{name}_{side}": side for name in ("pearson", "spearman") for side in ("low", "high")},
-}
 _SNAPSHOT: Final = re.compile(r"-\d+$")
+_FEWEST: Final = 2
+"""Generators of a chart."""
+_FEWEST_OF_ALL: Final = 3
+"""Generators of results that say anything about distances."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +56,11 @@ class Key:
     benchmark: str
     overall: bool
 
+    @property
+    def kind(self) -> str:
+        """Whose distances these are, in a word."""
+        return "measured" if self.measured else "published"
+
 
 def distance_points(rows: pd.DataFrame) -> pd.DataFrame:
     """Put every generator's distance beside its scores.
@@ -59,17 +76,13 @@ def distance_points(rows: pd.DataFrame) -> pd.DataFrame:
     """
     gan = rows[rows["method"] == "gan"]
     parts = []
-    for value, protocol, measured in (
-        ("fid", "fid_protocol", True),
-        ("published_fid", "published_fid_protocol", False),
-    ):
+    for value, measured in (("fid", True), ("published_fid", False)):
+        protocol = f"{value}_protocol"
         known = gan[gan[value].notna() & gan[protocol].notna()]
         about = known.drop_duplicates("generator").set_index("generator")[["dataset", "family"]]
         for name, found in known.groupby(protocol, sort=True):
             # Not of the generator alone: latents of the samples may decide the distance, too.
-            scores = over_seeds(found, ("accuracy", "iou", value)).rename(
-                columns={value: "distance"}
-            )
+            scores = over_seeds(found, (*_SCORES, value)).rename(columns={value: "distance"})
             scores = scores.join(about, on="generator")
             parts.append(scores.assign(protocol=str(name), measured=measured))
     if not parts:
@@ -93,14 +106,13 @@ def protocol_groups(points: pd.DataFrame) -> Iterator[tuple[Key, pd.DataFrame]]:
     if not len(points):
         return
     for (protocol, measured), group in points.groupby(["protocol", "measured"], sort=True):
-        common: dict[str, Any] = {"protocol": protocol, "measured": bool(measured)}
         whole = _mean_of_benchmarks(group)
+        name = f"{group['benchmark'].nunique()} benchmarks, mean"
+        key = Key(protocol=str(protocol), measured=bool(measured), benchmark=name, overall=True)
         if whole is not None:
-            name = f"{group['benchmark'].nunique()} benchmarks, mean"
-            yield Key(**common, benchmark=name, overall=True), whole
+            yield key, whole
         for (benchmark, evaluation), part in group.groupby(["benchmark", "eval_protocol"]):
-            name = f"{benchmark} ({evaluation})"
-            yield Key(**common, benchmark=name, overall=whole is None), part
+            yield replace(key, benchmark=f"{benchmark} ({evaluation})", overall=whole is None), part
 
 
 def _mean_of_benchmarks(points: pd.DataFrame) -> pd.DataFrame | None:
@@ -109,51 +121,89 @@ def _mean_of_benchmarks(points: pd.DataFrame) -> pd.DataFrame | None:
     if count < 2:
         return None
     keys = ["generator", "base", "dataset", "family", "distance", "setting", "eval_protocol"]
-    values = points.assign(size=points["data_size"].astype("Float64"))
+    values = points.astype({"data_size": "Float64"})
     groups = values.groupby(keys, dropna=False, sort=False)
-    means = groups[["accuracy", "iou", "size"]].mean()
+    means = groups[[*_SCORES, "data_size"]].mean()
     complete = means[groups["benchmark"].nunique() == count].reset_index()
-    complete["data_size"] = complete.pop("size")
     return complete.assign(accuracy_sd=np.nan, iou_sd=np.nan) if len(complete) else None
 
 
-def main_setting(points: pd.DataFrame) -> pd.DataFrame:
+def _main_setting(points: pd.DataFrame) -> pd.DataFrame:
     """Keep the setting with the most generators and, of these, the most samples."""
-    sizes = points.groupby("setting").agg(
-        count=("generator", "nunique"), samples=("data_size", "max")
+    groups = points.groupby("setting")
+    sizes = groups.agg(count=("generator", "nunique"), samples=("data_size", "max"))
+    sizes = sizes.sort_values(["count", "samples"], ascending=False, kind="stable")
+    return points.loc[points["setting"] == str(sizes.index[0])]
+
+
+def distance_parts(rows: pd.DataFrame) -> list[Part]:
+    """Draw and tabulate how the distance of generators goes with their scores.
+
+    Args:
+        rows: Result rows.
+
+    Returns:
+        Charts of the setting with the most generators and, of these, the most samples, for each
+        protocol and benchmark; of the same by training set, and over snapshots of one generator;
+        a table of correlations over all settings; Figure 4 as printed. Nothing where there are
+        fewer than three generators.
+    """
+    if rows.loc[rows["method"] == "gan", "generator"].nunique() < _FEWEST_OF_ALL:
+        return []
+    points = distance_points(rows[rows["metric_profile"] == main_profile(rows)])
+    charts: list[Chart] = []
+    for key, group in protocol_groups(points):
+        chosen = _main_setting(group)
+        apart = chosen[chosen["generator"] == chosen["base"]]
+        datasets = [part for _, part in apart.groupby("dataset")]
+        for part in (apart, *(datasets if len(datasets) > 1 else ())):
+            charts += _charts(part, key, f"Trained on {' and '.join(part['dataset'].unique())}")
+        for base, part in chosen.groupby("base"):
+            if len(part) > 1:
+                charts += _charts(part, key, f"Snapshots of {base}")
+    charts.sort(key=lambda chart: bool(chart.fold))
+    table = correlation_table(points)
+    return [*charts, *([] if table is None else [table]), printed_figure()]
+
+
+def _charts(points: pd.DataFrame, key: Key, what: str) -> Iterator[Chart]:
+    """Draw accuracy and IoU against the distance of at least two generators."""
+    if points["generator"].nunique() < _FEWEST:
+        return
+    names = short_names(points["generator"])
+    groups = pd.factorize(points["family"])[0].tolist()
+    x = points["distance"].to_numpy(dtype=np.float64)
+    for score, name in _SCORES.items():
+        y = points[score].to_numpy(dtype=np.float64)
+        spreads = points[f"{score}_sd"].astype("Float64").fillna(0.0)
+        values = zip(x, y, points["generator"], groups, spreads, strict=True)
+        svg = scatter_chart(
+            [Point(x=a, y=b, label=names[c], group=d, spread=e) for a, b, c, d, e in values],
+            title=f"{name} on {key.benchmark}, {key.kind} distance",
+            x_label=f"Fréchet distance, {key.kind} (smaller is better)",
+            y_label=name,
+            band=fit_band(x, y),
+        )
+        setting = points["setting"].iloc[0]
+        context = f" Context: {setting}." if setting else ""
+        caption = f"{what}. Distance: {key.protocol}. {_told(x, y)}{context}"
+        fold = "" if key.overall else f"Each benchmark; distance: {key.protocol}"
+        yield Chart(svg=svg, caption=caption, fold=fold)
+
+
+def _told(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+    found = correlate(-x, y)
+    if found is None:
+        return "Too few different points for a correlation."
+    values = (
+        ("Pearson r", found.pearson, found.pearson_interval),
+        ("Spearman ρ", found.spearman, found.spearman_interval),
     )
-    best = str(sizes.sort_values(["count", "samples"], ascending=False, kind="stable").index[0])
-    return points.loc[points["setting"] == best]
-
-
-def _correlations(key: Key, points: pd.DataFrame) -> list[dict[str, object]]:
-    """Correlate in every setting that has at least three generators, snapshots left out."""
-    lines: list[dict[str, object]] = []
-    apart = points[points["generator"] == points["base"]]
-    for setting, group in apart.groupby("setting", sort=False):
-        x = -group["distance"].to_numpy(dtype=np.float64)
-        for score in SCORE_NAMES:
-            found = correlate(x, group[score].to_numpy(dtype=np.float64))
-            if found is None:
-                continue
-            low, high = found.spearman_interval or (None, None)
-            least, most = found.pearson_interval or (None, None)
-            lines.append(
-                {
-                    "benchmark": key.benchmark,
-                    "score": score,
-                    "setting": setting,
-                    "generators": found.count,
-                    "pearson": found.pearson,
-                    "pearson_low": least,
-                    "pearson_high": most,
-                    "spearman": found.spearman,
-                    "spearman_low": low,
-                    "spearman_high": high,
-                    "protocol": f"{key.protocol} ({'measured' if key.measured else 'published'})",
-                }
-            )
-    return lines
+    parts = [
+        f"{name} {value:.2f}" + (f" [{bounds[0]:.2f}, {bounds[1]:.2f}]" if bounds else "")
+        for name, value, bounds in values
+    ]
+    return f"{', '.join(parts)}, n = {found.count}; 1 means that closer is better."
 
 
 def correlation_table(points: pd.DataFrame) -> ReportTable | None:
@@ -170,14 +220,14 @@ def correlation_table(points: pd.DataFrame) -> ReportTable | None:
     if not lines:
         return None
     frame = pd.DataFrame(lines).sort_values("generators", ascending=False, kind="stable")
-    intervals = [name for name in lines[0] if name.endswith(("_low", "_high"))]
-    empty = [name for name in intervals if frame[name].isna().all()]
+    bounds = [name for name in lines[0] if name.endswith(("_low", "_high"))]
     return ReportTable(
         name="correlations",
         title="Correlation of the negative distance with the scores",
-        frame=frame.drop(columns=empty),
-        headings=_HEADINGS,
-        words=SCORE_NAMES,
+        frame=frame.drop(columns=[name for name in bounds if frame[name].isna().all()]),
+        headings={"generators": "n", "pearson": "Pearson r", "spearman": "Spearman ρ"}
+        | {"protocol": "distance", **{name: name.rpartition("_")[2] for name in bounds}},
+        words=_SCORES,
         footnotes=("protocol",),
         digits={name: 2 for name in lines[0] if name.startswith(("pearson", "spearman"))},
         most=24,
@@ -185,3 +235,111 @@ def correlation_table(points: pd.DataFrame) -> ReportTable | None:
         "bootstrap interval over the generators, from five generators on. Snapshots of a generator "
         "are left out. The distances are those of the list below.",
     )
+
+
+def _correlations(key: Key, points: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """Correlate in every setting that has at least three generators, snapshots left out."""
+    apart = points[points["generator"] == points["base"]]
+    for setting, group in apart.groupby("setting", sort=False):
+        x = -group["distance"].to_numpy(dtype=np.float64)
+        for score in _SCORES:
+            found = correlate(x, group[score].to_numpy(dtype=np.float64))
+            if found is None:
+                continue
+            line: dict[str, object] = {
+                "benchmark": key.benchmark,
+                "score": score,
+                "setting": setting,
+            }
+            line["generators"] = found.count
+            for name in ("pearson", "spearman"):
+                bounds = getattr(found, f"{name}_interval") or (None, None)
+                line |= {name: getattr(found, name)}
+                line |= {f"{name}_low": bounds[0], f"{name}_high": bounds[1]}
+            yield line | {"protocol": f"{key.protocol} ({key.kind})"}
+
+
+def printed_figure() -> Chart:
+    """Draw Figure 4 of Melas-Kyriazi et al. 2022 from the paper's Table 2 and published distances.
+
+    Returns:
+        One chart: mean accuracy over five benchmarks against the published FID of nine generators.
+        It mixes two protocols, as the figure in the paper does, and says so.
+    """
+    cells = published_tables().query(
+        "paper == 'melas2022' and table == '2' and metric == 'accuracy'"
+    )
+    means = cells.groupby("generator")["value"].mean()
+    cards = [card for card in list_generators("published") if card.name in means.index]
+    kept = [card for card in cards if card.published_fid and "StudioGAN" in card.fid_protocol]
+    printed = pd.DataFrame(
+        [(card.published_fid, card.family, card.fid_protocol, card.dataset) for card in kept],
+        columns=["x", "label", "protocol", "dataset"],
+    )
+    printed["y"] = [float(means[card.name]) for card in kept]
+    printed["group"] = pd.factorize(printed["protocol"])[0]
+    mixed = correlate(-printed["x"].to_numpy(), printed["y"].to_numpy())
+    assert mixed is not None
+    apart = []
+    for protocol, part in printed.groupby("protocol", sort=False):
+        one = correlate(-part["x"].to_numpy(), part["y"].to_numpy())
+        if one is not None:
+            apart.append(f"{one.spearman:.2f} for the {len(part)} of {protocol}")
+    columns = (printed[name] for name in ("x", "y", "label", "group"))
+    svg = scatter_chart(
+        [Point(x=a, y=b, label=c, group=d) for a, b, c, d in zip(*columns, strict=True)],
+        title="Figure 4 as printed: MIXES TWO PROTOCOLS",
+        x_label="published FID (two protocols)",
+        y_label="accuracy, mean of five benchmarks",
+        groups=[", ".join(part["dataset"].unique()) for _, part in printed.groupby("group")],
+    )
+    caption = (
+        "Published numbers only. The distances were measured in two ways and are not comparable "
+        "across the two kinds of points: the correlation over all of them "
+        f"(Spearman {mixed.spearman:.2f}, Pearson {mixed.pearson:.2f}, n = {mixed.count}) says "
+        f"little. Within one protocol: Spearman {'; '.join(apart)}."
+    )
+    return Chart(svg=svg, caption=caption)
+
+
+def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:
+    """Draw accuracy and IoU against the Fréchet distance, after Figure 4 of Melas 2022.
+
+    Above each panel stands the rank correlation over the trials with the most samples.
+
+    Args:
+        path: PNG file.
+        rows: Result rows of one benchmark, metric profile and distance protocol, with a distance.
+        title: Above the figure.
+
+    Raises:
+        ValueError: The rows mix distance protocols.
+    """
+    if rows["fid_protocol"].nunique() > 1:
+        raise ValueError("One figure shows one distance protocol; the rows have several.")
+    sizes, groups = np.unique(rows["data_size"].astype(int), return_inverse=True)
+    largest = rows[groups == len(sizes) - 1]
+    first = largest.drop_duplicates("generator")["generator"]
+    named = first.map(short_names(first)).reindex(rows.index, fill_value="")
+    with drawing(12, 5.6, title) as figure:
+        draw_legend(figure, [f"{size:,} samples" for size in sizes])
+        panels = []
+        for axes, (score, name) in zip(figure.subplots(1, 2), _SCORES.items(), strict=True):
+            axes.set_xlabel(f"Fréchet distance ({rows['fid_protocol'].iloc[0]})")
+            axes.set(ylabel=name, title=_rank_correlation(largest["fid"], largest[score]))
+            values = zip(rows["fid"], rows[score], named, groups, strict=True)
+            panels.append((axes, [Point(x=a, y=b, label=c, group=d) for a, b, c, d in values]))
+            draw_points(*panels[-1])
+        lay_out(figure)
+        for axes, points in panels:
+            draw_labels(axes, points)
+        save_picture(figure, path)
+
+
+def _rank_correlation(distances: "pd.Series[float]", scores: "pd.Series[float]") -> str:
+    if distances.nunique() < _FEWEST_OF_ALL:
+        return "rank correlation needs three generators"
+    found = correlate(-np.asarray(distances, np.float64), np.asarray(scores, np.float64))
+    if found is None:
+        return "no rank correlation: all scores are equal"
+    return f"Spearman ρ = {found.spearman:.2f} (closer is better: 1)"

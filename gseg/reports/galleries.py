@@ -1,77 +1,140 @@
-"""Contact sheets of generators: samples, rejected candidates, and predictions on benchmarks."""
+"""Pictures in a page: contact sheets drawn from a sweep's storage, and those that it has left."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 import torch
-from torch import Tensor
+from PIL import Image
 
 from gseg.directions.direction import Direction
 from gseg.generators.contract import Generator
-from gseg.images import contact_sheet, from_uint8
-from gseg.pipeline.graph import Told
+from gseg.images import contact_sheet
+from gseg.pipeline.finished import Trace, find_trace, load_predictor
 from gseg.pipeline.jobs.draw import sampled_generator
-from gseg.pipeline.origin import Origin, find_origin
-from gseg.pipeline.stages.samples import SampleNode
-from gseg.pipeline.trial import stages_of
+from gseg.pipeline.settings import columns
 from gseg.reports.content import Part, Section, Sheet
-from gseg.reports.pictures import make_sheet
 from gseg.reports.settings import SEEDS, SETTINGS, main_profile, present, setting_text
-from gseg.samples.config import REASONS, FilterConfig
-from gseg.samples.draw import draw
-from gseg.samples.filters import judge
-from gseg.samples.latents import candidates
-from gseg.samples.masks import MASKS, make_masks
+from gseg.reports.sheets import (
+    SAMPLE_COLUMNS,
+    Cells,
+    prediction_row,
+    rejected_places,
+    sample_rows,
+)
+from gseg.samples.draw import review
 from gseg.samples.sets import load_samples
 from gseg.samples.shards import shard_name
-from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.contract import Benchmark
-from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
-from gseg.storage.mirror import fetch
-from gseg.storage.store import Store
 
+NO_PICTURES: Final = (
+    "No pictures: the sweep's storage was not given or does not hold these trials (--storage DIR), "
+    "and the sweep's own contact sheets are not beside the rows."
+)
+_LEFT: Final = (
+    "The sweep's own contact sheets: a picture, shifted lighter and darker, and its mask; a "
+    "benchmark's picture, its true mask and the prediction. Rejected candidates, and the best and "
+    "the worst predictions, need the sweep's storage (--storage DIR)."
+)
+_TEXT: Final = (
+    "Of each generator a finished trial with the most samples. Lighter and darker: the picture's "
+    "latent shifted along v_l and v_d. Predictions: the pictures with the highest, the median and "
+    "the lowest IoU."
+)
+_QUALITY: Final = 85
+_CHART: Final = "distance*.png"
+"""Charts of a sweep, which a page draws itself."""
 _SAMPLES: Final = 6
 _REJECTED: Final = 6
 _OF_EACH_RANK: Final = 3
 _CANDIDATES: Final = 64
 _SMALL: Final = 48
 """Side up to which pictures are shown twice as large."""
-_ANY: Final = FilterConfig(histogram=None, component_share=0.0, max_share=1.0, allow_empty=True)
-_RANKS: Final = ("best", "median", "worst")
-_SHOWN: Final = ("mask_kind", "contrast_weight", "epsilon_sample", "data_size")
-_TEXT: Final = (
-    "Of each generator a finished trial with the most samples. Lighter and darker: the picture's "
-    "latent shifted along v_l and v_d. Predictions: the pictures with the highest, the median and "
-    "the lowest IoU."
-)
+_TOLD: Final = ("masks", "λ", "ε", "samples")
+"""Headings of the settings that are said of each generator's trial."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trace:
-    """What a trial left.
+def make_sheet(image: Image.Image, *, caption: str, of: str = "") -> Sheet:
+    """Compress an RGB picture for a page.
 
-    Attributes:
-        origin: What the samples were drawn from; of an ensemble, the first network's.
-        samples: Folder of the shards that were trained on.
-        count: Samples that were trained on, the first ones of the shards.
-        segmenters: Files; several for an ensemble.
-        benchmark: Identity of what was scored.
-        working_size: Shorter side that the segmenter saw; None for the benchmark's own.
-        images: File with every picture's scores.
+    Args:
+        image: RGB.
+        caption: Below it.
+        of: The heading that it shares with its neighbours.
     """
+    buffer = BytesIO()
+    # WebP: a third of what it takes as PNG, with letters that stay sharp.
+    image.save(buffer, format="WEBP", quality=_QUALITY, method=6)
+    return Sheet(
+        webp=buffer.getvalue(), width=image.width, height=image.height, caption=caption, of=of
+    )
 
-    origin: Origin
-    samples: Path
-    count: int
-    segmenters: tuple[Path, ...]
-    benchmark: str
-    working_size: int | None
-    images: Path
+
+def left_pictures(folder: Path, generators: Iterable[str]) -> Section | None:
+    """Show the contact sheets of generators that a sweep has left beside its rows.
+
+    Args:
+        folder: Such as ``results/all_gans_figures``; may be missing.
+        generators: Catalogue names.
+
+    Returns:
+        A section with a sheet for each generator; None if there is none.
+
+    Raises:
+        ValueError: A file is damaged; the message names it.
+    """
+    names = {sheet_name(name) for name in generators}
+    found = tuple(_read(path) for path in _files(folder) if path.stem in names)
+    section = Section(anchor="pictures", title="Pictures", text=(_LEFT,), parts=found)
+    return section if found else None
+
+
+def left_figures(folder: Path, generators: Iterable[str] = ()) -> Section | None:
+    """Show what else a sweep has drawn, such as strips or failure cases.
+
+    Args:
+        folder: Such as ``results/strips_figures``; may be missing.
+        generators: Catalogue names, whose contact sheets are left out.
+
+    Returns:
+        A section with a sheet for each file; None if there is none.
+
+    Raises:
+        ValueError: A file is damaged; the message names it.
+    """
+    names = {sheet_name(name) for name in generators} | {path.stem for path in folder.glob(_CHART)}
+    found = tuple(_read(path) for path in _files(folder) if path.stem not in names)
+    return Section(anchor="figures", title="Figures", parts=found) if found else None
+
+
+def figures_folder(results: Path) -> Path:
+    """Say where a sweep leaves what it draws."""
+    return results.with_name(f"{results.name}_figures")
+
+
+def sheet_name(generator: str) -> str:
+    """Reduce a generator's name to what may be a file's: one of the user's own holds a path."""
+    return Path(generator).name.replace(":", "-")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.png"), key=lambda path: path.stem)
+
+
+def _read(path: Path) -> Sheet:
+    try:
+        with Image.open(path) as image:
+            return make_sheet(image.convert("RGB"), caption=path.stem)
+    except OSError as error:
+        raise ValueError(
+            f"Cannot read the picture {path}: {error}. Remove it, or write it again by running "
+            "its sweep."
+        ) from error
 
 
 def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str] = ()) -> Section:
@@ -92,7 +155,7 @@ def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str]
     opened = {each.identity: each for each in map(open_benchmark, benchmarks)}
     parts: list[Part] = []
     missing: list[str] = []
-    for row in telling_rows(rows):
+    for row in _telling_rows(rows):
         try:
             trace = find_trace(row, storage)
             if trace is None:
@@ -105,15 +168,10 @@ def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str]
     return Section(anchor="pictures", title="Pictures", text=text, parts=tuple(parts))
 
 
-def telling_rows(rows: pd.DataFrame) -> Iterator["pd.Series[Any]"]:
+def _telling_rows(rows: pd.DataFrame) -> Iterator["pd.Series[Any]"]:
     """Choose of each generator a row with the most samples, on its first benchmark.
 
-    Args:
-        rows: Result rows.
-
-    Yields:
-        One row for each generator; of several the one whose settings come first in order, alike
-        for all generators of a grid.
+    Of several it is the one whose settings come first in order, alike for all generators of a grid.
     """
     chosen = rows[(rows["method"] == "gan") & (rows["metric_profile"] == main_profile(rows))]
     keys = ["benchmark", *present(chosen, (*SETTINGS, *SEEDS)), "experiment"]
@@ -124,185 +182,62 @@ def telling_rows(rows: pd.DataFrame) -> Iterator["pd.Series[Any]"]:
         yield row
 
 
-def find_trace(row: "pd.Series[Any]", storage: Path) -> Trace | None:
-    """Find what a row's trial left, from its scores back from parent to parent.
-
-    Args:
-        row: A result row of method ``gan``.
-        storage: The sweep's storage.
-
-    Returns:
-        The files, which are here then; None if the storage lacks any, or holds them in another
-        version's form.
-
-    Raises:
-        LostEmbeddingsError: All is there but the user's own embeddings.
-        StorageError: The object store does not answer, or what it gives is damaged.
-    """
-    store = Store(storage, read_only=True)
-    try:
-        scores = Told.of(store, str(row["scores"]), "scores")
-        trained = [Told.of(store, name, "segmenter") for name in scores.about["parents"]]
-        # The training samples come first, before held-out ones and labelled pictures.
-        samples = trained[0].parent(*stages_of(SampleNode)).folder
-        found = Trace(
-            origin=find_origin(samples),
-            samples=samples,
-            count=trained[0].config["count"][0],
-            segmenters=tuple(each.folder / "segmenter.safetensors" for each in trained),
-            benchmark=scores.config["benchmark"],
-            working_size=scores.config["working_size"],
-            images=scores.folder / "images.parquet",
-        )
-    except (FileNotFoundError, KeyError, IndexError, TypeError):
-        return None
-    files = (samples / shard_name(0), *found.segmenters, found.images)
-    return found if all(map(fetch, files)) else None
-
-
 @torch.inference_mode()
 def _sheets(row: "pd.Series", trace: Trace, opened: Mapping[str, Benchmark]) -> Iterator[Part]:
-    origin = trace.origin
-    name = f"{origin.generator}: {setting_text(row, _SHOWN)}"
+    origin, named = trace.origin, {each.heading: name for name, each in columns().items()}
+    of = f"{origin.generator}: {setting_text(row, [named[heading] for heading in _TOLD])}"
     generator = sampled_generator(origin.generator, "cpu", origin.config.latents)
     direction = Direction.load(origin.direction)
-    yield sample_sheet(trace, generator, direction, name)
-    rejected = rejected_sheet(trace, generator, direction, name)
-    if rejected is not None:
-        yield rejected
-    benchmark = _benchmark(str(row["benchmark"]), trace, opened)
-    if benchmark is not None:
-        yield prediction_sheet(trace, benchmark, str(row["metric_profile"]), name)
-
-
-def sample_sheet(trace: Trace, generator: Generator, direction: Direction, of: str) -> Sheet:
-    """Show the first samples: picture, shifted lighter and darker, mask.
-
-    Args:
-        trace: Of the trial.
-        generator: Its generator, on the CPU.
-        direction: Its direction.
-        of: Whose samples these are, in words.
-
-    Returns:
-        The sheet.
-    """
     shards = (trace.samples / shard_name(number) for number in itertools.count())
     # Of a selection the first shards may have kept nothing.
     samples = load_samples(shards, min(_SAMPLES, trace.count))
-    code, y = _codes(trace, generator, samples.indices)
-    moved = _moved(trace, generator, direction, code, y, ("lighter", "darker"))
-    rows = [
-        [samples.pictures[i], moved["lighter"][i], moved["darker"][i], samples.masks[i]]
-        for i in range(len(samples))
-    ]
-    return _sheet(rows, ("picture", "lighter", "darker", "mask"), (), of, "Accepted samples.")
+    rows = sample_rows(samples, generator, direction, origin.config)
+    yield _sheet(rows, SAMPLE_COLUMNS, (), of, "Accepted samples.")
+    yield from _rejected_sheet(trace, generator, direction, of)
+    benchmark = _benchmark(str(row["benchmark"]), trace, opened)
+    if benchmark is not None:
+        yield _prediction_sheet(trace, benchmark, str(row["metric_profile"]), of)
 
 
-def rejected_sheet(
+def _rejected_sheet(
     trace: Trace, generator: Generator, direction: Direction, of: str
-) -> Sheet | None:
-    """Show rejected ones of the first candidates with the reasons.
-
-    Args:
-        trace: Of the trial.
-        generator: Its generator, on the CPU.
-        direction: Its direction.
-        of: Whose candidates these are, in words.
-
-    Returns:
-        The sheet; None if none of the candidates was rejected.
-    """
-    config = replace(trace.origin.config, filters=_ANY, batch=_CANDIDATES, blocks_per_shard=1)
-    every = draw(generator, direction, config, _CANDIDATES)
-    code, y = _codes(trace, generator, every.indices)
-    moved = _moved(trace, generator, direction, code, y, MASKS[config.mask_kind].shifts)
-    pictures = from_uint8(every.pictures)
-    singles: list[Tensor] = []
-    if config.mask_kind == "both":
-        both = (pictures, moved["lighter"], moved["darker"])
-        singles = [make_masks(kind, *both, rule=config.mask_rule) for kind in ("lighter", "darker")]
-    verdicts = judge(
-        every.masks,
-        list(moved.values()),
-        trace.origin.config.filters,
-        directions=singles,
-        changes=every.statistics["brightness_change"],
-    )
-    rows, labels = [], []
-    there = len(set(verdicts.reasons[verdicts.reasons > 0].tolist()))
-    for number, reason in enumerate(REASONS, start=1):
-        for i in (verdicts.reasons == number).nonzero()[0][: _REJECTED // max(there, 1)].tolist():
-            rows.append([every.pictures[i], next(iter(moved.values()))[i], every.masks[i]])
-            labels.append(reason)
-    if not rows:
-        return None
-    count = int((verdicts.reasons > 0).sum())
-    told = f"Rejected: {count} of the first {len(every)}, with the filter that each one failed."
-    return _sheet(rows, ("picture", "shifted", "mask"), labels, of, told)
+) -> Iterator[Sheet]:
+    """Show rejected ones of the first candidates with the reasons, if there are any."""
+    config = replace(trace.origin.config, batch=_CANDIDATES)
+    seen = review(generator, direction, config, 0, maps=direction.operators)
+    reasons = [reason for reason in seen.reasons if reason]
+    if reasons:
+        places = list(rejected_places([seen], _REJECTED // len(set(reasons))))
+        shifted = next(iter(seen.shifted.values()))
+        rows = [[seen.pictures[k], shifted[k], seen.masks[k]] for _, _, k in places]
+        labels = [reason for reason, _, _ in places]
+        told = f"{len(reasons)} of the first {_CANDIDATES}, with the filter that each one failed."
+        yield _sheet(rows, ("picture", "shifted", "mask"), labels, of, f"Rejected: {told}")
 
 
-def prediction_sheet(trace: Trace, benchmark: Benchmark, profile: str, of: str) -> Sheet:
-    """Show the pictures of a benchmark with the highest, the median and the lowest IoU.
-
-    Args:
-        trace: Of the trial.
-        benchmark: What it was scored on.
-        profile: Metric profile of the IoU.
-        of: Whose predictions these are, in words.
-
-    Returns:
-        The sheet.
-    """
+def _prediction_sheet(trace: Trace, benchmark: Benchmark, profile: str, of: str) -> Sheet:
+    """Show the pictures of a benchmark with the highest, the median and the lowest IoU."""
     scores = pd.read_parquet(trace.images)
     scores = scores[scores["profile"] == profile].reset_index(drop=True)
     places = {str(name): place for place, name in enumerate(scores["id"])}
     ranked = scores[scores["iou"].notna()].sort_values("iou", ascending=False, kind="stable")
     middle = max(0, len(ranked) // 2 - _OF_EACH_RANK // 2)
-    picked = (
-        ranked.head(_OF_EACH_RANK),
-        ranked.iloc[middle : middle + _OF_EACH_RANK],
-        ranked.tail(_OF_EACH_RANK),
-    )
-    members: list[Predictor] = [Segmenter.load(path) for path in trace.segmenters]
-    segmenter = members[0] if len(members) == 1 else Ensemble(members)
-    size = trace.working_size or benchmark.working_size
+    picked = {
+        "best": ranked.head(_OF_EACH_RANK),
+        "median": ranked.iloc[middle : middle + _OF_EACH_RANK],
+        "worst": ranked.tail(_OF_EACH_RANK),
+    }
+    predictor, size = load_predictor(trace.segmenters), trace.working_size or benchmark.working_size
     rows, labels = [], []
-    for rank, chosen in zip(_RANKS, picked, strict=True):
+    for rank, chosen in picked.items():
         for line in chosen.itertuples():
             example = benchmark[places[str(line.id)]]
             if example.id != str(line.id):
                 raise ValueError(f"{benchmark.name} is not in the order in which it was scored.")
-            seen = prepare(example, 0, "text", size).picture
-            probability = segmenter.probability(from_uint8(seen[None]))
-            rows.append(
-                [
-                    example.picture,
-                    example.mask,
-                    resize_probability(probability, example.mask[None])[0],
-                ]
-            )
+            rows.append(prediction_row(predictor, example, size))
             labels.append(f"{rank}: {line.iou:.2f}")
     told = f"Predictions on {benchmark.name}, with their IoU."
     return _sheet(rows, ("picture", "truth", "prediction"), labels, of, told)
-
-
-def _codes(trace: Trace, generator: Generator, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-    config = trace.origin.config
-    z, y = candidates(generator.card, config.latents, config.seed, indices.numpy())
-    return generator.code(z), y
-
-
-def _moved(
-    trace: Trace,
-    generator: Generator,
-    direction: Direction,
-    code: Tensor,
-    y: Tensor | None,
-    names: Sequence[str],
-) -> dict[str, Tensor]:
-    shifts = {name: trace.origin.config.epsilon * getattr(direction, name) for name in names}
-    return {name: generator(code + shift, y) for name, shift in shifts.items()}
 
 
 def _benchmark(name: str, trace: Trace, opened: Mapping[str, Benchmark]) -> Benchmark | None:
@@ -319,13 +254,10 @@ def _benchmark(name: str, trace: Trace, opened: Mapping[str, Benchmark]) -> Benc
 
 
 def _sheet(
-    rows: Sequence[Sequence[Tensor]],
-    columns: Sequence[str],
-    labels: Sequence[str],
-    of: str,
-    caption: str,
+    rows: Sequence[Cells], columns: Sequence[str], labels: Sequence[str], of: str, caption: str
 ) -> Sheet:
     side = rows[0][0].shape[-1]
     tile = 2 * side if side <= _SMALL else min(side, 128)
-    image = contact_sheet(rows, tile=tile, columns=columns, labels=labels)
-    return make_sheet(image, caption=caption, of=of)
+    return make_sheet(
+        contact_sheet(rows, tile=tile, columns=columns, labels=labels), caption=caption, of=of
+    )

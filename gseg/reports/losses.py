@@ -8,15 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.trial import Context, find_parts
+from gseg.reports.charts import drawing, save_picture
 from gseg.segmenters.curves import Curve, find_curves
-from gseg.storage.files import replacing
 
 _MOST_NAMED: Final = 12
 _SMOOTHED_SHARE: Final = 0.02
@@ -38,24 +36,27 @@ def curves_figure(path: Path, curves: Sequence[Curve], *, title: str = "") -> No
         title: Above the figure.
     """
     measured = any(_measured(curve, "validation_iou") is not None for curve in curves)
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(9, 3.8) if measured else (6, 3.8), layout="constrained")
-        figure.suptitle(title)
+    with drawing(9 if measured else 6, 3.8, title) as figure:
         axes = figure.subplots(1, 2 if measured else 1, squeeze=False)[0]
-        for number, curve in enumerate(curves):
-            name = curve.name if curve.finished else f"{curve.name} (unfinished)"
-            _draw_loss(axes[0], curve, f"C{number % 10}", name, thin=len(curves) <= _FEW_CURVES)
-            iou = _measured(curve, "validation_iou")
-            if measured and iou is not None:
-                axes[1].plot(iou.index, iou, "o-", color=f"C{number % 10}", markersize=3)
         axes[0].set(xlabel="step", ylabel="cross-entropy", yscale="log")
-        axes[0].set_title("training (smooth), held out (dots)", fontsize=9)
+        axes[0].set_title("training (smooth), held out (dots)")
+        for number, curve in enumerate(curves):
+            look = {"color": f"C{number % 8}", "markersize": 3}
+            name = curve.name if curve.finished else f"{curve.name} (unfinished)"
+            steps, loss = curve.table["step"], curve.table["loss"]
+            if len(curves) <= _FEW_CURVES:
+                axes[0].plot(steps, loss, linewidth=0.5, alpha=0.3, **look)
+            window = max(1, math.ceil(_SMOOTHED_SHARE * len(loss)))
+            axes[0].plot(steps, loss.rolling(window, min_periods=1).mean(), label=name, **look)
+            for panel, column, line in ((0, "validation_loss", "o"), (-1, "validation_iou", "o-")):
+                values = _measured(curve, column)
+                if values is not None:
+                    axes[panel].plot(values.index, values, line, **look)
         if measured:
             axes[1].set(xlabel="step", ylabel="IoU on held-out pairs")
         if len(curves) <= _MOST_NAMED:
-            axes[0].legend(frameon=False, fontsize=7)
-        with replacing(path) as part:
-            figure.savefig(part, format="png", dpi=150)
+            axes[0].legend(fontsize=8)
+        save_picture(figure, path)
 
 
 def write_events(folder: Path, curve: Curve) -> bool:
@@ -106,17 +107,6 @@ def write_trial_events(
         if write_events(folder / name, curve):
             written.append(folder / name)
     return written
-
-
-def _draw_loss(axes: mpl.axes.Axes, curve: Curve, colour: str, name: str, *, thin: bool) -> None:
-    steps, loss = curve.table["step"], curve.table["loss"]
-    if thin:
-        axes.plot(steps, loss, color=colour, linewidth=0.5, alpha=0.3)
-    window = max(1, math.ceil(_SMOOTHED_SHARE * len(loss)))
-    axes.plot(steps, loss.rolling(window, min_periods=1).mean(), color=colour, label=name)
-    held_out = _measured(curve, "validation_loss")
-    if held_out is not None:
-        axes.plot(held_out.index, held_out, "o", color=colour, markersize=3)
 
 
 def _measured(curve: Curve, column: str) -> "pd.Series[float] | None":

@@ -1,141 +1,123 @@
-"""A report as one HTML file that needs no network, no script and no other file."""
+"""A report as files: a page without network or script, Markdown for people, CSV for programs."""
 
 import base64
 import itertools
-from html import escape
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Final
 
-import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from gseg.reports.content import Cell, Chart, Part, Report, ReportTable, Section, Sheet
-from gseg.reports.style import STYLE
+from gseg.reports.content import Cell, Chart, Part, Report, ReportTable, Sheet
+from gseg.storage.files import write_atomically
 
-_LONG_TEXT: Final = 40
-"""Letters from which on a column's text is broken into lines."""
-_NARROWEST: Final = 256
-"""Width of a sheet with its caption, in pixels."""
+_LONGEST: Final = 200
+"""Lines of a table in Markdown."""
 
 
-def to_html(report: Report) -> str:
-    """Write a report as a page.
+def write_files(report: Report, folder: Path) -> Path:
+    """Write a report.
 
     Args:
         report: Its content.
+        folder: Gets ``report.html``, ``report.md`` and ``tables/*.csv``; made if missing. Tables
+            of an earlier report that this one lacks are removed.
 
     Returns:
-        A whole HTML document.
+        The page.
     """
-    links = "".join(
-        f'<li><a href="#{section.anchor}">{escape(section.title)}</a></li>'
-        for section in report.sections
-    )
-    body = "".join(_section(section) for section in report.sections)
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        '<link rel="icon" href="data:,">'
-        f"<title>{escape(report.title)}</title><style>{STYLE}</style></head>\n"
-        f"<body><header><h1>{escape(report.title)}</h1></header>"
-        f'<nav aria-label="Contents"><ul>{links}</ul></nav><main>{body}</main></body></html>\n'
-    )
+    names = {f"{table.name}.csv" for table in report.tables}
+    assert len(names) == len(report.tables), "two tables of one name"
+    for table in report.tables:
+        content = table.frame[table.columns].to_csv(index=False, lineterminator="\n")
+        write_atomically(folder / "tables" / f"{table.name}.csv", content.encode())
+    for old in (folder / "tables").glob("*.csv"):
+        if old.name not in names:
+            old.unlink()
+    write_atomically(folder / "report.md", to_markdown(report).encode())
+    page = folder / "report.html"
+    write_atomically(page, to_html(report).encode())
+    return page
 
 
-def _section(section: Section) -> str:
-    text = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in section.text)
-    groups = itertools.groupby(section.parts, key=_kind)
-    parts = "".join(_group(kind, list(parts)) for kind, parts in groups)
-    title = escape(section.title)
-    return f'<section id="{section.anchor}"><h2>{title}</h2>{text}{parts}</section>\n'
+def to_html(report: Report) -> str:
+    """Write a report as a whole HTML document."""
+    return _template().render(report=report)
+
+
+@cache
+def _template() -> Template:
+    found = Environment(
+        loader=PackageLoader("gseg.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"neighbours": _neighbours, "base64": _base64}
+    return found.get_template("report.html")
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _neighbours(parts: Sequence[Part]) -> Iterator[tuple[tuple[str, str], list[Part]]]:
+    """Group what stands side by side: charts of one fold, sheets of one heading."""
+    for kind, group in itertools.groupby(parts, key=_kind):
+        yield kind, list(group)
 
 
 def _kind(part: Part) -> tuple[str, str]:
-    """Say what a part shares with its neighbours: charts and sheets stand side by side."""
     if isinstance(part, Chart):
         return "charts", part.fold
-    return ("sheets", part.of) if isinstance(part, Sheet) else ("", "")
+    return ("sheets", part.of) if isinstance(part, Sheet) else ("tables", "")
 
 
-def _group(kind: tuple[str, str], parts: list[Part]) -> str:
-    """Write neighbours of one kind; charts of a fold where they can be unfolded."""
-    name, title = kind
-    whole = "".join(_part(part) for part in parts)
-    if name:
-        whole = f'<div class="{name}">{whole}</div>\n'
-    if name == "charts" and title:
-        return _folded(title, whole)
-    return f"<h3>{escape(title)}</h3>{whole}" if title else whole
+def to_markdown(report: Report, *, charts: str = "report.html") -> str:
+    """Write a report's text and tables as Markdown.
+
+    Args:
+        report: Its content.
+        charts: Page with the charts and pictures; empty if there are none.
+
+    Returns:
+        The text.
+    """
+    lines = [f"# {report.title}", ""]
+    lines += [f"Charts and pictures: [{charts}]({charts}).", ""] if charts else []
+    for section in report.sections:
+        tables = [part for part in section.parts if isinstance(part, ReportTable)]
+        if not tables and not section.text:
+            continue
+        lines += [f"## {section.title}", ""]
+        lines += [item for paragraph in section.text for item in (paragraph, "")]
+        for table in tables:
+            lines += [f"### {table.title}", ""] if table.title else []
+            lines += [*_table_lines(table), ""]
+            lines += [table.note, ""] if table.note else []
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def _folded(title: str, content: str) -> str:
-    return f"<details><summary>{escape(title)}</summary>{content}</details>\n"
+def _table_lines(table: ReportTable) -> Iterator[str]:
+    yield _line([table.heading(name) for name in table.columns])
+    yield _line(["---"] * len(table.columns))
+    for cells in table.cells(_LONGEST):
+        yield _line([_cell_text(cell) for cell in cells])
+    left_out = table.left_out(_LONGEST)
+    if left_out:
+        yield from ("", left_out)
+    if table.notes:
+        yield ""
+        yield from (f"{number}. {text}" for number, text in enumerate(table.notes, start=1))
 
 
-def _part(part: Part) -> str:
-    if isinstance(part, ReportTable):
-        return _table(part)
-    caption = f"<figcaption>{escape(part.caption)}</figcaption>"
-    if isinstance(part, Chart):
-        return f"<figure>{part.svg}{caption}</figure>"
-    width = max(part.width, _NARROWEST)
-    return f'<figure style="width:{width}px">{_image(part)}{caption}</figure>\n'
+def _cell_text(cell: Cell) -> str:
+    text = f"[{cell.text}]({cell.link})" if cell.link else cell.text
+    return f"**{text}**" if cell.best else text
 
 
-def _image(sheet: Sheet) -> str:
-    content = base64.b64encode(sheet.webp).decode()
-    shown = f"{sheet.of}: {sheet.caption}" if sheet.of else sheet.caption
-    return (
-        f'<img alt="{escape(shown)}" width="{sheet.width}" height="{sheet.height}" '
-        f'src="data:image/webp;base64,{content}">'
-    )
-
-
-def _table(table: ReportTable) -> str:
-    kinds = [_column_kind(table, name) for name in table.columns]
-    heads = "".join(
-        f'<th scope="col"{_class(kind)}>{escape(table.heading(name))}</th>'
-        for name, kind in zip(table.columns, kinds, strict=True)
-    )
-    lines = []
-    for cells in table.cells(table.most):
-        shown = (_cell(cell, kind) for cell, kind in zip(cells, kinds, strict=True))
-        lines.append(f"<tr>{''.join(shown)}</tr>")
-    hidden = len(table.frame) - table.most
-    note = table.note
-    if hidden > 0:
-        note = f"{note} {hidden:,} more lines are in tables/{table.name}.csv.".strip()
-    below = f'<p class="note">{escape(note)}</p>' if note else ""
-    items = "".join(f"<li>{escape(text)}</li>" for text in table.notes)
-    below += f'<ol class="note">{items}</ol>' if items else ""
-    whole = (
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>{below}"
-    )
-    if table.folded:
-        return _folded(table.title, whole)
-    title = f"<h3>{escape(table.title)}</h3>" if table.title else ""
-    return f"{title}{whole}\n"
-
-
-def _cell(cell: Cell, kind: str) -> str:
-    text = escape(cell.text)
-    if cell.link:
-        text = f'<a href="{escape(cell.link)}">{text}</a>'
-    return f"<td{_class(kind, 'best' if cell.best else '')}>{text}</td>"
-
-
-def _class(*kinds: str) -> str:
-    names = " ".join(kind for kind in kinds if kind)
-    return f' class="{names}"' if names else ""
-
-
-def _column_kind(table: ReportTable, name: str) -> str:
-    """Say how a column is set: numbers at the right, long text in lines, short text in one."""
-    column = table.frame[name]
-    if name in table.footnotes:
-        return ""
-    if is_numeric_dtype(column.dtype) and not is_bool_dtype(column.dtype):
-        return "number"
-    longest = column.astype("string").str.len().max()
-    return "long" if pd.notna(longest) and longest > _LONG_TEXT else ""
+def _line(cells: list[str]) -> str:
+    escaped = (cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
+    return f"| {' | '.join(escaped)} |"

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gseg.reports.content import Report, ReportTable, Section
-from gseg.reports.directions import cosine_table, initialisation_table
-from gseg.reports.pictures import figures_folder, left_figures
+from gseg.reports.galleries import figures_folder, left_figures
+from gseg.reports.paper_tables import cosine_table, initialisation_table
 from gseg.reports.settings import DIGITS, HEADINGS
 
 _BESIDE: Final = ("_images", "_figures", "_report")

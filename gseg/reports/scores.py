@@ -1,5 +1,6 @@
-"""Tables of scores: one for each benchmark, evaluation protocol and metric profile."""
+"""Tables of scores: the best of each kind, and all of each benchmark, protocol and profile."""
 
+import re
 from typing import Final
 
 import pandas as pd
@@ -10,18 +11,71 @@ from gseg.reports.settings import (
     HEADINGS,
     SCORES,
     SCORING,
+    SEEDS,
     SETTINGS,
     main_profile,
     over_seeds,
     present,
+    setting_text,
     varying,
 )
 from gseg.reports.tables import METHOD_NAMES
 
-_MORE: Final = ("mae",)
-"""Scores of newer versions, of which less is better."""
 _INTERVAL: Final = ("iou_low", "iou_high")
 """Confidence over pictures, in newer versions; deviations over seeds say more."""
+_BEST: Final[dict[str, Best]] = {
+    "fid": "lowest",
+    **dict.fromkeys(SCORES, "highest"),
+    "mae": "lowest",
+}
+_ELSEWHERE: Final = ("data_size", "supervision", "train_resolution")
+"""Settings with a column of their own in the overview, or that follow from the generator."""
+
+
+def overview_text(rows: pd.DataFrame) -> str:
+    """Say in a sentence how many experiments, generators, benchmarks and seeds there are."""
+    gan = rows[rows["method"] == "gan"]
+    counts = (
+        (rows["experiment"].nunique(), "experiment", "experiments"),
+        (gan["generator"].nunique(), "generator", "generators"),
+        (rows["benchmark"].nunique(), "benchmark", "benchmarks"),
+        (len(gan[present(gan, SEEDS)].drop_duplicates()), "set of seeds", "sets of seeds"),
+    )
+    said = [f"{count:,} {one if count == 1 else many}" for count, one, many in counts]
+    return f"{', '.join(said[:-1])} and {said[-1]}; {len(rows):,} rows."
+
+
+def overview_table(rows: pd.DataFrame) -> ReportTable:
+    """Tabulate the best generator of each benchmark beside the methods without one.
+
+    Args:
+        rows: Result rows.
+
+    Returns:
+        For each benchmark and protocol, in the main profile: the best generator by IoU, then the
+        best line of every other method.
+    """
+    shown = [name for name in varying(rows[rows["method"] == "gan"]) if name not in _ELSEWHERE]
+    main = rows[rows["metric_profile"] == main_profile(rows)]
+    groups = [seed_lines(group) for _, group in main.groupby(list(SCORING), sort=True)]
+    best = pd.concat([group.drop_duplicates("method") for group in groups], ignore_index=True)
+    best["setting"] = [
+        setting_text(line, shown) if line["is_gan"] else "" for _, line in best.iterrows()
+    ]
+    columns = [
+        "benchmark",
+        "eval_protocol",
+        "name",
+        *(["setting"] if best["setting"].any() else []),
+    ]
+    columns += ["data_size", "accuracy", "iou", "max_f_beta", "seeds"]
+    return ReportTable(
+        name="overview",
+        title="The best generator, and what needs none",
+        frame=best[columns].rename(columns={"name": "best"}),
+        headings=HEADINGS | {"best": "best of its kind", "eval_protocol": "protocol"},
+        note=f"Metric profile {main_profile(rows)}; by IoU.",
+    )
 
 
 def benchmark_tables(rows: pd.DataFrame) -> list[ReportTable]:
@@ -51,7 +105,7 @@ def seed_lines(rows: pd.DataFrame) -> pd.DataFrame:
     Returns:
         What `over_seeds` gives, with ``name`` and ``is_gan``.
     """
-    lines = over_seeds(rows, (*SCORES, *_MORE, *_INTERVAL, "fid"))
+    lines = over_seeds(rows, (*_BEST, *_INTERVAL))
     lines["is_gan"] = lines["method"] == "gan"
     named = lines["method"].map(lambda method: METHOD_NAMES.get(method, method))
     lines["name"] = lines["generator"].where(lines["is_gan"], named)
@@ -68,26 +122,21 @@ def _table(
         name for name in varying(rows[rows["method"] == "gan"], SETTINGS) if name != "supervision"
     ]
     several = bool((lines["seeds"] > 1).any())
-    doubts = ("accuracy_sd", "iou_sd") if several else ()
-    order = ("accuracy", *doubts[:1], "iou", *doubts[1:], *(() if several else _INTERVAL))
-    scores = [
-        name
-        for name in (*order, "f_beta", "max_f_beta", *_MORE)
-        if name in lines.columns and lines[name].notna().any()
-    ]
-    one_protocol = rows["fid_protocol"].nunique() <= 1
-    distance = ["fid"] if one_protocol and rows["fid"].notna().any() else []
-    ways: dict[str, Best] = dict.fromkeys(SCORES, "highest")
-    ways |= dict.fromkeys((*_MORE, "fid"), "lowest")
-    columns = ["name", *settings, *distance, *(["seeds"] if several else []), *scores]
+    columns = ["fid"] if rows["fid_protocol"].nunique() <= 1 else []
+    if several:
+        columns += ["seeds", "accuracy", "accuracy_sd", "iou", "iou_sd"]
+    else:
+        columns += ["accuracy", "iou", *_INTERVAL]
+    columns += ["f_beta", "max_f_beta", "mae"]
+    columns = [name for name in present(lines, columns) if lines[name].notna().any()]
     pictures = int(rows["images"].max()) if rows["images"].notna().any() else 0
     return ReportTable(
-        name=_file_name(f"scores_{benchmark}_{protocol}_{profile}"),
+        name=re.sub(r"[^\w.-]", "-", f"scores_{benchmark}_{protocol}_{profile}"),
         title=f"{benchmark}: {pictures:,} pictures, protocol {protocol}, profile {profile}",
-        frame=lines[[*columns, "is_gan"]],
+        frame=lines[["name", *settings, *columns, "is_gan"]],
         headings=HEADINGS,
         digits=DIGITS | {"fid": 2},
-        best={name: ways[name] for name in [*distance, *scores] if name in ways},
+        best=_BEST,
         competing="is_gan",
         note=_note(rows, several=several),
         folded=folded,
@@ -109,7 +158,3 @@ def _note(rows: pd.DataFrame, *, several: bool) -> str:
     if searched and rows["supervision"].astype("string").str.contains("search").any():
         parts.append("Some settings were chosen with labels; see the column supervision.")
     return " ".join(parts)
-
-
-def _file_name(text: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "_-." else "-" for letter in text)

@@ -5,17 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from rich.table import Table
 
+from gseg.reports.charts import drawing, save_picture, set_logarithmic
 from gseg.search.best import best_points
 from gseg.search.objectives import Objective
 from gseg.search.records import Record
 from gseg.search.space import Parameter, Space
-from gseg.storage.files import replacing
 
 _MOST_LINES: Final = 10
 _COLUMNS: Final = 3
@@ -38,17 +35,18 @@ def search_table(
     """
     best = best_points(records, objectives)
     table = Table(title=title)
-    table.add_column("point", justify="right")
-    for name in space.names:
-        table.add_column(name.replace("_", " "), justify="right")
-    for objective in objectives:
-        table.add_column(f"{objective.name.replace('_', ' ')} ({objective.goal})", justify="right")
-    table.add_column("seconds", justify="right")
+    names = [name.replace("_", " ") for name in space.names]
+    for heading in ("point", *names, *map(_heading, objectives), "seconds"):
+        table.add_column(heading, justify="right")
     for record in best if len(objectives) > 1 else best[:_MOST_LINES]:
         settings = [_shown(record.parameters.get(name)) for name in space.names]
         values = [f"{record.values[each.name]:.4f}" for each in objectives]
         table.add_row(f"#{record.number}", *settings, *values, f"{record.seconds:,.0f}")
     return table
+
+
+def _heading(objective: Objective) -> str:
+    return f"{objective.name.replace('_', ' ')} ({objective.goal})"
 
 
 def _shown(value: object) -> str:
@@ -83,21 +81,18 @@ def draw_search(
     if not complete:
         return False
     panels = [(objective, parameter) for objective in objectives for parameter in space.parameters]
-    count = len(panels) + (len(objectives) == 2)
-    columns = min(_COLUMNS, count)
-    rows = math.ceil(count / columns)
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(3.4 * columns, 2.9 * rows + 0.3), layout="constrained")
-        figure.suptitle(title)
+    fronts = int(len(objectives) == 2)
+    columns = min(_COLUMNS, len(panels) + fronts)
+    rows = math.ceil((len(panels) + fronts) / columns)
+    with drawing(3.4 * columns, 2.9 * rows + 0.3, title) as figure:
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        if len(objectives) == 2:
-            _draw_front(axes[0], complete, objectives)
-        for panel, (objective, parameter) in zip(axes[count - len(panels) :], panels, strict=False):
+        if fronts:
+            _draw_front(axes[0], complete, *objectives)
+        for panel, (objective, parameter) in zip(axes[fronts:], panels, strict=False):
             _draw_panel(panel, records, objective, parameter)
-        for panel in axes[count:]:
+        for panel in axes[fronts + len(panels) :]:
             panel.set_axis_off()
-        with replacing(path) as part:
-            figure.savefig(part, format="png", dpi=150)
+        save_picture(figure, path)
     return True
 
 
@@ -105,50 +100,38 @@ def _draw_panel(
     axes: Axes, records: Sequence[Record], objective: Objective, parameter: Parameter
 ) -> None:
     name = parameter.name
-    complete = [each for each in best_points(records, [objective]) if name in each.parameters]
-    pruned = [each for each in records if each.state == "pruned" and name in each.parameters]
+    known = [each for each in records if name in each.parameters]
+    complete = best_points(known, [objective])
+    pruned = [each for each in known if each.state == "pruned"]
     places: list[Any] = sorted({each.parameters[name] for each in (*complete, *pruned)}, key=str)
-    words = any(isinstance(place, str) for place in places)
-    at = {place: number for number, place in enumerate(places)} if words else None
-
-    def x(each: Record) -> Any:  # noqa: ANN401
-        return each.parameters[name] if at is None else at[each.parameters[name]]
-
-    axes.scatter(
-        [x(each) for each in complete],
-        [each.values[objective.name] for each in complete],
-        s=22,
-        color="C0",
-    )
-    if complete:
-        axes.scatter(
-            x(complete[0]), complete[0].values[objective.name], s=90, ec="C3", fc="none", lw=1.5
-        )
-    if pruned:
-        axes.scatter(
-            [x(each) for each in pruned],
-            [0.02] * len(pruned),
-            marker="x",
-            s=20,
-            color="0.5",
-            transform=axes.get_xaxis_transform(),
-        )
-    if at is not None:
+    if any(isinstance(place, str) for place in places):
+        # Not Matplotlib's own axis of words, which is in the order of appearance.
+        at = {place: number for number, place in enumerate(places)}
         axes.set_xticks(list(at.values()), [str(place) for place in at], rotation=30, ha="right")
-    elif not parameter.choices:
-        _draw_range(axes, parameter)
-    axes.set_xlabel(name.replace("_", " "))
-    axes.set_ylabel(f"{objective.name.replace('_', ' ')} ({objective.goal})")
+    else:
+        at = {place: place for place in places}
+        if not parameter.choices:
+            _show_range(axes, parameter)
+
+    found = [(at[each.parameters[name]], each.values[objective.name]) for each in complete]
+    if found:
+        axes.scatter([x for x, _ in found], [y for _, y in found], s=22, color="C0")
+        axes.scatter(*found[0], s=90, edgecolor="C3", facecolor="none", linewidth=1.5)
+    crosses = [at[each.parameters[name]] for each in pruned]
+    bottom: dict[str, Any] = {
+        "color": "0.5",
+        "transform": axes.get_xaxis_transform(),
+        "clip_on": False,
+    }
+    axes.scatter(crosses, [0.02] * len(crosses), marker="x", s=20, **bottom)
+    axes.set(xlabel=name.replace("_", " "), ylabel=_heading(objective))
 
 
-def _draw_range(axes: Axes, parameter: Parameter) -> None:
+def _show_range(axes: Axes, parameter: Parameter) -> None:
     """Lay out an axis over the whole range of a setting."""
     low, high = parameter.low, parameter.high
     if parameter.scale == "log":
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.xaxis.set_minor_locator(NullLocator())
+        set_logarithmic(axes)
         margin = (high / low) ** _MARGIN
         axes.set_xlim(low / margin, high * margin)
     else:
@@ -156,24 +139,12 @@ def _draw_range(axes: Axes, parameter: Parameter) -> None:
         axes.set_xlim(low - margin, high + margin)
 
 
-def _draw_front(axes: Axes, complete: Sequence[Record], objectives: Sequence[Objective]) -> None:
-    first, second = objectives
+def _draw_front(
+    axes: Axes, complete: Sequence[Record], first: Objective, second: Objective
+) -> None:
     both = [each for each in complete if second.name in each.values]
-    axes.scatter(
-        [each.values[first.name] for each in both],
-        [each.values[second.name] for each in both],
-        s=22,
-        color="0.6",
-    )
-    front = best_points(both, objectives)
-    axes.plot(
-        [each.values[first.name] for each in front],
-        [each.values[second.name] for each in front],
-        "o-",
-        color="C3",
-        ms=5,
-        lw=1,
-    )
-    axes.set_title("no other point is better in both", fontsize=9)
-    axes.set_xlabel(f"{first.name.replace('_', ' ')} ({first.goal})")
-    axes.set_ylabel(f"{second.name.replace('_', ' ')} ({second.goal})")
+    front = best_points(both, [first, second])
+    for points, look, colour in ((both, "o", "0.6"), (front, "o-", "C3")):
+        x, y = ([each.values[goal.name] for each in points] for goal in (first, second))
+        axes.plot(x, y, look, color=colour, markersize=5, linewidth=1)
+    axes.set(title="not beaten in both", xlabel=_heading(first), ylabel=_heading(second))

@@ -1,26 +1,104 @@
-"""Contact sheets of finished trials: what the direction does and what the segmenter finds."""
+"""Contact sheets: samples with their masks, rejected candidates, predictions, a user's pictures."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from gseg.directions.direction import Direction
-from gseg.generators.catalogue import cached_generator
-from gseg.images import from_uint8
+from gseg.generators.contract import Generator
+from gseg.images import contact_sheet, read_image, read_mask, tinted
 from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.finished import mask_ious, predict_example
+from gseg.pipeline.jobs.draw import sampled_generator
+from gseg.pipeline.origin import LostEmbeddingsError, find_origin
 from gseg.pipeline.row_values import TrialParts
-from gseg.reports.figures import SheetRow, generator_sheet
+from gseg.samples.config import REASONS, SampleConfig
+from gseg.samples.draw import Review, review
 from gseg.samples.latents import candidates
 from gseg.samples.sets import load_samples
-from gseg.scores.batches import prepare, resize_probability
-from gseg.scores.contract import Benchmark
-from gseg.segmenters.segmenter import Segmenter
+from gseg.samples.shards import SampleSet, Shard
+from gseg.scores.contract import Benchmark, Example
+from gseg.scores.folders import SUFFIXES
+from gseg.segmenters.segmenter import Predictor, Segmenter
+from gseg.storage.files import replacing
 
+TILE: Final = 96
+"""Side of a cell in pixels."""
+SAMPLE_COLUMNS: Final = ("picture", "lighter", "darker", "mask")
 _ROWS: Final = 8
+
+Cells = list[Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundMask:
+    """A picture file and what was found in it.
+
+    Attributes:
+        picture: The file.
+        mask: The file of the mask that was found.
+        truth: The file of the true mask, if there is one.
+        iou: Of the two masks; None without a true one.
+    """
+
+    picture: Path
+    mask: Path
+    truth: Path | None = None
+    iou: float | None = None
+
+
+def write_sheet(
+    path: Path,
+    rows: Sequence[Sequence[Tensor]],
+    *,
+    columns: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    tile: int = TILE,
+) -> None:
+    """Write a PNG file of `gseg.images.contact_sheet`."""
+    sheet = contact_sheet(rows, tile=tile, columns=columns, labels=labels)
+    with replacing(path) as part:
+        sheet.save(part, format="PNG", optimize=True)
 
 
 @torch.inference_mode()
+def sample_rows(
+    samples: SampleSet, generator: Generator, direction: Direction, config: SampleConfig
+) -> list[Cells]:
+    """Give the cells of `SAMPLE_COLUMNS` for each sample: the shifted pictures are made again."""
+    z, y = candidates(generator.card, config.latents, config.seed, samples.indices.numpy())
+    code = generator.code(z)
+    lighter, darker = (
+        generator(code + config.epsilon * vector, y)
+        for vector in (direction.lighter, direction.darker)
+    )
+    cells = zip(samples.pictures, lighter, darker, samples.masks, strict=True)
+    return [list(each) for each in cells]
+
+
+def prediction_row(predictor: Predictor, example: Example, size: int) -> Cells:
+    """Give a labelled picture, its true mask, and the probabilities that a segmenter finds."""
+    return [example.picture, example.mask, predict_example(predictor, example, size)]
+
+
+def rejected_places(blocks: Iterable[Review], most: int) -> Iterator[tuple[str, Review, int]]:
+    """Find rejected candidates, the first ones of each reason, with the block that shows them."""
+    blocks = list(blocks)
+    for reason in REASONS:
+        found = [
+            (reason, seen, place)
+            for seen in blocks
+            for place, why in enumerate(seen.reasons)
+            if why == reason
+        ]
+        yield from found[:most]
+
+
 def trial_sheet(
     path: Path, experiment: Experiment, parts: TrialParts, benchmark: Benchmark
 ) -> None:
@@ -32,37 +110,162 @@ def trial_sheet(
         parts: What it left in the storage.
         benchmark: Where labelled pictures come from.
     """
-    assert parts.direction is not None
     member = parts.members[0]
+    assert parts.direction is not None
     assert member.samples is not None
-    generator = cached_generator(experiment.generator, "cpu")
-    direction = Direction.load(parts.direction.folder)
+    config, segmenter = member.samples.config, Segmenter.load(member.file)
     count = min(_ROWS, member.samples.pairs.count, len(benchmark))
-    samples = load_samples(member.samples.pairs.shards, count)
-    config = member.samples.config
-    z, y = candidates(generator.card, config.latents, config.seed, samples.indices.numpy())
-    code = generator.code(z)
-    lighter, darker = (
-        generator(code + config.epsilon * vector, y)
-        for vector in (direction.lighter, direction.darker)
+    rows = sample_rows(
+        load_samples(member.samples.pairs.shards, count),
+        sampled_generator(experiment.generator, "cpu", config.latents),
+        Direction.load(parts.direction.folder),
+        config,
     )
-    segmenter = Segmenter.load(member.file)
     size = segmenter.resolution or benchmark.working_size
-    rows = []
-    for row in range(count):
-        example = benchmark[row * len(benchmark) // count]
-        seen = prepare(example, row, "text", size).picture
-        probability = segmenter.probability(from_uint8(seen[None]))
-        prediction = resize_probability(probability, example.mask[None])[0]
-        rows.append(
-            SheetRow(
-                picture=samples.pictures[row],
-                lighter=lighter[row],
-                darker=darker[row],
-                mask=samples.masks[row],
-                benchmark=example.picture,
-                truth=example.mask,
-                prediction=prediction,
-            )
+    for number, row in enumerate(rows):
+        row += prediction_row(segmenter, benchmark[number * len(benchmark) // count], size)
+    write_sheet(path, rows, columns=(*SAMPLE_COLUMNS, "benchmark", "truth", "prediction"))
+
+
+def sample_sheet(path: Path, shards: Sequence[Path], *, rows: int, rejected: int, tile: int) -> str:
+    """Draw accepted samples, and rejected candidates where they can be drawn again.
+
+    Args:
+        path: PNG file.
+        shards: Files of one set, in order.
+        rows: Accepted samples to show.
+        rejected: Rejected candidates to show of each reason.
+        tile: Side of a cell in pixels.
+
+    Returns:
+        What the sheet shows, in words.
+
+    Raises:
+        ValueError: The shards hold no samples.
+        DamagedShardError: A file is damaged.
+    """
+    first = Shard.load(shards[0])
+    blocks: list[Review] = []
+    missing = ""
+    try:
+        blocks = _reviews(first, shards[0].parent, rows, rejected)
+    except LostEmbeddingsError as error:
+        missing = f"; rejected ones cannot be shown: {error}"
+    except FileNotFoundError:
+        missing = "; to show rejected ones, the direction must be in the storage"
+    accepted = list(_accepted(first, blocks, rows))
+    others = [
+        (f"rejected: {reason}", _cells(seen.pictures[place], seen.masks[place], seen, place))
+        for reason, seen, place in rejected_places(blocks, rejected)
+    ]
+    if not accepted and not others:
+        raise ValueError(f"{shards[0]} holds no samples, and what it rejected cannot be shown.")
+    labels, cells = zip(*accepted, *others, strict=True)
+    columns = ("picture", "foreground", *(blocks[0].shifted if blocks else ()), "mask")
+    write_sheet(path, cells, columns=columns, labels=labels, tile=tile)
+    return f"{len(accepted)} accepted samples, {len(others)} rejected candidates{missing}"
+
+
+def _reviews(shard: Shard, folder: Path, rows: int, rejected: int) -> list[Review]:
+    """Draw the blocks again that the first samples come from, and more for rare reasons."""
+    origin = find_origin(folder)
+    config, direction = origin.config, Direction.load(origin.direction)
+    generator = sampled_generator(origin.generator, "cpu", config.latents)
+    maps = direction.operators if config.mask_kind.startswith("affine") else None
+    wanted = set((shard.indices[:rows] // config.batch).tolist())
+    missing = {reason: min(rejected, shard.counts.get(reason, 0)) for reason in REASONS}
+    first, found = shard.number * config.blocks_per_shard, []
+    for block in range(first, first + config.blocks_per_shard):
+        if block in wanted or any(count > 0 for count in missing.values()):
+            found.append(review(generator, direction, config, block, maps=maps))
+            for reason in found[-1].reasons:
+                missing[reason] = missing.get(reason, 0) - 1
+    return found
+
+
+def _accepted(shard: Shard, blocks: Sequence[Review], rows: int) -> Iterator[tuple[str, Cells]]:
+    places = {int(index): (b, k) for b in blocks for k, index in enumerate(b.indices)}
+    for index, picture, mask in zip(
+        shard.indices[:rows].tolist(), shard.pictures, shard.masks, strict=False
+    ):
+        yield str(index), _cells(picture, mask, *places.get(index, (None, 0)))
+
+
+def _cells(picture: Tensor, mask: Tensor, seen: Review | None, place: int) -> Cells:
+    shifted = [] if seen is None else [each[place] for each in seen.shifted.values()]
+    return [picture, tinted(picture, mask), *shifted, mask]
+
+
+def find_truths(folder: Path) -> dict[str, Path]:
+    """List the masks in a folder by their names without suffix.
+
+    Raises:
+        ValueError: There is no such folder, or no mask in it.
+    """
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    truths = {file.stem: file for file in files if file.suffix.lower() in SUFFIXES}
+    if not truths:
+        raise ValueError(f"{folder} is no folder of masks.")
+    return truths
+
+
+def compare_masks(masks: Mapping[Path, Path], truths: Mapping[str, Path]) -> list[FoundMask]:
+    """Compare masks with true ones of the same names.
+
+    Args:
+        masks: Mask file of each picture file.
+        truths: From `find_truths`; pictures without one are left out.
+
+    Returns:
+        The pictures, those with the highest IoU first.
+
+    Raises:
+        ValueError: No picture has a true mask, or one is of another size.
+    """
+    found = [
+        FoundMask(picture=picture, mask=mask, truth=truth, iou=_iou(mask, truth))
+        for picture, mask in masks.items()
+        if (truth := truths.get(picture.stem)) is not None
+    ]
+    if not found:
+        raise ValueError(
+            "None of the pictures has a true mask: they are paired by their names without suffix."
         )
-    generator_sheet(path, rows)
+    return sorted(found, key=lambda each: -(each.iou or 0.0))
+
+
+def draw_strip(path: Path, found: Sequence[FoundMask], *, columns: int, tile: int = TILE) -> None:
+    """Draw pictures side by side, their masks below.
+
+    Args:
+        path: PNG file.
+        found: At least one; what is drawn is spread evenly over them, the first and the last
+            included.
+        columns: Pictures to draw, at least 1.
+        tile: Side of a cell in pixels.
+    """
+    last, drawn = len(found) - 1, min(columns, len(found))
+    chosen = [found[round(k * last / max(drawn - 1, 1))] for k in range(drawn)]
+    rows = {"picture": [read_image(each.picture) for each in chosen]}
+    truths = [read_mask(each.truth) for each in chosen if each.truth is not None]
+    if len(truths) == drawn:
+        rows["truth"] = truths
+    masks = [read_mask(each.mask) for each in chosen]
+    rows["found"] = [tinted(*each) for each in zip(rows["picture"], masks, strict=True)]
+    headings = [f"IoU {each.iou:.2f}" for each in chosen if each.iou is not None]
+    write_sheet(path, list(rows.values()), columns=headings, labels=list(rows), tile=tile)
+
+
+def spread_text(found: Sequence[FoundMask]) -> str:
+    """Say how good the masks of `compare_masks` are, in words."""
+    ious = [each.iou for each in found if each.iou is not None]
+    best, middle, worst = max(ious), median(ious), min(ious)
+    return f"IoU with the true masks: best {best:.2f}, median {middle:.2f}, worst {worst:.2f}"
+
+
+def _iou(mask: Path, truth: Path) -> float:
+    first, second = read_mask(mask), read_mask(truth)
+    if first.shape != second.shape:
+        sizes = ["{1}x{0}".format(*each.shape) for each in (second, first)]
+        raise ValueError(f"{truth} is {sizes[0]}, its picture {sizes[1]}.")
+    return float(mask_ious(first[None], second[None])[0])

@@ -8,13 +8,13 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 _RESAMPLES: Final = 2_000
 _BOUNDS: Final = (2.5, 97.5)
 _FEWEST: Final = 3
 """Points that a correlation needs."""
 _FEWEST_FOR_INTERVALS: Final = 5
-_PAIRS_AT_ONCE: Final = 10_000_000
 
 Numbers = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -41,14 +41,7 @@ class Correlation:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Band:
-    """A line through points, and where it lies in 95 % of the resamples.
-
-    Attributes:
-        x: (k,) positions.
-        line: (k,) least-squares line.
-        low: (k,) lower bound.
-        high: (k,) upper bound.
-    """
+    """A least-squares line at k positions, and between what it lies in 95 % of the resamples."""
 
     x: Numbers
     line: Numbers
@@ -69,22 +62,16 @@ def correlate(x: Numbers, y: Numbers, *, seed: int = 0) -> Correlation | None:
     """
     if len(x) < _FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    ranks = _ranks(x[None]), _ranks(y[None])
-    values = float(_pearson(x[None], y[None])[0]), float(_pearson(*ranks)[0])
-    intervals: tuple[Interval | None, Interval | None] = (None, None)
-    if len(x) >= _FEWEST_FOR_INTERVALS:
-        picked = _resamples(len(x), seed)
-        many_x, many_y = x[picked], y[picked]
-        intervals = (
-            _interval(_pearson(many_x, many_y)),
-            _interval(_pearson(_ranks(many_x), _ranks(many_y))),
-        )
+    picked = _resamples(len(x), seed)
+    pearson, pearson_interval = _with_interval(x, y, x[picked], y[picked])
+    ranks = (rankdata(values, axis=-1) for values in (x, y, x[picked], y[picked]))
+    spearman, spearman_interval = _with_interval(*ranks)
     return Correlation(
         count=len(x),
-        pearson=values[0],
-        spearman=values[1],
-        pearson_interval=intervals[0],
-        spearman_interval=intervals[1],
+        pearson=pearson,
+        spearman=spearman,
+        pearson_interval=pearson_interval,
+        spearman_interval=spearman_interval,
     )
 
 
@@ -104,8 +91,7 @@ def fit_band(x: Numbers, y: Numbers, *, points: int = 40, seed: int = 0) -> Band
         return None
     grid = np.linspace(x.min(), x.max(), points)
     picked = _resamples(len(x), seed)
-    lines = _lines(x[picked], y[picked], grid)
-    low, high = np.nanpercentile(lines, _BOUNDS, axis=0)
+    low, high = np.percentile(_lines(x[picked], y[picked], grid), _BOUNDS, axis=0)
     return Band(x=grid, line=_lines(x[None], y[None], grid)[0], low=low, high=high)
 
 
@@ -113,44 +99,34 @@ def _resamples(count: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).integers(count, size=(_RESAMPLES, count))
 
 
+def _with_interval(
+    x: Numbers, y: Numbers, many_x: Numbers, many_y: Numbers
+) -> tuple[float, Interval | None]:
+    """Correlate points, and the rows of their resamples for an interval."""
+    value = float(_pearson(x[None], y[None])[0])
+    resampled = _pearson(many_x, many_y)
+    if len(x) < _FEWEST_FOR_INTERVALS or not len(resampled):
+        return value, None
+    low, high = np.percentile(resampled, _BOUNDS)
+    return value, (float(low), float(high))
+
+
+def _centred(rows: Numbers) -> Numbers:
+    return np.asarray(rows - rows.mean(axis=1, keepdims=True))
+
+
 def _pearson(x: Numbers, y: Numbers) -> Numbers:
-    """Correlate rows (b, n) pairwise; NaN where one is constant."""
+    """Correlate rows (b, n) pairwise; those where one is constant are left out."""
+    # By the extent, not by a zero norm: the mean of equal numbers may be off in the last bit.
     varies = (np.ptp(x, axis=1) > 0) & (np.ptp(y, axis=1) > 0)
-    x = x - x.mean(axis=1, keepdims=True)
-    y = y - y.mean(axis=1, keepdims=True)
+    x, y = _centred(x[varies]), _centred(y[varies])
     norm = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-    products = (x * y).sum(axis=1)
-    found = np.divide(products, norm, out=np.full(len(x), np.nan), where=varies)
-    return np.asarray(np.clip(found, -1, 1))
-
-
-def _ranks(rows: Numbers) -> Numbers:
-    """Rank each row (b, n) from 1; equal values share the mean of their ranks."""
-    at_once = max(1, _PAIRS_AT_ONCE // rows.shape[1] ** 2)
-    parts = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
-    return np.concatenate([_rank_by_pairs(part) for part in parts])
-
-
-def _rank_by_pairs(rows: Numbers) -> Numbers:
-    """Count the smaller values, and half of the other equal ones."""
-    left, right = rows[:, :, None], rows[:, None, :]
-    smaller, equal = (left > right).sum(axis=2), (left == right).sum(axis=2)
-    return np.asarray(smaller + (equal + 1) / 2, dtype=np.float64)
+    return np.asarray(np.clip((x * y).sum(axis=1) / norm, -1, 1))
 
 
 def _lines(x: Numbers, y: Numbers, grid: Numbers) -> Numbers:
-    """Fit a line to each row (b, n) and evaluate it on the grid (b, k); NaN where x is constant."""
-    mean_x, mean_y = x.mean(axis=1, keepdims=True), y.mean(axis=1, keepdims=True)
-    spread = ((x - mean_x) ** 2).sum(axis=1, keepdims=True)
-    products = ((x - mean_x) * (y - mean_y)).sum(axis=1, keepdims=True)
-    varies = np.ptp(x, axis=1, keepdims=True) > 0
-    slope = np.divide(products, spread, out=np.full(spread.shape, np.nan), where=varies)
-    return np.asarray(mean_y + slope * (grid[None] - mean_x))
-
-
-def _interval(values: Numbers) -> Interval | None:
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return None
-    low, high = np.percentile(finite, _BOUNDS)
-    return float(low), float(high)
+    """Fit a line to each row (b, n) whose x varies, and evaluate it on the grid: (<= b, k)."""
+    varies = np.ptp(x, axis=1) > 0
+    x, y = x[varies], y[varies]
+    slope = (_centred(x) * _centred(y)).sum(axis=1) / (_centred(x) ** 2).sum(axis=1)
+    return np.asarray(y.mean(axis=1)[:, None] + slope[:, None] * (grid - x.mean(axis=1)[:, None]))

@@ -1,19 +1,59 @@
-"""What a finished sweep leaves beside its rows: every picture's scores, and figures."""
+"""What a sweep says of its trials, and leaves beside its rows: scores of pictures, figures."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
 from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.row_values import identity_values
 from gseg.pipeline.rows import Row
 from gseg.pipeline.trial import Context, find_parts
-from gseg.reports.figures import distance_figure
-from gseg.reports.pictures import sheet_name
+from gseg.reports.distances import distance_figure
+from gseg.reports.galleries import sheet_name
+from gseg.reports.settings import HEADINGS, SEEDS, varying
 from gseg.reports.sheets import trial_sheet
+from gseg.reports.tables import written
 from gseg.scores.contract import Benchmark
 from gseg.storage.files import replacing
 from gseg.storage.store import Store
+
+_SAID: Final = ("data_size", "mask_kind", "labelled_size", "labeller", "supervision")
+"""What `Experiment.label` says itself, or what follows from it."""
+
+
+def experiment_labels(experiments: Sequence[Experiment]) -> list[str]:
+    """Name the experiments of one sweep for people.
+
+    Returns:
+        Their labels; where several have the same, with the settings in which those differ, such as
+        ``biggan.scenes32 N=1000 λ=2.5 seed=1``.
+    """
+    labels = [each.label for each in experiments]
+    for label, count in Counter(labels).items():
+        if count > 1:
+            places = [place for place, other in enumerate(labels) if other == label]
+            details = _differences([experiments[place] for place in places])
+            for place, detail in zip(places, details, strict=True):
+                labels[place] = f"{label} {detail}".rstrip()
+    return labels
+
+
+def _differences(experiments: Sequence[Experiment]) -> list[str]:
+    rows = pd.DataFrame([identity_values(each, "cpu") for each in experiments])
+    names = [name for name in varying(rows) if name not in _SAID]
+    seeds = varying(rows, SEEDS)[:1]  # a trial has one seed; its streams follow
+    headings = {name: HEADINGS.get(name, name) for name in names} | dict.fromkeys(seeds, "seed")
+    return [
+        " ".join(
+            f"{heading}={written(line[name])}"
+            for name, heading in headings.items()
+            if not pd.isna(line[name])
+        )
+        for line in rows.to_dict("records")
+    ]
 
 
 def write_image_scores(folder: Path, rows: Iterable[Row], storage: Path) -> None:

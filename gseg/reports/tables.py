@@ -1,6 +1,8 @@
-"""The tables that a sweep prints."""
+"""Tables for the terminal: how they are laid out, and those that every sweep prints."""
 
-from typing import Final
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import pandas as pd
 from rich.table import Table
@@ -26,24 +28,96 @@ METHOD_NAMES: Final = {
 BASELINES: Final = ("otsu", "centre_disc")
 _WEAK: Final = "▼"
 _SCORES: Final = ("accuracy", "iou", "max_f_beta")
-_SECONDS: Final = (
-    "direction_seconds",
-    "samples_seconds",
-    "training_seconds",
-    "scoring_seconds",
-)
+_FORMS: Final = {**dict.fromkeys(_SCORES, ".3f"), "seconds": ".0f", "data_size": ","}
+_WHOLE: Final = (*_FORMS, "fid", "seeds")
+_SECONDS: Final = ("direction_seconds", "samples_seconds", "training_seconds", "scoring_seconds")
 _FIRST: Final = ("data_size", "mask_kind")
 _SHOWN: Final = (*_FIRST, *(name for name in SETTINGS if name in HEADINGS and name not in _FIRST))
 """Settings with a heading of their own: shown wherever they vary, the first ones first."""
 
+Line = Mapping[Hashable, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """A column of a table for the terminal.
+
+    Attributes:
+        name: Of the lines' column; one called ``<name>_sd`` holds its deviation over seeds.
+        heading: What people read; by default what they read everywhere.
+        form: How numbers are written, such as ``.3f``; see `written`.
+        right: Whether it is set at the right.
+        whole: Whether its texts are never broken into lines.
+        style: Of rich.
+    """
+
+    name: str
+    heading: str = ""
+    form: str = ""
+    right: bool = True
+    whole: bool = False
+    style: str = ""
+
+    def text(self, line: Line) -> str:
+        """Write what stands there in a line."""
+        shown = written(line[self.name], self.form)
+        deviation = written(line.get(f"{self.name}_sd"), self.form)
+        return f"{shown} ± {deviation}" if shown and deviation else shown
+
+
+def written(value: str | float | None, form: str = "") -> str:
+    """Write a cell; an empty one is empty, numbers without a form have the digits they need."""
+    if pd.isna(value):
+        return ""
+    # Pandas keeps whole numbers as floats where other rows have none.
+    if isinstance(value, float) and value.is_integer() and form in ("", ","):
+        value = int(value)
+    if isinstance(value, bool | str):
+        return str(value)
+    return format(value, "g" if isinstance(value, float) and form in ("", ",") else form)
+
+
+def terminal_table(
+    title: str,
+    columns: Sequence[Column],
+    lines: pd.DataFrame,
+    *,
+    note: str = "",
+    parts: str = "",
+    is_best: Callable[[str, Line], bool] = lambda name, line: False,
+) -> Table:
+    """Lay lines out for a rich console.
+
+    Args:
+        title: Above the table.
+        columns: From left to right.
+        lines: A row of the table for each.
+        note: Below the table.
+        parts: Column of the lines at whose changes a rule is drawn.
+        is_best: Says of a column's name and a line whether the cell is marked.
+    """
+    table = Table(title=title, title_justify="left", caption=note or None, caption_justify="left")
+    for each in columns:
+        table.add_column(
+            each.heading or HEADINGS.get(each.name, each.name.replace("_", " ")),
+            justify="right" if each.right else "left",
+            no_wrap=each.whole,
+            # Words that tell lines apart are shown to the end; half a number has to look like one.
+            overflow="ellipsis" if each.whole else "fold",
+            style=each.style,
+        )
+    before: object = None
+    for line in lines.to_dict("records"):
+        if parts and line[parts] != before:
+            table.add_section()
+            before = line[parts]
+        cells = [(each.text(line), is_best(each.name, line)) for each in columns]
+        table.add_row(*(Text(text, style="bold green" if best else "") for text, best in cells))
+    return table
+
 
 def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataFrame:
     """Reduce result rows of one benchmark to what people look at first.
-
-    Args:
-        rows: Result rows; see `gseg.pipeline.rows`.
-        benchmark: Which benchmark.
-        metric_profile: Which profile.
 
     Returns:
         One line for each row: name, the settings that differ between the lines, Fréchet
@@ -92,13 +166,7 @@ def _split_distances(rows: pd.DataFrame) -> list[str]:
 def sweep_tables(
     rows: pd.DataFrame, benchmark: str, pictures: int, metric_profile: str
 ) -> list[Table]:
-    """Draw what a sweep prints of one benchmark.
-
-    Args:
-        rows: Result rows; see `gseg.pipeline.rows`.
-        benchmark: Which benchmark.
-        pictures: How many pictures it has.
-        metric_profile: Which profile.
+    """Lay out what a sweep prints of one benchmark, which has so many pictures.
 
     Returns:
         The table of all trials; and, if some differ in their seeds alone, that of their means.
@@ -116,12 +184,10 @@ def sweep_tables(
 def seed_summary(lines: pd.DataFrame) -> pd.DataFrame:
     """Reduce lines that differ in their seeds alone to their mean.
 
-    Args:
-        lines: From `summary`.
-
     Returns:
-        The same columns without seeds, with ``seeds`` (how many lines one stands for) and, for each
-        score, ``<score>_sd``: the standard deviation over seeds (n - 1), empty for a single one.
+        The columns of `summary` without seeds, with ``seeds`` (how many lines one stands for) and,
+        for each score, ``<score>_sd``: the standard deviation over seeds (n - 1), empty for a
+        single one.
     """
     numbers = [*_distances(lines), *_SCORES, "seconds"]
     keys = [name for name in lines.columns if name not in (*numbers, *SEEDS, "seed")]
@@ -134,53 +200,35 @@ def seed_summary(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary_table(lines: pd.DataFrame, title: str) -> Table:
-    """Draw a summary for the terminal.
+    """Lay out lines of `summary` or `seed_summary`.
 
     The best generator's value of each score is marked, and so is every generator whose IoU is
     below that of a baseline that learns nothing.
-
-    Args:
-        lines: From `summary` or `seed_summary`.
-        title: Above the table.
-
-    Returns:
-        A table for a rich console.
     """
-    table = Table(title=title, title_justify="left")
-    headings = HEADINGS | {"fid": "distance"}
-    columns = [name for name in lines.columns if name != "method" and not name.endswith("_sd")]
-    columns = [name for name in columns if not name.startswith("fid") or lines[name].notna().any()]
-    for name in columns:
-        heading = headings.get(name, name.replace("_", " ").replace("fid (", "distance ("))
-        number = name in (*_SCORES, "seconds", "fid", "data_size", "seeds")
-        table.add_column(
-            heading,
-            justify="left" if name == "name" else "right",
-            no_wrap=number,
-            overflow="fold",
-        )
-    gan = lines[lines.method == "gan"]
-    to_beat = lines.loc[lines.method.isin(BASELINES), "iou"].max()
-    if (gan.iou < to_beat).any():
-        table.caption = f"{_WEAK} IoU below that of a baseline that learns nothing"
-        table.caption_justify = "left"
-    best = {name: gan[name].max() for name in _SCORES}
-    best |= {name: gan[name].min() for name in _distances(lines)}
-    previous = "gan"
-    for line in lines.to_dict("records"):
-        if line["method"] != "gan" and previous == "gan":
-            table.add_section()
-        previous = str(line["method"])
-        cells = []
-        for name in columns:
-            marked = previous == "gan" and name in best and line[name] == best[name]
-            deviation = line.get(f"{name}_sd")
-            spread = "" if pd.isna(deviation) else f" ± {_shown(name, deviation)}"
-            weak = name == "name" and previous == "gan" and line["iou"] < to_beat
-            shown = _shown(name, line[name]) + spread + (f" {_WEAK}" if weak else "")
-            cells.append(Text(shown, style="bold green" if marked else ""))
-        table.add_row(*cells)
-    return table
+    is_gan = lines["method"] == "gan"
+    gans, to_beat = lines[is_gan], lines.loc[lines["method"].isin(BASELINES), "iou"].max()
+    weak = is_gan & (lines["iou"] < to_beat)
+    best = {name: gans[name].max() for name in _SCORES}
+    best |= {name: gans[name].min() for name in _distances(lines)}
+    shown = [name for name in lines.columns if name != "method" and not name.endswith("_sd")]
+    shown = [name for name in shown if not name.startswith("fid") or lines[name].notna().any()]
+    return terminal_table(
+        title,
+        [
+            Column(
+                name=name,
+                heading=name.replace("fid", "distance", 1) if name.startswith("fid") else "",
+                form=".2f" if name.startswith("fid") else _FORMS.get(name, ""),
+                right=name != "name",
+                whole=name in _WHOLE,
+            )
+            for name in shown
+        ],
+        lines.assign(name=lines["name"].where(~weak, lines["name"] + f" {_WEAK}"), gan=is_gan),
+        note=f"{_WEAK} IoU below that of a baseline that learns nothing" if weak.any() else "",
+        parts="gan",
+        is_best=lambda name, line: line["gan"] and name in best and line[name] == best[name],
+    )
 
 
 def _distances(lines: pd.DataFrame) -> list[str]:
@@ -190,19 +238,3 @@ def _distances(lines: pd.DataFrame) -> list[str]:
 def _agree(seeds: pd.DataFrame) -> bool:
     """Say whether every trial has one seed for all stages whose seed differs between trials."""
     return not seeds.empty and bool((seeds.nunique(axis=1, dropna=False) == 1).all())
-
-
-def _shown(name: str, value: object) -> str:
-    if value is None or (isinstance(value, float) and pd.isna(value)):
-        return ""
-    if name in _SCORES:
-        return f"{value:.3f}"
-    if name.startswith("fid"):
-        return f"{value:.2f}"
-    if name == "seconds":
-        return f"{value:.0f}"
-    if name == "data_size" and isinstance(value, int | float):
-        return f"{int(value):,}"
-    if isinstance(value, float):  # pandas keeps whole numbers so, where other rows have none
-        return str(int(value)) if value.is_integer() else f"{value:g}"
-    return str(value)

@@ -180,7 +180,9 @@ from parsed_options import parsed_options
 from gseg.pipeline.rows import COLUMNS, make_row
 from gseg.pipeline.row_values import identity_values
 from gseg.commands.run import all_gans
-from gseg.reports.labels import experiment_labels
+from gseg.reports.sweep import experiment_labels
+from gseg.recipes.melas2022 import all_gans
+from gseg.reports.sweep import experiment_labels
 from gseg.reports.settings import DIGITS, HEADINGS, varying
 from gseg.search.records import SCHEMA
 from gseg.search.space import parse_space

@@ -20,7 +20,7 @@ from gseg.pipeline.trial import Context
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import initialisations, strip_epsilons, strips, table_9
 from gseg.recipes.published.cells import published_tables
-from gseg.reports.found_directions import angle_lines, pair_lines
+from gseg.reports.paper_tables import angle_lines, pair_lines
 
 PAPER, EMBEDDED = grids()["paper"], grids()["embedded"]
 QUICK = SearchConfig(steps=3, batch=4)

@@ -21,7 +21,7 @@ from gseg.recipes.melas2022 import (
     table_15,
 )
 from gseg.recipes.published.cells import published_tables
-from gseg.reports.failure_cases import failure_cases
+from gseg.reports.paper_figures import failure_cases
 
 PAPER, EMBEDDED = grids()["paper"], grids()["embedded"]
 TABLES = {

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from gseg.reports.content import Section
-from gseg.reports.files import write_files
-from gseg.reports.pictures import make_sheet
+from gseg.reports.galleries import make_sheet
+from gseg.reports.page import write_files
 from gseg.reports.report import build_report
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")

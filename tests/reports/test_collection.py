@@ -3,9 +3,8 @@ import pytest
 from PIL import Image
 
 from gseg.cli import main
-from gseg.reports.collection import result_folders, write_index
 from gseg.reports.plain import plain_report
-from gseg.reports.report import write_report
+from gseg.reports.report import result_folders, write_index, write_report
 
 
 @pytest.fixture

@@ -1,12 +1,22 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from PIL import Image
 from scipy import stats
 
+from gseg.reports import charts
 from gseg.reports.content import Chart
-from gseg.reports.distance_charts import distance_parts, printed_figure
-from gseg.reports.distances import correlation_table, distance_points, protocol_groups
+from gseg.reports.distances import (
+    correlation_table,
+    distance_figure,
+    distance_parts,
+    distance_points,
+    printed_figure,
+    protocol_groups,
+)
 
 DISTANCES = {"a.x": 9.0, "b.x": 7.0, "c.x": 4.0, "d.x": 2.0, "e.x": 1.0}
 IOUS = {"a.x": 0.3, "b.x": 0.5, "c.x": 0.4, "d.x": 0.8, "e.x": 0.7}
@@ -118,3 +128,78 @@ def test_figure_4_is_marked_as_mixing_two_protocols():
     assert chart.svg.count('class="label"') == 9
     assert "for the 5 of" in chart.caption
     assert "for the 4 of" in chart.caption
+
+
+def _trials(**columns):
+    settings = {
+        "generator": ["a.x", "b.x", "c.x"] * 2,
+        "data_size": [4000.0] * 3 + [250.0] * 3,  # pandas gives floats where baselines have none
+        "fid": [1.0, 2.0, 3.0] * 2,
+        "accuracy": [0.9, 0.8, 0.7, 0.5, 0.6, 0.7],
+        "iou": [0.7, 0.8, 0.6, 0.1, 0.2, 0.3],
+        "fid_protocol": ["scenes, 5000 pictures"] * 6,
+    }
+    return pd.DataFrame(settings | columns)
+
+
+@pytest.fixture
+def drawn(monkeypatch, tmp_path):
+    """Draw a figure and give its panels."""
+    panels = []
+    subplots = charts.Figure.subplots
+
+    def recorded(self, *arguments):
+        found = subplots(self, *arguments)
+        panels.extend(found)
+        return found
+
+    monkeypatch.setattr(charts.Figure, "subplots", recorded)
+
+    def draw(rows) -> list[Axes]:
+        path = tmp_path / "new" / "distance.png"
+        distance_figure(path, rows, title="all_gans on scenes")
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+            assert min(image.size) > 300
+        assert [each.name for each in path.parent.iterdir()] == ["distance.png"]
+        return panels
+
+    return draw
+
+
+def test_sizes_are_whole_numbers_in_the_legend(drawn):
+    (legend,) = drawn(_trials())[-1].figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == {"250 samples", "4,000 samples"}
+
+
+def test_panels_show_accuracy_and_iou_against_the_reversed_distance(drawn):
+    accuracy, iou = drawn(_trials())
+    assert [axes.get_ylabel() for axes in (accuracy, iou)] == ["accuracy", "IoU"]
+    assert all(axes.xaxis_inverted() for axes in (accuracy, iou))
+    assert accuracy.get_xlabel() == "Fréchet distance (scenes, 5000 pictures)"
+    points = {(line.get_xdata()[0], line.get_ydata()[0]) for line, *_ in iou.containers}
+    assert points == set(zip(_trials().fid, _trials().iou, strict=True))
+    assert [text.get_text() for text in accuracy.texts] == ["a", "b", "c", "", "", ""]
+
+
+def test_the_rank_correlation_is_that_of_the_largest_size(drawn):
+    accuracy, iou = drawn(_trials())
+    assert "ρ = 1.00" in accuracy.get_title("left")
+    assert "ρ = 0.50" in iou.get_title("left")  # ranks of the distances 1 2 3, of the scores 2 1 3
+
+
+def test_two_generators_have_no_rank_correlation(drawn):
+    accuracy, _ = drawn(_trials().query("generator != 'c.x'"))
+    assert accuracy.get_title("left") == "rank correlation needs three generators"
+
+
+def test_equal_scores_have_no_rank_correlation(drawn):
+    accuracy, _ = drawn(_trials(accuracy=[0.5] * 6))
+    assert accuracy.get_title("left") == "no rank correlation: all scores are equal"
+
+
+def test_two_protocols_do_not_share_a_figure(tmp_path):
+    rows = _trials(fid_protocol=["one", "other"] * 3)
+    with pytest.raises(ValueError, match="one distance protocol"):
+        distance_figure(tmp_path / "a.png", rows, title="")
+    assert not list(tmp_path.iterdir())

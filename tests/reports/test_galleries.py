@@ -1,3 +1,4 @@
+import io
 import shutil
 from dataclasses import replace
 
@@ -5,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig, SearchConfig
 from gseg.directions.direction import Direction
@@ -18,12 +20,14 @@ from gseg.pipeline.experiment import (
     SelectionConfig,
     TrainedLabeller,
 )
+from gseg.pipeline.finished import find_trace
 from gseg.pipeline.rows import merge_rows, results
 from gseg.pipeline.stages.embeddings import EMBEDDINGS
 from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports import galleries
-from gseg.reports.galleries import find_trace, gallery_section
-from gseg.reports.sample_sheets import sample_sheet
+from gseg.reports.galleries import gallery_section, left_figures, left_pictures, make_sheet
+from gseg.reports.report import write_report
+from gseg.reports.sheets import sample_sheet
 from gseg.samples.config import EmbeddedScenes, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.draw import review
 from gseg.samples.labeller import labeller
@@ -309,3 +313,48 @@ def test_a_storage_on_an_object_store_is_fetched(beside, bucket, tmp_path, monke
     section = gallery_section(rows, storage_folder(f"{bucket}/storage"))
     assert "Without pictures" not in " ".join(section.text)
     assert len(section.parts) == 2
+
+
+def _picture(size=(64, 32)):
+    noise = np.random.default_rng(0).integers(0, 256, (size[1] // 8, size[0] // 8, 3), np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+def test_a_sheet_is_the_picture_and_small():
+    picture = _picture((256, 128))
+    sheet = make_sheet(picture, caption="a", of="b")
+    with Image.open(io.BytesIO(sheet.webp)) as read:
+        difference = np.abs(np.asarray(read, float) - np.asarray(picture, float))
+    assert (sheet.width, sheet.height) == (256, 128)
+    assert difference.mean() < 6
+    png = io.BytesIO()
+    picture.save(png, format="PNG")
+    assert len(sheet.webp) < png.tell() / 3
+
+
+def test_a_sweep_s_own_sheets_are_shown_without_its_storage(tmp_path, frame):
+    frame({"generator": "a.x"})
+    (rows,) = tmp_path.glob("rows*")
+    assert "No pictures" in write_report(rows, tmp_path / "without").read_text()
+    figures = tmp_path / f"{rows.name}_figures"
+    figures.mkdir()
+    for name in ("b.x", "a.x", "worst", "distance", "distance-2"):
+        _picture().save(figures / f"{name}.png")
+    section = left_pictures(figures, ["path/b.x", "a.x", "c.x"])
+    assert [part.caption for part in section.parts] == ["a.x", "b.x"]
+    others = left_figures(figures, ["path/b.x", "a.x"])
+    assert [part.caption for part in others.parts] == ["worst"]
+    page = write_report(rows, tmp_path / "with").read_text()
+    assert page.count("data:image/webp") == 3
+    assert "No pictures" not in page
+
+
+def test_a_damaged_sheet_is_named(tmp_path):
+    (tmp_path / "a.x.png").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"a\.x\.png"):
+        left_figures(tmp_path)
+
+
+def test_nothing_left_is_no_section(tmp_path):
+    assert left_pictures(tmp_path / "missing", ["a.x"]) is None
+    assert left_figures(tmp_path / "missing") is None

@@ -60,7 +60,7 @@ def test_sizes_make_curves(frame, seeds):
         {"method": "true_masks", "generator": None, "data_size": 1_000, "iou": 0.9},
     ]
     charts, (table,) = _split(size_parts(frame(*rows)))
-    assert [chart.svg.count("<polyline") for chart in charts] == [2, 2]
+    assert [chart.svg.count('class="curve"') for chart in charts] == [2, 2]
     assert "true masks" in charts[1].svg
     largest = table.frame[(table.frame.generator == "a.x") & (table.frame.data_size == 1_000)]
     assert largest.iou.item() == pytest.approx(0.6)
@@ -74,7 +74,7 @@ def test_one_size_makes_no_curve(frame):
 def test_one_axis_makes_curves(frame):
     rows = [*_grid([1.25, 5.0], [1.0]), *_grid([5.0], [1.0], data_size=50)]
     charts, (table,) = _split(axis_parts(frame(*rows)))
-    assert [chart.svg.count("<polyline") for chart in charts] == [1, 1]
+    assert [chart.svg.count('class="curve"') for chart in charts] == [1, 1]
     assert table.name == "contrast_weight"
     assert table.frame.contrast_weight.tolist() == [1.25, 5.0]
     assert "ε 1" in charts[0].caption

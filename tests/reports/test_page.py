@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from gseg.reports.content import Chart, Report, ReportTable, Section, Sheet
-from gseg.reports.files import to_markdown, write_files
-from gseg.reports.page import to_html
+from gseg.reports.page import to_html, to_markdown, write_files
 
 _VOID = {"meta", "link", "img", "br"}
 
@@ -182,7 +181,7 @@ def test_cells_lead_elsewhere_and_are_named_for_people():
     frame = pd.DataFrame({"score": ["iou"], "address": ['a"b/report.html']})
     table = ReportTable(name="t", title="", frame=frame, words={"iou": "IoU"}, link="address")
     assert _read(to_html(_one(table))).links[-1] == 'a"b/report.html'
-    assert '<a href="a&quot;b/report.html">IoU</a>' in to_html(_one(table))
+    assert '<a href="a&#34;b/report.html">IoU</a>' in to_html(_one(table))
     assert '| [IoU](a"b/report.html) |' in to_markdown(_one(table), charts="")
 
 

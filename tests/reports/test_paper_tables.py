@@ -1,6 +1,7 @@
 from dataclasses import replace
 from io import StringIO
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -9,7 +10,14 @@ from gseg.recipes.grids import grids
 from gseg.recipes.published.cells import published_tables
 from gseg.recipes.recipe import recipes
 from gseg.reports.comparison import compare
-from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
+from gseg.reports.paper_tables import (
+    angle_lines,
+    cosine_table,
+    initialisation_table,
+    paper_benchmarks,
+    paper_lines,
+    paper_table,
+)
 
 PAPER, EMBEDDED = grids()["paper"], grids()["embedded"]
 COMMON = {
@@ -172,3 +180,67 @@ def test_the_report_s_comparison_takes_embedded_epsilons_for_what_they_stand_for
     }
     published = compare(_rows({"mask_kind": "lighter", "epsilon_search": 2, "epsilon_sample": 2}))
     assert list(published.query("table == 'Melas 2022, Table 8'")["row"].unique()) == ["ε = 2"]
+
+
+def test_cosines_are_averaged_over_directions_not_trials(frame, seeds):
+    rows = frame(
+        {"generator": "a.x", "cosine": -0.5, "data_size": 10},
+        {"generator": "a.x", "cosine": -0.5, "data_size": 20},
+        {"generator": "a.x", "cosine": -0.9, **seeds(1)},
+        {"generator": "bigbigan.imagenet128", "cosine": -0.4},
+        {"method": "otsu", "generator": None},
+    )
+    table = angle_lines(rows).set_index("generator")
+    assert table.seeds.to_dict() == {"a.x": 2, "bigbigan.imagenet128": 1}
+    assert table.cosine["a.x"] == pytest.approx(-0.7)
+    assert table.cosine_sd["a.x"] == pytest.approx(np.std([-0.5, -0.9], ddof=1))
+    assert table.published["bigbigan.imagenet128"] == -0.4376
+    assert np.isnan(table.published["a.x"])
+
+
+def _pairs(generator, cosines):
+    names = [(a, b) for a in range(3) for b in range(a + 1, 3)]
+    return pd.DataFrame(
+        {
+            "generator": generator,
+            "contrast_weight": 5.0,
+            "epsilon_search": 2.0,
+            "seed_a": [a for a, _ in names],
+            "seed_b": [b for _, b in names],
+            "lighter": cosines,
+            "darker": 1.0,
+        }
+    )
+
+
+def test_initialisations_are_reduced_to_mean_and_deviation():
+    cosines = [0.9, 0.8, 0.7]
+    pairs = pd.concat([_pairs("bigbigan.imagenet128", cosines), _pairs("a.x", 0.5)])
+    table = initialisation_table(pairs)
+    lines = table.frame.set_index("generator")
+    assert lines.lighter["bigbigan.imagenet128"] == pytest.approx(0.8)
+    assert lines.lighter_sd["bigbigan.imagenet128"] == pytest.approx(np.std(cosines, ddof=1))
+    assert lines.pairs.tolist() == [3, 3]
+    assert lines.published["bigbigan.imagenet128"] == 0.9866
+    assert np.isnan(lines.published["a.x"])
+    assert "contrast_weight" not in lines
+
+
+def test_rows_of_directions_alone_are_averaged_too():
+    rows = pd.DataFrame(
+        {
+            "generator": "sagan.scenes32-large",
+            "epsilon_search": 2.0,
+            "cosine": [-0.5, -0.7],
+            "direction_seed": [0, 1],
+        }
+    )
+    line = cosine_table(rows).frame.iloc[0]
+    assert (line.cosine, line.directions, line.published) == (pytest.approx(-0.6), 2, -0.4648)
+    assert initialisation_table(rows) is None
+    assert cosine_table(_pairs("a.x", 0.5)) is None
+
+
+def test_cosines_of_something_else_are_no_directions():
+    both_papers = pd.DataFrame({"generator": ["a.x"], "cosine": [0.2], "seed": [0]})
+    assert cosine_table(both_papers) is None

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -15,7 +16,15 @@ from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.rows import make_row
 from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports import sheets
-from gseg.reports.sheets import trial_sheet
+from gseg.reports.sheets import (
+    FoundMask,
+    compare_masks,
+    draw_strip,
+    find_truths,
+    spread_text,
+    trial_sheet,
+    write_sheet,
+)
 from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
 from gseg.samples.config import LatentConfig, SampleConfig, filter_preset
 from gseg.samples.latents import candidates
@@ -33,6 +42,22 @@ EXPERIMENT = Experiment(
     validation_size=4,
     training=FitConfig(steps=3, batch=4, decay_at=None, width=4, depth=2),
 )
+
+
+def test_a_sheet_takes_pictures_masks_and_probabilities(tmp_path):
+    dark, light = torch.full((3, 8, 8), -1.0), torch.full((3, 8, 8), 1.0)
+    row = [
+        *(dark, light, dark, torch.ones(8, 8, dtype=torch.bool)),
+        torch.zeros(3, 6, 12, dtype=torch.uint8),
+        torch.zeros(6, 12, dtype=torch.bool),
+        torch.full((6, 12), 0.5),
+    ]
+    write_sheet(tmp_path / "new" / "a.png", [row, row], columns=["a"], tile=32)
+    with Image.open(tmp_path / "new" / "a.png") as image:
+        sheet = image.convert("L")
+    assert sheet.size == (7 * 36 + 4, 20 + 2 * 36 + 4)
+    middles = [sheet.getpixel((4 + 16 + column * 36, 24 + 16)) for column in range(7)]
+    assert middles == [0, 255, 0, 255, 0, 0, 128]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +78,7 @@ def parts(rows, setting):
 
 def test_a_sheet_shows_what_the_trial_made(tmp_path, parts, monkeypatch):
     drawn = []
-    monkeypatch.setattr(sheets, "generator_sheet", lambda path, rows: drawn.extend(rows))
+    monkeypatch.setattr(sheets, "write_sheet", lambda path, rows, **_: drawn.extend(rows))
     benchmark = open_benchmark("scenes:20")
     trial_sheet(tmp_path / "a.png", EXPERIMENT, parts, benchmark)
     assert len(drawn) == 8
@@ -61,19 +86,20 @@ def test_a_sheet_shows_what_the_trial_made(tmp_path, parts, monkeypatch):
     member = parts.members[0]
     samples = load_samples(member.samples.pairs.shards, 8)
     generator = load_generator(GENERATOR)
-    seed = EXPERIMENT.samples.seed
-    z, y = candidates(generator.card, LatentConfig(), seed, samples.indices.numpy())
+    z, y = candidates(
+        generator.card, LatentConfig(), EXPERIMENT.samples.seed, samples.indices.numpy()
+    )
     segmenter = Segmenter.load(member.file)
-    for number, row in enumerate(drawn):
+    for number, (picture, _, _, mask, labelled, truth, prediction) in enumerate(drawn):
         example = benchmark[number * 20 // 8]
         with torch.no_grad():
             again = to_uint8(generator(z[number : number + 1], y))[0]
             probability = segmenter.probability(from_uint8(example.picture[None]))[0]
-        assert (again.int() - row.picture.int()).abs().max() <= 1
-        assert torch.equal(row.mask, samples.masks[number])
-        assert torch.equal(row.benchmark, example.picture)
-        assert torch.equal(row.truth, example.mask)
-        assert torch.allclose(row.prediction, probability, atol=1e-5)
+        assert (again.int() - picture.int()).abs().max() <= 1
+        assert torch.equal(mask, samples.masks[number])
+        assert torch.equal(labelled, example.picture)
+        assert torch.equal(truth, example.mask)
+        assert torch.allclose(prediction, probability, atol=1e-5)
 
     direction = Direction.load(parts.direction.folder)
     epsilon = EXPERIMENT.samples.epsilon
@@ -81,8 +107,8 @@ def test_a_sheet_shows_what_the_trial_made(tmp_path, parts, monkeypatch):
         lighter, darker = (
             generator(z + epsilon * v, y) for v in (direction.lighter, direction.darker)
         )
-    assert torch.allclose(torch.stack([row.lighter for row in drawn]), lighter, atol=1e-5)
-    assert torch.allclose(torch.stack([row.darker for row in drawn]), darker, atol=1e-5)
+    assert torch.allclose(torch.stack([row[1] for row in drawn]), lighter, atol=1e-5)
+    assert torch.allclose(torch.stack([row[2] for row in drawn]), darker, atol=1e-5)
 
 
 def test_each_generator_has_one_sheet(tmp_path, rows, setting):
@@ -149,3 +175,65 @@ def test_every_distance_protocol_has_a_figure_of_its_own(tmp_path):
     paths = draw_distances(tmp_path, pd.DataFrame(rows), title="t")
     assert [path.name for path in paths] == ["distance.png", "distance-2.png"]
     assert all(path.stat().st_size > 1000 for path in paths)
+
+
+def save(path, pixels):
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.array(pixels, np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """Four pictures of 2x2 pixels; found: all four pixels; true: one to four of them."""
+    masks = {}
+    for name, count in (("a", 2), ("b", 4), ("c", 1), ("d", 3)):
+        picture = save(tmp_path / "images" / f"{name}.png", np.full((2, 2, 3), 40 * count))
+        truth = (np.arange(4) < count).reshape(2, 2) * 255
+        save(tmp_path / "masks" / f"{name}.png", truth)
+        masks[picture] = save(tmp_path / "found" / f"{name}.png", np.full((2, 2), 255))
+    return masks
+
+
+def test_pictures_are_ordered_by_the_iou_of_their_masks(masks, tmp_path):
+    found = compare_masks(masks, find_truths(tmp_path / "masks"))
+    assert [each.picture.stem for each in found] == ["b", "d", "a", "c"]
+    assert [each.iou for each in found] == [1.0, 0.75, 0.5, 0.25]
+    assert all(each.truth == tmp_path / "masks" / each.picture.name for each in found)
+    assert spread_text(found).endswith("best 1.00, median 0.62, worst 0.25")
+
+
+def test_pictures_without_a_true_mask_are_left_out(masks, tmp_path):
+    (tmp_path / "masks" / "b.png").unlink()
+    truths = find_truths(tmp_path / "masks")
+    assert [each.picture.stem for each in compare_masks(masks, truths)] == ["d", "a", "c"]
+    with pytest.raises(ValueError, match="None of the pictures has a true mask"):
+        compare_masks(masks, {"other": tmp_path / "masks" / "a.png"})
+
+
+def test_two_empty_masks_agree(masks, tmp_path):
+    picture = next(iter(masks))
+    for path in (masks[picture], tmp_path / "masks" / picture.name):
+        save(path, np.zeros((2, 2)))
+    [found, *_] = compare_masks({picture: masks[picture]}, find_truths(tmp_path / "masks"))
+    assert found.iou == 1.0
+
+
+def test_what_cannot_be_compared_is_explained(masks, tmp_path):
+    save(tmp_path / "masks" / "a.png", np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"a\.png is 3x2, its picture 2x2"):
+        compare_masks(masks, find_truths(tmp_path / "masks"))
+    for folder in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(ValueError, match="is no folder of masks"):
+            find_truths(folder)
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(2, "ad"), (3, "acd"), (1, "a"), (9, "abcd")])
+def test_what_is_drawn_goes_from_the_first_to_the_last(masks, tmp_path, columns, shown):
+    found = [FoundMask(picture=picture, mask=mask) for picture, mask in masks.items()]
+    draw_strip(tmp_path / "strip.png", found, columns=columns, tile=8)
+    strip = np.array(Image.open(tmp_path / "strip.png"))
+    assert strip.shape == (2 * 12 + 4, 59 + len(shown) * 12 + 4, 3)
+    tiles = strip[8, 59 + 8 :: 12]
+    counts = {"a": 2, "b": 4, "c": 1, "d": 3}
+    assert tiles[: len(shown), 0].tolist() == [40 * counts[name] for name in shown]

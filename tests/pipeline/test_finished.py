@@ -1,4 +1,4 @@
-"""Both papers in one table, from two tiny finished trials."""
+"""What two tiny finished trials tell of both papers' directions."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig, 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.finished import compare_papers
 from gseg.pipeline.trial import Context, run_trial
-from gseg.reports.papers import compare_papers
 from gseg.samples.config import SampleConfig, filter_preset
 from gseg.segmenters.config import FitConfig
 

@@ -1,9 +1,9 @@
 from dataclasses import replace
 
-from gseg.commands.run import all_gans
 from gseg.pipeline.experiment import Experiment
 from gseg.recipes.grids import grids
-from gseg.reports.labels import experiment_labels
+from gseg.recipes.melas2022 import all_gans
+from gseg.reports.sweep import experiment_labels
 
 SMOKE = grids()["smoke"]
 

@@ -1,0 +1,333 @@
+"""What finished trials tell: where a segmenter fails, how far both papers' directions agree.
+
+Rows lead to what their trials left, from the scores back from parent to parent.
+
+Failure cases are those of Melas-Kyriazi et al. 2022, Figures 12 to 14. On labelled pictures: those
+with the lowest IoU; pictures whose true mask is empty are left out, as in Figure 13. Of generated
+pictures the paper's authors looked through some 500 by eye, there being no true masks. Here those
+500 are ordered without eyes: first where the trained segmenter and the sample's own mask agree
+least, so that at least one of the two is wrong.
+
+The optimised direction (that paper) stands against the chosen one (Voynov et al. 2021): how near
+the two are, how far their masks agree, what segmenters trained on either reach, and what finding
+them cost. Beside it, for the chosen direction, how far masks by brightness agree with masks by
+colour maps (Eq. (5)), and those with masks by maps fitted to each picture (section 4.6 there: IoU
+.86 and accuracy .96 over 128 samples of BigBiGAN).
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from gseg.directions.affine import fit_operators
+from gseg.directions.codes import codes_and_labels
+from gseg.directions.config import ChoiceConfig, SearchConfig
+from gseg.directions.direction import Direction
+from gseg.exactness import exact
+from gseg.generators.catalogue import cached_generator
+from gseg.generators.contract import Generator
+from gseg.images import from_uint8
+from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.graph import Told
+from gseg.pipeline.origin import Origin, find_origin
+from gseg.pipeline.row_values import TrialParts
+from gseg.pipeline.rows import Row
+from gseg.pipeline.stages.samples import SampleNode
+from gseg.pipeline.trial import Context, find_parts, find_rows, stages_of
+from gseg.randomness import derive_seed
+from gseg.samples.masks import make_masks
+from gseg.samples.sets import load_samples
+from gseg.samples.shards import shard_name
+from gseg.scores.batches import prepare, resize_probability
+from gseg.scores.benchmarks import open_benchmark
+from gseg.scores.contract import Benchmark, Example
+from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
+from gseg.storage.mirror import fetch
+from gseg.storage.store import Store
+
+LOOKED_THROUGH: Final = 500
+"""Generated pictures (appendix B.4.1)."""
+_BATCH: Final = 100
+_PICTURES: Final = 128
+_SCORES: Final = ("accuracy", "iou", "max_f_beta", "two_affine_ratio", "direction_seconds")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trace:
+    """What a row's trial left.
+
+    Attributes:
+        origin: What the samples were drawn from; of an ensemble, the first network's.
+        samples: Folder of the shards that were trained on.
+        count: Samples that were trained on, the first ones of the shards.
+        segmenters: Files; several for an ensemble.
+        benchmark: Identity of what was scored.
+        working_size: Shorter side that the segmenter saw; None for the benchmark's own.
+        images: File with every picture's scores.
+    """
+
+    origin: Origin
+    samples: Path
+    count: int
+    segmenters: tuple[Path, ...]
+    benchmark: str
+    working_size: int | None
+    images: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FailureCase:
+    """A picture of which a segmenter finds another mask than it should.
+
+    Attributes:
+        id: Name within the benchmark; of a sample the candidate's number.
+        iou: Of the two masks.
+        picture: (3, H, W) uint8.
+        mask: (H, W) bool, as it should be.
+        found: (H, W) bool.
+    """
+
+    id: str
+    iou: float
+    picture: Tensor
+    mask: Tensor
+    found: Tensor
+
+
+def find_trace(row: "pd.Series[Any]", storage: Path) -> Trace | None:
+    """Find what a row's trial left, from its scores back from parent to parent.
+
+    Args:
+        row: A result row of method ``gan``.
+        storage: The sweep's storage.
+
+    Returns:
+        The files, which are here then; None if the storage lacks any, or holds them in another
+        version's form.
+
+    Raises:
+        LostEmbeddingsError: All is there but the user's own embeddings.
+        StorageError: The object store does not answer, or what it gives is damaged.
+    """
+    store = Store(storage, read_only=True)
+    try:
+        scores = Told.of(store, str(row["scores"]), "scores")
+        trained = [Told.of(store, name, "segmenter") for name in scores.about["parents"]]
+        # The training samples come first, before held-out ones and labelled pictures.
+        samples = trained[0].parent(*stages_of(SampleNode)).folder
+        found = Trace(
+            origin=find_origin(samples),
+            samples=samples,
+            count=trained[0].config["count"][0],
+            segmenters=tuple(each.folder / "segmenter.safetensors" for each in trained),
+            benchmark=scores.config["benchmark"],
+            working_size=scores.config["working_size"],
+            images=scores.folder / "images.parquet",
+        )
+    except (FileNotFoundError, KeyError, IndexError, TypeError):
+        return None
+    files = (samples / shard_name(0), *found.segmenters, found.images)
+    return found if all(map(fetch, files)) else None
+
+
+def find_failures(
+    experiment: Experiment, setting: Context, device: str, count: int
+) -> dict[str, list[FailureCase]]:
+    """Find a finished trial's worst cases.
+
+    Args:
+        experiment: The trial, of method ``gan``.
+        setting: Where its parts are, and what it was scored on.
+        device: Kind of device that made them.
+        count: Cases of each kind.
+
+    Returns:
+        The worst first, of ``samples`` and of each benchmark by its name.
+
+    Raises:
+        ValueError: The trial is not finished.
+    """
+    parts = find_parts(experiment, setting, device)
+    rows = find_rows(experiment, setting, device)
+    if parts is None or rows is None or experiment.training is None:
+        raise ValueError(f"{experiment.label} is not finished: run its sweep first.")
+    store = Store(setting.storage, read_only=True)
+    cases = {"samples": _worst_samples(parts, count)}
+    of_main = [row for row in rows if row["metric_profile"] == DEFAULT_PROFILES[0]]
+    for row, spec in zip(of_main, setting.benchmarks, strict=True):
+        scores = store.find("scores", str(row["scores"]))
+        assert scores is not None
+        images = pd.read_parquet(scores.folder / "images.parquet")
+        images = images[images["profile"] == row["metric_profile"]].reset_index(drop=True)
+        benchmark = open_benchmark(spec, skip_bad=setting.skip_bad)
+        cases[benchmark.name] = list(_worst_pictures(parts, benchmark, images, count))
+    return cases
+
+
+@torch.inference_mode()
+def _worst_samples(parts: TrialParts, count: int) -> list[FailureCase]:
+    """Find the samples whose mask the trained segmenter contradicts most (Figure 14)."""
+    member = parts.members[0]
+    assert member.samples is not None
+    pairs = member.samples.pairs
+    samples = load_samples(pairs.shards, min(LOOKED_THROUGH, pairs.count))
+    predictor = load_predictor([each.file for each in parts.members])
+    batches = torch.split(samples.pictures, _BATCH)
+    found = torch.cat([predictor.probability(from_uint8(each)) > 0.5 for each in batches])
+    scores = mask_ious(found, samples.masks, empty=0.0)
+    return [
+        FailureCase(
+            id=str(int(samples.indices[i])),
+            iou=float(scores[i]),
+            picture=samples.pictures[i],
+            mask=samples.masks[i],
+            found=found[i],
+        )
+        for i in torch.argsort(scores, stable=True)[:count].tolist()
+    ]
+
+
+def _worst_pictures(
+    parts: TrialParts, benchmark: Benchmark, scores: pd.DataFrame, count: int
+) -> Iterator[FailureCase]:
+    """Find the labelled pictures with the lowest of these scores (Figures 12 and 13)."""
+    predictor = load_predictor([each.file for each in parts.members])
+    size = predictor.resolution or benchmark.working_size
+    for place, line in scores.sort_values("iou", kind="stable").dropna(subset="iou").iterrows():
+        if count == 0:
+            return
+        example = benchmark[int(str(place))]
+        if example.mask.any():
+            count -= 1
+            yield FailureCase(
+                id=str(line["id"]),
+                iou=float(line["iou"]),
+                picture=example.picture,
+                mask=example.mask,
+                found=predict_example(predictor, example, size) > 0.5,
+            )
+
+
+def load_predictor(files: Sequence[Path]) -> Predictor:
+    """Load a trial's network, or the ensemble of its networks."""
+    members: list[Predictor] = [Segmenter.load(path) for path in files]
+    return members[0] if len(members) == 1 else Ensemble(members)
+
+
+@torch.inference_mode()
+def predict_example(predictor: Predictor, example: Example, size: int) -> Tensor:
+    """Segment a labelled picture, `size` pixels at its shorter side, at its own size.
+
+    Returns:
+        (H, W) probabilities, of the size of the true mask.
+    """
+    seen = prepare(example, 0, "text", size).picture
+    probability = predictor.probability(from_uint8(seen[None]))
+    return resize_probability(probability, example.mask[None])[0]
+
+
+def mask_ious(first: Tensor, second: Tensor, *, empty: float = 1.0) -> Tensor:
+    """Measure the IoU of masks (N, H, W) bool, pair by pair; `empty` where both are empty."""
+    both, either = (first & second).sum((1, 2)), (first | second).sum((1, 2))
+    return torch.where(either > 0, both / either.clamp(min=1), empty)
+
+
+def compare_papers(
+    experiments: Sequence[Experiment], setting: Context, device: str = "cpu"
+) -> pd.DataFrame:
+    """Compare finished trials that differ in how their direction was found.
+
+    Args:
+        experiments: From `gseg.recipes.both_papers`; those without a finished partner are left out.
+        setting: Where the trials' parts are; scores are taken on its first benchmark.
+        device: Kind of device that made them.
+
+    Returns:
+        A line for each generator, mask kind, data size, seed and ``rule`` of the choice.
+        ``cosine`` is that of the two lighter vectors; ``mask_iou`` and ``mask_accuracy`` are the
+        agreement of their masks; ``affine_iou`` and ``affine_accuracy`` that of brightness and
+        Eq. (5), ``each_iou`` and ``each_accuracy`` that of Eq. (5) and maps of single pictures.
+        Scores, ratio and seconds end in ``_optimised`` and ``_chosen``.
+    """
+    lines = []
+    for optimised, chosen in itertools.product(experiments, repeat=2):
+        ways = isinstance(optimised.search, SearchConfig), isinstance(chosen.search, ChoiceConfig)
+        if not all(ways) or _shared(optimised) != _shared(chosen):
+            continue
+        rows = [find_rows(each, setting, device) for each in (optimised, chosen)]
+        if rows[0] is None or rows[1] is None:
+            continue
+        lines.append(
+            {
+                "generator": optimised.generator,
+                "rule": getattr(chosen.search, "rule", ""),
+                **_shared(optimised),
+                **_agreement(optimised, chosen, setting, device),
+                **_scores(rows[0], "optimised"),
+                **_scores(rows[1], "chosen"),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def _shared(experiment: Experiment) -> dict[str, Any]:
+    """Give what the two trials of a line have in common."""
+    return {
+        "generator": experiment.generator,
+        "mask_kind": experiment.mask_kind,
+        "data_size": experiment.data_size,
+        "seed": experiment.search.seed if experiment.search else 0,
+    }
+
+
+def _scores(rows: Sequence[Row], side: str) -> dict[str, Any]:
+    row = next(row for row in rows if row["metric_profile"] == DEFAULT_PROFILES[0])
+    return {f"{name}_{side}": row[name] for name in _SCORES}
+
+
+@exact()
+@torch.no_grad()
+def _agreement(
+    optimised: Experiment, chosen: Experiment, setting: Context, device: str
+) -> dict[str, float]:
+    generator = cached_generator(optimised.generator, device)
+    directions, pairs, masks = [], [], []
+    for each in (optimised, chosen):
+        parts = find_parts(each, setting, device)
+        assert parts is not None
+        assert parts.direction is not None
+        assert each.samples is not None
+        directions.append(Direction.load(parts.direction.folder))
+        pairs.append(lighter_pairs(generator, directions[-1], each.samples.epsilon, _PICTURES))
+        masks.append(make_masks("lighter", *pairs[-1], None, rule=each.samples.mask_rule))
+    assert chosen.samples is not None
+    maps = fit_operators(generator, directions[1], chosen.samples.epsilon).operators
+    by_maps = make_masks("affine", *pairs[1], None, maps=maps)
+    return {
+        "cosine": float(directions[0].lighter @ directions[1].lighter),
+        **_agree("mask", *masks),
+        **_agree("affine", masks[1], by_maps),
+        **_agree("each", by_maps, make_masks("affine_each", *pairs[1], None)),
+    }
+
+
+@torch.no_grad()
+def lighter_pairs(
+    generator: Generator, direction: Direction, epsilon: float, count: int
+) -> tuple[Tensor, Tensor]:
+    """Generate fresh pictures and their lighter twins, (N, 3, R, R) in [-1, 1] each."""
+    code, y = codes_and_labels(generator, derive_seed(0, "papers"), range(count))
+    shift = epsilon * direction.lighter.to(code.device)
+    return generator(code, y).clamp(-1, 1), generator(code + shift, y).clamp(-1, 1)
+
+
+def _agree(name: str, first: Tensor, second: Tensor) -> dict[str, float]:
+    equal = (first == second).float().mean()
+    return {f"{name}_iou": float(mask_ious(first, second).mean()), f"{name}_accuracy": float(equal)}
