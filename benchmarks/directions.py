@@ -24,7 +24,7 @@ from gseg.directions.objective import OBJECTIVE_NAMES
 from gseg.directions.search import optimise
 from gseg.generators.catalogue import load_generator
 from gseg.generators.contract import Generator, GeneratorCard
-from gseg.generators.resnet import ResNetConfig, ResNetGenerator
+from gseg.generators.studiogan import ResNetConfig, ResNetGenerator
 
 
 def scenes_sized() -> Generator:

@@ -35,7 +35,7 @@ from gseg.directions.direction import Direction
 from gseg.directions.search import search_direction
 from gseg.generators.catalogue import load_generator
 from gseg.generators.contract import Generator, GeneratorCard
-from gseg.generators.resnet import ResNetConfig, ResNetGenerator
+from gseg.generators.studiogan import ResNetConfig, ResNetGenerator
 from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
 from gseg.samples.config import SampleConfig
 from gseg.samples.draw import draw_shards

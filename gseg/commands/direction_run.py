@@ -19,7 +19,7 @@ from gseg.commands.messages import run_told
 from gseg.commands.options import chosen_axes
 from gseg.distributed.view import format_seconds
 from gseg.generators.catalogue import use_weights, weights_folder
-from gseg.generators.identity import weights_digest
+from gseg.generators.weights import weights_digest
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.devices import require_device
 from gseg.pipeline.direction_trial import DirectionTrial, Found

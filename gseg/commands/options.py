@@ -13,8 +13,7 @@ from gseg.commands.arguments import add_places, add_running, add_scoring, add_se
 from gseg.commands.control import add_control
 from gseg.commands.sampling import add_sampling, with_sampling
 from gseg.distributed.runtime import Resources
-from gseg.generators.catalogue import Kind, list_generators
-from gseg.generators.own import own_file
+from gseg.generators.catalogue import Kind, list_generators, own_file
 from gseg.pipeline.settings import axes
 from gseg.pipeline.trial import Context
 from gseg.recipes.grids import Axes, Grid, grids

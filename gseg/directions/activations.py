@@ -17,13 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gseg.directions.codes import codes_and_labels
-from gseg.directions.factorisation import is_biggan_deep, with_fixed_signs
+from gseg.directions.factorisation import with_fixed_signs
 from gseg.exactness import exact
-from gseg.generators.big_resnet import BigResNetGenerator
 from gseg.generators.contract import Generator
-from gseg.generators.resnet import ResNetGenerator
-from gseg.generators.self_conditioned import SelfConditionedGenerator
-from gseg.generators.stylegan2 import StyleGAN2Generator
 from gseg.randomness import derive_seed
 
 _AT_ONCE: Final = 50
@@ -76,15 +72,8 @@ def principal_directions(
 
 
 def _suitable_layer(generator: Generator) -> str:
-    match generator.network:
-        case ResNetGenerator() | SelfConditionedGenerator():
-            return "blocks.0"
-        case BigResNetGenerator() as network:
-            return f"blocks.{len(network.blocks) - 1}"
-        case StyleGAN2Generator():
-            return _CODES
-    if is_biggan_deep(generator.network):
-        return "model.generator.layers.0"
+    if generator.activation_layer:
+        return generator.activation_layer
     modules = [name for name, _ in generator.network.named_children()]
     raise ValueError(
         f"{generator.card.name} is of no architecture whose layers are known: name one as layer, "

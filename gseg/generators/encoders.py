@@ -1,23 +1,28 @@
-"""Encoders: networks that find the latent of a picture, trained together with a generator.
+"""Encoders: they find the latents of pictures, to which samples are adapted.
 
-The embedded BigBiGAN (Donahue and Simonyan 2019) ships with its own. Latents of the pictures of a
-data set adapt the samples to it (Voynov et al. 2021, section 3.3).
+Voynov et al. 2021, section 3.3. The embedded BigBiGAN (Donahue and Simonyan 2019) ships with its
+own, a network that was trained together with the generator. Any function of the user's own may
+serve: it takes pictures (N, 3, R, R) float32 in [-1, 1] and gives latents (N, latent_dim) of its
+generator.
 """
 
 import itertools
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Final
+from typing import Final, Protocol
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gseg.exactness import exact
+from gseg.generators.cards import GeneratorCard, shipped_folder, shipped_header
 from gseg.generators.layers import check_sizes
+from gseg.generators.reading import read_shipped
 from gseg.images import from_uint8
+from gseg.randomness import derive_seed, normals
+from gseg.storage.callables import callable_digest, is_callable_name, load_callable
 from gseg.transfers import send
 
 ENCODER_SUFFIX: Final = ".encoder.safetensors"
@@ -54,9 +59,6 @@ class EncoderNetwork(nn.Module):
     deviation is close to 1, that is, latents say next to nothing about the picture: coordinates
     that all depend on the few things that an untrained network sees would make the generator
     exaggerate exactly those.
-
-    Args:
-        config: Its numbers.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -91,37 +93,63 @@ class EncoderNetwork(nn.Module):
         return self.centre(position) * signal, deviation
 
 
-class Encoder:
-    """A frozen encoder: pictures to latents of its generator.
+class PictureEncoder(Protocol):
+    """Finds the latents of pictures."""
 
-    Args:
-        network: Put into evaluation mode.
-        generator: Catalogue name of the generator that it was trained with.
-        device: Where to compute.
-    """
+    @property
+    def resolution(self) -> int:
+        """Side of the pictures that it takes."""
+        ...
 
-    def __init__(
-        self, network: EncoderNetwork, generator: str, *, device: torch.device | str = "cpu"
-    ) -> None:
-        self.generator = generator
-        self.resolution = network.config.resolution
-        self.latent_dim = network.config.latent_dim
-        self._device = torch.device(device)
-        self._network = network.to(self._device).eval().requires_grad_(False)
-
-    def __call__(self, pictures: Tensor) -> Tensor:
-        """Find the most probable latents.
+    def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
+        """Find latents.
 
         Args:
             pictures: (N, 3, R, R) uint8.
+            numbers: N numbers of the pictures in their set, for what is random.
 
         Returns:
             (N, latent_dim) float32 on the CPU.
 
         Raises:
-            ValueError: The pictures have another size or type.
+            ValueError: The pictures have another size or type, or the latents are none of the
+                generator's.
         """
-        return self.distribution(pictures)[0]
+        ...
+
+
+class Encoder:
+    """A frozen encoder that was trained with a generator, as a `PictureEncoder`.
+
+    Args:
+        network: Put into evaluation mode.
+        generator: Catalogue name of the generator that it was trained with.
+        device: Where to compute.
+        sampled: See `EncoderChoice`.
+    """
+
+    def __init__(
+        self,
+        network: EncoderNetwork,
+        generator: str,
+        *,
+        device: torch.device | str = "cpu",
+        sampled: bool = False,
+    ) -> None:
+        self.generator = generator
+        self.resolution = network.config.resolution
+        self.latent_dim = network.config.latent_dim
+        self.sampled = sampled
+        self._device = torch.device(device)
+        self._network = network.to(self._device).eval().requires_grad_(False)
+
+    def __call__(self, pictures: Tensor, numbers: Sequence[int] = ()) -> Tensor:
+        """See `PictureEncoder`; the draw of a picture is a function of its number alone."""
+        mean, deviation = self.distribution(pictures)
+        if not self.sampled:
+            return mean
+        noise = normals(derive_seed(0, "encoder"), numbers, self.latent_dim)
+        return mean + deviation * torch.from_numpy(noise).float()
 
     @exact()
     @torch.no_grad()
@@ -143,36 +171,115 @@ class Encoder:
                 f"The encoder of {self.generator} takes pictures (N, 3, {side}, {side}) of uint8, "
                 f"got {tuple(pictures.shape)} of {pictures.dtype}: crop and resize them first."
             )
+        # Of no pictures, split makes one part without any.
         parts = [
             self._network(from_uint8(send(part, self._device)))
             for part in torch.split(pictures, _BATCH)
-            if len(part)
         ]
-        if not parts:
-            return torch.empty(0, self.latent_dim), torch.empty(0, self.latent_dim)
         means, deviations = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
         return means, deviations
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderChoice:
+    """Which encoder, as plain data.
+
+    Attributes:
+        name: Of a generator whose encoder ships, or of a function.
+        digest: Of the function's file; empty for shipped ones.
+        generator: Generator whose latents these are; empty if it was not said.
+        resolution: Side of the pictures.
+        latent_dim: Width of the latents; None to take what the function gives.
+        sampled: Draw each latent from the distribution that a shipped encoder gives, instead of
+            taking its mean. Coordinates that a picture does not decide then vary as the prior's.
+    """
+
+    name: str
+    digest: str = ""
+    generator: str = ""
+    resolution: int
+    latent_dim: int | None = None
+    sampled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sampled and self.digest:
+            raise ValueError(
+                f"{self.name} gives latents and no distribution to draw them from: let it draw "
+                "them itself, and leave the sampling out."
+            )
+
+    def open(self, device: torch.device | str = "cpu") -> PictureEncoder:
+        """Load it.
+
+        Raises:
+            ValueError: The function is not there, or has changed.
+        """
+        if not self.digest:
+            return load_encoder(self.name, device=device, sampled=self.sampled)
+        if callable_digest(self.name) != self.digest:
+            raise ValueError(f"{self.name} has changed since it was chosen: start again.")
+        return OwnEncoder(load_callable(self.name), self, device=torch.device(device))
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEncoder:
+    """A function of the user's as an encoder; what it gives is checked.
+
+    Attributes:
+        function: (N, 3, R, R) float32 in [-1, 1] to (N, latent_dim).
+        choice: Its name and sizes.
+        device: Where the pictures go before it is called.
+    """
+
+    function: Callable[[Tensor], object]
+    choice: EncoderChoice
+    device: torch.device
+
+    @property
+    def resolution(self) -> int:
+        """Side of the pictures that it takes."""
+        return self.choice.resolution
+
+    @exact()
+    @torch.no_grad()
+    def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
+        """See `PictureEncoder`."""
+        given = self.function(from_uint8(send(pictures, self.device)))
+        width = self.choice.latent_dim
+        expected = f"({len(pictures)}, {'latent_dim' if width is None else width})"
+        if not isinstance(given, Tensor):
+            raise ValueError(
+                f"{self.choice.name} gave {type(given).__name__}, expected a tensor {expected}."
+            )
+        if given.ndim != 2 or len(given) != len(pictures) or width not in (None, given.shape[1]):
+            of = f" of {self.choice.generator}" if self.choice.generator else ""
+            raise ValueError(
+                f"{self.choice.name} gave a tensor {tuple(given.shape)}, expected latents{of} of "
+                f"shape {expected}: is it the encoder of another generator?"
+            )
+        latents = given.detach().float().cpu()
+        if not latents.isfinite().all():
+            raise ValueError(f"{self.choice.name} gave latents that are not finite.")
+        return latents
+
+
 def list_encoders() -> list[str]:
     """Name the generators whose encoders ship with the package."""
-    found = (files("gseg.scenes") / "weights").iterdir()
+    names = [item.name for item in shipped_folder().iterdir()]
     return sorted(
-        item.name.removesuffix(ENCODER_SUFFIX)
-        for item in found
-        if item.name.endswith(ENCODER_SUFFIX)
+        name.removesuffix(ENCODER_SUFFIX) for name in names if name.endswith(ENCODER_SUFFIX)
     )
 
 
-def load_encoder(generator: str, *, device: torch.device | str = "cpu") -> Encoder:
+def load_encoder(
+    generator: str, *, device: torch.device | str = "cpu", sampled: bool = False
+) -> Encoder:
     """Load the encoder that was trained with an embedded generator.
 
     Args:
         generator: Catalogue name.
         device: Where to compute.
-
-    Returns:
-        The encoder.
+        sampled: See `EncoderChoice`.
 
     Raises:
         ValueError: That generator has none.
@@ -182,13 +289,64 @@ def load_encoder(generator: str, *, device: torch.device | str = "cpu") -> Encod
             f"No encoder ships for {generator!r}; there are those of "
             f"{', '.join(list_encoders())}. For other generators give latents as a .npy file."
         )
-    data = (files("gseg.scenes") / "weights" / f"{generator}{ENCODER_SUFFIX}").read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-    network = EncoderNetwork(EncoderConfig(**json.loads(metadata["config"])))
-    tensors = {
-        key: tensor.float() if tensor.is_floating_point() else tensor
-        for key, tensor in safetensors.torch.load(data).items()
-    }
-    network.load_state_dict(tensors, strict=True)
-    return Encoder(network, generator, device=device)
+    file = shipped_folder() / f"{generator}{ENCODER_SUFFIX}"
+    network = EncoderNetwork(EncoderConfig(**json.loads(shipped_header(file)["config"])))
+    network.load_state_dict(read_shipped(file), strict=True)
+    return Encoder(network, generator, device=device, sampled=sampled)
+
+
+def choose_encoder(
+    name: str,
+    card: GeneratorCard | None = None,
+    *,
+    resolution: int | None = None,
+    sampled: bool = False,
+) -> EncoderChoice:
+    """Choose an encoder, and make sure that it fits the generator.
+
+    Args:
+        name: Generator whose encoder ships with the package, or a function's name, see
+            `gseg.storage.callables.load_callable`.
+        card: Generator whose latents are wanted; None if it is not said.
+        resolution: Side of the pictures that a function takes; by default the generator's.
+        sampled: See `EncoderChoice`.
+
+    Returns:
+        The choice.
+
+    Raises:
+        ValueError: There is no such encoder, or it is another generator's.
+    """
+    if is_callable_name(name):
+        side = resolution or (card.resolution if card else None)
+        if side is None:
+            raise ValueError(
+                f"What size of pictures does {name} take? Say its generator or the size (--for "
+                "GENERATOR or --size N)."
+            )
+        return EncoderChoice(
+            name=name,
+            digest=callable_digest(name),
+            generator=card.name if card else "",
+            resolution=side,
+            latent_dim=card.latent_dim if card else None,
+            sampled=sampled,
+        )
+    if card is not None and name in list_encoders() and name != card.name:
+        raise ValueError(
+            f"The encoder of {name} finds latents of {name}, which are no latents of {card.name}: "
+            f"give an encoder of {card.name}."
+        )
+    encoder = load_encoder(name)
+    if resolution not in (None, encoder.resolution):
+        raise ValueError(
+            f"The encoder of {name} takes pictures of {encoder.resolution} pixels, not "
+            f"{resolution}: leave the size out."
+        )
+    return EncoderChoice(
+        name=name,
+        generator=name,
+        resolution=encoder.resolution,
+        latent_dim=encoder.latent_dim,
+        sampled=sampled,
+    )

@@ -269,34 +269,38 @@ def initialise_orthogonally(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def check_sizes(resolution: int, channels: tuple[int, ...], **counts: int) -> None:
-    """Check what all configs of residual generators have in common.
+def check_sizes(
+    resolution: int,
+    channels: tuple[int, ...],
+    *,
+    num_classes: int = 0,
+    attention_after: int | None = None,
+    **counts: int,
+) -> None:
+    """Check the numbers of a residual network.
 
     Args:
         resolution: Side of the pictures.
-        channels: Widths from the 4x4 map to the last block.
+        channels: Widths from the 4x4 map to full resolution, or the other way.
+        num_classes: Classes, 0 for none.
+        attention_after: Number of blocks after which self-attention stands, None for nowhere.
         **counts: Further numbers that must be positive.
 
     Raises:
-        ValueError: A number is not positive, or the widths do not lead to the resolution.
+        ValueError: A number is out of range, or the widths do not lead to the resolution.
     """
     for name, value in {**counts, "every width in channels": min(channels, default=0)}.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}.")
-    reached = BOTTOM_WIDTH * 2 ** (len(channels) - 1)
+    if num_classes < 0:
+        raise ValueError(f"num_classes must be 0 or more, got {num_classes}.")
+    blocks = len(channels) - 1
+    reached = BOTTOM_WIDTH * 2**blocks
     if resolution != reached:
         raise ValueError(
             f"channels has {len(channels)} widths, from 4x4 pixels to {reached}x{reached}, but "
             f"resolution is {resolution}: give one width for each doubling and one for 4x4."
         )
-
-
-def check_attention(attention_after: int | None, blocks: int) -> None:
-    """Check the place of self-attention.
-
-    Raises:
-        ValueError: It does not stand after one of the blocks.
-    """
     if attention_after is not None and not 1 <= attention_after <= blocks:
         raise ValueError(
             f"attention_after counts residual blocks: expected None or 1 to {blocks}, "

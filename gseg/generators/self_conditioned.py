@@ -5,13 +5,26 @@ after Mescheder et al. 2018): no normalisation at all, residual branches weighte
 embedding of a cluster of pictures beside z. UncondGAN is the same without the embedding.
 """
 
+import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, ClassVar, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gseg.generators.family import (
+    Family,
+    KeyMap,
+    Names,
+    Stated,
+    Tensors,
+    Truncation,
+    check_told,
+    map_keys,
+    plain,
+    shapes_of,
+)
 from gseg.generators.layers import (
     BOTTOM_WIDTH,
     Table,
@@ -23,6 +36,15 @@ from gseg.generators.layers import (
 
 _BRANCH_WEIGHT: Final = 0.1
 _LEAK: Final = 0.2
+_WIDEST: Final = 16
+_NAMES: Final[Names] = (
+    (r"^embedding\.", "get_latent.embedding."),
+    (r"^linear\.", "fc."),
+    (r"^to_rgb\.", "conv_img."),
+    (r"\.conv1\.", ".conv_0."),
+    (r"\.conv2\.", ".conv_1."),
+    (r"\.skip\.", ".conv_s."),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +60,7 @@ class SelfConditionedConfig:
         blocks_per_stage: Residual blocks in each stage.
     """
 
+    architecture: ClassVar = "self_conditioned"
     latent_dim: int
     resolution: int
     channels: tuple[int, ...]
@@ -50,24 +73,25 @@ class SelfConditionedConfig:
         check_sizes(
             self.resolution,
             self.channels,
+            num_classes=self.num_classes,
             latent_dim=self.latent_dim,
             blocks_per_stage=self.blocks_per_stage,
         )
-        if self.num_classes < 0:
-            raise ValueError(f"num_classes must be 0 or more, got {self.num_classes}.")
         if self.num_classes > 0 and self.embed_dim < 1:
             raise ValueError(
                 f"embed_dim must be at least 1 with {self.num_classes} classes, "
                 f"got {self.embed_dim}."
             )
 
+    def build(self) -> nn.Module:
+        """Make the network, freshly initialised."""
+        return SelfConditionedGenerator(self)
+
 
 class SelfConditionedGenerator(nn.Module):
-    """A self-conditioned generator; see the module's text.
+    """A self-conditioned generator; see the module's text."""
 
-    Args:
-        config: Its numbers.
-    """
+    activation_layer = "blocks.0"
 
     def __init__(self, config: SelfConditionedConfig) -> None:
         super().__init__()
@@ -86,16 +110,12 @@ class SelfConditionedGenerator(nn.Module):
         self.to_rgb = nn.Conv2d(widths[-1], 3, 3, padding=1)
         initialise_orthogonally(self)
 
+    def code_weights(self) -> Tensor:
+        """See `gseg.generators.contract.Generator.code_weights`."""
+        return self.linear.weight[:, : self.config.latent_dim]
+
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Make pictures.
-
-        Args:
-            z: (N, latent_dim) float32.
-            y: (N,) int64 clusters; ignored without clusters.
-
-        Returns:
-            (N, 3, R, R) in [-1, 1].
-        """
+        """Make pictures (N, 3, R, R) in [-1, 1] from z (N, latent_dim) and clusters y (N,)."""
         if self.config.num_classes > 0:
             assert y is not None, "a conditional generator needs labels"
             embedded = self.embedding(y)
@@ -132,3 +152,55 @@ class _Block(nn.Module):
         h = self.conv2(h) * _BRANCH_WEIGHT
         skip = self.skip(x)
         return add_upsampled(h, skip) if self.enlarge else h.add_(skip)
+
+
+def _plan(stated: Stated, tensors: Tensors, _: Truncation | None) -> tuple[nn.Module, KeyMap]:
+    known = {**_seen_numbers(tensors), **stated.get("config", {})}
+    needed = ["z_dim", "size", "nfilter", "conditioning"]
+    labelled = known.get("conditioning") == "embedding"
+    check_told(known, needed + ["nlabels"] * labelled, "a self-conditioned generator (resnet2)")
+    stages = (known["size"] // 4).bit_length()
+    factors = [min(2 ** (stages - 1 - stage), _WIDEST) for stage in range(stages)]
+    config = SelfConditionedConfig(
+        latent_dim=known["z_dim"],
+        resolution=known["size"],
+        channels=tuple(known["nfilter"] * factor for factor in factors),
+        num_classes=known["nlabels"] if labelled else 0,
+        embed_dim=known.get("embed_size", 256) if labelled else 0,
+    )
+    network = SelfConditionedGenerator(config)
+
+    def place(match: re.Match[str]) -> str:
+        stage, block = divmod(int(match[1]), config.blocks_per_stage)
+        return f"resnet_{stage}_{block}."
+
+    return network, map_keys(network, (*_NAMES, (r"^blocks\.(\d+)\.", place)), lambda _: plain)
+
+
+def _seen_numbers(tensors: Tensors) -> dict[str, Any]:
+    """Read off the shapes what they tell, in the public program's spelling."""
+    shapes = shapes_of(tensors)
+    stages = sum(re.fullmatch(r"resnet_\d+_0\.conv_0\.weight", key) is not None for key in shapes)
+    if stages == 0 or "fc.weight" not in shapes or "conv_img.weight" not in shapes:
+        return {}
+    clusters, width = shapes.get("get_latent.embedding.weight", (1, 0))
+    return {
+        "size": 4 * 2 ** (stages - 1),
+        "nfilter": shapes["conv_img.weight"][1],
+        "z_dim": shapes["fc.weight"][1] - width,
+        "conditioning": "embedding" if width else "unconditional",
+        "nlabels": clusters,
+        "embed_size": width or 256,
+    }
+
+
+FAMILIES: Final = tuple(
+    Family(
+        name=proper_name.lower(),
+        proper_name=proper_name,
+        plan=_plan,
+        configs=(SelfConditionedConfig,),
+        looks_like="a self-conditioned generator",
+    )
+    for proper_name in ("SelfCondGAN", "UncondGAN")
+)

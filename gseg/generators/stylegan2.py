@@ -9,19 +9,45 @@ Directions live in w, broadcast to all layers. The output has no tanh and may le
 """
 
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from gseg.generators.family import (
+    Family,
+    KeyMap,
+    Names,
+    Source,
+    Stated,
+    Tensors,
+    Truncation,
+    check_told,
+    map_keys,
+    plain,
+    shapes_of,
+)
+from gseg.generators.reading import read_stored_module
 
 _SLOPE: Final = 0.2
 _GAIN: Final = math.sqrt(2)
 _EPS: Final = 1e-8
 _MAPPING_RATE: Final = 0.01
 _SMALLEST: Final = 4
+_NAMES: Final[Names] = (
+    (r"^mapping\.(\d+)\.", r"mapping.fc\1."),
+    (r"^mean_style$", "mapping.w_avg"),
+    (r"^const$", "synthesis.b4.const"),
+    (r"\.to_rgb\.", ".torgb."),
+    (r"\.noise$", ".noise_const"),
+    (r"^blocks\.(\d+)\.", lambda match: f"synthesis.b{_SMALLEST * 2 ** int(match[1])}."),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +66,7 @@ class StyleGAN2Config:
         truncation_cutoff: Number of first layers that are truncated; None for all.
     """
 
+    architecture: ClassVar = "stylegan2"
     latent_dim: int
     style_dim: int
     resolution: int
@@ -62,17 +89,25 @@ class StyleGAN2Config:
             raise ValueError(f"truncation must be in (0, 1], got {self.truncation}.")
 
     @property
+    def code_dim(self) -> int:
+        """Width of the space of directions, which is that of w."""
+        return self.style_dim
+
+    @property
+    def num_classes(self) -> int:
+        """No public generator of this family has classes."""
+        return 0
+
+    @property
     def layers(self) -> int:
         """Number of layers that take a style: two for each resolution."""
         return 2 * len(self.channels)
 
 
 class StyleGAN2Generator(nn.Module):
-    """A StyleGAN2 generator; see the module's text.
+    """A StyleGAN2 generator; see the module's text."""
 
-    Args:
-        config: Its numbers.
-    """
+    activation_layer = "code"
 
     def __init__(self, config: StyleGAN2Config) -> None:
         super().__init__()
@@ -90,6 +125,16 @@ class StyleGAN2Generator(nn.Module):
         for number, outside in enumerate(config.channels):
             self.blocks.append(_Block(inside, outside, _SMALLEST * 2**number, config))
             inside = outside
+
+    @property
+    def truncation(self) -> float:
+        """How far codes are drawn towards the mean of w; 1 for not at all."""
+        return self.config.truncation
+
+    def code_weights(self) -> Tensor:
+        """See `gseg.generators.contract.Generator.code_weights`: w to the styles of all layers."""
+        affine = [m.weight for n, m in self.blocks.named_modules() if n.endswith("affine")]
+        return torch.cat([weight for weight in affine if isinstance(weight, Tensor)])
 
     def map(self, z: Tensor) -> Tensor:
         """Bring z (N, latent_dim) to w (N, style_dim), truncated as the config says."""
@@ -120,15 +165,7 @@ class StyleGAN2Generator(nn.Module):
         return torch.cat([styles[:, :cutoff], whole[:, None].expand_as(styles[:, cutoff:])], dim=1)
 
     def forward(self, w: Tensor, y: Tensor | None = None) -> Tensor:
-        """Make pictures.
-
-        Args:
-            w: (N, style_dim) float32.
-            y: Ignored.
-
-        Returns:
-            (N, 3, R, R), nominally in [-1, 1].
-        """
+        """Make pictures (N, 3, R, R), nominally in [-1, 1], from w (N, style_dim); no labels."""
         styles = self.styles(w).unbind(1)
         x = self.const.expand(len(w), -1, -1, -1)
         image: Tensor | None = None
@@ -248,3 +285,93 @@ def _enlarge(image: Tensor, kernel: Tensor) -> Tensor:
     """Double the sides of a picture (N, 3, H, W) with the same filter."""
     weight = (kernel * 4).expand(image.shape[1], 1, -1, -1)
     return F.conv_transpose2d(image, weight, stride=2, padding=1, groups=image.shape[1])
+
+
+def _read(path: Path, stated: Stated) -> tuple[Stated, Tensors]:
+    module = read_stored_module(path, stated.get("checkpoint", {}).get("weights_at", "G_ema"))
+    numbers = {**module.state.get("_init_kwargs", {}), **stated.get("config", {})}
+    return {**stated, "config": numbers}, module.tensors()
+
+
+def _plan(
+    stated: Stated, tensors: Tensors, truncation: Truncation | None
+) -> tuple[nn.Module, KeyMap]:
+    psi, cutoff = truncation if isinstance(truncation, tuple) else (truncation, None)
+    network = StyleGAN2Generator(_config(stated.get("config", {}), tensors, psi, cutoff))
+    key_map = map_keys(network, _NAMES, lambda _: plain)
+    # The file repeats the one filter in every layer; ours has it once.
+    filters = [
+        f"synthesis.b{_SMALLEST * 2**number}.{layer}resample_filter"
+        for number in range(len(network.blocks))
+        for layer in ("", "conv0.", "conv1.")
+        if number > 0 or layer != "conv0."
+    ]
+    key_map["filter"] = Source(tuple(filters), ((4, 4),) * len(filters), _one_of)
+    return network, key_map
+
+
+def _one_of(first: Tensor, *others: Tensor) -> Tensor:
+    """Give the filter that all layers share."""
+    if not first.is_meta and not all(torch.equal(first, other) for other in others):
+        raise ValueError("its layers have different resampling filters; expected one for all.")
+    return first
+
+
+def _config(
+    numbers: Mapping[str, Any], tensors: Tensors, psi: float | None, cutoff: int | None
+) -> StyleGAN2Config:
+    """Translate the arguments of stylegan2-ada-pytorch; what is left out is read off the shapes."""
+    synthesis = numbers.get("synthesis_kwargs", {})
+    for name, found, supported in (
+        ("c_dim", numbers.get("c_dim", 0), 0),
+        ("img_channels", numbers.get("img_channels", 3), 3),
+        ("architecture", synthesis.get("architecture", "skip"), "skip"),
+    ):
+        if found != supported:
+            raise ValueError(f"{name} is {found}; only {supported} is supported.")
+    seen, widths = _seen_numbers(tensors)
+    known = {**seen, **numbers}
+    check_told(known, ("z_dim", "w_dim", "img_resolution"), "a StyleGAN2 generator")
+    base, most = synthesis.get("channel_base"), synthesis.get("channel_max", 512)
+    sides = [_SMALLEST * 2**k for k in range((known["img_resolution"] // 4).bit_length())]
+    return StyleGAN2Config(
+        latent_dim=known["z_dim"],
+        style_dim=known["w_dim"],
+        resolution=known["img_resolution"],
+        channels=tuple(
+            widths.get(side, most) if base is None else min(base // side, most) for side in sides
+        ),
+        mapping_layers=numbers.get("mapping_kwargs", {}).get("num_layers", known.get("layers", 8)),
+        clamp=synthesis.get("conv_clamp"),
+        noise=numbers.get("noise_mode", "const"),
+        truncation=1.0 if psi is None else psi,
+        truncation_cutoff=cutoff,
+    )
+
+
+def _seen_numbers(tensors: Tensors) -> tuple[dict[str, int], dict[int, int]]:
+    """Read off the shapes what they tell, and the width of each resolution."""
+    shapes = shapes_of(tensors)
+    found = [re.fullmatch(r"synthesis\.b(\d+)\.conv1\.weight", key) for key in shapes]
+    widths = {int(match[1]): shapes[match[0]][0] for match in found if match is not None}
+    if not widths or "mapping.fc0.weight" not in shapes:
+        return {}, widths
+    seen = {
+        "w_dim": shapes["mapping.fc0.weight"][0],
+        "z_dim": shapes["mapping.fc0.weight"][1],
+        "img_resolution": max(widths),
+        "layers": sum(re.fullmatch(r"mapping\.fc\d+\.weight", key) is not None for key in shapes),
+    }
+    return seen, widths
+
+
+FAMILIES: Final = (
+    Family(
+        name="stylegan2",
+        proper_name="StyleGAN2",
+        plan=_plan,
+        read=_read,
+        truncates=True,
+        channels_last=False,
+    ),
+)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gseg.features.scenes import SCENES_FEATURES, ScenesNetwork
 from gseg.images import from_uint8
+from gseg.pretraining.training import half_weights
 from gseg.randomness import derive_seed
 from gseg.scenes.pictures import CLASS_NAMES, VALIDATION_FIRST, render
 
@@ -56,14 +57,11 @@ class FeatureTraining:
 def train(
     config: FeatureTraining, *, progress: Callable[[int, float], None] | None = None
 ) -> ScenesNetwork:
-    """Train a classifier of scenes from scratch.
+    """Train a classifier of scenes from scratch, and give it in eval mode.
 
     Args:
         config: The schedule.
         progress: Called with (steps done, loss) every 100 steps.
-
-    Returns:
-        The network in eval mode.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "features") % 2**32)
@@ -84,60 +82,29 @@ def train(
 
 
 def rounded(network: ScenesNetwork) -> dict[str, Tensor]:
-    """Give the network's weights as they are shipped.
-
-    Args:
-        network: The trained network, which takes on the rounded values.
-
-    Returns:
-        Its state in float16; counters of batches are left out of the rounding.
-    """
-    state = {
-        name: value.half().contiguous() if value.is_floating_point() else value
-        for name, value in network.state_dict().items()
-    }
+    """Give the network's weights as they are shipped; the network takes on the rounded values."""
+    state = half_weights(network)
     network.load_state_dict({name: value.float() for name, value in state.items()})
     return state
 
 
 @torch.no_grad()
 def accuracy(network: ScenesNetwork, first: int = VALIDATION_FIRST, count: int = 2000) -> float:
-    """Measure the share of rightly classified pictures.
-
-    Args:
-        network: In eval mode.
-        first: Index of the first picture.
-        count: Number of pictures.
-
-    Returns:
-        Share in [0, 1].
-    """
+    """Measure the share of rightly classified scenes, in [0, 1]; the network is in eval mode."""
     scenes = render(range(first, first + count))
     guess = network(from_uint8(scenes.pictures)).argmax(1)
     return float((guess == scenes.labels).float().mean())
 
 
 def save(state: dict[str, Tensor], path: Path) -> None:
-    """Write the weights, whole or not at all.
-
-    Args:
-        state: From `rounded`.
-        path: A safetensors file; its folder must exist.
-    """
+    """Write the weights, from `rounded`, whole or not at all."""
     part = path.with_suffix(".part")
     save_file(state, part, metadata={"name": SCENES_FEATURES})
     part.replace(path)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Command line without the program's name.
-
-    Returns:
-        Exit status.
-    """
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m gseg.pretraining.train_features", description=__doc__
     )

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gseg.generators.contract import Generator
-from gseg.generators.precision import forward_with, sampling_setting
+from gseg.generators.contract import Generator, forward_with, sampling_setting
 from gseg.images import to_uint8
 from gseg.samples.blocks import Block, Part, Request, collect, find_places, rows_at
 from gseg.samples.histograms import histogram_counts

@@ -28,7 +28,7 @@ from gseg.directions.affine_config import AffineConfig
 from gseg.directions.candidate_config import CandidateConfig, LearntConfig
 from gseg.directions.choice_config import ChoiceConfig
 from gseg.directions.config import SearchConfig
-from gseg.generators.own_encoder import choose_encoder
+from gseg.generators.encoders import choose_encoder
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import DistanceConfig, Experiment, LabelledPairs
 from gseg.pipeline.graph import Workshop

@@ -27,7 +27,7 @@ from gseg import recipes
 from gseg.directions.candidate_config import CANDIDATE_KINDS
 from gseg.directions.config import SearchConfig
 from gseg.generators.catalogue import list_generators
-from gseg.generators.own_encoder import choose_encoder
+from gseg.generators.encoders import choose_encoder
 from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import (
     MASK_KINDS,

@@ -4,7 +4,7 @@ import torch
 
 from gseg.generators import precision
 from gseg.generators.catalogue import load_generator
-from gseg.generators.precision import ForwardSetting
+from gseg.generators.contract import ForwardSetting
 from gseg.samples.config import SampleConfig
 from gseg.samples.draw import draw_shard
 from gseg.samples.filters import filter_preset

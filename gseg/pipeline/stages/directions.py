@@ -24,7 +24,7 @@ from gseg.directions.operators import fit_operators
 from gseg.directions.search import search_direction
 from gseg.generators.catalogue import cached_generator
 from gseg.generators.contract import Generator
-from gseg.generators.identity import weights_digest
+from gseg.generators.weights import weights_digest
 from gseg.pipeline.costs import (
     candidates_seconds,
     choosing_seconds,
