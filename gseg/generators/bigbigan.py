@@ -1,30 +1,14 @@
 """BigBiGAN's checkpoint in the layout of ajbrock's BigGAN-PyTorch.
 
-The generator is the big residual one. Its spectral normalisation makes one power iteration from a
-stored vector in every forward, also in evaluation mode, and never stores the result: a constant,
-so it is folded into the weights. The public wrappers use class 0 for every sample, so ours has no
-labels and keeps that row of the shared embedding.
+The generator is the big residual one, without labels.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
-from torch import nn
 
-from gseg.generators.family import (
-    Family,
-    KeyMap,
-    Names,
-    Source,
-    Stated,
-    Tensors,
-    Truncation,
-    check_told,
-    map_keys,
-    shapes_of,
-    spectral_ajbrock,
-)
+from gseg.generators import family
 from gseg.generators.studiogan import BigResNetConfig
 
 _WIDTHS: Final[Mapping[int, tuple[int, ...]]] = {
@@ -33,7 +17,7 @@ _WIDTHS: Final[Mapping[int, tuple[int, ...]]] = {
     128: (16, 16, 8, 4, 2, 1),
     256: (16, 16, 8, 8, 4, 2, 1),
 }
-_NAMES: Final[Names] = (
+_NAMES: Final[family.Names] = (
     (r"^norm\.weight$", "output_layer.0.gain"),
     (r"^norm\.", "output_layer.0."),
     (r"^to_rgb\.", "output_layer.2."),
@@ -48,10 +32,10 @@ _NAMES: Final[Names] = (
 )
 
 
-def _plan(stated: Stated, tensors: Tensors, _: Truncation | None) -> tuple[nn.Module, KeyMap]:
+def _plan(stated: family.Stated, tensors: family.Tensors, _: object) -> family.Plan:
     known = {**_seen_numbers(tensors), **stated.get("config", {})}
     needed = ("dim_z", "shared_dim", "resolution", "G_ch", "n_classes")
-    check_told(known, needed, "a BigBiGAN generator in BigGAN-PyTorch's layout")
+    family.check_told(known, needed, "a BigBiGAN generator in BigGAN-PyTorch's layout")
     resolution = int(known["resolution"])
     if resolution not in _WIDTHS:
         raise ValueError(f"resolution must be one of {sorted(_WIDTHS)}, got {resolution}.")
@@ -75,22 +59,27 @@ def _plan(stated: Stated, tensors: Tensors, _: Truncation | None) -> tuple[nn.Mo
         return f"blocks.{block - 1}.{1 if block == attention else 0}."
 
     names = (*_NAMES, (r"^blocks\.(\d+)\.", lambda match: place(int(match[1]))))
-    key_map = map_keys(network, names, lambda _: spectral_ajbrock)
+    # Its spectral normalisation makes one power iteration from a stored vector in every forward,
+    # also in evaluation mode, and never stores the result: a constant.
+    key_map = family.map_keys(network, names, lambda _: family.spectral_ajbrock)
     for key in key_map:
         if key.endswith("num_batches_tracked"):  # which the file does not have
-            key_map[key] = Source((), (), lambda: torch.zeros((), dtype=torch.int64))
+            key_map[key] = family.Source((), (), lambda: torch.zeros((), dtype=torch.int64))
+    # The public wrappers use class 0 for every sample.
     table = (int(known["n_classes"]), config.shared_dim)
-    key_map["shared.weight"] = Source(("shared.weight",), (table,), lambda rows: rows[:1].clone())
+    key_map["shared.weight"] = family.Source(
+        ("shared.weight",), (table,), lambda rows: rows[:1].clone()
+    )
     if attention is not None:
-        key_map[f"blocks.{attention}.weight"] = Source(
+        key_map[f"blocks.{attention}.weight"] = family.Source(
             (f"{place(attention)}gamma",), ((),), lambda gamma: gamma.reshape(1)
         )
     return network, key_map
 
 
-def _seen_numbers(tensors: Tensors) -> dict[str, Any]:
+def _seen_numbers(tensors: family.Tensors) -> dict[str, Any]:
     """Read off the shapes what they tell, in BigGAN-PyTorch's spelling."""
-    shapes = shapes_of(tensors)
+    shapes = family.shapes_of(tensors)
     blocks = sum(key.endswith(".conv1.weight") for key in shapes)
     needed = ("linear.weight", "shared.weight", "output_layer.2.weight")
     if blocks == 0 or any(key not in shapes for key in needed):
@@ -108,7 +97,7 @@ def _seen_numbers(tensors: Tensors) -> dict[str, Any]:
 
 
 FAMILIES: Final = (
-    Family(
+    family.Family(
         name="bigbigan",
         proper_name="BigBiGAN",
         plan=_plan,

@@ -17,17 +17,7 @@ from pytorch_pretrained_biggan.config import BigGANConfig
 from pytorch_pretrained_biggan.model import BigGAN
 from torch import Tensor, nn
 
-from gseg.generators.family import (
-    Family,
-    KeyMap,
-    Stated,
-    Tensors,
-    Truncation,
-    map_keys,
-    plain,
-    read_plain,
-    spectral,
-)
+from gseg.generators import family
 
 _CONFIG_FILES: Final = ("config.json", "model_config.json")
 
@@ -53,6 +43,7 @@ class BigGANDeepGenerator(nn.Module):
             num_classes=int(numbers["num_classes"]),
             latent_dim=int(numbers["z_dim"]),
         )
+        # Its spectral norms are folded into the weights by the key map, so the hooks go.
         self.model = BigGAN(BigGANConfig.from_dict(dict(numbers)))
         for module in self.model.modules():
             if hasattr(module, "weight_orig"):
@@ -80,10 +71,10 @@ class BigGANDeepGenerator(nn.Module):
         return pictures
 
 
-def _read(path: Path, stated: Stated) -> tuple[Stated, Tensors]:
+def _read(path: Path, stated: family.Stated) -> tuple[family.Stated, family.Tensors]:
     if path.is_dir():
         path = path / "pytorch_model.bin"
-    stated, tensors = read_plain(path, stated)
+    stated, tensors = family.read_plain(path, stated)
     return {**stated, "config": stated.get("config") or _beside(path)}, tensors
 
 
@@ -101,19 +92,19 @@ def _beside(path: Path) -> Mapping[str, Any]:
     )
 
 
-def _plan(stated: Stated, _: Tensors, truncation: Truncation | None) -> tuple[nn.Module, KeyMap]:
+def _plan(stated: family.Stated, _: object, truncation: family.Truncation | None) -> family.Plan:
     if isinstance(truncation, tuple):
         raise ValueError(f"BigGAN-deep's truncation is one number, got {truncation}.")
     network = BigGANDeepGenerator(stated["config"], 1.0 if truncation is None else truncation)
-    unnormalised = "model.embeddings.weight"
-    key_map = map_keys(
-        network, ((r"^model\.", ""),), lambda key: plain if key == unnormalised else spectral
-    )
-    return network, key_map
+
+    def weight(key: str) -> family.WeightRule:
+        return family.plain if key == "model.embeddings.weight" else family.spectral
+
+    return network, family.map_keys(network, ((r"^model\.", ""),), weight)
 
 
 FAMILIES: Final = (
-    Family(
+    family.Family(
         name="biggandeep",
         proper_name="BigGAN-deep",
         plan=_plan,

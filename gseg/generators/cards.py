@@ -14,6 +14,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Final, Literal
 
+# Where the `Family` of each public checkpoint is: a module of this folder with ``FAMILIES``.
 FAMILY_MODULES: Final = {
     **dict.fromkeys(("acgan", "biggan", "contragan", "ggan", "sagan", "sngan"), "studiogan"),
     **dict.fromkeys(("selfcondgan", "uncondgan"), "self_conditioned"),
@@ -21,7 +22,6 @@ FAMILY_MODULES: Final = {
     "stylegan2": "stylegan2",
     "biggandeep": "biggan_deep",
 }
-"""Where the `Family` of each public checkpoint is: a module of this folder with ``FAMILIES``."""
 WEIGHTS_SUFFIX: Final = ".safetensors"
 Supervision = Literal["none", "class labels"]
 
@@ -49,8 +49,6 @@ class GeneratorCard:
         published_fid: FID as published, if a source is known; of an embedded generator, the
             Fréchet distance that its record states.
         fid_protocol: How and by whom that FID was measured.
-        statistics: Which batch statistics and weights it is evaluated with.
-        class_sampling: How labels are drawn for it.
         weights: Where its weights are published, and under which file name.
         address: Address of the weights file, if there is a direct one.
     """
@@ -70,8 +68,6 @@ class GeneratorCard:
     snapshot_of: str = ""
     published_fid: float | None = None
     fid_protocol: str = ""
-    statistics: str = ""
-    class_sampling: str = ""
     weights: str = ""
     address: str = ""
 
@@ -89,12 +85,12 @@ class PublishedGenerator:
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
+# Melas-Kyriazi et al. 2022, Table 2: the rows of TinyImageNet, then those of ImageNet.
 _ORDER: Final = (
     *(f"{family}.scenes32" for family in ("acgan", "biggan", "ggan", "sagan", "sngan")),
     *(f"{family}.scenes32-large" for family in ("bigbigan", "selfcondgan", "uncondgan")),
     *(f"{family}.scenes32-large" for family in ("contragan", "sagan", "sngan", "biggan")),
 )
-"""Melas-Kyriazi et al. 2022, Table 2: the rows of TinyImageNet, then those of ImageNet."""
 
 
 def shipped_folder() -> Traversable:
@@ -247,8 +243,7 @@ def _studiogan(
         licence="not stated for the weights; StudioGAN's code is MIT",
         published_fid=fid,
         fid_protocol=_TINY_FID if tiny else _IMAGENET_FID,
-        statistics="running averages of the checkpoint",
-        class_sampling="uniform" if labelled else "",
+        # Evaluated with the running averages of the checkpoint.
         weights=(
             f"model={averaged}-best-weights-step=<STEP>.pth; links in {_STUDIOGAN} and in "
             f"{_LINKS}, StudioGAN/configs/{data}/{folder or family}"
@@ -279,8 +274,7 @@ def _self_conditioned(family: str, *, clusters: int, **facts: object) -> Publish
             "checkpoint": {"weights_at": "generator"},
         },
         num_classes=clusters,
-        statistics="no normalisation layers; the raw generator, not its moving average",
-        class_sampling="uniform over clusters" if clusters else "",
+        # No normalisation layers; the raw generator, not its moving average.
         weights=file,
         address=f"http://selfcondgan.csail.mit.edu/weights/{file}",
         **facts,
@@ -299,7 +293,7 @@ def _stylegan2(data: str, resolution: int) -> PublishedGenerator:
         config={"config": {}},
         truncates=True,
         licence="Nvidia Source Code License (research and evaluation)",
-        statistics="G_ema, constant noise",
+        # G_ema, constant noise.
         weights=file,
         address=f"{base}/{file}",
     )
@@ -335,8 +329,7 @@ def _biggan_deep(resolution: int, layers: str) -> PublishedGenerator:
         num_classes=1000,
         supervision="class labels",
         truncates=True,
-        statistics="tables of statistics for each truncation",
-        class_sampling="uniform",
+        # Tables of statistics for each truncation.
         weights=file,
         address=f"https://s3.amazonaws.com/models.huggingface.co/biggan/{file}",
     )
@@ -383,7 +376,7 @@ PUBLISHED: Final[tuple[PublishedGenerator, ...]] = (
         },
         published_fid=23.3,
         fid_protocol="quoted in Voynov et al. 2021, section 4.3",
-        statistics="stored statistics; spectral norm by one power iteration from stored u0",
+        # Stored statistics; spectral norm by one power iteration from the stored u0.
         weights="BigBiGAN_x1.pth, converted from the authors' TF-Hub module bigbigan-resnet50",
         address="https://www.dropbox.com/s/9w2i45h455k3b4p/BigBiGAN_x1.pth?dl=1",
     ),

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from gseg.generators.contract import Generator
 
 _WEIGHTS: Final = "GSEG_WEIGHTS"
+# What `use_weights` was told, in this process.
 _chosen: Path | None = None
-"""What `use_weights` was told, in this process."""
 _registered: Final[dict[str, tuple[GeneratorCard, "Callable[[], nn.Module]"]]] = {}
 _MARK: Final = ".py:"
 _ANALYTIC: Final = "analytic.ellipses"
@@ -155,19 +155,15 @@ def register_generator(card: GeneratorCard, make: "Callable[[], nn.Module]") -> 
 
 def own_file(name: str) -> Path | None:
     """Give the file of a name of the form ``path/to/file.py:function``, None for other names."""
+    # From the right: a folder may be named like that, too.
     path, mark, _ = name.rpartition(_MARK)
     return Path(f"{path}.py") if mark else None
 
 
 def use_weights(folder: Path | None) -> None:
-    """Make a folder that of the published weights, for this process.
-
-    Where the weights are is no part of any result: so it is set once for a process, and whoever
-    starts processes that need it hands them `weights_folder`.
-
-    Args:
-        folder: The folder; None to leave it as it is.
-    """
+    """Make a folder that of the published weights, for this process; None leaves it as it is."""
+    # Where the weights are is no part of any result: so it is set once for a process, and whoever
+    # starts processes that need it hands them `weights_folder`.
     global _chosen
     if folder is not None and folder.absolute() != _chosen:
         _chosen = folder.absolute()
@@ -192,6 +188,7 @@ def find_weights(name: str) -> Path | None:
     folder = weights_folder()
     if folder is None:
         return None
+    # A download that is not finished ends in ".part", its record in ".sha256".
     found = [path for path in find_inputs(folder, f"{name}.") if path.suffix in WEIGHT_SUFFIXES]
     return found[0] if found and fetch_input(found[0]) else None
 

@@ -5,7 +5,7 @@ safetensors whose header says which architecture and which numbers rebuild the n
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from gseg.generators.cards import (
     shipped_header,
 )
 from gseg.generators.contract import Generator
-from gseg.generators.family import Family, KeyMap, Tensors, Truncation, apply_key_map
+from gseg.generators.family import Family, Plan, Tensors, Truncation, apply_key_map
 from gseg.generators.reading import read_shipped
 
 
@@ -68,6 +68,7 @@ def from_checkpoint(
         state = apply_key_map(key_map, tensors)
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path} does not fit {name}: {error}. {_describe(tensors)}") from error
+    # The network has no memory yet: it takes the tensors over as they are.
     network.load_state_dict(state, strict=True, assign=True)
     sizes: Any = network.config
     labelled = family.labelled and sizes.num_classes > 0
@@ -113,7 +114,7 @@ def find_family(name: str) -> Family:
 
 def plan(
     family: str, stated: Mapping[str, Any], tensors: Tensors, truncation: Truncation | None = None
-) -> tuple[nn.Module, KeyMap]:
+) -> Plan:
     """Build the network of a public checkpoint on the meta device, and its key map.
 
     Args:
@@ -132,9 +133,9 @@ def plan(
         return find_family(family).plan(stated, tensors, truncation)
 
 
-def _families(module: str) -> tuple[Family, ...]:
+def _families(module: str) -> Sequence[Family]:
     # By name, and only when asked for: the package behind BigGAN-deep takes seconds to import.
-    families: tuple[Family, ...] = import_module(f"gseg.generators.{module}").FAMILIES
+    families: Sequence[Family] = import_module(f"gseg.generators.{module}").FAMILIES
     return families
 
 
@@ -148,7 +149,10 @@ def _placed(
 
 def _describe(tensors: Tensors) -> str:
     """Say in one sentence what a file looks like, and what to try."""
-    for family in _recognisable():
+    for module in dict.fromkeys(FAMILY_MODULES.values()):
+        family = _families(module)[0]  # all of a module have files of one form
+        if not family.looks_like:
+            continue
         try:
             with torch.device("meta"):
                 network, _ = family.plan({}, tensors, None)
@@ -162,13 +166,6 @@ def _describe(tensors: Tensors) -> str:
         )
     first = ", ".join(list(tensors)[:3])
     return f"The file's first tensors are {first}: is it a generator's file?"
-
-
-def _recognisable() -> Iterator[Family]:
-    for module in dict.fromkeys(FAMILY_MODULES.values()):
-        first = _families(module)[0]
-        if first.looks_like:
-            yield first
 
 
 def _read_config(config: Mapping[str, Any] | Path | str) -> Mapping[str, Any]:

@@ -9,8 +9,9 @@ generator.
 import itertools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -27,8 +28,8 @@ from gseg.transfers import send
 
 ENCODER_SUFFIX: Final = ".encoder.safetensors"
 _BATCH: Final = 256
+# Logit of the share of a coordinate's variance that the picture decides, at the start.
 _UNSURE: Final = -1.7
-"""Logit of the share of a coordinate's variance that the picture decides, at the start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,11 +55,7 @@ class EncoderNetwork(nn.Module):
     """Strided convolutions with batch normalisation, and a normal distribution over z.
 
     Every coordinate of a latent drawn for a random picture has mean 0 and variance 1 as the prior
-    has, by construction: otherwise a joint discriminator tells found latents from drawn ones by
-    their scale, and learns nothing about which picture belongs to which latent. At the start the
-    deviation is close to 1, that is, latents say next to nothing about the picture: coordinates
-    that all depend on the few things that an untrained network sees would make the generator
-    exaggerate exactly those.
+    has, by construction.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -72,7 +69,12 @@ class EncoderNetwork(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
         self.head = nn.Linear(widths[-1] * 16, 2 * config.latent_dim)
+        # At the start the deviation is close to 1, that is, latents say next to nothing about the
+        # picture: coordinates that all depend on the few things that an untrained network sees
+        # would make the generator exaggerate exactly those.
         nn.init.constant_(self.head.bias[config.latent_dim :], _UNSURE)
+        # Without the prior's scale, a joint discriminator tells found latents from drawn ones by
+        # it, and learns nothing about which picture belongs to which latent.
         self.centre = nn.BatchNorm1d(config.latent_dim, affine=False)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,29 +95,10 @@ class EncoderNetwork(nn.Module):
         return self.centre(position) * signal, deviation
 
 
-class PictureEncoder(Protocol):
-    """Finds the latents of pictures."""
-
-    @property
-    def resolution(self) -> int:
-        """Side of the pictures that it takes."""
-        ...
-
-    def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
-        """Find latents.
-
-        Args:
-            pictures: (N, 3, R, R) uint8.
-            numbers: N numbers of the pictures in their set, for what is random.
-
-        Returns:
-            (N, latent_dim) float32 on the CPU.
-
-        Raises:
-            ValueError: The pictures have another size or type, or the latents are none of the
-                generator's.
-        """
-        ...
+PictureEncoder = Callable[[Tensor, Sequence[int]], Tensor]
+# Finds the latents (N, latent_dim) float32, on the CPU, of pictures (N, 3, R, R) uint8; the N
+# numbers of the pictures in their set are for what is random. A ValueError says that the pictures
+# have another size or type, or that the latents are none of the generator's.
 
 
 class Encoder:
@@ -218,49 +201,36 @@ class EncoderChoice:
             return load_encoder(self.name, device=device, sampled=self.sampled)
         if callable_digest(self.name) != self.digest:
             raise ValueError(f"{self.name} has changed since it was chosen: start again.")
-        return OwnEncoder(load_callable(self.name), self, device=torch.device(device))
+        return partial(_own_latents, load_callable(self.name), self, device)
 
 
-@dataclass(frozen=True, slots=True)
-class OwnEncoder:
-    """A function of the user's as an encoder; what it gives is checked.
-
-    Attributes:
-        function: (N, 3, R, R) float32 in [-1, 1] to (N, latent_dim).
-        choice: Its name and sizes.
-        device: Where the pictures go before it is called.
-    """
-
-    function: Callable[[Tensor], object]
-    choice: EncoderChoice
-    device: torch.device
-
-    @property
-    def resolution(self) -> int:
-        """Side of the pictures that it takes."""
-        return self.choice.resolution
-
-    @exact()
-    @torch.no_grad()
-    def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
-        """See `PictureEncoder`."""
-        given = self.function(from_uint8(send(pictures, self.device)))
-        width = self.choice.latent_dim
-        expected = f"({len(pictures)}, {'latent_dim' if width is None else width})"
-        if not isinstance(given, Tensor):
-            raise ValueError(
-                f"{self.choice.name} gave {type(given).__name__}, expected a tensor {expected}."
-            )
-        if given.ndim != 2 or len(given) != len(pictures) or width not in (None, given.shape[1]):
-            of = f" of {self.choice.generator}" if self.choice.generator else ""
-            raise ValueError(
-                f"{self.choice.name} gave a tensor {tuple(given.shape)}, expected latents{of} of "
-                f"shape {expected}: is it the encoder of another generator?"
-            )
-        latents = given.detach().float().cpu()
-        if not latents.isfinite().all():
-            raise ValueError(f"{self.choice.name} gave latents that are not finite.")
-        return latents
+@exact()
+@torch.no_grad()
+def _own_latents(
+    function: Callable[[Tensor], object],
+    choice: EncoderChoice,
+    device: torch.device | str,
+    pictures: Tensor,
+    _: Sequence[int],
+) -> Tensor:
+    """Call a function of the user's as a `PictureEncoder`, and check what it gives."""
+    given = function(from_uint8(send(pictures, device)))
+    width = choice.latent_dim
+    expected = f"({len(pictures)}, {'latent_dim' if width is None else width})"
+    if not isinstance(given, Tensor):
+        raise ValueError(
+            f"{choice.name} gave {type(given).__name__}, expected a tensor {expected}."
+        )
+    if given.ndim != 2 or len(given) != len(pictures) or width not in (None, given.shape[1]):
+        of = f" of {choice.generator}" if choice.generator else ""
+        raise ValueError(
+            f"{choice.name} gave a tensor {tuple(given.shape)}, expected latents{of} of shape "
+            f"{expected}: is it the encoder of another generator?"
+        )
+    latents = given.detach().float().cpu()
+    if not latents.isfinite().all():
+        raise ValueError(f"{choice.name} gave latents that are not finite.")
+    return latents
 
 
 def list_encoders() -> list[str]:
@@ -311,9 +281,6 @@ def choose_encoder(
         resolution: Side of the pictures that a function takes; by default the generator's.
         sampled: See `EncoderChoice`.
 
-    Returns:
-        The choice.
-
     Raises:
         ValueError: There is no such encoder, or it is another generator's.
     """
@@ -324,14 +291,10 @@ def choose_encoder(
                 f"What size of pictures does {name} take? Say its generator or the size (--for "
                 "GENERATOR or --size N)."
             )
-        return EncoderChoice(
-            name=name,
-            digest=callable_digest(name),
-            generator=card.name if card else "",
-            resolution=side,
-            latent_dim=card.latent_dim if card else None,
-            sampled=sampled,
+        own = EncoderChoice(
+            name=name, digest=callable_digest(name), resolution=side, sampled=sampled
         )
+        return replace(own, generator=card.name, latent_dim=card.latent_dim) if card else own
     if card is not None and name in list_encoders() and name != card.name:
         raise ValueError(
             f"The encoder of {name} finds latents of {name}, which are no latents of {card.name}: "

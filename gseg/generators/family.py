@@ -23,8 +23,8 @@ _SHOWN: Final = 3
 _AJBROCK_EPS: Final = 1e-4
 Shape = tuple[int, ...]
 Tensors = Mapping[str, Tensor]
+# What `gseg.generators.checkpoints.from_checkpoint` is told: its ``config``.
 Stated = Mapping[str, Any]
-"""What `gseg.generators.checkpoints.from_checkpoint` is told: its ``config``."""
 Truncation = float | tuple[float, int]
 
 
@@ -44,9 +44,10 @@ class Source:
 
 
 KeyMap = dict[str, Source]
+Plan = tuple[nn.Module, KeyMap]
 WeightRule = Callable[[str, Shape], Source]
+# Patterns in our names, and what the file has there, as `re.sub` takes it; one after the other.
 Names = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
-"""Patterns in our names, and what the file has there, as `re.sub` takes it; one after the other."""
 
 
 def read_plain(path: Path, stated: Stated) -> tuple[Stated, Tensors]:
@@ -77,7 +78,7 @@ class Family:
 
     name: str
     proper_name: str
-    plan: Callable[[Stated, Tensors, Truncation | None], tuple[nn.Module, KeyMap]]
+    plan: Callable[[Stated, Tensors, Truncation | None], Plan]
     configs: tuple[type[Any], ...] = ()
     read: Callable[[Path, Stated], tuple[Stated, Tensors]] = read_plain
     truncates: bool = False
@@ -115,11 +116,9 @@ def transposed(key: str, shape: Shape) -> Source:
 
 
 def spectral(key: str, shape: Shape) -> Source:
-    """Fold the spectral norm of `torch.nn.utils.spectral_norm` with the stored vectors.
-
-    sigma = u . (W v), without a power iteration: what the network does in evaluation mode. A
-    training changes W after the last iteration, so this is not the exact norm.
-    """
+    """Fold the spectral norm of `torch.nn.utils.spectral_norm` with the stored vectors."""
+    # sigma = u . (W v), without a power iteration: what the network does in evaluation mode. A
+    # training changes W after the last iteration, so this is not the exact norm.
     keys = (f"{key}_orig", f"{key}_u", f"{key}_v")
     return Source(keys, (shape, shape[:1], (math.prod(shape[1:]),)), _fold_stored)
 
@@ -131,10 +130,8 @@ def spectral_transposed(key: str, shape: Shape) -> Source:
 
 
 def spectral_ajbrock(key: str, shape: Shape) -> Source:
-    """Fold the spectral norm of BigGAN-PyTorch: one power iteration from the stored u0.
-
-    The stored singular value sv0 is a log that the public program does not use either.
-    """
+    """Fold the spectral norm of BigGAN-PyTorch: one power iteration from the stored u0."""
+    # The stored singular value sv0 is a log that the public program does not use either.
     prefix = key.removesuffix("weight")
     keys = (key, f"{prefix}u0", f"{prefix}sv0")
     return Source(keys, (shape, (1, shape[0]), (1,)), _fold_one_step)

@@ -22,6 +22,8 @@ from torch import Tensor
 
 _SNIFFED: Final = 512
 _WRAPPER: Final = "module."
+_Storage = torch.storage.TypedStorage
+_Ints = tuple[int, ...]
 _NUMBER_CODES: Final = frozenset(
     ["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
 )
@@ -107,6 +109,7 @@ def _pick(path: Path, content: Mapping[str, object], weights_at: str | None) -> 
     """Take the entry with the weights."""
     if weights_at in content:
         return content[str(weights_at)]
+    # The conformance cases say of some files that the weights are at "the file itself".
     if weights_at is not None and "itself" not in weights_at:
         raise ValueError(
             f"{path} has no entry '{weights_at}': it has {', '.join(map(str, list(content)[:8]))}."
@@ -121,12 +124,10 @@ class StoredModule:
     """A module as a pickle stores it: its attributes, none of its code.
 
     Attributes:
-        class_name: Name of its class in the public program.
         state: Its attributes, among them ``_modules``, ``_parameters`` and ``_buffers``.
     """
 
     def __init__(self, meta: Mapping[str, Any]) -> None:
-        self.class_name = str(meta.get("class_name", ""))
         self.state: Mapping[str, Any] = meta.get("state", {})
 
     def tensors(self, prefix: str = "") -> dict[str, Tensor]:
@@ -220,22 +221,18 @@ def _scalar(dtype: _Dtype, data: bytes) -> float | int | bool:
     return number
 
 
-def _storage(data: bytes) -> torch.storage.TypedStorage:
+def _storage(data: bytes) -> _Storage:
     """Give the storage of a tensor."""
+    # A pickle within the pickle: PyTorch's restricted reader refuses what is no storage.
     stored = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    if not isinstance(stored, torch.storage.TypedStorage):
+    if not isinstance(stored, _Storage):
         raise _RefusedError(f"a {type(stored).__name__} in place of a tensor's storage")
     return stored
 
 
-def _tensor(
-    storage: torch.storage.TypedStorage,
-    offset: int,
-    size: tuple[int, ...],
-    stride: tuple[int, ...],
-    *_: object,
-) -> Tensor:
+def _tensor(storage: _Storage, offset: int, size: _Ints, stride: _Ints, *_: object) -> Tensor:
     """Give a tensor on its storage."""
+    # `as_strided` refuses what reaches beyond the storage.
     flat = torch.tensor([], dtype=storage.dtype).set_(storage._untyped_storage)
     return flat.as_strided(size, stride, offset)
 

@@ -13,31 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gseg.generators.family import (
-    Family,
-    KeyMap,
-    Names,
-    Stated,
-    Tensors,
-    Truncation,
-    check_told,
-    map_keys,
-    plain,
-    shapes_of,
-)
-from gseg.generators.layers import (
-    BOTTOM_WIDTH,
-    Table,
-    UpsampledConv2d,
-    add_upsampled,
-    check_sizes,
-    initialise_orthogonally,
-)
+from gseg.generators import family, layers
 
 _BRANCH_WEIGHT: Final = 0.1
 _LEAK: Final = 0.2
 _WIDEST: Final = 16
-_NAMES: Final[Names] = (
+_NAMES: Final[family.Names] = (
     (r"^embedding\.", "get_latent.embedding."),
     (r"^linear\.", "fc."),
     (r"^to_rgb\.", "conv_img."),
@@ -48,35 +29,24 @@ _NAMES: Final[Names] = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SelfConditionedConfig:
-    """Numbers that make a self-conditioned generator.
+class SelfConditionedConfig(layers.ResidualConfig):
+    """Numbers that make a self-conditioned generator, beside those of all residual ones.
+
+    Its classes are clusters.
 
     Attributes:
-        latent_dim: Width of z.
-        resolution: Side of the pictures, 4 * 2**(number of stages - 1).
-        channels: Width of each stage, from 4x4 pixels upwards.
-        num_classes: Clusters, which serve as classes; 0 for none.
         embed_dim: Width of a cluster's embedding; not used without clusters.
-        blocks_per_stage: Residual blocks in each stage.
+        blocks_per_stage: Residual blocks at each resolution.
     """
 
     architecture: ClassVar = "self_conditioned"
-    latent_dim: int
-    resolution: int
-    channels: tuple[int, ...]
-    num_classes: int
     embed_dim: int
     blocks_per_stage: int = 2
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
-        check_sizes(
-            self.resolution,
-            self.channels,
-            num_classes=self.num_classes,
-            latent_dim=self.latent_dim,
-            blocks_per_stage=self.blocks_per_stage,
-        )
+        # By name: `super()` does not find a dataclass with slots, which is made anew.
+        layers.ResidualConfig.__post_init__(self)
+        layers.check_sizes(self.resolution, self.channels, blocks_per_stage=self.blocks_per_stage)
         if self.num_classes > 0 and self.embed_dim < 1:
             raise ValueError(
                 f"embed_dim must be at least 1 with {self.num_classes} classes, "
@@ -98,9 +68,9 @@ class SelfConditionedGenerator(nn.Module):
         self.config = config
         widths = config.channels
         if config.num_classes > 0:
-            self.embedding = Table(config.num_classes, config.embed_dim)
+            self.embedding = layers.Table(config.num_classes, config.embed_dim)
         extra = config.embed_dim if config.num_classes > 0 else 0
-        self.linear = nn.Linear(config.latent_dim + extra, widths[0] * BOTTOM_WIDTH**2)
+        self.linear = nn.Linear(config.latent_dim + extra, widths[0] * layers.BOTTOM_WIDTH**2)
         self.blocks = nn.ModuleList()
         for number, outside in enumerate(widths):
             inside = widths[max(number - 1, 0)]
@@ -108,7 +78,7 @@ class SelfConditionedGenerator(nn.Module):
             for _ in range(config.blocks_per_stage - 1):
                 self.blocks.append(_Block(outside, outside, enlarge=False))
         self.to_rgb = nn.Conv2d(widths[-1], 3, 3, padding=1)
-        initialise_orthogonally(self)
+        layers.initialise_orthogonally(self)
 
     def code_weights(self) -> Tensor:
         """See `gseg.generators.contract.Generator.code_weights`."""
@@ -119,9 +89,10 @@ class SelfConditionedGenerator(nn.Module):
         if self.config.num_classes > 0:
             assert y is not None, "a conditional generator needs labels"
             embedded = self.embedding(y)
+            # As the public program: the embedding's direction counts, not its length.
             norm = torch.linalg.vector_norm(embedded, dim=1, keepdim=True)
             z = torch.cat([z, embedded / norm], dim=1)
-        x = self.linear(z).view(len(z), -1, BOTTOM_WIDTH, BOTTOM_WIDTH)
+        x = self.linear(z).view(len(z), -1, layers.BOTTOM_WIDTH, layers.BOTTOM_WIDTH)
         for block in self.blocks:
             x = block(x)
         return torch.tanh(self.to_rgb(F.leaky_relu(x, _LEAK)))
@@ -138,7 +109,7 @@ class _Block(nn.Module):
         hidden = min(in_channels, out_channels)
         self.enlarge = enlarge
         if enlarge:
-            self.conv1: nn.Conv2d = UpsampledConv2d(in_channels, hidden)
+            self.conv1: nn.Conv2d = layers.UpsampledConv2d(in_channels, hidden)
         else:
             self.conv1 = nn.Conv2d(in_channels, hidden, 3, padding=1)
         self.conv2 = nn.Conv2d(hidden, out_channels, 3, padding=1)
@@ -149,16 +120,19 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Bring x (N, in, H, W) to (N, out, H, W), or to twice that size."""
         h = F.leaky_relu(self.conv1(F.leaky_relu(x, _LEAK)), _LEAK, inplace=True)
+        # Small branches keep a network without normalisation layers stable at its start.
         h = self.conv2(h) * _BRANCH_WEIGHT
         skip = self.skip(x)
-        return add_upsampled(h, skip) if self.enlarge else h.add_(skip)
+        return layers.add_upsampled(h, skip) if self.enlarge else h.add_(skip)
 
 
-def _plan(stated: Stated, tensors: Tensors, _: Truncation | None) -> tuple[nn.Module, KeyMap]:
+def _plan(stated: family.Stated, tensors: family.Tensors, _: object) -> family.Plan:
     known = {**_seen_numbers(tensors), **stated.get("config", {})}
     needed = ["z_dim", "size", "nfilter", "conditioning"]
     labelled = known.get("conditioning") == "embedding"
-    check_told(known, needed + ["nlabels"] * labelled, "a self-conditioned generator (resnet2)")
+    family.check_told(
+        known, needed + ["nlabels"] * labelled, "a self-conditioned generator (resnet2)"
+    )
     stages = (known["size"] // 4).bit_length()
     factors = [min(2 ** (stages - 1 - stage), _WIDEST) for stage in range(stages)]
     config = SelfConditionedConfig(
@@ -174,12 +148,14 @@ def _plan(stated: Stated, tensors: Tensors, _: Truncation | None) -> tuple[nn.Mo
         stage, block = divmod(int(match[1]), config.blocks_per_stage)
         return f"resnet_{stage}_{block}."
 
-    return network, map_keys(network, (*_NAMES, (r"^blocks\.(\d+)\.", place)), lambda _: plain)
+    return network, family.map_keys(
+        network, (*_NAMES, (r"^blocks\.(\d+)\.", place)), lambda _: family.plain
+    )
 
 
-def _seen_numbers(tensors: Tensors) -> dict[str, Any]:
+def _seen_numbers(tensors: family.Tensors) -> dict[str, Any]:
     """Read off the shapes what they tell, in the public program's spelling."""
-    shapes = shapes_of(tensors)
+    shapes = family.shapes_of(tensors)
     stages = sum(re.fullmatch(r"resnet_\d+_0\.conv_0\.weight", key) is not None for key in shapes)
     if stages == 0 or "fc.weight" not in shapes or "conv_img.weight" not in shapes:
         return {}
@@ -195,7 +171,7 @@ def _seen_numbers(tensors: Tensors) -> dict[str, Any]:
 
 
 FAMILIES: Final = tuple(
-    Family(
+    family.Family(
         name=proper_name.lower(),
         proper_name=proper_name,
         plan=_plan,

@@ -24,33 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gseg.generators.family import (
-    Family,
-    KeyMap,
-    Names,
-    Stated,
-    Tensors,
-    Truncation,
-    WeightRule,
-    check_told,
-    map_keys,
-    plain,
-    shapes_of,
-    spectral,
-    spectral_transposed,
-    transposed,
-)
-from gseg.generators.layers import (
-    BOTTOM_WIDTH,
-    NORM_EPS,
-    BatchNorm,
-    ConditionalBatchNorm,
-    SelfAttention,
-    Table,
-    UpsamplingBlock,
-    check_sizes,
-    initialise_orthogonally,
-)
+from gseg.generators import family, layers
 
 _WIDTHS: Final[Mapping[int, tuple[int, ...]]] = {
     32: (4, 4, 4, 4),
@@ -60,7 +34,7 @@ _WIDTHS: Final[Mapping[int, tuple[int, ...]]] = {
     512: (16, 16, 8, 8, 4, 2, 1, 1),
 }
 _UNCONDITIONAL: Final = ("no", "W/O", "N/A", None)
-_NAMES: Final[Names] = (
+_NAMES: Final[family.Names] = (
     (r"^linear\.", "linear0."),
     (r"^norm\.", "bn4."),
     (r"^to_rgb\.", "conv2d5."),
@@ -75,40 +49,32 @@ _NAMES: Final[Names] = (
     (r"\.out\.", ".conv1x1_attn."),
     (r"^(blocks\.\d+\.0)\.weight$", r"\1.sigma"),
 )
-_LEGACY_NAMES: Final[Names] = (
+_LEGACY_NAMES: Final[family.Names] = (
     (r"\.gain\.weight$", ".embed0.weight"),
     (r"(\.bn[12])\.bias\.weight$", r"\1.embed1.weight"),
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ResNetConfig:
-    """Numbers that make a residual generator.
+class ResNetConfig(layers.ResidualConfig):
+    """Numbers that make a residual generator, beside those of all.
 
     Attributes:
-        latent_dim: Width of z.
-        resolution: Side of the pictures, 4 * 2**(number of blocks).
-        channels: Widths from the 4x4 map to the last block: one more than there are blocks.
-        num_classes: Classes of the conditional batch normalisation; 0 for plain, without labels.
         attention_after: Number of blocks after which self-attention stands, None for nowhere.
     """
 
     architecture: ClassVar = "resnet"
-    latent_dim: int
-    resolution: int
-    channels: tuple[int, ...]
-    num_classes: int
     attention_after: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
-        check_sizes(
-            self.resolution,
-            self.channels,
-            num_classes=self.num_classes,
-            attention_after=self.attention_after,
-            latent_dim=self.latent_dim,
-        )
+        # By name: `super()` does not find a dataclass with slots, which is made anew.
+        layers.ResidualConfig.__post_init__(self)
+        blocks = len(self.channels) - 1
+        if self.attention_after is not None and not 1 <= self.attention_after <= blocks:
+            raise ValueError(
+                f"attention_after counts residual blocks: expected None or 1 to {blocks}, "
+                f"got {self.attention_after}."
+            )
 
     def build(self) -> nn.Module:
         """Make the network, freshly initialised."""
@@ -116,38 +82,24 @@ class ResNetConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BigResNetConfig:
-    """Numbers that make a big residual generator.
+class BigResNetConfig(ResNetConfig):
+    """Numbers that make a big residual generator, beside those of a small one.
+
+    Its latent_dim is a multiple of the number of blocks + 1. Without classes, one row of the
+    shared embedding serves every picture.
 
     Attributes:
-        latent_dim: Width of z, a multiple of the number of blocks + 1.
         shared_dim: Width of the class embedding that all blocks share.
-        resolution: Side of the pictures, 4 * 2**(number of blocks).
-        channels: Widths from the 4x4 map to the last block: one more than there are blocks.
-        num_classes: Rows of the shared embedding; 0 for one row that serves every picture.
-        attention_after: Number of blocks after which self-attention stands, None for nowhere.
         last_norm_eps: Epsilon of the last batch normalisation (BigBiGAN: 1e-5).
     """
 
     architecture: ClassVar = "big_resnet"
-    latent_dim: int
     shared_dim: int
-    resolution: int
-    channels: tuple[int, ...]
-    num_classes: int
-    attention_after: int | None = None
-    last_norm_eps: float = NORM_EPS
+    last_norm_eps: float = layers.NORM_EPS
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
-        check_sizes(
-            self.resolution,
-            self.channels,
-            num_classes=self.num_classes,
-            attention_after=self.attention_after,
-            latent_dim=self.latent_dim,
-            shared_dim=self.shared_dim,
-        )
+        ResNetConfig.__post_init__(self)
+        layers.check_sizes(self.resolution, self.channels, shared_dim=self.shared_dim)
         if self.latent_dim % len(self.channels):
             raise ValueError(
                 f"latent_dim is cut into {len(self.channels)} equal chunks (one for each block "
@@ -167,17 +119,19 @@ class ResNetGenerator(nn.Module):
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.linear = nn.Linear(config.latent_dim, config.channels[0] * BOTTOM_WIDTH**2)
+        self.linear = nn.Linear(config.latent_dim, config.channels[0] * layers.BOTTOM_WIDTH**2)
         self.blocks = _blocks(config, self._norm)
-        self.norm = BatchNorm(config.channels[-1])
+        self.norm = layers.BatchNorm(config.channels[-1])
         self.to_rgb = nn.Conv2d(config.channels[-1], 3, 3, padding=1)
-        initialise_orthogonally(self)
+        layers.initialise_orthogonally(self)
 
     def _norm(self, channels: int) -> nn.Module:
         classes = self.config.num_classes
         if classes == 0:
-            return BatchNorm(channels)
-        return ConditionalBatchNorm(channels, Table(classes, channels), Table(classes, channels))
+            return layers.BatchNorm(channels)
+        return layers.ConditionalBatchNorm(
+            channels, layers.Table(classes, channels), layers.Table(classes, channels)
+        )
 
     def code_weights(self) -> Tensor:
         """See `gseg.generators.contract.Generator.code_weights`."""
@@ -185,7 +139,7 @@ class ResNetGenerator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Make pictures (N, 3, R, R) in [-1, 1] from z (N, latent_dim) and labels y (N,) int64."""
-        x = self.linear(z).view(len(z), -1, BOTTOM_WIDTH, BOTTOM_WIDTH)
+        x = self.linear(z).view(len(z), -1, layers.BOTTOM_WIDTH, layers.BOTTOM_WIDTH)
         for block in self.blocks:
             x = block(x, y)
         return torch.tanh(self.to_rgb(F.relu(self.norm(x), inplace=True)))
@@ -198,42 +152,42 @@ class BigResNetGenerator(nn.Module):
         super().__init__()
         self.config = config
         self._chunk = config.latent_dim // len(config.channels)
-        self.shared = Table(max(config.num_classes, 1), config.shared_dim)
-        self.linear = nn.Linear(self._chunk, config.channels[0] * BOTTOM_WIDTH**2)
+        self.shared = layers.Table(max(config.num_classes, 1), config.shared_dim)
+        self.linear = nn.Linear(self._chunk, config.channels[0] * layers.BOTTOM_WIDTH**2)
         self.blocks = _blocks(config, self._norm)
         # Only the last block's activations depend on all chunks of z.
         self.activation_layer = f"blocks.{len(self.blocks) - 1}"
-        self.norm = BatchNorm(config.channels[-1], eps=config.last_norm_eps)
+        self.norm = layers.BatchNorm(config.channels[-1], eps=config.last_norm_eps)
         self.to_rgb = nn.Conv2d(config.channels[-1], 3, 3, padding=1)
-        initialise_orthogonally(self)
+        layers.initialise_orthogonally(self)
 
     def _norm(self, channels: int) -> nn.Module:
         condition = self.config.shared_dim + self._chunk
         gain, bias = (nn.Linear(condition, channels, bias=False) for _ in range(2))
-        return ConditionalBatchNorm(channels, gain, bias)
+        return layers.ConditionalBatchNorm(channels, gain, bias)
 
     def code_weights(self) -> Tensor:
         """See `gseg.generators.contract.Generator.code_weights`."""
-        layers = [(0, self.linear.weight)]
-        blocks = (block for block in self.blocks if not isinstance(block, SelfAttention))
+        entered = [(0, self.linear.weight)]
+        blocks = (block for block in self.blocks if not isinstance(block, layers.SelfAttention))
         for number, block in enumerate(blocks, start=1):
             for norm in block.modules():
-                if isinstance(norm, ConditionalBatchNorm):
+                if isinstance(norm, layers.ConditionalBatchNorm):
                     for part in (norm.gain, norm.bias):
                         assert isinstance(part, nn.Linear)
-                        layers.append((number, part.weight[:, self.config.shared_dim :]))
+                        entered.append((number, part.weight[:, self.config.shared_dim :]))
         # Chunk 0 makes the 4x4 map, chunk i joins block i: each at its own columns of z.
         chunks, size = len(self.config.channels), self._chunk
-        return torch.cat([F.pad(part, (n * size, (chunks - 1 - n) * size)) for n, part in layers])
+        return torch.cat([F.pad(part, (n * size, (chunks - 1 - n) * size)) for n, part in entered])
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Make pictures (N, 3, R, R) in [-1, 1] from z (N, latent_dim) and labels y (N,) int64."""
         first, *chunks = z.chunk(len(self.config.channels), dim=1)
         shared = self._embed(len(z), y)
-        x = self.linear(first).view(len(z), -1, BOTTOM_WIDTH, BOTTOM_WIDTH)
+        x = self.linear(first).view(len(z), -1, layers.BOTTOM_WIDTH, layers.BOTTOM_WIDTH)
         conditions = iter([torch.cat([shared, chunk], dim=1) for chunk in chunks])
         for block in self.blocks:
-            x = block(x, None if isinstance(block, SelfAttention) else next(conditions))
+            x = block(x, None if isinstance(block, layers.SelfAttention) else next(conditions))
         return torch.tanh(self.to_rgb(F.relu(self.norm(x), inplace=True)))
 
     def _embed(self, count: int, y: Tensor | None) -> Tensor:
@@ -245,45 +199,43 @@ class BigResNetGenerator(nn.Module):
         return embedded
 
 
-def _blocks(
-    config: ResNetConfig | BigResNetConfig, norm: Callable[[int], nn.Module]
-) -> nn.ModuleList:
+def _blocks(config: ResNetConfig, norm: Callable[[int], nn.Module]) -> nn.ModuleList:
     blocks = nn.ModuleList()
     for count, (inside, outside) in enumerate(pairwise(config.channels), start=1):
         norms = norm(inside), norm(outside)
-        blocks.append(UpsamplingBlock(inside, outside, *norms))
+        blocks.append(layers.UpsamplingBlock(inside, outside, *norms))
         if count == config.attention_after:
-            blocks.append(SelfAttention(outside))
+            blocks.append(layers.SelfAttention(outside))
     return blocks
 
 
-def _plan(stated: Stated, tensors: Tensors, _: Truncation | None) -> tuple[nn.Module, KeyMap]:
+def _plan(stated: family.Stated, tensors: family.Tensors, _: object) -> family.Plan:
     seen = "big_resnet" if "shared.weight" in tensors else "resnet"
     architecture = stated.get("architecture", seen)
     if architecture not in ("resnet", "big_resnet"):
         raise ValueError(f"architecture must be resnet or big_resnet, got '{architecture}'")
     config = _config(architecture, stated.get("config", {}), tensors)
     network, big = config.build(), architecture == "big_resnet"
+    # The big residual generator is the same in both layouts.
     legacy = not big and any(".embed0." in key for key in tensors)
     normalised = any(key.endswith("weight_orig") for key in tensors)
 
-    def weight(key: str) -> WeightRule:
+    def weight(key: str) -> family.WeightRule:
         if key == "shared.weight":
-            return plain
+            return family.plain
         if not big and not legacy and re.search(r"\.(gain|bias)\.weight$", key):
-            return spectral_transposed if normalised else transposed
-        return spectral if normalised else plain
+            return family.spectral_transposed if normalised else family.transposed
+        return family.spectral if normalised else family.plain
 
-    return network, map_keys(network, (*_NAMES, *(_LEGACY_NAMES if legacy else ())), weight)
+    return network, family.map_keys(network, (*_NAMES, *(_LEGACY_NAMES if legacy else ())), weight)
 
 
-def _config(
-    architecture: str, numbers: Mapping[str, Any], tensors: Tensors
-) -> ResNetConfig | BigResNetConfig:
+def _config(architecture: str, numbers: Mapping[str, Any], tensors: family.Tensors) -> ResNetConfig:
     """Translate StudioGAN's constructor arguments; what is left out is read off the shapes."""
     known = {**_seen_numbers(tensors), **{key: v for key, v in numbers.items() if v != "N/A"}}
+    # StudioGAN writes "N/A" for what a configuration leaves out.
     needed = ["z_dim", "img_size", "g_conv_dim", *["shared_dim"] * (architecture == "big_resnet")]
-    check_told(known, needed, f"a StudioGAN {architecture} generator")
+    family.check_told(known, needed, f"a StudioGAN {architecture} generator")
     if known["img_size"] not in _WIDTHS:
         raise ValueError(f"img_size must be one of {sorted(_WIDTHS)}, got {known['img_size']}.")
     labelled = known.get("conditional_strategy", "as seen") not in _UNCONDITIONAL
@@ -301,9 +253,9 @@ def _config(
     return ResNetConfig(**common)
 
 
-def _seen_numbers(tensors: Tensors) -> dict[str, Any]:
+def _seen_numbers(tensors: family.Tensors) -> dict[str, Any]:
     """Read off the shapes what they tell, in StudioGAN's spelling."""
-    shapes = shapes_of(tensors)
+    shapes = family.shapes_of(tensors)
     blocks = sum(key.endswith(".conv2d1.weight") for key in shapes)
     if blocks == 0 or "linear0.weight" not in shapes or "conv2d5.weight" not in shapes:
         return {}
@@ -327,7 +279,7 @@ def _seen_numbers(tensors: Tensors) -> dict[str, Any]:
 
 
 FAMILIES: Final = tuple(
-    Family(
+    family.Family(
         name=proper_name.lower(),
         proper_name=proper_name,
         plan=_plan,

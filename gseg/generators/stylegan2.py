@@ -20,19 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gseg.generators.family import (
-    Family,
-    KeyMap,
-    Names,
-    Source,
-    Stated,
-    Tensors,
-    Truncation,
-    check_told,
-    map_keys,
-    plain,
-    shapes_of,
-)
+from gseg.generators import family
 from gseg.generators.reading import read_stored_module
 
 _SLOPE: Final = 0.2
@@ -40,7 +28,7 @@ _GAIN: Final = math.sqrt(2)
 _EPS: Final = 1e-8
 _MAPPING_RATE: Final = 0.01
 _SMALLEST: Final = 4
-_NAMES: Final[Names] = (
+_NAMES: Final[family.Names] = (
     (r"^mapping\.(\d+)\.", r"mapping.fc\1."),
     (r"^mean_style$", "mapping.w_avg"),
     (r"^const$", "synthesis.b4.const"),
@@ -116,6 +104,7 @@ class StyleGAN2Generator(nn.Module):
         self.mapping = nn.ModuleList(
             _Linear(inside, outside, rate=_MAPPING_RATE) for inside, outside in pairwise(widths)
         )
+        # `w_avg` of the file: truncation draws codes towards it.
         self.register_buffer("mean_style", torch.zeros(config.style_dim))
         self.const = nn.Parameter(torch.randn(config.channels[0], _SMALLEST, _SMALLEST))
         taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
@@ -145,22 +134,14 @@ class StyleGAN2Generator(nn.Module):
         return torch.lerp(self.mean_style, w, self.config.truncation)
 
     def styles(self, w: Tensor) -> Tensor:
-        """Give each layer its style.
-
-        Layers beyond the cutoff take back the truncation of w, so that a shift of w is 1 / psi
-        times as long in them.
-
-        Args:
-            w: (N, style_dim), from `map`, shifted or not.
-
-        Returns:
-            (N, layers, style_dim).
-        """
+        """Give each layer its style (N, layers, style_dim), from w (N, style_dim) of `map`."""
         styles = w[:, None].expand(-1, self.config.layers, -1)
         cutoff = self.config.truncation_cutoff
         if cutoff is None or cutoff >= self.config.layers or self.config.truncation == 1:
             return styles
         assert isinstance(self.mean_style, Tensor)
+        # Layers beyond the cutoff take back the truncation of w, so that a shift of w is 1 / psi
+        # times as long in them.
         whole = torch.lerp(self.mean_style, w, 1 / self.config.truncation)
         return torch.cat([styles[:, :cutoff], whole[:, None].expand_as(styles[:, cutoff:])], dim=1)
 
@@ -225,6 +206,7 @@ class _StyledConv(nn.Module):
     def forward(self, x: Tensor, w: Tensor, kernel: Tensor) -> Tensor:
         """Bring x (N, in, H, W) to (N, out, H, W), or to twice that size."""
         style = self.affine(w)
+        # Demodulation from the weights alone: the convolution stays one for the whole batch.
         norm = torch.rsqrt(style.square() @ self.weight.square().sum(dim=(2, 3)).T + _EPS)
         x = x * style[:, :, None, None]
         if self.enlarge:
@@ -287,18 +269,18 @@ def _enlarge(image: Tensor, kernel: Tensor) -> Tensor:
     return F.conv_transpose2d(image, weight, stride=2, padding=1, groups=image.shape[1])
 
 
-def _read(path: Path, stated: Stated) -> tuple[Stated, Tensors]:
+def _read(path: Path, stated: family.Stated) -> tuple[family.Stated, family.Tensors]:
     module = read_stored_module(path, stated.get("checkpoint", {}).get("weights_at", "G_ema"))
     numbers = {**module.state.get("_init_kwargs", {}), **stated.get("config", {})}
     return {**stated, "config": numbers}, module.tensors()
 
 
 def _plan(
-    stated: Stated, tensors: Tensors, truncation: Truncation | None
-) -> tuple[nn.Module, KeyMap]:
+    stated: family.Stated, tensors: family.Tensors, truncation: family.Truncation | None
+) -> family.Plan:
     psi, cutoff = truncation if isinstance(truncation, tuple) else (truncation, None)
     network = StyleGAN2Generator(_config(stated.get("config", {}), tensors, psi, cutoff))
-    key_map = map_keys(network, _NAMES, lambda _: plain)
+    key_map = family.map_keys(network, _NAMES, lambda _: family.plain)
     # The file repeats the one filter in every layer; ours has it once.
     filters = [
         f"synthesis.b{_SMALLEST * 2**number}.{layer}resample_filter"
@@ -306,7 +288,7 @@ def _plan(
         for layer in ("", "conv0.", "conv1.")
         if number > 0 or layer != "conv0."
     ]
-    key_map["filter"] = Source(tuple(filters), ((4, 4),) * len(filters), _one_of)
+    key_map["filter"] = family.Source(tuple(filters), ((4, 4),) * len(filters), _one_of)
     return network, key_map
 
 
@@ -318,7 +300,7 @@ def _one_of(first: Tensor, *others: Tensor) -> Tensor:
 
 
 def _config(
-    numbers: Mapping[str, Any], tensors: Tensors, psi: float | None, cutoff: int | None
+    numbers: Mapping[str, Any], tensors: family.Tensors, psi: float | None, cutoff: int | None
 ) -> StyleGAN2Config:
     """Translate the arguments of stylegan2-ada-pytorch; what is left out is read off the shapes."""
     synthesis = numbers.get("synthesis_kwargs", {})
@@ -331,7 +313,8 @@ def _config(
             raise ValueError(f"{name} is {found}; only {supported} is supported.")
     seen, widths = _seen_numbers(tensors)
     known = {**seen, **numbers}
-    check_told(known, ("z_dim", "w_dim", "img_resolution"), "a StyleGAN2 generator")
+    family.check_told(known, ("z_dim", "w_dim", "img_resolution"), "a StyleGAN2 generator")
+    # Without the base, widths are those seen in the file; its first blocks are at the maximum.
     base, most = synthesis.get("channel_base"), synthesis.get("channel_max", 512)
     sides = [_SMALLEST * 2**k for k in range((known["img_resolution"] // 4).bit_length())]
     return StyleGAN2Config(
@@ -349,9 +332,9 @@ def _config(
     )
 
 
-def _seen_numbers(tensors: Tensors) -> tuple[dict[str, int], dict[int, int]]:
+def _seen_numbers(tensors: family.Tensors) -> tuple[dict[str, int], dict[int, int]]:
     """Read off the shapes what they tell, and the width of each resolution."""
-    shapes = shapes_of(tensors)
+    shapes = family.shapes_of(tensors)
     found = [re.fullmatch(r"synthesis\.b(\d+)\.conv1\.weight", key) for key in shapes]
     widths = {int(match[1]): shapes[match[0]][0] for match in found if match is not None}
     if not widths or "mapping.fc0.weight" not in shapes:
@@ -366,7 +349,7 @@ def _seen_numbers(tensors: Tensors) -> tuple[dict[str, int], dict[int, int]]:
 
 
 FAMILIES: Final = (
-    Family(
+    family.Family(
         name="stylegan2",
         proper_name="StyleGAN2",
         plan=_plan,

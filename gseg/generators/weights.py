@@ -69,6 +69,7 @@ def weights_digest(name: str, checkpoint: Path | None = None) -> str:
 
 @cache
 def _own_digest(name: str, code: str) -> str:
+    # Made twice: an unseeded network would give every process samples of its own.
     weights, again = _tensors_digest(name), _tensors_digest(name)
     if weights != again:
         raise ValueError(
@@ -151,7 +152,7 @@ def _download(address: str, part: Path, progress: Progress | None) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == _COMPLETE and held:
+        if error.code == _COMPLETE and held:  # nothing is left behind what is held
             return
         raise
     with response:

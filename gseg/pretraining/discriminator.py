@@ -19,8 +19,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gseg.images import from_uint8
 from gseg.randomness import uniforms
 
+# Brings the normalised layers' view of a latent to the size of that of a picture.
 _LATENT_GAIN: Final = 4.0
-"""Brings the normalised layers' view of a latent to the size of that of a picture."""
 
 _CHUNK: Final = 500
 _ROUNDS: Final = 20
@@ -118,20 +118,9 @@ class JointDiscriminator(nn.Module):
         super().__init__()
         widths = (24, 64, 96, 128)
         self.pictures = Discriminator(0, widths=widths)
-        self.latents = nn.Sequential(
-            spectral_norm(nn.Linear(latent_dim, hidden)),
-            nn.ReLU(),
-            spectral_norm(nn.Linear(hidden, hidden)),
-            nn.ReLU(),
-        )
+        self.latents = nn.Sequential(*_dense(latent_dim, hidden, hidden))
         self.latent_head = spectral_norm(nn.Linear(hidden, 1))
-        self.pairs = nn.Sequential(
-            spectral_norm(nn.Linear(widths[-1] + hidden, 2 * hidden)),
-            nn.ReLU(),
-            spectral_norm(nn.Linear(2 * hidden, hidden)),
-            nn.ReLU(),
-            spectral_norm(nn.Linear(hidden, 1)),
-        )
+        self.pairs = nn.Sequential(*_dense(widths[-1] + hidden, 2 * hidden, hidden, 1)[:-1])
 
     def forward(self, pictures: Tensor, latents: Tensor) -> Tensor:
         """Judge pairs.
@@ -148,6 +137,13 @@ class JointDiscriminator(nn.Module):
         together = self.pairs(torch.cat([pooled, _LATENT_GAIN * hidden], dim=1))[:, 0]
         scores = (self.pictures.judge(spatial, pooled), self.latent_head(hidden)[:, 0], together)
         return torch.stack([score.float() for score in scores])
+
+
+def _dense(*widths: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for inside, outside in itertools.pairwise(widths):
+        layers += [spectral_norm(nn.Linear(inside, outside)), nn.ReLU()]
+    return layers
 
 
 def conditional_contrastive_loss(

@@ -23,8 +23,8 @@ _CLASSES: Final = len(CLASS_NAMES)
 _CLUSTERS: Final = 20
 _SMALL: Final = (128, 96, 48, 24)
 _LARGE: Final = (136, 104, 56, 28)
+# The self-conditioned architecture has more weights at the same widths.
 _LARGE_PLAIN: Final = (128, 96, 56, 28)
-"""The self-conditioned architecture has more weights at the same widths."""
 _LARGE_ITERATIONS: Final = 4_000
 
 

@@ -39,10 +39,10 @@ from gseg.scenes.pictures import SCENES_NAME, Scenes, render
 from gseg.scores.fid import REFERENCE_PICTURES, scenes_distance
 from gseg.storage.store import digest
 
+# Training scenes: the indices from 0.
 PICTURES: Final = 50_000
-"""Training scenes: the indices from 0."""
+# Pictures that the Fréchet distance in the record is of.
 MEASURED: Final = REFERENCE_PICTURES
-"""Pictures that the Fréchet distance in the record is of."""
 _SAVE_EVERY: Final = 250
 _TILES: Final = 64
 
@@ -153,6 +153,7 @@ def _finish(run: _Run, scenes: Scenes) -> None:
         while training.iteration < last:
             judged, fooled = training.step(scenes)
             now = training.iteration
+            # Before the next checkpoint is written, so that the last good one stays.
             if not math.isfinite(judged + fooled):
                 raise ValueError(
                     f"The losses of {run.name} are not finite at iteration {now}: the checkpoint "
@@ -207,6 +208,7 @@ def _measured_distance(network: nn.Module, name: str, recipe: Recipe) -> dict[st
         latent_dim=config.latent_dim,
         code_dim=config.latent_dim,
     )
+    # A copy: the training goes on with the weights that were not rounded.
     rounded = copy.deepcopy(network).half().float()
     distance = scenes_distance(Generator(rounded, card), MEASURED)
     return {"fid": round(distance.value, 4), "fid_protocol": distance.protocol}

@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 WEIGHTS: Final = Path(__file__).parents[1] / "scenes" / "weights" / SHIPPED
 _STEPS: Final = 1_500
+# Held-out scenes, which no choice has seen.
 _BENCHMARK: Final = "scenes"
-"""Held-out scenes, which no choice has seen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +89,7 @@ def train(config: DefaultSegmenter) -> Segmenter:
         validation=(held_out.pictures, held_out.masks),
     )
     seconds = time.perf_counter() - began
+    # Rounded before it is measured: the scores are those of the file.
     segmenter = trained.segmenter.rounded()
     segmenter.provenance |= {
         "generator": config.generator,

@@ -9,7 +9,7 @@ from its state as if nothing had happened.
 
 import copy
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +49,8 @@ class Training:
     """
 
     discriminator: nn.Module
+    networks: ClassVar[tuple[str, ...]] = ("generator", "average", "discriminator")
+    optimisers: ClassVar = ("generator_optimiser", "discriminator_optimiser")
 
     def __init__(self, recipe: Recipe, seed: int, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
@@ -73,13 +75,9 @@ class Training:
 
     def build_opponents(self) -> None:
         """Build the networks that are trained besides the generator."""
-        conditionings: dict[str, Conditioning] = {
-            "projection": "projection",
-            "clusters": "projection",
-            "classifier": "classifier",
-            "contrastive": "contrastive",
-        }
-        conditioning = conditionings.get(self.recipe.signal, "none")
+        signal = self.recipe.signal
+        assert signal != "encoder", "`EncoderTraining` has opponents of its own"
+        conditioning: Conditioning = "projection" if signal == "clusters" else signal
         self.discriminator = self.place(Discriminator(self.recipe.label_count, conditioning))
 
     def place(self, network: nn.Module) -> nn.Module:
@@ -103,16 +101,12 @@ class Training:
         real, real_labels = self.real_batch(scenes)
         with torch.autocast(self.device.type, torch.bfloat16):
             judged = self.discriminator_loss(real, real_labels)
-        self.discriminator_optimiser.zero_grad()
-        judged.backward()  # type: ignore[no-untyped-call]
-        self.discriminator_optimiser.step()
-
+        _descend(judged, self.discriminator_optimiser)
+        # Its gradients would be computed for nothing in the generator's turn.
         self.discriminator.requires_grad_(False)
         with torch.autocast(self.device.type, torch.bfloat16):
             fooled = self.generator_loss(real)
-        self.generator_optimiser.zero_grad()
-        fooled.backward()  # type: ignore[no-untyped-call]
-        self.generator_optimiser.step()
+        _descend(fooled, self.generator_optimiser)
         self.discriminator.requires_grad_(True)
         self._update_averages()
         self.iteration += 1
@@ -137,16 +131,14 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs."""
-        return {
-            "iteration": self.iteration,
-            **{name: part.state_dict() for name, part in self.parts().items()},
-        }
+        names = (*self.networks, *self.optimisers)
+        return {"iteration": self.iteration, **{n: getattr(self, n).state_dict() for n in names}}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a state."""
         self.iteration = state["iteration"]
-        for name, part in self.parts().items():
-            part.load_state_dict(state[name])
+        for name in (*self.networks, *self.optimisers):
+            getattr(self, name).load_state_dict(state[name])
 
     def export(self) -> nn.Module:
         """Give the averaged generator with spectral normalisation folded into plain weights."""
@@ -165,16 +157,6 @@ class Training:
             plain = self.recipe.network.build()
         plain.load_state_dict(weights, assign=True)
         return plain.requires_grad_(False).eval()
-
-    def parts(self) -> dict[str, Any]:
-        """Name everything that has a state."""
-        return {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "average": self.average,
-            "generator_optimiser": self.generator_optimiser,
-            "discriminator_optimiser": self.discriminator_optimiser,
-        }
 
     def real_batch(self, scenes: Scenes) -> tuple[Tensor, Tensor]:
         """Choose this iteration's real pictures, half of them mirrored, and their labels."""
@@ -216,12 +198,19 @@ class Training:
 
     @torch.no_grad()
     def _update_averages(self) -> None:
+        # Fast at first, so that the random start is soon forgotten.
         keep = min(_AVERAGE, (1 + self.iteration) / (10 + self.iteration))
         for network, average in self.players():
             torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - keep)
             for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
                 if mine.is_floating_point():
                     mine.lerp_(theirs, 1 - min(keep, 0.99))
+
+
+def _descend(loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
 
 
 def _normalise(network: nn.Module) -> None:
@@ -275,6 +264,8 @@ class ClusterTraining(Training):
 class EncoderTraining(Training):
     """BigBiGAN: an encoder and a joint discriminator (Donahue and Simonyan 2019, section 2)."""
 
+    networks: ClassVar[tuple[str, ...]] = (*Training.networks, "encoder", "encoder_average")
+
     def build_opponents(self) -> None:
         """Build the joint discriminator and the encoder."""
         assert self.recipe.encoder is not None
@@ -285,11 +276,6 @@ class EncoderTraining(Training):
     def players(self) -> list[tuple[nn.Module, nn.Module]]:
         """Pair generator and encoder with their moving averages."""
         return [*super().players(), (self.encoder, self.encoder_average)]
-
-    def parts(self) -> dict[str, Any]:
-        """Name everything that has a state."""
-        more = {"encoder": self.encoder, "encoder_average": self.encoder_average}
-        return {**super().parts(), **more}
 
     def discriminator_loss(self, real: Tensor, real_labels: Tensor) -> Tensor:
         """Hinge loss on each of the three scores."""
@@ -311,13 +297,12 @@ class EncoderTraining(Training):
     def export_encoder(self, steps: int = ENCODER_STEPS) -> nn.Module:
         """Fit the averaged encoder to the averaged generator, and give it.
 
-        The game alone leaves the encoder far from the generator's inverse in a training as short
-        as these, so it goes on as a latent regressor (Donahue et al. 2017, section 4): it
-        maximises the likelihood of z given the generated picture.
-
         Args:
             steps: Of Adam, with a rate that falls to 0.
         """
+        # The game alone leaves the encoder far from the generator's inverse in a training as short
+        # as these, so it goes on as a latent regressor (Donahue et al. 2017, section 4): it
+        # maximises the likelihood of z given the generated picture.
         encoder = copy.deepcopy(self.encoder_average).requires_grad_(True).train()
         optimiser = torch.optim.Adam(encoder.parameters(), _ENCODER_RATE)
         generator, batch = self.average.eval(), 2 * self.recipe.batch
@@ -330,9 +315,7 @@ class EncoderTraining(Training):
                     pictures = generator(z)
                 mean, deviation = encoder(pictures)
             loss = F.gaussian_nll_loss(mean, z, deviation.square())
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            _descend(loss, optimiser)
         encoder.cpu()
         return encoder.requires_grad_(False).eval()
 
@@ -344,12 +327,6 @@ class EncoderTraining(Training):
 
 
 def start_training(recipe: Recipe, seed: int, device: torch.device) -> Training:
-    """Build the training that a recipe asks for, at iteration 0.
-
-    Args:
-        recipe: What to train.
-        seed: Seed of initialisation, order and latents.
-        device: Where to train.
-    """
+    """Build the training that a recipe asks for, at iteration 0; see `Training`."""
     kinds = {"encoder": EncoderTraining, "clusters": ClusterTraining}
     return kinds.get(recipe.signal, Training)(recipe, seed, device)
