@@ -21,9 +21,10 @@ from torch import Tensor
 from gseg.directions.affine import Batches, fit_maps, generated_batches
 from gseg.directions.config import OBJECTIVE_NAMES, affine_preset, search_preset
 from gseg.directions.search import optimise
+from gseg.generators.cards import GeneratorCard
 from gseg.generators.catalogue import load_generator
-from gseg.generators.contract import Generator, GeneratorCard
-from gseg.generators.resnet import ResNetConfig, ResNetGenerator
+from gseg.generators.contract import Generator
+from gseg.generators.studiogan import ResNetConfig, ResNetGenerator
 
 
 def scenes_sized() -> Generator:

@@ -40,12 +40,10 @@ from torch import Tensor, nn
 from gseg.directions.config import SearchConfig
 from gseg.directions.search import search_direction
 from gseg.exactness import exact
+from gseg.generators.cards import PUBLISHED, PublishedGenerator
 from gseg.generators.catalogue import list_generators, load_generator
 from gseg.generators.checkpoints import plan
 from gseg.generators.contract import Generator
-from gseg.generators.published import PUBLISHED, PublishedGenerator
-from gseg.generators.stylegan2 import StyleGAN2Generator
-from gseg.generators.stylegan2_checkpoint import stylegan2_config
 from gseg.randomness import labels, latents
 from gseg.samples.config import FilterPreset, filter_preset
 from gseg.samples.filters import judge
@@ -138,15 +136,11 @@ def fill_randomly(network: nn.Module) -> None:
 
 def empty(entry: PublishedGenerator) -> nn.Module:
     """Build a published generator without memory."""
-    with torch.device("meta"):
-        if entry.card.architecture == "stylegan2":
-            numbers = {**STYLEGAN2_WIDTHS, "img_resolution": entry.card.resolution}
-            return StyleGAN2Generator(stylegan2_config(numbers, {}))
-        if entry.card.architecture == "biggan_deep":
-            from gseg.generators.biggan_deep import BigGANDeepGenerator  # whose package is slow
-
-            return BigGANDeepGenerator(entry.config["config"])
-    return plan(entry.config["family"], entry.config, {})[0]
+    stated = entry.config
+    if entry.card.architecture == "stylegan2":  # which else reads its sizes off the file
+        numbers = {**STYLEGAN2_WIDTHS, "img_resolution": entry.card.resolution}
+        stated = {**stated, "config": numbers}
+    return plan(entry.config["family"], stated, {})[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,9 +33,10 @@ from torch import Tensor
 from gseg.directions.config import search_preset
 from gseg.directions.direction import Direction
 from gseg.directions.search import search_direction
+from gseg.generators.cards import GeneratorCard
 from gseg.generators.catalogue import load_generator
-from gseg.generators.contract import Generator, GeneratorCard
-from gseg.generators.resnet import ResNetConfig, ResNetGenerator
+from gseg.generators.contract import Generator
+from gseg.generators.studiogan import ResNetConfig, ResNetGenerator
 from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
 from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.draw import draw_shards

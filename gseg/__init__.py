@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from gseg.directions.config import SearchConfig
     from gseg.directions.direction import Direction
     from gseg.directions.search import search_direction
-    from gseg.generators.catalogue import list_generators, load_generator
+    from gseg.generators.cards import GeneratorCard
+    from gseg.generators.catalogue import list_generators, load_generator, register_generator
     from gseg.generators.checkpoints import from_checkpoint
-    from gseg.generators.contract import Generator, GeneratorCard
-    from gseg.generators.own import register_generator
+    from gseg.generators.contract import Generator
     from gseg.pipeline.rows import results
     from gseg.samples.config import FilterConfig, SampleConfig, filter_preset
     from gseg.samples.draw import draw
@@ -69,10 +69,10 @@ _NAMES: Final = {
     "directions.direction": ("Direction",),
     "directions.affine": ("two_affine_ratio",),
     "directions.search": ("search_direction",),
-    "generators.catalogue": ("list_generators", "load_generator"),
+    "generators.cards": ("GeneratorCard",),
+    "generators.catalogue": ("list_generators", "load_generator", "register_generator"),
     "generators.checkpoints": ("from_checkpoint",),
-    "generators.contract": ("Generator", "GeneratorCard"),
-    "generators.own": ("register_generator",),
+    "generators.contract": ("Generator",),
     "pipeline.rows": ("results",),
     "samples.config": ("FilterConfig", "SampleConfig", "filter_preset"),
     "samples.draw": ("draw",),

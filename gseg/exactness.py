@@ -4,7 +4,7 @@ PyTorch lets the convolutions of float32 tensors round their inputs to TensorFlo
 mantissa) unless it is told otherwise, and matrix products where a user or an environment asks for
 it. On an H100, 23 of the 24 published checkpoints then miss the tolerance of their public
 programs' outputs, by .0005 to .014; without it all 24 keep it. So whatever computes a result runs
-inside `exact`. Only drawing may be set otherwise (`gseg.generators.precision`).
+inside `exact`. Only drawing may be set otherwise (`gseg.generators.contract`).
 
 cuDNN also has algorithms that add in the order in which threads arrive, above all for transposed
 convolutions, to it the gradient of a convolution. On an H100 two equal forwards of 22 of 23

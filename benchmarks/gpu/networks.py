@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from benchmarks.generators import empty, fill_randomly
 from benchmarks.gpu.findings import Task
+from gseg.generators.cards import PUBLISHED, PublishedGenerator
 from gseg.generators.contract import Generator
-from gseg.generators.published import PUBLISHED, PublishedGenerator
 
 BIGBIGAN = "bigbigan.imagenet128"
 WIDTHS = ("g_conv_dim", "G_ch", "nfilter", "channel_width")

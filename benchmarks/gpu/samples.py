@@ -22,8 +22,7 @@ from benchmarks.gpu.findings import Task
 from benchmarks.gpu.networks import BIGBIGAN, build_generator
 from benchmarks.gpu.speed import second_of
 from benchmarks.samples import some_directions
-from gseg.generators.contract import Generator
-from gseg.generators.precision import forward_with, sampling_setting
+from gseg.generators.contract import Generator, forward_with, sampling_setting
 from gseg.samples import cascade
 from gseg.samples.config import REASONS, SampleConfig
 from gseg.samples.draw import draw_shards

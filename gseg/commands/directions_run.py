@@ -14,7 +14,7 @@ from gseg.commands.endings import DIRECTION_ENDINGS
 from gseg.commands.options import SweepOptions
 from gseg.distributed.view import format_seconds
 from gseg.generators.catalogue import use_weights, weights_folder
-from gseg.generators.identity import weights_digest
+from gseg.generators.weights import weights_digest
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.direction_trial import DirectionTrial, Found
 from gseg.pipeline.graph import Workshop

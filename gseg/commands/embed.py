@@ -10,7 +10,7 @@ from rich.console import Console
 from gseg.commands.bars import progress_bar
 from gseg.commands.working import working
 from gseg.generators.catalogue import find_card
-from gseg.generators.own_encoder import EncoderChoice, choose_encoder
+from gseg.generators.encoders import EncoderChoice, choose_encoder
 from gseg.pipeline.jobs.embed import (
     EmbedJob,
     embed_job,

@@ -10,8 +10,8 @@ from rich.console import Console
 from gseg.commands.bars import progress_bar
 from gseg.commands.working import working
 from gseg.features.named import features_name
+from gseg.generators.cards import GeneratorCard
 from gseg.generators.catalogue import find_card
-from gseg.generators.contract import GeneratorCard
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.jobs.measure import PictureSet

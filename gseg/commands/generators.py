@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gseg.commands.bars import progress_bar
+from gseg.generators.cards import GeneratorCard
 from gseg.generators.catalogue import (
     Kind,
     find_weights,
@@ -18,8 +19,7 @@ from gseg.generators.catalogue import (
     use_weights,
     weights_folder,
 )
-from gseg.generators.contract import GeneratorCard
-from gseg.generators.fetching import fetch_weights
+from gseg.generators.weights import fetch_weights
 
 _EMBEDDED, _PRESENT, _FETCH, _BY_HAND = "in the package", "present", "fetch", "by hand"
 _MEANINGS: Final = {

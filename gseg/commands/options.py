@@ -14,8 +14,7 @@ from typing import Annotated, Any, Final, Literal
 
 from gseg.commands.app import Count, Group, Here, Number, Place, Whole, wholes
 from gseg.distributed.runtime import Placement, Resources
-from gseg.generators.catalogue import Kind, find_card, list_generators
-from gseg.generators.own import own_file
+from gseg.generators.catalogue import Kind, find_card, list_generators, own_file
 from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
 from gseg.pipeline.settings import Setting, axes
 from gseg.pipeline.trial import Context

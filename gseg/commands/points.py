@@ -16,7 +16,7 @@ from gseg.distributed.run import Asha, Listener, run_points, trials_at_once
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.distributed.view import TrialsView, Watched, format_seconds
 from gseg.generators.catalogue import use_weights
-from gseg.generators.identity import weights_digest
+from gseg.generators.weights import weights_digest
 from gseg.pipeline.plan import SweepPlan
 from gseg.pipeline.rows import Row, known_scores
 from gseg.pipeline.trial import Context

@@ -11,7 +11,6 @@ Random ones, learnt ones (`gseg.directions.learnt`), and two kinds that the netw
   components of w itself.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -27,12 +26,7 @@ from gseg.directions.codes import Progress, codes_and_labels
 from gseg.directions.config import CandidateConfig
 from gseg.directions.learnt import learn_directions
 from gseg.exactness import exact
-from gseg.generators.big_resnet import BigResNetGenerator
 from gseg.generators.contract import Generator
-from gseg.generators.layers import ConditionalBatchNorm
-from gseg.generators.resnet import ResNetGenerator
-from gseg.generators.self_conditioned import SelfConditionedGenerator
-from gseg.generators.stylegan2 import StyleGAN2Generator
 from gseg.randomness import derive_seed, normals
 from gseg.storage.files import write_atomically
 from gseg.storage.mirror import discard
@@ -146,13 +140,13 @@ def first_weights(generator: Generator) -> Tensor:
     Raises:
         ValueError: The architecture is not known.
     """
-    known = _known_layers(generator.network)
-    if known is None:
+    weights = generator.code_weights()
+    if weights is None:
         raise ValueError(
             f"{generator.card.name} is of no architecture whose first layers are known: choose "
             "other candidates, such as pca, random or learnt."
         )
-    return known[0]()[:, : generator.card.code_dim]
+    return weights
 
 
 @exact()
@@ -178,13 +172,16 @@ def principal_directions(
         ValueError: There is no such module, or the architecture is not known and none is named.
     """
     if not layer:
-        known = _known_layers(generator.network)
-        if known is None:
+        # Which layer is open in the paper. Here it is one that sees the whole latent and is not
+        # linear in it, since the components of a linear layer are those of its weights, which
+        # `closed_form` gives: the first residual block, or where chunks of the latent enter block
+        # by block, the last one.
+        layer = generator.activation_layer
+        if not layer:
             raise ValueError(
                 f"{generator.card.name} is of no architecture whose layers are known: name one as "
                 f"layer, '.' for its pictures or one of its modules ({_modules(generator)})."
             )
-        layer = known[1]
     codes, features = _collect(generator, layer, samples, derive_seed(seed, "pca"))
     count = min(count, codes.shape[1], samples - 1)
     features = features - features.mean(0)
@@ -212,54 +209,6 @@ def _with_fixed_signs(vectors: Tensor) -> Tensor:
     """Turn each of (K, D), which has no sign of its own, so that its largest part is positive."""
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
     return vectors * torch.where(largest < 0, -1.0, 1.0)
-
-
-def _known_layers(network: nn.Module) -> tuple[Callable[[], Tensor], str] | None:
-    """Give an architecture's weights that act on the code, and the layer that `pca` looks at."""
-    # Which layer is open in the paper. Here it is one that sees the whole latent and is not
-    # linear in it, since the components of a linear layer are those of its weights, which
-    # `closed_form` gives: the first residual block, or where chunks of the latent enter block by
-    # block, the last one.
-    from gseg.generators.biggan_deep import BigGANDeepGenerator  # takes a second to import
-
-    match network:
-        case ResNetGenerator() | SelfConditionedGenerator():  # the latter's take (code, label)
-            return lambda: network.linear.weight, "blocks.0"
-        case BigResNetGenerator():
-            return lambda: _chunked_weights(network), f"blocks.{len(network.blocks) - 1}"
-        case StyleGAN2Generator():  # the affine maps from w to the styles of all layers
-            return lambda: _weights_of(network.blocks, ("affine",)), _CODES
-        case BigGANDeepGenerator():  # layers that take (z, class embedding)
-            endings = (".gen_z", ".scale", ".offset")
-            return lambda: _weights_of(network, endings), "model.generator.layers.0"
-    return None
-
-
-def _weights_of(network: nn.Module, endings: tuple[str, ...]) -> Tensor:
-    """Put the weights of the layers below each other whose names end so."""
-    found = [m.weight for name, m in network.named_modules() if name.endswith(endings)]
-    return torch.cat([weight for weight in found if isinstance(weight, Tensor)])
-
-
-def _chunked_weights(network: BigResNetGenerator) -> Tensor:
-    """Put each chunk's layers at its own columns: chunk 0 makes the map, i + 1 joins block i."""
-    config = network.config
-    chunk = config.latent_dim // len(config.channels)
-    parts = [(0, network.linear.weight)]
-    number = 0
-    for block in network.blocks:
-        norms = [part for part in block.modules() if isinstance(part, ConditionalBatchNorm)]
-        number += bool(norms)  # attention blocks take no chunk
-        for norm in norms:
-            for layer in (norm.gain, norm.bias):
-                assert isinstance(layer, nn.Linear)
-                parts.append((number * chunk, layer.weight[:, config.shared_dim :]))
-    return torch.cat(
-        [
-            F.pad(weight, (first, config.latent_dim - first - weight.shape[1]))
-            for first, weight in parts
-        ]
-    )
 
 
 def _modules(generator: Generator) -> str:

@@ -13,7 +13,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from gseg.generators.contract import Generator, GeneratorCard
+from gseg.generators.cards import GeneratorCard
+from gseg.generators.contract import Generator
 
 _FACTORS: Final = 8
 _X, _Y, _SIZE, _EXPOSURE, _CONTRAST, _STRIPES, _OBJECT_HUE, _BACKGROUND_HUE = range(_FACTORS)

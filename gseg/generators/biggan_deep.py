@@ -8,6 +8,7 @@ truncation.
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import torch
@@ -16,8 +17,7 @@ from pytorch_pretrained_biggan.config import BigGANConfig
 from pytorch_pretrained_biggan.model import BigGAN
 from torch import Tensor, nn
 
-from gseg.generators.key_map import KeyMap, Source, apply_key_map, spectral
-from gseg.generators.reading import read_tensors
+from gseg.generators import family
 
 _CONFIG_FILES: Final = ("config.json", "model_config.json")
 
@@ -30,19 +30,35 @@ class BigGANDeepGenerator(nn.Module):
         truncation: In (0, 1]; 1 for none.
     """
 
+    activation_layer = "model.generator.layers.0"
+
     def __init__(self, numbers: Mapping[str, Any], truncation: float = 1.0) -> None:
         super().__init__()
         if not 0 < truncation <= 1:
             raise ValueError(f"truncation must be in (0, 1], got {truncation}.")
         self.truncation = truncation
-        self.num_classes = int(numbers["num_classes"])
-        self.latent_dim = int(numbers["z_dim"])
-        self.resolution = int(numbers["output_dim"])
+        self.config = SimpleNamespace(
+            architecture="biggan_deep",
+            resolution=int(numbers["output_dim"]),
+            num_classes=int(numbers["num_classes"]),
+            latent_dim=int(numbers["z_dim"]),
+        )
+        # Its spectral norms are folded into the weights by the key map, so the hooks go.
         self.model = BigGAN(BigGANConfig.from_dict(dict(numbers)))
         for module in self.model.modules():
             if hasattr(module, "weight_orig"):
                 nn.utils.remove_spectral_norm(module)
                 module._load_state_dict_pre_hooks.clear()  # which removing it leaves behind
+
+    def code_weights(self) -> Tensor:
+        """See `gseg.generators.contract.Generator.code_weights`."""
+        # Layers that take (z, class embedding): their first columns.
+        entered = [
+            module.weight[:, : self.config.latent_dim]
+            for name, module in self.named_modules()
+            if isinstance(module, nn.Linear) and name.endswith((".gen_z", ".scale", ".offset"))
+        ]
+        return torch.cat(entered)
 
     def map(self, z: Tensor) -> Tensor:
         """Truncate z (N, latent_dim)."""
@@ -50,59 +66,16 @@ class BigGANDeepGenerator(nn.Module):
 
     def forward(self, code: Tensor, y: Tensor) -> Tensor:
         """Make pictures (N, 3, R, R) in [-1, 1] from codes and labels (N,) int64."""
-        labels = F.one_hot(y, self.num_classes).to(code.dtype)
+        labels = F.one_hot(y, self.config.num_classes).to(code.dtype)
         pictures: Tensor = self.model(code, labels, self.truncation)
         return pictures
 
 
-def load_biggan_deep(
-    path: Path, stated: Mapping[str, Any], truncation: float | None
-) -> BigGANDeepGenerator:
-    """Load BigGAN-deep.
-
-    Args:
-        path: The weights, or their folder as the package writes it.
-        stated: The config as given to `gseg.generators.from_checkpoint`; without ``config``, the
-            package's configuration is read from the folder of the weights.
-        truncation: In (0, 1]; None for none.
-
-    Returns:
-        The network on the CPU.
-
-    Raises:
-        ValueError: The file is not such a checkpoint, or there is no configuration.
-    """
+def _read(path: Path, stated: family.Stated) -> tuple[family.Stated, family.Tensors]:
     if path.is_dir():
         path = path / "pytorch_model.bin"
-    tensors = read_tensors(path, stated.get("checkpoint", {}).get("weights_at"))
-    numbers = stated.get("config") or _beside(path)
-    try:
-        with torch.device("meta"):
-            network = BigGANDeepGenerator(numbers, 1.0 if truncation is None else truncation)
-        state = apply_key_map(biggan_deep_key_map(network), tensors)
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{path} does not fit biggandeep: {error}") from error
-    network.load_state_dict(state, strict=True, assign=True)
-    return network
-
-
-def biggan_deep_key_map(network: nn.Module) -> KeyMap:
-    """Map the package's keys; spectral norms are folded into our weights.
-
-    Args:
-        network: Ours.
-
-    Returns:
-        The source of each of our tensors.
-    """
-    key_map = {}
-    for name, tensor in network.state_dict().items():
-        key, shape = name.removeprefix("model."), tuple(tensor.shape)
-        normalised = key.endswith(".weight") and len(shape) > 1 and key != "embeddings.weight"
-        key_map[name] = (
-            spectral(key, shape) if normalised else Source((key,), (shape,), lambda held: held)
-        )
-    return key_map
+    stated, tensors = family.read_plain(path, stated)
+    return {**stated, "config": stated.get("config") or _beside(path)}, tensors
 
 
 def _beside(path: Path) -> Mapping[str, Any]:
@@ -117,3 +90,27 @@ def _beside(path: Path) -> Mapping[str, Any]:
         f"{path}: BigGAN-deep needs its configuration, in config['config'] or as config.json in "
         "the same folder."
     )
+
+
+def _plan(stated: family.Stated, _: object, truncation: family.Truncation | None) -> family.Plan:
+    if isinstance(truncation, tuple):
+        raise ValueError(f"BigGAN-deep's truncation is one number, got {truncation}.")
+    network = BigGANDeepGenerator(stated["config"], 1.0 if truncation is None else truncation)
+
+    def weight(key: str) -> family.WeightRule:
+        return family.plain if key == "model.embeddings.weight" else family.spectral
+
+    return network, family.map_keys(network, ((r"^model\.", ""),), weight)
+
+
+FAMILIES: Final = (
+    family.Family(
+        name="biggandeep",
+        proper_name="BigGAN-deep",
+        plan=_plan,
+        read=_read,
+        truncates=True,
+        labelled=True,
+        channels_last=False,
+    ),
+)

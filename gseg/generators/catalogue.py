@@ -1,30 +1,48 @@
 """The catalogue: every generator that can be loaded by name.
 
 Embedded generators ship with the package. Published ones need their weights file, given as
-``checkpoint`` or found in the folder that the environment variable ``GSEG_WEIGHTS`` names.
+``checkpoint`` or found in the folder that the environment variable ``GSEG_WEIGHTS`` names. Of your
+own, either register one in the running program::
+
+    card = GeneratorCard(name="mygan.birds64", family="MyGAN", architecture="mine",
+                         dataset="birds", resolution=64, num_classes=0, latent_dim=128,
+                         code_dim=128)
+    register_generator(card, lambda: my_network)
+    generator = load_generator("mygan.birds64")
+
+or write a function without arguments that returns a `gseg.generators.contract.Generator` into a
+Python file and name it as ``path/to/file.py:function``. The second form also works where several
+processes load the generator by its name, as sweeps do. The network is called as
+``network(code, y)`` and gives (N, 3, R, R).
+
+PyTorch is imported when a generator is loaded, not before.
 """
 
 import difflib
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
-import torch
-
-from gseg.generators.analytic import analytic_generator
-from gseg.generators.checkpoints import from_checkpoint
-from gseg.generators.contract import Generator, GeneratorCard
-from gseg.generators.embedded import embedded_cards, load_embedded
-from gseg.generators.own import load_own, registered_cards
-from gseg.generators.published import PUBLISHED, PublishedGenerator
+from gseg.generators.cards import PUBLISHED, GeneratorCard, PublishedGenerator, embedded_cards
+from gseg.storage.callables import load_callable
 from gseg.storage.inputs import fetch_input, find_inputs
 from gseg.storage.mirror import storage_folder
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from gseg.generators.contract import Generator
+
 _WEIGHTS: Final = "GSEG_WEIGHTS"
+# What `use_weights` was told, in this process.
 _chosen: Path | None = None
-"""What `use_weights` was told, in this process."""
+_registered: Final[dict[str, tuple[GeneratorCard, "Callable[[], nn.Module]"]]] = {}
+_MARK: Final = ".py:"
+_ANALYTIC: Final = "analytic.ellipses"
 WEIGHT_SUFFIXES: Final = (".pth", ".pt", ".pkl", ".bin")
 Kind = Literal["all", "embedded", "snapshots", "published"]
 
@@ -38,37 +56,30 @@ def list_generators(kind: Kind = "all") -> list[GeneratorCard]:
             the order of Melas-Kyriazi et al. 2022, Table 2, ``all`` for all of these and those
             registered in this process.
 
-    Returns:
-        Their cards.
-
     Raises:
         ValueError: The kind is unknown.
     """
     if kind not in get_args(Kind):
         raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got '{kind}'.")
-    shipped = embedded_cards()
-    cards = [card for card in shipped if kind in ("all", "embedded") and not card.snapshot_of]
-    cards += [card for card in shipped if kind in ("all", "snapshots") and card.snapshot_of]
-    if kind in ("all", "published"):
-        cards += [entry.card for entry in PUBLISHED]
-    if kind == "all":
-        cards += registered_cards()
-    return cards
+    cards = [("snapshots" if card.snapshot_of else "embedded", card) for card in embedded_cards()]
+    cards += [("published", entry.card) for entry in PUBLISHED]
+    cards += [("registered", card) for card, _ in _registered.values()]
+    return [card for of, card in cards if kind in ("all", of)]
 
 
 def load_generator(
     name: str,
     checkpoint: Path | str | None = None,
     *,
-    device: torch.device | str = "cpu",
+    device: "torch.device | str" = "cpu",
     truncation: float | None = None,
-) -> Generator:
+) -> "Generator":
     """Load a generator of the catalogue.
 
     Args:
         name: Catalogue name, such as ``sngan.scenes32`` or ``sagan.imagenet128``;
-            ``analytic.ellipses32``, which needs no weights; or a generator of your own, see
-            `gseg.generators.own`.
+            ``analytic.ellipses32``, which needs no weights; or a generator of your own, see the
+            module's text.
         checkpoint: Weights file of a published generator; without it, the file is looked for in
             ``$GSEG_WEIGHTS`` as its name with one of `WEIGHT_SUFFIXES`.
         device: Where to put it.
@@ -78,32 +89,34 @@ def load_generator(
         The frozen generator.
 
     Raises:
-        ValueError: The name is unknown, a published generator's weights are not there, or it has
-            no truncation.
+        ValueError: The name is unknown, a published generator's weights are not there, it has no
+            truncation, or a file of your own does not give a generator.
     """
-    entries = {entry.card.name: entry for entry in PUBLISHED}
-    if truncation is not None and name not in entries:
+    published = {entry.card.name: entry for entry in PUBLISHED}
+    if truncation is not None and name not in published:
         raise ValueError(f"{name} has no truncation, got {truncation}: leave it out.")
-    if name.startswith("analytic.ellipses") and name.removeprefix("analytic.ellipses").isdigit():
-        made = analytic_generator(int(name.removeprefix("analytic.ellipses")))
-        return made.to(device)
-    own = load_own(name, device)
-    if own is not None:
-        return own
-    if name in {card.name for card in embedded_cards()}:
-        if checkpoint is not None:
-            raise ValueError(
-                f"{name} ships with gseg and takes no checkpoint, got {checkpoint}; for a file of "
-                "your own use gseg.generators.from_checkpoint."
-            )
-        return load_embedded(name, device)
-    if name in entries:
-        return _load_published(entries[name], checkpoint, device, truncation)
-    raise ValueError(unknown_name(name))
+    if name in _registered or own_file(name) is not None:
+        return _load_own(name).to(device)
+    if name in published:
+        return _load_published(published[name], checkpoint, device, truncation)
+    if name.startswith(_ANALYTIC) and name.removeprefix(_ANALYTIC).isdigit():
+        from gseg.generators.analytic import analytic_generator
+
+        return analytic_generator(int(name.removeprefix(_ANALYTIC))).to(device)
+    if name not in {card.name for card in embedded_cards()}:
+        raise ValueError(unknown_name(name))
+    if checkpoint is not None:
+        raise ValueError(
+            f"{name} ships with gseg and takes no checkpoint, got {checkpoint}; for a file of "
+            "your own use gseg.generators.checkpoints.from_checkpoint."
+        )
+    from gseg.generators.checkpoints import load_embedded
+
+    return load_embedded(name, device)
 
 
 @lru_cache(maxsize=2)
-def cached_generator(name: str, device: str, truncation: float | None = None) -> Generator:
+def cached_generator(name: str, device: str, truncation: float | None = None) -> "Generator":
     """Load a generator once for each process; see `load_generator`."""
     return load_generator(name, device=device, truncation=truncation)
 
@@ -117,15 +130,40 @@ def find_card(name: str) -> GeneratorCard:
     return load_generator(name).card
 
 
-def use_weights(folder: Path | None) -> None:
-    """Make a folder that of the published weights, for this process.
+def unknown_name(name: str) -> str:
+    """Say that a name is unknown, and which one may have been meant."""
+    names = [card.name for card in list_generators()]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f"; did you mean '{near[0]}'?" if near else "."
+    return f"Unknown generator '{name}'{hint} gseg.list_generators() names them all."
 
-    Where the weights are is no part of any result: so it is set once for a process, and whoever
-    starts processes that need it hands them `weights_folder`.
+
+def register_generator(card: GeneratorCard, make: "Callable[[], nn.Module]") -> None:
+    """Make a generator known to this process under its card's name.
 
     Args:
-        folder: The folder; None to leave it as it is.
+        card: Its description; the name must be new, or registered before and replaced.
+        make: Gives the network; called each time that the generator is loaded.
+
+    Raises:
+        ValueError: The name cannot be told from a file's.
     """
+    if not card.name or _MARK in card.name:
+        raise ValueError(f"A generator's name must not be empty or hold '.py:', got '{card.name}'.")
+    _registered[card.name] = (card, make)
+
+
+def own_file(name: str) -> Path | None:
+    """Give the file of a name of the form ``path/to/file.py:function``, None for other names."""
+    # From the right: a folder may be named like that, too.
+    path, mark, _ = name.rpartition(_MARK)
+    return Path(f"{path}.py") if mark else None
+
+
+def use_weights(folder: Path | None) -> None:
+    """Make a folder that of the published weights, for this process; None leaves it as it is."""
+    # Where the weights are is no part of any result: so it is set once for a process, and whoever
+    # starts processes that need it hands them `weights_folder`.
     global _chosen
     if folder is not None and folder.absolute() != _chosen:
         _chosen = folder.absolute()
@@ -150,6 +188,7 @@ def find_weights(name: str) -> Path | None:
     folder = weights_folder()
     if folder is None:
         return None
+    # A download that is not finished ends in ".part", its record in ".sha256".
     found = [path for path in find_inputs(folder, f"{name}.") if path.suffix in WEIGHT_SUFFIXES]
     return found[0] if found and fetch_input(found[0]) else None
 
@@ -157,10 +196,12 @@ def find_weights(name: str) -> Path | None:
 def _load_published(
     entry: PublishedGenerator,
     checkpoint: Path | str | None,
-    device: torch.device | str,
+    device: "torch.device | str",
     truncation: float | None,
-) -> Generator:
+) -> "Generator":
     """Load a public checkpoint and give it its catalogue card."""
+    from gseg.generators.checkpoints import from_checkpoint
+
     name = entry.card.name
     path = Path(checkpoint) if checkpoint is not None else find_weights(name)
     if path is None:
@@ -179,9 +220,31 @@ def _load_published(
     return generator
 
 
-def unknown_name(name: str) -> str:
-    """Say that a name is unknown, and which one may have been meant."""
-    names = [card.name for card in list_generators()]
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"; did you mean '{near[0]}'?" if near else "."
-    return f"Unknown generator '{name}'{hint} gseg.list_generators() names them all."
+def _load_own(name: str) -> "Generator":
+    """Load a registered generator, or one from a file of the form of `own_file`."""
+    import torch
+
+    from gseg.generators.contract import Generator
+
+    if name in _registered:
+        card, make = _registered[name]
+        return Generator(make(), card)
+    made = load_callable(name)()
+    if not isinstance(made, Generator):
+        raise ValueError(
+            f"{name} gave a {type(made).__name__}, expected a gseg.generators.contract.Generator: "
+            "wrap the network as Generator(network, card)."
+        )
+    # A picture of another size would be told of much later.
+    card = made.card
+    label = torch.zeros(1, dtype=torch.int64, device=made.device)
+    with torch.no_grad():
+        code = made.code(torch.zeros(1, card.latent_dim, device=made.device))
+        shape = tuple(made(code, label).shape)
+    expected = (1, 3, card.resolution, card.resolution)
+    if shape != expected:
+        raise ValueError(
+            f"{name} made a picture of shape {shape}, but its card says a resolution of "
+            f"{card.resolution}: expected {expected}."
+        )
+    return made

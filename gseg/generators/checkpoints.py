@@ -1,41 +1,29 @@
-"""Make a generator from a public checkpoint: safely, strictly, with errors that say what to do."""
+"""Make a generator from a weights file: safely, strictly, with errors that say what to do.
+
+A file is one of a public family's, or one that ships with the package. The latter are float16
+safetensors whose header says which architecture and which numbers rebuild the network.
+"""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from gseg.generators.big_resnet import BigResNetConfig, BigResNetGenerator
-from gseg.generators.bigbigan import bigbigan_config, bigbigan_key_map
-from gseg.generators.contract import Generator, GeneratorCard
-from gseg.generators.key_map import KeyMap, apply_key_map
-from gseg.generators.reading import read_tensors
-from gseg.generators.resnet import ResNetConfig, ResNetGenerator
-from gseg.generators.self_conditioned import SelfConditionedConfig, SelfConditionedGenerator
-from gseg.generators.selfcond_checkpoint import self_conditioned_config, self_conditioned_key_map
-from gseg.generators.studiogan import studiogan_config, studiogan_key_map
-from gseg.generators.stylegan2_checkpoint import Truncation, load_stylegan2
-
-_STUDIOGAN: Final = ("acgan", "biggan", "contragan", "ggan", "sagan", "sngan")
-_SELF_CONDITIONED: Final = ("selfcondgan", "uncondgan")
-FAMILIES: Final = (*_STUDIOGAN, *_SELF_CONDITIONED, "bigbigan", "stylegan2", "biggandeep")
-_PROPER_NAMES: Final = {
-    "acgan": "ACGAN",
-    "biggan": "BigGAN",
-    "contragan": "ContraGAN",
-    "ggan": "GGAN",
-    "sagan": "SAGAN",
-    "sngan": "SNGAN",
-    "selfcondgan": "SelfCondGAN",
-    "uncondgan": "UncondGAN",
-    "bigbigan": "BigBiGAN",
-    "stylegan2": "StyleGAN2",
-    "biggandeep": "BigGAN-deep",
-}
-ResidualConfig = ResNetConfig | BigResNetConfig | SelfConditionedConfig
+from gseg.generators.cards import (
+    FAMILY_MODULES,
+    WEIGHTS_SUFFIX,
+    GeneratorCard,
+    embedded_cards,
+    shipped_folder,
+    shipped_header,
+)
+from gseg.generators.contract import Generator
+from gseg.generators.family import Family, Plan, Tensors, Truncation, apply_key_map
+from gseg.generators.reading import read_shipped
 
 
 def from_checkpoint(
@@ -50,9 +38,9 @@ def from_checkpoint(
     Args:
         path: The weights.
         config: A mapping, or the path of a JSON file with one. Read are ``family`` (one of
-            `FAMILIES`), ``architecture``, ``config`` (the public program's constructor arguments,
-            as it spells them) and ``checkpoint.weights_at`` (the entry of the file that holds the
-            weights); all but ``family`` may be left out where the file tells them.
+            `FAMILY_MODULES`), ``architecture``, ``config`` (the public program's constructor
+            arguments, as it spells them) and ``checkpoint.weights_at`` (the entry of the file that
+            holds the weights); all but ``family`` may be left out where the file tells them.
         device: Where to put it.
         truncation: Of StyleGAN2 (psi, or psi and the number of first layers that it applies to;
             applied to w) and BigGAN-deep (of z and its statistics); None for none. The other
@@ -66,151 +54,115 @@ def from_checkpoint(
     """
     path = Path(path)
     stated = _read_config(config)
-    family = stated.get("family")
-    if family not in FAMILIES:
+    name = stated.get("family")
+    if name not in FAMILY_MODULES:
         raise ValueError(
-            f"config names the family '{family}', expected one of {', '.join(FAMILIES)}."
+            f"config names the family '{name}', expected one of {', '.join(FAMILY_MODULES)}."
         )
-    if family == "stylegan2":
-        return _stylegan2(path, stated, device, truncation)
-    if family == "biggandeep":
-        return _biggan_deep(path, stated, device, truncation)
-    if truncation is not None:
-        raise ValueError(f"{family} has no truncation, got {truncation}: leave it out.")
-    network, card = _load_residual(path, family, stated)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Generator(network, card)
-
-
-def _stylegan2(
-    path: Path,
-    stated: Mapping[str, Any],
-    device: torch.device | str,
-    truncation: Truncation | None,
-) -> Generator:
-    """Load StyleGAN2."""
-    network = load_stylegan2(path, stated, truncation)
-    card = GeneratorCard(
-        name=str(stated.get("case", path.stem)),
-        family=_PROPER_NAMES["stylegan2"],
-        architecture="stylegan2",
-        dataset="",
-        resolution=network.config.resolution,
-        num_classes=0,
-        latent_dim=network.config.latent_dim,
-        code_dim=network.config.style_dim,
-    )
-    return Generator(network.to(device), card)
-
-
-def _biggan_deep(
-    path: Path,
-    stated: Mapping[str, Any],
-    device: torch.device | str,
-    truncation: Truncation | None,
-) -> Generator:
-    """Load BigGAN-deep."""
-    # The package takes seconds to import, which every other family would pay too.
-    from gseg.generators.biggan_deep import load_biggan_deep
-
-    if isinstance(truncation, tuple):
-        raise ValueError(f"BigGAN-deep's truncation is one number, got {truncation}.")
-    network = load_biggan_deep(path, stated, truncation)
-    card = GeneratorCard(
-        name=str(stated.get("case", path.stem)),
-        family=_PROPER_NAMES["biggandeep"],
-        architecture="biggan_deep",
-        dataset="",
-        resolution=network.resolution,
-        num_classes=network.num_classes,
-        latent_dim=network.latent_dim,
-        code_dim=network.latent_dim,
-        supervision="class labels",
-    )
-    return Generator(network.to(device), card)
-
-
-def _load_residual(
-    path: Path, family: str, stated: Mapping[str, Any]
-) -> tuple[nn.Module, GeneratorCard]:
-    """Load one of the residual families."""
-    tensors = read_tensors(path, stated.get("checkpoint", {}).get("weights_at"))
+    family = find_family(name)
+    if truncation is not None and not family.truncates:
+        raise ValueError(f"{name} has no truncation, got {truncation}: leave it out.")
+    stated, tensors = family.read(path, stated)
     try:
-        network, key_map, architecture = plan(family, stated, tensors)
+        network, key_map = plan(name, stated, tensors, truncation)
         state = apply_key_map(key_map, tensors)
-    except ValueError as error:
-        raise ValueError(f"{path} does not fit {family}: {error}. {describe(tensors)}") from error
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path} does not fit {name}: {error}. {_describe(tensors)}") from error
+    # The network has no memory yet: it takes the tensors over as they are.
     network.load_state_dict(state, strict=True, assign=True)
-    numbers = network.config
-    assert isinstance(numbers, ResNetConfig | BigResNetConfig | SelfConditionedConfig)
-    labelled = numbers.num_classes > 0 and family not in _SELF_CONDITIONED
-    return network, GeneratorCard(
+    sizes: Any = network.config
+    labelled = family.labelled and sizes.num_classes > 0
+    card = GeneratorCard(
         name=str(stated.get("case", path.stem)),
-        family=_PROPER_NAMES[family],
-        architecture=architecture,
+        family=family.proper_name,
+        architecture=sizes.architecture,
         dataset="",
-        resolution=numbers.resolution,
-        num_classes=numbers.num_classes,
-        latent_dim=numbers.latent_dim,
-        code_dim=numbers.latent_dim,
+        resolution=sizes.resolution,
+        num_classes=sizes.num_classes,
+        latent_dim=sizes.latent_dim,
+        code_dim=getattr(sizes, "code_dim", sizes.latent_dim),
         supervision="class labels" if labelled else "none",
+        truncates=family.truncates,
     )
+    return _placed(network, card, device, channels_last=family.channels_last)
+
+
+def load_embedded(name: str, device: torch.device | str = "cpu") -> Generator:
+    """Load a generator that ships with the package, as float32.
+
+    Args:
+        name: Catalogue name of an embedded generator.
+        device: Where to put it.
+
+    Returns:
+        The frozen generator.
+    """
+    file = shipped_folder() / f"{name}{WEIGHTS_SUFFIX}"
+    (card,) = [card for card in embedded_cards() if card.name == name]
+    configs = find_family(card.family.lower()).configs
+    (kind,) = [each for each in configs if each.architecture == card.architecture]
+    with torch.device("meta"):
+        network = kind(**json.loads(shipped_header(file)["config"])).build()
+    network.load_state_dict(read_shipped(file), strict=True, assign=True)
+    return _placed(network, card, device, channels_last=True)
+
+
+def find_family(name: str) -> Family:
+    """Import the record of one of `FAMILY_MODULES`."""
+    return next(family for family in _families(FAMILY_MODULES[name]) if family.name == name)
 
 
 def plan(
-    family: str, stated: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> tuple[nn.Module, KeyMap, str]:
-    """Build the network of a residual family on the meta device, and its key map.
+    family: str, stated: Mapping[str, Any], tensors: Tensors, truncation: Truncation | None = None
+) -> Plan:
+    """Build the network of a public checkpoint on the meta device, and its key map.
 
     Args:
-        family: One of the residual families.
-        stated: The config as given to `from_checkpoint`.
+        family: One of `FAMILY_MODULES`.
+        stated: The config as given to `from_checkpoint`, completed by the family's reader.
         tensors: The file's tensors, of which names and shapes are looked at.
+        truncation: See `from_checkpoint`.
 
     Returns:
-        The network without memory, the source of each of its tensors, and its architecture.
+        The network without memory, and the source of each of its tensors.
 
     Raises:
         ValueError: Neither the config nor the tensors tell a needed number.
     """
-    given = stated.get("config", {})
     with torch.device("meta"):
-        if family in _SELF_CONDITIONED:
-            numbers = self_conditioned_config(given, tensors)
-            network = SelfConditionedGenerator(numbers)
-            return network, self_conditioned_key_map(network, numbers), "self_conditioned"
-        if family == "bigbigan":
-            sizes, classes = bigbigan_config(given, tensors)
-            big = BigResNetGenerator(sizes)
-            return big, bigbigan_key_map(big, sizes, classes), "big_resnet"
-        seen = "big_resnet" if "shared.weight" in tensors else "resnet"
-        architecture = stated.get("architecture", seen)
-        config = studiogan_config(architecture, given, tensors)
-        residual = (
-            BigResNetGenerator(config)
-            if isinstance(config, BigResNetConfig)
-            else ResNetGenerator(config)
-        )
-        return residual, studiogan_key_map(residual, tensors), architecture
+        return find_family(family).plan(stated, tensors, truncation)
 
 
-def describe(tensors: Mapping[str, Tensor]) -> str:
+def _families(module: str) -> Sequence[Family]:
+    # By name, and only when asked for: the package behind BigGAN-deep takes seconds to import.
+    families: Sequence[Family] = import_module(f"gseg.generators.{module}").FAMILIES
+    return families
+
+
+def _placed(
+    network: nn.Module, card: GeneratorCard, device: torch.device | str, *, channels_last: bool
+) -> Generator:
+    if channels_last:
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Generator(network.to(device), card)
+
+
+def _describe(tensors: Tensors) -> str:
     """Say in one sentence what a file looks like, and what to try."""
-    builders: dict[str, Callable[[], tuple[nn.Module, KeyMap, str]]] = {
-        "a StudioGAN generator": lambda: plan("sngan", {}, tensors),
-        "a self-conditioned generator": lambda: plan("uncondgan", {}, tensors),
-        "BigBiGAN's generator": lambda: plan("bigbigan", {}, tensors),
-    }
-    for label, build in builders.items():
+    for module in dict.fromkeys(FAMILY_MODULES.values()):
+        family = _families(module)[0]  # all of a module have files of one form
+        if not family.looks_like:
+            continue
         try:
-            network, _, architecture = build()
+            with torch.device("meta"):
+                network, _ = family.plan({}, tensors, None)
         except (ValueError, KeyError, IndexError):
             continue
-        numbers = network.config
-        assert isinstance(numbers, ResNetConfig | BigResNetConfig | SelfConditionedConfig)
+        sizes: Any = network.config
         return (
-            f"The file looks like {label} ({architecture}, {numbers.resolution} px, "
-            f"{numbers.num_classes or 'no'} classes): choose that family and those sizes."
+            f"The file looks like {family.looks_like} ({sizes.architecture}, "
+            f"{sizes.resolution} px, {sizes.num_classes or 'no'} classes): choose that family and "
+            "those sizes."
         )
     first = ", ".join(list(tensors)[:3])
     return f"The file's first tensors are {first}: is it a generator's file?"

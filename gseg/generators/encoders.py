@@ -1,29 +1,35 @@
-"""Encoders: networks that find the latent of a picture, trained together with a generator.
+"""Encoders: they find the latents of pictures, to which samples are adapted.
 
-The embedded BigBiGAN (Donahue and Simonyan 2019) ships with its own. Latents of the pictures of a
-data set adapt the samples to it (Voynov et al. 2021, section 3.3).
+Voynov et al. 2021, section 3.3. The embedded BigBiGAN (Donahue and Simonyan 2019) ships with its
+own, a network that was trained together with the generator. Any function of the user's own may
+serve: it takes pictures (N, 3, R, R) float32 in [-1, 1] and gives latents (N, latent_dim) of its
+generator.
 """
 
 import itertools
 import json
-from dataclasses import dataclass
-from importlib.resources import files
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gseg.exactness import exact
+from gseg.generators.cards import GeneratorCard, shipped_folder, shipped_header
 from gseg.generators.layers import check_sizes
+from gseg.generators.reading import read_shipped
 from gseg.images import from_uint8
+from gseg.randomness import derive_seed, normals
+from gseg.storage.callables import callable_digest, is_callable_name, load_callable
 from gseg.transfers import send
 
 ENCODER_SUFFIX: Final = ".encoder.safetensors"
 _BATCH: Final = 256
+# Logit of the share of a coordinate's variance that the picture decides, at the start.
 _UNSURE: Final = -1.7
-"""Logit of the share of a coordinate's variance that the picture decides, at the start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,14 +55,7 @@ class EncoderNetwork(nn.Module):
     """Strided convolutions with batch normalisation, and a normal distribution over z.
 
     Every coordinate of a latent drawn for a random picture has mean 0 and variance 1 as the prior
-    has, by construction: otherwise a joint discriminator tells found latents from drawn ones by
-    their scale, and learns nothing about which picture belongs to which latent. At the start the
-    deviation is close to 1, that is, latents say next to nothing about the picture: coordinates
-    that all depend on the few things that an untrained network sees would make the generator
-    exaggerate exactly those.
-
-    Args:
-        config: Its numbers.
+    has, by construction.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -70,7 +69,12 @@ class EncoderNetwork(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
         self.head = nn.Linear(widths[-1] * 16, 2 * config.latent_dim)
+        # At the start the deviation is close to 1, that is, latents say next to nothing about the
+        # picture: coordinates that all depend on the few things that an untrained network sees
+        # would make the generator exaggerate exactly those.
         nn.init.constant_(self.head.bias[config.latent_dim :], _UNSURE)
+        # Without the prior's scale, a joint discriminator tells found latents from drawn ones by
+        # it, and learns nothing about which picture belongs to which latent.
         self.centre = nn.BatchNorm1d(config.latent_dim, affine=False)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,37 +95,44 @@ class EncoderNetwork(nn.Module):
         return self.centre(position) * signal, deviation
 
 
+PictureEncoder = Callable[[Tensor, Sequence[int]], Tensor]
+# Finds the latents (N, latent_dim) float32, on the CPU, of pictures (N, 3, R, R) uint8; the N
+# numbers of the pictures in their set are for what is random. A ValueError says that the pictures
+# have another size or type, or that the latents are none of the generator's.
+
+
 class Encoder:
-    """A frozen encoder: pictures to latents of its generator.
+    """A frozen encoder that was trained with a generator, as a `PictureEncoder`.
 
     Args:
         network: Put into evaluation mode.
         generator: Catalogue name of the generator that it was trained with.
         device: Where to compute.
+        sampled: See `EncoderChoice`.
     """
 
     def __init__(
-        self, network: EncoderNetwork, generator: str, *, device: torch.device | str = "cpu"
+        self,
+        network: EncoderNetwork,
+        generator: str,
+        *,
+        device: torch.device | str = "cpu",
+        sampled: bool = False,
     ) -> None:
         self.generator = generator
         self.resolution = network.config.resolution
         self.latent_dim = network.config.latent_dim
+        self.sampled = sampled
         self._device = torch.device(device)
         self._network = network.to(self._device).eval().requires_grad_(False)
 
-    def __call__(self, pictures: Tensor) -> Tensor:
-        """Find the most probable latents.
-
-        Args:
-            pictures: (N, 3, R, R) uint8.
-
-        Returns:
-            (N, latent_dim) float32 on the CPU.
-
-        Raises:
-            ValueError: The pictures have another size or type.
-        """
-        return self.distribution(pictures)[0]
+    def __call__(self, pictures: Tensor, numbers: Sequence[int] = ()) -> Tensor:
+        """See `PictureEncoder`; the draw of a picture is a function of its number alone."""
+        mean, deviation = self.distribution(pictures)
+        if not self.sampled:
+            return mean
+        noise = normals(derive_seed(0, "encoder"), numbers, self.latent_dim)
+        return mean + deviation * torch.from_numpy(noise).float()
 
     @exact()
     @torch.no_grad()
@@ -143,36 +154,102 @@ class Encoder:
                 f"The encoder of {self.generator} takes pictures (N, 3, {side}, {side}) of uint8, "
                 f"got {tuple(pictures.shape)} of {pictures.dtype}: crop and resize them first."
             )
+        # Of no pictures, split makes one part without any.
         parts = [
             self._network(from_uint8(send(part, self._device)))
             for part in torch.split(pictures, _BATCH)
-            if len(part)
         ]
-        if not parts:
-            return torch.empty(0, self.latent_dim), torch.empty(0, self.latent_dim)
         means, deviations = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
         return means, deviations
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderChoice:
+    """Which encoder, as plain data.
+
+    Attributes:
+        name: Of a generator whose encoder ships, or of a function.
+        digest: Of the function's file; empty for shipped ones.
+        generator: Generator whose latents these are; empty if it was not said.
+        resolution: Side of the pictures.
+        latent_dim: Width of the latents; None to take what the function gives.
+        sampled: Draw each latent from the distribution that a shipped encoder gives, instead of
+            taking its mean. Coordinates that a picture does not decide then vary as the prior's.
+    """
+
+    name: str
+    digest: str = ""
+    generator: str = ""
+    resolution: int
+    latent_dim: int | None = None
+    sampled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sampled and self.digest:
+            raise ValueError(
+                f"{self.name} gives latents and no distribution to draw them from: let it draw "
+                "them itself, and leave the sampling out."
+            )
+
+    def open(self, device: torch.device | str = "cpu") -> PictureEncoder:
+        """Load it.
+
+        Raises:
+            ValueError: The function is not there, or has changed.
+        """
+        if not self.digest:
+            return load_encoder(self.name, device=device, sampled=self.sampled)
+        if callable_digest(self.name) != self.digest:
+            raise ValueError(f"{self.name} has changed since it was chosen: start again.")
+        return partial(_own_latents, load_callable(self.name), self, device)
+
+
+@exact()
+@torch.no_grad()
+def _own_latents(
+    function: Callable[[Tensor], object],
+    choice: EncoderChoice,
+    device: torch.device | str,
+    pictures: Tensor,
+    _: Sequence[int],
+) -> Tensor:
+    """Call a function of the user's as a `PictureEncoder`, and check what it gives."""
+    given = function(from_uint8(send(pictures, device)))
+    width = choice.latent_dim
+    expected = f"({len(pictures)}, {'latent_dim' if width is None else width})"
+    if not isinstance(given, Tensor):
+        raise ValueError(
+            f"{choice.name} gave {type(given).__name__}, expected a tensor {expected}."
+        )
+    if given.ndim != 2 or len(given) != len(pictures) or width not in (None, given.shape[1]):
+        of = f" of {choice.generator}" if choice.generator else ""
+        raise ValueError(
+            f"{choice.name} gave a tensor {tuple(given.shape)}, expected latents{of} of shape "
+            f"{expected}: is it the encoder of another generator?"
+        )
+    latents = given.detach().float().cpu()
+    if not latents.isfinite().all():
+        raise ValueError(f"{choice.name} gave latents that are not finite.")
+    return latents
+
+
 def list_encoders() -> list[str]:
     """Name the generators whose encoders ship with the package."""
-    found = (files("gseg.scenes") / "weights").iterdir()
+    names = [item.name for item in shipped_folder().iterdir()]
     return sorted(
-        item.name.removesuffix(ENCODER_SUFFIX)
-        for item in found
-        if item.name.endswith(ENCODER_SUFFIX)
+        name.removesuffix(ENCODER_SUFFIX) for name in names if name.endswith(ENCODER_SUFFIX)
     )
 
 
-def load_encoder(generator: str, *, device: torch.device | str = "cpu") -> Encoder:
+def load_encoder(
+    generator: str, *, device: torch.device | str = "cpu", sampled: bool = False
+) -> Encoder:
     """Load the encoder that was trained with an embedded generator.
 
     Args:
         generator: Catalogue name.
         device: Where to compute.
-
-    Returns:
-        The encoder.
+        sampled: See `EncoderChoice`.
 
     Raises:
         ValueError: That generator has none.
@@ -182,13 +259,57 @@ def load_encoder(generator: str, *, device: torch.device | str = "cpu") -> Encod
             f"No encoder ships for {generator!r}; there are those of "
             f"{', '.join(list_encoders())}. For other generators give latents as a .npy file."
         )
-    data = (files("gseg.scenes") / "weights" / f"{generator}{ENCODER_SUFFIX}").read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-    network = EncoderNetwork(EncoderConfig(**json.loads(metadata["config"])))
-    tensors = {
-        key: tensor.float() if tensor.is_floating_point() else tensor
-        for key, tensor in safetensors.torch.load(data).items()
-    }
-    network.load_state_dict(tensors, strict=True)
-    return Encoder(network, generator, device=device)
+    file = shipped_folder() / f"{generator}{ENCODER_SUFFIX}"
+    network = EncoderNetwork(EncoderConfig(**json.loads(shipped_header(file)["config"])))
+    network.load_state_dict(read_shipped(file), strict=True)
+    return Encoder(network, generator, device=device, sampled=sampled)
+
+
+def choose_encoder(
+    name: str,
+    card: GeneratorCard | None = None,
+    *,
+    resolution: int | None = None,
+    sampled: bool = False,
+) -> EncoderChoice:
+    """Choose an encoder, and make sure that it fits the generator.
+
+    Args:
+        name: Generator whose encoder ships with the package, or a function's name, see
+            `gseg.storage.callables.load_callable`.
+        card: Generator whose latents are wanted; None if it is not said.
+        resolution: Side of the pictures that a function takes; by default the generator's.
+        sampled: See `EncoderChoice`.
+
+    Raises:
+        ValueError: There is no such encoder, or it is another generator's.
+    """
+    if is_callable_name(name):
+        side = resolution or (card.resolution if card else None)
+        if side is None:
+            raise ValueError(
+                f"What size of pictures does {name} take? Say its generator or the size (--for "
+                "GENERATOR or --size N)."
+            )
+        own = EncoderChoice(
+            name=name, digest=callable_digest(name), resolution=side, sampled=sampled
+        )
+        return replace(own, generator=card.name, latent_dim=card.latent_dim) if card else own
+    if card is not None and name in list_encoders() and name != card.name:
+        raise ValueError(
+            f"The encoder of {name} finds latents of {name}, which are no latents of {card.name}: "
+            f"give an encoder of {card.name}."
+        )
+    encoder = load_encoder(name)
+    if resolution not in (None, encoder.resolution):
+        raise ValueError(
+            f"The encoder of {name} takes pictures of {encoder.resolution} pixels, not "
+            f"{resolution}: leave the size out."
+        )
+    return EncoderChoice(
+        name=name,
+        generator=name,
+        resolution=encoder.resolution,
+        latent_dim=encoder.latent_dim,
+        sampled=sampled,
+    )

@@ -9,6 +9,7 @@ Spectral normalisation is not in here: training adds it from outside as a parame
 loading divides the weights by their spectral norm once.
 """
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -19,6 +20,29 @@ from torch.autograd.function import FunctionCtx
 BOTTOM_WIDTH: Final = 4
 NORM_EPS: Final = 1e-4
 _Key = tuple[int, int, torch.device, torch.dtype]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResidualConfig:
+    """Numbers that make a residual generator.
+
+    Attributes:
+        latent_dim: Width of z.
+        resolution: Side of the pictures, 4 * 2**(number of doublings).
+        channels: Widths from the 4x4 map to full resolution, one for each.
+        num_classes: Classes; 0 for none.
+    """
+
+    latent_dim: int
+    resolution: int
+    channels: tuple[int, ...]
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        check_sizes(self.resolution, self.channels, latent_dim=self.latent_dim)
+        if self.num_classes < 0:
+            raise ValueError(f"num_classes must be 0 or more, got {self.num_classes}.")
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -67,13 +91,11 @@ class ConditionalBatchNorm(nn.Module):
 
 
 class Table(nn.Embedding):
-    """A vector for each class. Without memory of its own it is left uninitialised.
-
-    Drawing normal numbers without memory makes PyTorch import its compiler, for a second and more.
-    """
+    """A vector for each class. Without memory of its own it is left uninitialised."""
 
     def reset_parameters(self) -> None:
         """Draw the weights, where there are any."""
+        # Without memory, PyTorch would import its compiler to draw, for a second and more.
         if not self.weight.is_meta:
             super().reset_parameters()
 
@@ -81,9 +103,7 @@ class Table(nn.Embedding):
 class UpsampledConv2d(nn.Conv2d):
     """Nearest upsampling by two, then a 3x3 convolution.
 
-    A network in evaluation mode runs both as one transposed convolution with a 4x4 kernel: the
-    same sums with 16 instead of 36 products for each input pixel. The merged kernel of a frozen
-    layer is kept for the next call.
+    The merged kernel of a frozen layer is kept for the next call.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -94,6 +114,8 @@ class UpsampledConv2d(nn.Conv2d):
         """Bring x (N, in_channels, H, W) to (N, out_channels, 2 H, 2 W)."""
         if self.training:
             return super().forward(upsample(x))
+        # Both as one transposed convolution with a 4x4 kernel: the same sums with 16 instead of 36
+        # products for each input pixel.
         return F.conv_transpose2d(x, self._kernel(), self.bias, stride=2, padding=1)
 
     def _kernel(self) -> Tensor:
@@ -143,8 +165,7 @@ class SelfAttention(nn.Module):
 class UpsamplingBlock(nn.Module):
     """Residual block that doubles the resolution.
 
-    ``conv2(relu(norm2(conv1(up(relu(norm1(x))))))) + up(skip(x))``. The 1x1 convolution of the
-    skip runs before the upsampling, which gives the same at a quarter of the cost.
+    ``conv2(relu(norm2(conv1(up(relu(norm1(x))))))) + up(skip(x))``.
 
     Args:
         in_channels: Channels of the input.
@@ -167,6 +188,7 @@ class UpsamplingBlock(nn.Module):
         """Bring x (N, in_channels, H, W) to (N, out_channels, 2 H, 2 W)."""
         h = self.conv1(F.relu(self.norm1(x, condition), inplace=True))
         h = self.conv2(F.relu(self.norm2(h, condition), inplace=True))
+        # The skip's 1x1 convolution before the upsampling: the same at a quarter of the cost.
         return add_upsampled(h, self.skip(x))
 
 
@@ -191,10 +213,7 @@ def _add_to_cells(maps: Tensor, small: Tensor) -> Tensor:
 
 
 class _AddUpsampled(torch.autograd.Function):
-    """See `add_upsampled`; its gradient sums four pixels as PyTorch's does, in a tenth of the time.
-
-    PyTorch's own sum over axes 3 and 5 of six takes a tenth of a search for a direction.
-    """
+    """See `add_upsampled`; its gradient sums four pixels as PyTorch's does."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, maps: Tensor, small: Tensor) -> Tensor:
@@ -203,6 +222,8 @@ class _AddUpsampled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        # PyTorch's own sum over axes 3 and 5 of six takes ten times as long: a tenth of a search
+        # for a direction.
         top, bottom = gradient[:, :, ::2], gradient[:, :, 1::2]
         upper = top[..., ::2] + top[..., 1::2]
         return gradient, upper.add_(bottom[..., ::2] + bottom[..., 1::2])
@@ -228,11 +249,9 @@ class _Modulation(torch.autograd.Function):
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attend without scaling; on the CPU by hand.
-
-    `scaled_dot_product_attention` there does the same products and one more thing: it looks for
-    rows that a mask has emptied, which costs as much as the softmax.
-    """
+    """Attend without scaling."""
+    # On the CPU by hand: PyTorch's function does the same products there, and looks for rows that a
+    # mask has emptied, which costs as much as the softmax.
     if query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, scale=1.0)
     return torch.softmax(query @ key.transpose(1, 2), dim=-1) @ value
@@ -270,11 +289,11 @@ def initialise_orthogonally(module: nn.Module) -> None:
 
 
 def check_sizes(resolution: int, channels: tuple[int, ...], **counts: int) -> None:
-    """Check what all configs of residual generators have in common.
+    """Check the numbers of a residual network.
 
     Args:
         resolution: Side of the pictures.
-        channels: Widths from the 4x4 map to the last block.
+        channels: Widths from the 4x4 map to full resolution, or the other way.
         **counts: Further numbers that must be positive.
 
     Raises:
@@ -288,17 +307,4 @@ def check_sizes(resolution: int, channels: tuple[int, ...], **counts: int) -> No
         raise ValueError(
             f"channels has {len(channels)} widths, from 4x4 pixels to {reached}x{reached}, but "
             f"resolution is {resolution}: give one width for each doubling and one for 4x4."
-        )
-
-
-def check_attention(attention_after: int | None, blocks: int) -> None:
-    """Check the place of self-attention.
-
-    Raises:
-        ValueError: It does not stand after one of the blocks.
-    """
-    if attention_after is not None and not 1 <= attention_after <= blocks:
-        raise ValueError(
-            f"attention_after counts residual blocks: expected None or 1 to {blocks}, "
-            f"got {attention_after}."
         )

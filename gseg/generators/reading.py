@@ -1,16 +1,38 @@
-"""Read the tensors of a weights file without running anything that is in it."""
+"""Read weights files without running anything that is in them.
 
+Files of torch.save go through PyTorch's own restricted reader, safetensors hold nothing but
+tensors. The pickles of StyleGAN2's programs store each module's attributes through a function that
+would compile source text from the file. Here that function, and the few others that occur, are
+replaced by inert stand-ins that only keep the data; every other name in a pickle is refused.
+"""
+
+import io
 import pickle
 import re
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor
 
 _SNIFFED: Final = 512
 _WRAPPER: Final = "module."
+_Storage = torch.storage.TypedStorage
+_Ints = tuple[int, ...]
+_NUMBER_CODES: Final = frozenset(
+    ["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
+)
+
+
+def read_shipped(file: Traversable) -> dict[str, Tensor]:
+    """Read a safetensors file of the package; its float16 tensors become float32."""
+    tensors = safetensors.torch.load(file.read_bytes())
+    return {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
 
 
 def check_file(path: Path) -> None:
@@ -87,6 +109,7 @@ def _pick(path: Path, content: Mapping[str, object], weights_at: str | None) -> 
     """Take the entry with the weights."""
     if weights_at in content:
         return content[str(weights_at)]
+    # The conformance cases say of some files that the weights are at "the file itself".
     if weights_at is not None and "itself" not in weights_at:
         raise ValueError(
             f"{path} has no entry '{weights_at}': it has {', '.join(map(str, list(content)[:8]))}."
@@ -95,3 +118,138 @@ def _pick(path: Path, content: Mapping[str, object], weights_at: str | None) -> 
         if weights_at is None and isinstance(content.get(entry), Mapping):
             return content[entry]
     return content
+
+
+class StoredModule:
+    """A module as a pickle stores it: its attributes, none of its code.
+
+    Attributes:
+        state: Its attributes, among them ``_modules``, ``_parameters`` and ``_buffers``.
+    """
+
+    def __init__(self, meta: Mapping[str, Any]) -> None:
+        self.state: Mapping[str, Any] = meta.get("state", {})
+
+    def tensors(self, prefix: str = "") -> dict[str, Tensor]:
+        """Give all parameters and buffers below this module by their full names."""
+        found = {
+            prefix + name: value
+            for group in ("_parameters", "_buffers")
+            for name, value in self.state.get(group, {}).items()
+            if isinstance(value, Tensor)
+        }
+        for name, module in self.state.get("_modules", {}).items():
+            if isinstance(module, StoredModule):
+                found.update(module.tensors(f"{prefix}{name}."))
+        return found
+
+
+def read_stored_module(path: Path, entry: str) -> StoredModule:
+    """Read one module of a pickle.
+
+    Args:
+        path: The file.
+        entry: Its entry, such as ``G_ema``.
+
+    Returns:
+        The stored module; its tensors are on the CPU.
+
+    Raises:
+        ValueError: The file asks for a name that is not known to be harmless, is damaged, or has
+            no such entry.
+    """
+    check_file(path)
+    try:
+        content = _Reader(io.BytesIO(path.read_bytes())).load()
+    except _RefusedError as error:
+        raise ValueError(
+            f"{path} asks for {error}, which no StyleGAN2 checkpoint needs, and is refused: use a "
+            "file from a source that you trust."
+        ) from error
+    except Exception as error:  # a damaged pickle can fail anywhere in the interpreter of opcodes
+        raise ValueError(
+            f"{path} is no StyleGAN2 pickle, or is damaged or cut short "
+            f"({path.stat().st_size:,} bytes; {type(error).__name__}): download it again, or name "
+            "its family in the config."
+        ) from error
+    found = content.get(entry) if isinstance(content, dict) else None
+    if not isinstance(found, StoredModule):
+        names = ", ".join(map(str, content)) if isinstance(content, dict) else "no entries"
+        raise ValueError(f"{path} has no network '{entry}': it has {names}.")
+    return found
+
+
+class _RefusedError(Exception):
+    """A pickle asks for a name that is not on the list."""
+
+
+class _Reader(pickle.Unpickler):
+    """An unpickler for the names below and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Callable[..., object]:
+        """Give the stand-in of a name, or refuse it."""
+        known = _KNOWN.get((module.replace("numpy._core", "numpy.core"), name))
+        if known is None:
+            raise _RefusedError(f"{module}.{name}")
+        return known
+
+    def persistent_load(self, pid: object) -> object:
+        """Refuse references to objects outside the file."""
+        raise _RefusedError(f"an object outside the file ({pid!r:.40})")
+
+
+class _Keywords(dict[str, Any]):
+    """Stands in for a dictionary with attribute access."""
+
+
+class _Dtype:
+    """Stands in for the type of a NumPy number."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        if code not in _NUMBER_CODES:
+            raise _RefusedError(f"the NumPy type {code!r}")
+        self.code = code
+        self.order = "<"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = state[1] if state[1] in ("<", ">") else "="
+
+
+def _scalar(dtype: _Dtype, data: bytes) -> float | int | bool:
+    """Give a NumPy number as a plain one."""
+    number: float | int | bool = np.frombuffer(data, dtype.order + dtype.code)[0].item()
+    return number
+
+
+def _storage(data: bytes) -> _Storage:
+    """Give the storage of a tensor."""
+    # A pickle within the pickle: PyTorch's restricted reader refuses what is no storage.
+    stored = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    if not isinstance(stored, _Storage):
+        raise _RefusedError(f"a {type(stored).__name__} in place of a tensor's storage")
+    return stored
+
+
+def _tensor(storage: _Storage, offset: int, size: _Ints, stride: _Ints, *_: object) -> Tensor:
+    """Give a tensor on its storage."""
+    # `as_strided` refuses what reaches beyond the storage.
+    flat = torch.tensor([], dtype=storage.dtype).set_(storage._untyped_storage)
+    return flat.as_strided(size, stride, offset)
+
+
+def _parameter(tensor: Tensor, *_: object) -> Tensor:
+    """Give a parameter as a plain tensor."""
+    return tensor
+
+
+_KNOWN: Final[Mapping[tuple[str, str], Callable[..., object]]] = {
+    ("torch_utils.persistence", "_reconstruct_persistent_obj"): StoredModule,
+    ("dnnlib.util", "EasyDict"): _Keywords,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch.storage", "_load_from_bytes"): _storage,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("builtins", "set"): set,
+    ("numpy", "dtype"): _Dtype,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+}

@@ -5,78 +5,72 @@ after Mescheder et al. 2018): no normalisation at all, residual branches weighte
 embedding of a cluster of pictures beside z. UncondGAN is the same without the embedding.
 """
 
+import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, ClassVar, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gseg.generators.layers import (
-    BOTTOM_WIDTH,
-    Table,
-    UpsampledConv2d,
-    add_upsampled,
-    check_sizes,
-    initialise_orthogonally,
-)
+from gseg.generators import family, layers
 
 _BRANCH_WEIGHT: Final = 0.1
 _LEAK: Final = 0.2
+_WIDEST: Final = 16
+_NAMES: Final[family.Names] = (
+    (r"^embedding\.", "get_latent.embedding."),
+    (r"^linear\.", "fc."),
+    (r"^to_rgb\.", "conv_img."),
+    (r"\.conv1\.", ".conv_0."),
+    (r"\.conv2\.", ".conv_1."),
+    (r"\.skip\.", ".conv_s."),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SelfConditionedConfig:
-    """Numbers that make a self-conditioned generator.
+class SelfConditionedConfig(layers.ResidualConfig):
+    """Numbers that make a self-conditioned generator, beside those of all residual ones.
+
+    Its classes are clusters.
 
     Attributes:
-        latent_dim: Width of z.
-        resolution: Side of the pictures, 4 * 2**(number of stages - 1).
-        channels: Width of each stage, from 4x4 pixels upwards.
-        num_classes: Clusters, which serve as classes; 0 for none.
         embed_dim: Width of a cluster's embedding; not used without clusters.
-        blocks_per_stage: Residual blocks in each stage.
+        blocks_per_stage: Residual blocks at each resolution.
     """
 
-    latent_dim: int
-    resolution: int
-    channels: tuple[int, ...]
-    num_classes: int
+    architecture: ClassVar = "self_conditioned"
     embed_dim: int
     blocks_per_stage: int = 2
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
-        check_sizes(
-            self.resolution,
-            self.channels,
-            latent_dim=self.latent_dim,
-            blocks_per_stage=self.blocks_per_stage,
-        )
-        if self.num_classes < 0:
-            raise ValueError(f"num_classes must be 0 or more, got {self.num_classes}.")
+        # By name: `super()` does not find a dataclass with slots, which is made anew.
+        layers.ResidualConfig.__post_init__(self)
+        layers.check_sizes(self.resolution, self.channels, blocks_per_stage=self.blocks_per_stage)
         if self.num_classes > 0 and self.embed_dim < 1:
             raise ValueError(
                 f"embed_dim must be at least 1 with {self.num_classes} classes, "
                 f"got {self.embed_dim}."
             )
 
+    def build(self) -> nn.Module:
+        """Make the network, freshly initialised."""
+        return SelfConditionedGenerator(self)
+
 
 class SelfConditionedGenerator(nn.Module):
-    """A self-conditioned generator; see the module's text.
+    """A self-conditioned generator; see the module's text."""
 
-    Args:
-        config: Its numbers.
-    """
+    activation_layer = "blocks.0"
 
     def __init__(self, config: SelfConditionedConfig) -> None:
         super().__init__()
         self.config = config
         widths = config.channels
         if config.num_classes > 0:
-            self.embedding = Table(config.num_classes, config.embed_dim)
+            self.embedding = layers.Table(config.num_classes, config.embed_dim)
         extra = config.embed_dim if config.num_classes > 0 else 0
-        self.linear = nn.Linear(config.latent_dim + extra, widths[0] * BOTTOM_WIDTH**2)
+        self.linear = nn.Linear(config.latent_dim + extra, widths[0] * layers.BOTTOM_WIDTH**2)
         self.blocks = nn.ModuleList()
         for number, outside in enumerate(widths):
             inside = widths[max(number - 1, 0)]
@@ -84,24 +78,21 @@ class SelfConditionedGenerator(nn.Module):
             for _ in range(config.blocks_per_stage - 1):
                 self.blocks.append(_Block(outside, outside, enlarge=False))
         self.to_rgb = nn.Conv2d(widths[-1], 3, 3, padding=1)
-        initialise_orthogonally(self)
+        layers.initialise_orthogonally(self)
+
+    def code_weights(self) -> Tensor:
+        """See `gseg.generators.contract.Generator.code_weights`."""
+        return self.linear.weight[:, : self.config.latent_dim]
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Make pictures.
-
-        Args:
-            z: (N, latent_dim) float32.
-            y: (N,) int64 clusters; ignored without clusters.
-
-        Returns:
-            (N, 3, R, R) in [-1, 1].
-        """
+        """Make pictures (N, 3, R, R) in [-1, 1] from z (N, latent_dim) and clusters y (N,)."""
         if self.config.num_classes > 0:
             assert y is not None, "a conditional generator needs labels"
             embedded = self.embedding(y)
+            # As the public program: the embedding's direction counts, not its length.
             norm = torch.linalg.vector_norm(embedded, dim=1, keepdim=True)
             z = torch.cat([z, embedded / norm], dim=1)
-        x = self.linear(z).view(len(z), -1, BOTTOM_WIDTH, BOTTOM_WIDTH)
+        x = self.linear(z).view(len(z), -1, layers.BOTTOM_WIDTH, layers.BOTTOM_WIDTH)
         for block in self.blocks:
             x = block(x)
         return torch.tanh(self.to_rgb(F.leaky_relu(x, _LEAK)))
@@ -118,7 +109,7 @@ class _Block(nn.Module):
         hidden = min(in_channels, out_channels)
         self.enlarge = enlarge
         if enlarge:
-            self.conv1: nn.Conv2d = UpsampledConv2d(in_channels, hidden)
+            self.conv1: nn.Conv2d = layers.UpsampledConv2d(in_channels, hidden)
         else:
             self.conv1 = nn.Conv2d(in_channels, hidden, 3, padding=1)
         self.conv2 = nn.Conv2d(hidden, out_channels, 3, padding=1)
@@ -129,6 +120,63 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Bring x (N, in, H, W) to (N, out, H, W), or to twice that size."""
         h = F.leaky_relu(self.conv1(F.leaky_relu(x, _LEAK)), _LEAK, inplace=True)
+        # Small branches keep a network without normalisation layers stable at its start.
         h = self.conv2(h) * _BRANCH_WEIGHT
         skip = self.skip(x)
-        return add_upsampled(h, skip) if self.enlarge else h.add_(skip)
+        return layers.add_upsampled(h, skip) if self.enlarge else h.add_(skip)
+
+
+def _plan(stated: family.Stated, tensors: family.Tensors, _: object) -> family.Plan:
+    known = {**_seen_numbers(tensors), **stated.get("config", {})}
+    needed = ["z_dim", "size", "nfilter", "conditioning"]
+    labelled = known.get("conditioning") == "embedding"
+    family.check_told(
+        known, needed + ["nlabels"] * labelled, "a self-conditioned generator (resnet2)"
+    )
+    stages = (known["size"] // 4).bit_length()
+    factors = [min(2 ** (stages - 1 - stage), _WIDEST) for stage in range(stages)]
+    config = SelfConditionedConfig(
+        latent_dim=known["z_dim"],
+        resolution=known["size"],
+        channels=tuple(known["nfilter"] * factor for factor in factors),
+        num_classes=known["nlabels"] if labelled else 0,
+        embed_dim=known.get("embed_size", 256) if labelled else 0,
+    )
+    network = SelfConditionedGenerator(config)
+
+    def place(match: re.Match[str]) -> str:
+        stage, block = divmod(int(match[1]), config.blocks_per_stage)
+        return f"resnet_{stage}_{block}."
+
+    return network, family.map_keys(
+        network, (*_NAMES, (r"^blocks\.(\d+)\.", place)), lambda _: family.plain
+    )
+
+
+def _seen_numbers(tensors: family.Tensors) -> dict[str, Any]:
+    """Read off the shapes what they tell, in the public program's spelling."""
+    shapes = family.shapes_of(tensors)
+    stages = sum(re.fullmatch(r"resnet_\d+_0\.conv_0\.weight", key) is not None for key in shapes)
+    if stages == 0 or "fc.weight" not in shapes or "conv_img.weight" not in shapes:
+        return {}
+    clusters, width = shapes.get("get_latent.embedding.weight", (1, 0))
+    return {
+        "size": 4 * 2 ** (stages - 1),
+        "nfilter": shapes["conv_img.weight"][1],
+        "z_dim": shapes["fc.weight"][1] - width,
+        "conditioning": "embedding" if width else "unconditional",
+        "nlabels": clusters,
+        "embed_size": width or 256,
+    }
+
+
+FAMILIES: Final = tuple(
+    family.Family(
+        name=proper_name.lower(),
+        proper_name=proper_name,
+        plan=_plan,
+        configs=(SelfConditionedConfig,),
+        looks_like="a self-conditioned generator",
+    )
+    for proper_name in ("SelfCondGAN", "UncondGAN")
+)

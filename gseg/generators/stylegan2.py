@@ -9,19 +9,33 @@ Directions live in w, broadcast to all layers. The output has no tanh and may le
 """
 
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from gseg.generators import family
+from gseg.generators.reading import read_stored_module
 
 _SLOPE: Final = 0.2
 _GAIN: Final = math.sqrt(2)
 _EPS: Final = 1e-8
 _MAPPING_RATE: Final = 0.01
 _SMALLEST: Final = 4
+_NAMES: Final[family.Names] = (
+    (r"^mapping\.(\d+)\.", r"mapping.fc\1."),
+    (r"^mean_style$", "mapping.w_avg"),
+    (r"^const$", "synthesis.b4.const"),
+    (r"\.to_rgb\.", ".torgb."),
+    (r"\.noise$", ".noise_const"),
+    (r"^blocks\.(\d+)\.", lambda match: f"synthesis.b{_SMALLEST * 2 ** int(match[1])}."),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +54,7 @@ class StyleGAN2Config:
         truncation_cutoff: Number of first layers that are truncated; None for all.
     """
 
+    architecture: ClassVar = "stylegan2"
     latent_dim: int
     style_dim: int
     resolution: int
@@ -62,17 +77,25 @@ class StyleGAN2Config:
             raise ValueError(f"truncation must be in (0, 1], got {self.truncation}.")
 
     @property
+    def code_dim(self) -> int:
+        """Width of the space of directions, which is that of w."""
+        return self.style_dim
+
+    @property
+    def num_classes(self) -> int:
+        """No public generator of this family has classes."""
+        return 0
+
+    @property
     def layers(self) -> int:
         """Number of layers that take a style: two for each resolution."""
         return 2 * len(self.channels)
 
 
 class StyleGAN2Generator(nn.Module):
-    """A StyleGAN2 generator; see the module's text.
+    """A StyleGAN2 generator; see the module's text."""
 
-    Args:
-        config: Its numbers.
-    """
+    activation_layer = "code"
 
     def __init__(self, config: StyleGAN2Config) -> None:
         super().__init__()
@@ -81,6 +104,7 @@ class StyleGAN2Generator(nn.Module):
         self.mapping = nn.ModuleList(
             _Linear(inside, outside, rate=_MAPPING_RATE) for inside, outside in pairwise(widths)
         )
+        # `w_avg` of the file: truncation draws codes towards it.
         self.register_buffer("mean_style", torch.zeros(config.style_dim))
         self.const = nn.Parameter(torch.randn(config.channels[0], _SMALLEST, _SMALLEST))
         taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
@@ -91,6 +115,16 @@ class StyleGAN2Generator(nn.Module):
             self.blocks.append(_Block(inside, outside, _SMALLEST * 2**number, config))
             inside = outside
 
+    @property
+    def truncation(self) -> float:
+        """How far codes are drawn towards the mean of w; 1 for not at all."""
+        return self.config.truncation
+
+    def code_weights(self) -> Tensor:
+        """See `gseg.generators.contract.Generator.code_weights`: w to the styles of all layers."""
+        affine = [m.weight for n, m in self.blocks.named_modules() if n.endswith("affine")]
+        return torch.cat([weight for weight in affine if isinstance(weight, Tensor)])
+
     def map(self, z: Tensor) -> Tensor:
         """Bring z (N, latent_dim) to w (N, style_dim), truncated as the config says."""
         w = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + _EPS)
@@ -100,35 +134,19 @@ class StyleGAN2Generator(nn.Module):
         return torch.lerp(self.mean_style, w, self.config.truncation)
 
     def styles(self, w: Tensor) -> Tensor:
-        """Give each layer its style.
-
-        Layers beyond the cutoff take back the truncation of w, so that a shift of w is 1 / psi
-        times as long in them.
-
-        Args:
-            w: (N, style_dim), from `map`, shifted or not.
-
-        Returns:
-            (N, layers, style_dim).
-        """
+        """Give each layer its style (N, layers, style_dim), from w (N, style_dim) of `map`."""
         styles = w[:, None].expand(-1, self.config.layers, -1)
         cutoff = self.config.truncation_cutoff
         if cutoff is None or cutoff >= self.config.layers or self.config.truncation == 1:
             return styles
         assert isinstance(self.mean_style, Tensor)
+        # Layers beyond the cutoff take back the truncation of w, so that a shift of w is 1 / psi
+        # times as long in them.
         whole = torch.lerp(self.mean_style, w, 1 / self.config.truncation)
         return torch.cat([styles[:, :cutoff], whole[:, None].expand_as(styles[:, cutoff:])], dim=1)
 
     def forward(self, w: Tensor, y: Tensor | None = None) -> Tensor:
-        """Make pictures.
-
-        Args:
-            w: (N, style_dim) float32.
-            y: Ignored.
-
-        Returns:
-            (N, 3, R, R), nominally in [-1, 1].
-        """
+        """Make pictures (N, 3, R, R), nominally in [-1, 1], from w (N, style_dim); no labels."""
         styles = self.styles(w).unbind(1)
         x = self.const.expand(len(w), -1, -1, -1)
         image: Tensor | None = None
@@ -188,6 +206,7 @@ class _StyledConv(nn.Module):
     def forward(self, x: Tensor, w: Tensor, kernel: Tensor) -> Tensor:
         """Bring x (N, in, H, W) to (N, out, H, W), or to twice that size."""
         style = self.affine(w)
+        # Demodulation from the weights alone: the convolution stays one for the whole batch.
         norm = torch.rsqrt(style.square() @ self.weight.square().sum(dim=(2, 3)).T + _EPS)
         x = x * style[:, :, None, None]
         if self.enlarge:
@@ -248,3 +267,94 @@ def _enlarge(image: Tensor, kernel: Tensor) -> Tensor:
     """Double the sides of a picture (N, 3, H, W) with the same filter."""
     weight = (kernel * 4).expand(image.shape[1], 1, -1, -1)
     return F.conv_transpose2d(image, weight, stride=2, padding=1, groups=image.shape[1])
+
+
+def _read(path: Path, stated: family.Stated) -> tuple[family.Stated, family.Tensors]:
+    module = read_stored_module(path, stated.get("checkpoint", {}).get("weights_at", "G_ema"))
+    numbers = {**module.state.get("_init_kwargs", {}), **stated.get("config", {})}
+    return {**stated, "config": numbers}, module.tensors()
+
+
+def _plan(
+    stated: family.Stated, tensors: family.Tensors, truncation: family.Truncation | None
+) -> family.Plan:
+    psi, cutoff = truncation if isinstance(truncation, tuple) else (truncation, None)
+    network = StyleGAN2Generator(_config(stated.get("config", {}), tensors, psi, cutoff))
+    key_map = family.map_keys(network, _NAMES, lambda _: family.plain)
+    # The file repeats the one filter in every layer; ours has it once.
+    filters = [
+        f"synthesis.b{_SMALLEST * 2**number}.{layer}resample_filter"
+        for number in range(len(network.blocks))
+        for layer in ("", "conv0.", "conv1.")
+        if number > 0 or layer != "conv0."
+    ]
+    key_map["filter"] = family.Source(tuple(filters), ((4, 4),) * len(filters), _one_of)
+    return network, key_map
+
+
+def _one_of(first: Tensor, *others: Tensor) -> Tensor:
+    """Give the filter that all layers share."""
+    if not first.is_meta and not all(torch.equal(first, other) for other in others):
+        raise ValueError("its layers have different resampling filters; expected one for all.")
+    return first
+
+
+def _config(
+    numbers: Mapping[str, Any], tensors: family.Tensors, psi: float | None, cutoff: int | None
+) -> StyleGAN2Config:
+    """Translate the arguments of stylegan2-ada-pytorch; what is left out is read off the shapes."""
+    synthesis = numbers.get("synthesis_kwargs", {})
+    for name, found, supported in (
+        ("c_dim", numbers.get("c_dim", 0), 0),
+        ("img_channels", numbers.get("img_channels", 3), 3),
+        ("architecture", synthesis.get("architecture", "skip"), "skip"),
+    ):
+        if found != supported:
+            raise ValueError(f"{name} is {found}; only {supported} is supported.")
+    seen, widths = _seen_numbers(tensors)
+    known = {**seen, **numbers}
+    family.check_told(known, ("z_dim", "w_dim", "img_resolution"), "a StyleGAN2 generator")
+    # Without the base, widths are those seen in the file; its first blocks are at the maximum.
+    base, most = synthesis.get("channel_base"), synthesis.get("channel_max", 512)
+    sides = [_SMALLEST * 2**k for k in range((known["img_resolution"] // 4).bit_length())]
+    return StyleGAN2Config(
+        latent_dim=known["z_dim"],
+        style_dim=known["w_dim"],
+        resolution=known["img_resolution"],
+        channels=tuple(
+            widths.get(side, most) if base is None else min(base // side, most) for side in sides
+        ),
+        mapping_layers=numbers.get("mapping_kwargs", {}).get("num_layers", known.get("layers", 8)),
+        clamp=synthesis.get("conv_clamp"),
+        noise=numbers.get("noise_mode", "const"),
+        truncation=1.0 if psi is None else psi,
+        truncation_cutoff=cutoff,
+    )
+
+
+def _seen_numbers(tensors: family.Tensors) -> tuple[dict[str, int], dict[int, int]]:
+    """Read off the shapes what they tell, and the width of each resolution."""
+    shapes = family.shapes_of(tensors)
+    found = [re.fullmatch(r"synthesis\.b(\d+)\.conv1\.weight", key) for key in shapes]
+    widths = {int(match[1]): shapes[match[0]][0] for match in found if match is not None}
+    if not widths or "mapping.fc0.weight" not in shapes:
+        return {}, widths
+    seen = {
+        "w_dim": shapes["mapping.fc0.weight"][0],
+        "z_dim": shapes["mapping.fc0.weight"][1],
+        "img_resolution": max(widths),
+        "layers": sum(re.fullmatch(r"mapping\.fc\d+\.weight", key) is not None for key in shapes),
+    }
+    return seen, widths
+
+
+FAMILIES: Final = (
+    family.Family(
+        name="stylegan2",
+        proper_name="StyleGAN2",
+        plan=_plan,
+        read=_read,
+        truncates=True,
+        channels_last=False,
+    ),
+)

@@ -4,7 +4,8 @@ Spectrally normalised convolutions (Miyato et al. 2018) with a minibatch standar
 (Karras et al. 2018); class information enters in the way of the generator's family: not at all,
 by projection (Miyato and Koyama 2018), as an auxiliary classifier (Odena et al. 2017), or by a
 contrastive loss (Kang and Park 2020). `JointDiscriminator` judges pairs of picture and latent
-(Donahue and Simonyan 2019).
+(Donahue and Simonyan 2019). Clusters of the features may serve as classes (Liu et al. 2020,
+section 3): `cluster`.
 """
 
 import itertools
@@ -15,9 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-_LATENT_GAIN: Final = 4.0
-"""Brings the normalised layers' view of a latent to the size of that of a picture."""
+from gseg.images import from_uint8
+from gseg.randomness import uniforms
 
+# Brings the normalised layers' view of a latent to the size of that of a picture.
+_LATENT_GAIN: Final = 4.0
+
+_CHUNK: Final = 500
+_ROUNDS: Final = 20
 Conditioning = Literal["none", "projection", "classifier", "contrastive"]
 
 
@@ -112,20 +118,9 @@ class JointDiscriminator(nn.Module):
         super().__init__()
         widths = (24, 64, 96, 128)
         self.pictures = Discriminator(0, widths=widths)
-        self.latents = nn.Sequential(
-            spectral_norm(nn.Linear(latent_dim, hidden)),
-            nn.ReLU(),
-            spectral_norm(nn.Linear(hidden, hidden)),
-            nn.ReLU(),
-        )
+        self.latents = nn.Sequential(*_dense(latent_dim, hidden, hidden))
         self.latent_head = spectral_norm(nn.Linear(hidden, 1))
-        self.pairs = nn.Sequential(
-            spectral_norm(nn.Linear(widths[-1] + hidden, 2 * hidden)),
-            nn.ReLU(),
-            spectral_norm(nn.Linear(2 * hidden, hidden)),
-            nn.ReLU(),
-            spectral_norm(nn.Linear(hidden, 1)),
-        )
+        self.pairs = nn.Sequential(*_dense(widths[-1] + hidden, 2 * hidden, hidden, 1)[:-1])
 
     def forward(self, pictures: Tensor, latents: Tensor) -> Tensor:
         """Judge pairs.
@@ -142,6 +137,13 @@ class JointDiscriminator(nn.Module):
         together = self.pairs(torch.cat([pooled, _LATENT_GAIN * hidden], dim=1))[:, 0]
         scores = (self.pictures.judge(spatial, pooled), self.latent_head(hidden)[:, 0], together)
         return torch.stack([score.float() for score in scores])
+
+
+def _dense(*widths: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for inside, outside in itertools.pairwise(widths):
+        layers += [spectral_norm(nn.Linear(inside, outside)), nn.ReLU()]
+    return layers
 
 
 def conditional_contrastive_loss(
@@ -166,3 +168,68 @@ def conditional_contrastive_loss(
     numerator = to_anchor + (pairs * same).sum(1)
     denominator = to_anchor + (pairs * others).sum(1)
     return -torch.log(numerator / denominator).mean()
+
+
+@torch.no_grad()
+def cluster(
+    discriminator: Discriminator, pictures: Tensor, before: Tensor | None, count: int, *, seed: int
+) -> Tensor:
+    """Group pictures by their pooled features, by k-means.
+
+    It starts from the means of the clusters before, in the features as they are now, so a cluster
+    keeps its number while it changes.
+
+    Args:
+        discriminator: Gives the features; its state is not changed.
+        pictures: (N, 3, 32, 32) uint8.
+        before: (N,) int64, the clusters so far; None to start from pictures chosen by the seed.
+        count: Clusters.
+        seed: Of the start.
+
+    Returns:
+        (N,) int64 in [0, count).
+    """
+    table = _features(discriminator, pictures)
+    if before is None:
+        draws = uniforms(seed, [0], count)[0]
+        centres = table[torch.from_numpy((draws * len(table)).astype("int64"))]
+        assigned = _nearest(table, centres)
+    else:
+        assigned = before
+    for _ in range(_ROUNDS):
+        centres = _means(table, assigned, count)
+        moved = _nearest(table, centres)
+        if torch.equal(moved, assigned):
+            break
+        assigned = moved
+    return assigned
+
+
+def _features(discriminator: Discriminator, pictures: Tensor) -> Tensor:
+    """Compute pooled features of unit length, (N, C) float32 on the CPU."""
+    mode = discriminator.training
+    discriminator.eval()  # spectral normalisation makes no power iteration
+    device = next(discriminator.parameters()).device
+    parts = []
+    for chunk in torch.split(pictures, _CHUNK):
+        with torch.autocast(device.type, torch.bfloat16):
+            pooled = discriminator.features(from_uint8(chunk.to(device)))[1]
+        parts.append(F.normalize(pooled.float(), dim=1).cpu())
+    discriminator.train(mode)
+    return torch.cat(parts)
+
+
+def _nearest(table: Tensor, centres: Tensor) -> Tensor:
+    return (table @ centres.t() - centres.square().sum(1) / 2).argmax(1)
+
+
+def _means(table: Tensor, assigned: Tensor, count: int) -> Tensor:
+    """Give the mean of each cluster; one without pictures takes the one farthest from its own."""
+    sums = torch.zeros(count, table.shape[1]).index_add_(0, assigned, table)
+    sizes = torch.bincount(assigned, minlength=count)
+    means = sums / sizes.clamp(min=1)[:, None]
+    empty = (sizes == 0).nonzero()[:, 0]
+    if len(empty):
+        distance = (table - means[assigned]).square().sum(1)
+        means[empty] = table[distance.topk(len(empty)).indices]
+    return means

@@ -8,24 +8,23 @@ programs.
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from gseg.generators.big_resnet import BigResNetConfig
+from gseg.generators.cards import PAPERS, Supervision
 from gseg.generators.encoders import EncoderConfig
-from gseg.generators.resnet import ResNetConfig
 from gseg.generators.self_conditioned import SelfConditionedConfig
+from gseg.generators.studiogan import BigResNetConfig, ResNetConfig
 from gseg.scenes.pictures import CLASS_NAMES
 
 NetworkConfig = ResNetConfig | BigResNetConfig | SelfConditionedConfig
 Signal = Literal["none", "projection", "classifier", "contrastive", "clusters", "encoder"]
-Supervision = Literal["none", "class labels"]
 
 _CLASSES: Final = len(CLASS_NAMES)
 _CLUSTERS: Final = 20
 _SMALL: Final = (128, 96, 48, 24)
 _LARGE: Final = (136, 104, 56, 28)
+# The self-conditioned architecture has more weights at the same widths.
 _LARGE_PLAIN: Final = (128, 96, 56, 28)
-"""The self-conditioned architecture has more weights at the same widths."""
 _LARGE_ITERATIONS: Final = 4_000
 
 
@@ -74,7 +73,7 @@ class Recipe:
 
 
 def _resnet(
-    widths: tuple[int, ...] = _SMALL, *, classes: int = _CLASSES, attention: int | None = None
+    widths: tuple[int, ...], *, classes: int = _CLASSES, attention: int | None = None
 ) -> ResNetConfig:
     return ResNetConfig(
         latent_dim=64,
@@ -107,83 +106,43 @@ def _self_conditioned(clusters: int) -> SelfConditionedConfig:
     )
 
 
-_SNGAN: Final = "Miyato et al. 2018"
-_SAGAN: Final = "Zhang et al. 2019"
-_BIGGAN: Final = "Brock et al. 2019"
-_LIU: Final = "Liu et al. 2020"
+def _small(
+    family: str,
+    network: NetworkConfig,
+    signal: Signal = "none",
+    **options: Any,  # noqa: ANN401 further fields
+) -> tuple[str, Recipe]:
+    paper = PAPERS[family]
+    recipe = Recipe(family=family, paper=paper, network=network, signal=signal, **options)
+    return f"{family.lower()}.scenes32", recipe
 
-RECIPES: Final[dict[str, Recipe]] = {
-    "acgan.scenes32": Recipe(
-        family="ACGAN", paper="Odena et al. 2017", network=_resnet(), signal="classifier"
-    ),
-    "biggan.scenes32": Recipe(
-        family="BigGAN",
-        paper=_BIGGAN,
-        network=_big(_SMALL),
-        signal="projection",
-        spectral_norm=True,
-        snapshots=(300, 1_000),
-    ),
-    "ggan.scenes32": Recipe(family="GGAN", paper="Lim and Ye 2017", network=_resnet(classes=0)),
-    "sagan.scenes32": Recipe(
-        family="SAGAN",
-        paper=_SAGAN,
-        network=_resnet(attention=2),
-        signal="projection",
-        spectral_norm=True,
-    ),
-    "sngan.scenes32": Recipe(family="SNGAN", paper=_SNGAN, network=_resnet(), signal="projection"),
-    "bigbigan.scenes32-large": Recipe(
-        family="BigBiGAN",
-        paper="Donahue and Simonyan 2019",
-        network=_big(_LARGE, classes=0),
-        signal="encoder",
-        encoder=EncoderConfig(latent_dim=64, resolution=32, channels=(24, 40, 56, 64)),
-        spectral_norm=True,
-        iterations=_LARGE_ITERATIONS,
-    ),
-    "selfcondgan.scenes32-large": Recipe(
-        family="SelfCondGAN",
-        paper=_LIU,
-        network=_self_conditioned(_CLUSTERS),
-        signal="clusters",
-        iterations=_LARGE_ITERATIONS,
-    ),
-    "uncondgan.scenes32-large": Recipe(
-        family="UncondGAN",
-        paper=_LIU,
-        network=_self_conditioned(0),
-        iterations=_LARGE_ITERATIONS,
-    ),
-    "contragan.scenes32-large": Recipe(
-        family="ContraGAN",
-        paper="Kang and Park 2020",
-        network=_big(_LARGE),
-        signal="contrastive",
-        spectral_norm=True,
-        iterations=_LARGE_ITERATIONS,
-    ),
-    "sagan.scenes32-large": Recipe(
-        family="SAGAN",
-        paper=_SAGAN,
-        network=_resnet(_LARGE, attention=2),
-        signal="projection",
-        spectral_norm=True,
-        iterations=_LARGE_ITERATIONS,
-    ),
-    "sngan.scenes32-large": Recipe(
-        family="SNGAN",
-        paper=_SNGAN,
-        network=_resnet(_LARGE),
-        signal="projection",
-        iterations=_LARGE_ITERATIONS,
-    ),
-    "biggan.scenes32-large": Recipe(
-        family="BigGAN",
-        paper=_BIGGAN,
-        network=_big(_LARGE),
-        signal="projection",
-        spectral_norm=True,
-        iterations=_LARGE_ITERATIONS,
-    ),
-}
+
+def _large(
+    family: str,
+    network: NetworkConfig,
+    signal: Signal = "none",
+    **options: Any,  # noqa: ANN401 further fields
+) -> tuple[str, Recipe]:
+    name, recipe = _small(family, network, signal, iterations=_LARGE_ITERATIONS, **options)
+    return f"{name}-large", recipe
+
+
+_ENCODER: Final = EncoderConfig(latent_dim=64, resolution=32, channels=(24, 40, 56, 64))
+RECIPES: Final = dict(
+    (
+        _small("ACGAN", _resnet(_SMALL), "classifier"),
+        _small("BigGAN", _big(_SMALL), "projection", spectral_norm=True, snapshots=(300, 1_000)),
+        _small("GGAN", _resnet(_SMALL, classes=0)),
+        _small("SAGAN", _resnet(_SMALL, attention=2), "projection", spectral_norm=True),
+        _small("SNGAN", _resnet(_SMALL), "projection"),
+        _large(
+            "BigBiGAN", _big(_LARGE, classes=0), "encoder", encoder=_ENCODER, spectral_norm=True
+        ),
+        _large("SelfCondGAN", _self_conditioned(_CLUSTERS), "clusters"),
+        _large("UncondGAN", _self_conditioned(0)),
+        _large("ContraGAN", _big(_LARGE), "contrastive", spectral_norm=True),
+        _large("SAGAN", _resnet(_LARGE, attention=2), "projection", spectral_norm=True),
+        _large("SNGAN", _resnet(_LARGE), "projection"),
+        _large("BigGAN", _big(_LARGE), "projection", spectral_norm=True),
+    )
+)

@@ -5,32 +5,46 @@ is in `gseg.pretraining.recipes`; the weights that ship with the package were ma
 """
 
 import argparse
+import copy
+import json
 import math
 import platform
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from safetensors.torch import save_file
+from torch import nn
 
+from gseg.generators.cards import GeneratorCard
+from gseg.generators.contract import Generator
+from gseg.generators.encoders import ENCODER_SUFFIX
+from gseg.images import contact_sheet
 from gseg.pipeline.devices import require_device
-from gseg.pretraining.export import measured_distance, sample_sheet, save_encoder, save_weights
 from gseg.pretraining.recipes import RECIPES, Recipe
-from gseg.pretraining.signals import ENCODER_STEPS, EncoderTraining, start_training
-from gseg.pretraining.training import Training
+from gseg.pretraining.training import (
+    ENCODER_STEPS,
+    EncoderTraining,
+    Training,
+    half_weights,
+    start_training,
+)
+from gseg.randomness import latents
 from gseg.scenes.pictures import SCENES_NAME, Scenes, render
-from gseg.scores.fid import REFERENCE_PICTURES
+from gseg.scores.fid import REFERENCE_PICTURES, scenes_distance
 from gseg.storage.digests import digest
 
+# Training scenes: the indices from 0.
 PICTURES: Final = 50_000
-"""Training scenes: the indices from 0."""
+# Pictures that the Fréchet distance in the record is of.
 MEASURED: Final = REFERENCE_PICTURES
-"""Pictures that the Fréchet distance in the record is of."""
 _SAVE_EVERY: Final = 250
+_TILES: Final = 64
 
 
 @dataclass(kw_only=True, slots=True)
@@ -67,7 +81,7 @@ class _Run:
         saved = {"training": self.training.state(), "seconds": self.seconds}
         torch.save({**saved, "identity": self._identity()}, part)
         part.replace(self.checkpoint)
-        sample_sheet(self.training.average, self.recipe.network, self.folder / "sheet.png")
+        _sample_sheet(self.training.average, self.recipe, self.folder / "sheet.png")
 
     def keep_snapshot(self) -> None:
         """Write the weights of now under the name of their iteration."""
@@ -76,13 +90,14 @@ class _Run:
     def export(self) -> Path:
         """Write the weights, and those of an encoder."""
         if isinstance(self.training, EncoderTraining) and self.recipe.encoder is not None:
-            encoder = self.training.export_encoder(ENCODER_STEPS)
-            save_encoder(encoder, self.name, self.recipe.encoder, self.folder)
+            encoder = half_weights(self.training.export_encoder(ENCODER_STEPS))
+            numbers = {"config": json.dumps(asdict(self.recipe.encoder))}
+            save_file(encoder, self.folder / f"{self.name}{ENCODER_SUFFIX}", metadata=numbers)
         return self._write(self.name, {})
 
     def _write(self, name: str, more: dict[str, Any]) -> Path:
         network = self.training.export()
-        facts = {**self.facts(), **measured_distance(network, name, self.recipe, MEASURED), **more}
+        facts = {**self.facts(), **_measured_distance(network, name, self.recipe), **more}
         return save_weights(network, name, self.recipe, facts, self.folder)
 
     def facts(self) -> dict[str, Any]:
@@ -138,6 +153,7 @@ def _finish(run: _Run, scenes: Scenes) -> None:
         while training.iteration < last:
             judged, fooled = training.step(scenes)
             now = training.iteration
+            # Before the next checkpoint is written, so that the last good one stays.
             if not math.isfinite(judged + fooled):
                 raise ValueError(
                     f"The losses of {run.name} are not finite at iteration {now}: the checkpoint "
@@ -150,6 +166,65 @@ def _finish(run: _Run, scenes: Scenes) -> None:
                 run.keep_snapshot()
             if now % _SAVE_EVERY == 0 or now == last:
                 run.save()
+
+
+def save_weights(
+    network: nn.Module, name: str, recipe: Recipe, facts: dict[str, Any], folder: Path
+) -> Path:
+    """Write the weights as float16 safetensors, with what is needed to rebuild the network.
+
+    Args:
+        network: From `Training.export`.
+        name: Catalogue name.
+        recipe: Its recipe.
+        facts: How the training went; goes into the metadata and into a JSON file beside it.
+        folder: Where to.
+
+    Returns:
+        The path of the safetensors file.
+    """
+    kind = {"architecture": recipe.network.architecture}
+    config = asdict(recipe.network)
+    said = {"family": recipe.family, "paper": recipe.paper, "supervision": recipe.supervision}
+    card = {**said, **facts}
+    path = folder / f"{name}.safetensors"
+    metadata = {**kind, "config": json.dumps(config), "card": json.dumps(card)}
+    save_file(half_weights(network), path, metadata=metadata)
+    text = json.dumps({"name": name, **kind, "config": config, "card": card}, indent=1)
+    path.with_suffix(".json").write_text(text + "\n")
+    return path
+
+
+def _measured_distance(network: nn.Module, name: str, recipe: Recipe) -> dict[str, Any]:
+    """Measure the Fréchet distance to the training scenes, of the weights as they are saved."""
+    config = recipe.network
+    card = GeneratorCard(
+        name=name,
+        family=recipe.family,
+        architecture=config.architecture,
+        dataset="scenes",
+        resolution=config.resolution,
+        num_classes=config.num_classes,
+        latent_dim=config.latent_dim,
+        code_dim=config.latent_dim,
+    )
+    # A copy: the training goes on with the weights that were not rounded.
+    rounded = copy.deepcopy(network).half().float()
+    distance = scenes_distance(Generator(rounded, card), MEASURED)
+    return {"fid": round(distance.value, 4), "fid_protocol": distance.protocol}
+
+
+@torch.no_grad()
+def _sample_sheet(network: nn.Module, recipe: Recipe, path: Path) -> None:
+    """Draw 64 pictures of fixed latents; the columns of a conditional generator are classes."""
+    z = latents(0, range(_TILES), recipe.network.latent_dim)
+    y = torch.arange(_TILES) % max(recipe.network.num_classes, 1)
+    device, mode = next(network.parameters()).device, network.training
+    network.eval()
+    pictures = network(z.to(device), y.to(device)).float().cpu()
+    network.train(mode)
+    rows = [list(row) for row in pictures.split(16)]
+    contact_sheet(rows, tile=64).save(path)
 
 
 def _hardware(device: torch.device) -> str:

@@ -10,7 +10,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,58 +21,47 @@ from torch import Tensor
 from gseg.features.named import SCENES_FEATURES
 from gseg.features.scenes import ScenesNetwork
 from gseg.images import from_uint8
+from gseg.pretraining.training import half_weights
 from gseg.randomness import derive_seed
 from gseg.scenes.pictures import CLASS_NAMES, VALIDATION_FIRST, render
 
 log = logging.getLogger(__name__)
 
 WEIGHTS: Final = Path(__file__).parents[1] / "scenes" / "weights" / "features.safetensors"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FeatureTraining:
-    """How the feature network is trained.
-
-    Attributes:
-        steps: Steps of Adam; each sees pictures of its own.
-        batch: Pictures in a step.
-        learning_rate: At the start; it falls linearly to 0.
-        seed: Of the initial weights; picture order is by index.
-    """
-
-    steps: int = 1200
-    batch: int = 64
-    learning_rate: float = 3e-3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 2:
-            raise ValueError(
-                f"Expected at least 1 step and 2 pictures in a step, got {self.steps} and "
-                f"{self.batch}."
-            )
+_STEPS: Final = 1200
+_RATE: Final = 3e-3
 
 
 def train(
-    config: FeatureTraining, *, progress: Callable[[int, float], None] | None = None
+    *,
+    steps: int = _STEPS,
+    batch: int = 64,
+    seed: int = 0,
+    progress: Callable[[int, float], None] | None = None,
 ) -> ScenesNetwork:
-    """Train a classifier of scenes from scratch.
+    """Train a classifier of scenes from scratch, and give it in eval mode.
 
     Args:
-        config: The schedule.
+        steps: Of Adam, with a rate that falls linearly to 0; each sees pictures of its own.
+        batch: Pictures in a step.
+        seed: Of the initial weights; picture order is by index.
         progress: Called with (steps done, loss) every 100 steps.
 
-    Returns:
-        The network in eval mode.
+    Raises:
+        ValueError: There are no steps, or too few pictures for batch normalisation.
     """
+    if steps < 1 or batch < 2:
+        raise ValueError(
+            f"Expected at least 1 step and 2 pictures in a step, got {steps} and {batch}."
+        )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(config.seed, "features") % 2**32)
+        torch.manual_seed(derive_seed(seed, "features") % 2**32)
         network = ScenesNetwork(len(CLASS_NAMES)).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-    for step in range(config.steps):
+    optimiser = torch.optim.Adam(network.parameters(), lr=_RATE)
+    for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * (1 - step / config.steps)
-        scenes = render(range(step * config.batch, (step + 1) * config.batch))
+            group["lr"] = _RATE * (1 - step / steps)
+        scenes = render(range(step * batch, (step + 1) * batch))
         images = from_uint8(scenes.pictures).contiguous(memory_format=torch.channels_last)
         loss = F.cross_entropy(network(images), scenes.labels)
         optimiser.zero_grad()
@@ -85,71 +73,40 @@ def train(
 
 
 def rounded(network: ScenesNetwork) -> dict[str, Tensor]:
-    """Give the network's weights as they are shipped.
-
-    Args:
-        network: The trained network, which takes on the rounded values.
-
-    Returns:
-        Its state in float16; counters of batches are left out of the rounding.
-    """
-    state = {
-        name: value.half().contiguous() if value.is_floating_point() else value
-        for name, value in network.state_dict().items()
-    }
+    """Give the network's weights as they are shipped; the network takes on the rounded values."""
+    state = half_weights(network)
     network.load_state_dict({name: value.float() for name, value in state.items()})
     return state
 
 
 @torch.no_grad()
 def accuracy(network: ScenesNetwork, first: int = VALIDATION_FIRST, count: int = 2000) -> float:
-    """Measure the share of rightly classified pictures.
-
-    Args:
-        network: In eval mode.
-        first: Index of the first picture.
-        count: Number of pictures.
-
-    Returns:
-        Share in [0, 1].
-    """
+    """Measure the share of rightly classified scenes, in [0, 1]; the network is in eval mode."""
     scenes = render(range(first, first + count))
     guess = network(from_uint8(scenes.pictures)).argmax(1)
     return float((guess == scenes.labels).float().mean())
 
 
 def save(state: dict[str, Tensor], path: Path) -> None:
-    """Write the weights, whole or not at all.
-
-    Args:
-        state: From `rounded`.
-        path: A safetensors file; its folder must exist.
-    """
+    """Write the weights, from `rounded`, whole or not at all."""
     part = path.with_suffix(".part")
     save_file(state, part, metadata={"name": SCENES_FEATURES})
     part.replace(path)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Command line without the program's name.
-
-    Returns:
-        Exit status.
-    """
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m gseg.pretraining.train_features", description=__doc__
     )
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where to write the weights")
-    parser.add_argument("--steps", type=int, default=FeatureTraining().steps, help="training steps")
+    parser.add_argument("--steps", type=int, default=_STEPS, help="training steps")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     torch.set_num_threads(1)
     began = time.perf_counter()
     network = train(
-        FeatureTraining(steps=options.steps),
+        steps=options.steps,
         progress=lambda step, loss: log.info("step %5d  loss %.3f", step, loss),
     )
     save(rounded(network), options.out)

@@ -18,7 +18,7 @@ import torch
 from gseg.directions.config import SearchConfig
 from gseg.directions.search import search_direction
 from gseg.generators.catalogue import load_generator
-from gseg.generators.identity import weights_digest
+from gseg.generators.weights import weights_digest
 from gseg.randomness import derive_seed
 from gseg.samples.config import SampleConfig
 from gseg.samples.draw import draw
@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 WEIGHTS: Final = Path(__file__).parents[1] / "scenes" / "weights" / SHIPPED
 _STEPS: Final = 1_500
+# Held-out scenes, which no choice has seen.
 _BENCHMARK: Final = "scenes"
-"""Held-out scenes, which no choice has seen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,9 +72,6 @@ class DefaultSegmenter:
 def train(config: DefaultSegmenter) -> Segmenter:
     """Go through the whole method.
 
-    Args:
-        config: All settings.
-
     Returns:
         The segmenter, its weights rounded to float16; its provenance says how it came about.
     """
@@ -92,6 +89,7 @@ def train(config: DefaultSegmenter) -> Segmenter:
         validation=(held_out.pictures, held_out.masks),
     )
     seconds = time.perf_counter() - began
+    # Rounded before it is measured: the scores are those of the file.
     segmenter = trained.segmenter.rounded()
     segmenter.provenance |= {
         "generator": config.generator,
@@ -110,22 +108,12 @@ def _scores(segmenter: Segmenter) -> dict[str, Any]:
     profile = DEFAULT_PROFILES[0]
     benchmark = open_benchmark(_BENCHMARK)
     means = score(segmenter.probability, benchmark).aggregates[profile]
-    return {"profile": profile, "images": len(benchmark), **_rounded(asdict(means))}
-
-
-def _rounded(means: dict[str, Any]) -> dict[str, float]:
-    return {name: round(float(means[name]), 4) for name in ("accuracy", "iou", "max_f_beta")}
+    rounded = {name: round(getattr(means, name), 4) for name in ("accuracy", "iou", "max_f_beta")}
+    return {"profile": profile, "images": len(benchmark), **rounded}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Command line without the program's name.
-
-    Returns:
-        Exit status.
-    """
+    """Run the command line."""
     default = DefaultSegmenter()
     parser = argparse.ArgumentParser(
         prog="python -m gseg.pretraining.train_segmenter", description=__doc__

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gseg.directions.colour_maps import ColourMaps
-from gseg.generators.contract import Generator
-from gseg.generators.precision import Forward, forward_with, sampling_setting
+from gseg.generators.contract import Forward, Generator, forward_with, sampling_setting
 from gseg.images import to_uint8
 from gseg.samples.config import HistogramRule, SampleConfig
 from gseg.samples.filters import (

@@ -26,15 +26,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from gseg.generators.contract import Generator, GeneratorCard
+from gseg.generators.cards import GeneratorCard
+from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, labels, latents, uniforms
 from gseg.samples.config import LatentConfig
 from gseg.storage.digests import file_digest
 from gseg.storage.files import replacing
 from gseg.transfers import send
 
-# Architectures that truncate by themselves, as they were loaded.
-_OWN_TRUNCATION: Final = ("stylegan2", "biggan_deep")
 _KEY: Final = b"gseg.embeddings"
 
 
@@ -124,22 +123,15 @@ def check_truncation(generator: Generator, config: LatentConfig) -> None:
     Raises:
         ValueError: It was loaded with another truncation.
     """
-    if not truncates_itself(generator.card):
+    if not generator.card.truncates:
         return
-    network = generator.network
-    holder = network if hasattr(network, "truncation") else network.config
-    loaded = float(holder.truncation)  # type: ignore[union-attr, arg-type]
+    loaded = generator.truncation
     wanted = 1.0 if config.truncation is None else config.truncation
     if loaded != wanted:
         raise ValueError(
             f"{generator.card.name} was loaded with truncation {loaded:g}, but the samples ask for "
             f"{wanted:g}: load it with truncation={wanted:g}, or leave latents.truncation out."
         )
-
-
-def truncates_itself(card: GeneratorCard) -> bool:
-    """Whether truncation is an option of loading the generator, not of drawing its latents."""
-    return card.architecture in _OWN_TRUNCATION
 
 
 def _latents(card: GeneratorCard, config: LatentConfig, seed: int, indices: ArrayLike) -> Tensor:
@@ -150,7 +142,7 @@ def _latents(card: GeneratorCard, config: LatentConfig, seed: int, indices: Arra
         places = uniforms(derive_seed(seed, "embedding"), indices, 1)[:, 0] * len(table)
         z = torch.from_numpy(table[places.astype(np.int64)].astype(np.float32))
         return z.add_(latents(seed, indices, width), alpha=config.alpha) if config.alpha else z
-    if config.truncation is not None and not truncates_itself(card):
+    if config.truncation is not None and not card.truncates:
         # Drawing again what falls outside is the inverse of a part of the distribution function.
         below = ndtr(-config.truncation)
         u = uniforms(derive_seed(seed, "latent"), indices, width)

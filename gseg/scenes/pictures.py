@@ -18,19 +18,19 @@ from gseg.randomness import derive_seed, uniforms
 from gseg.scenes.shapes import OUTLINES, PARAMETERS, UPRIGHT, Field
 
 CLASS_NAMES: Final = tuple(OUTLINES)
+# Indices below are for training; from here on for choices made while developing.
 VALIDATION_FIRST: Final = 1_000_000
-"""Indices below are for training; from here on for choices made while developing."""
+# From here on for reported scores only.
 HELD_OUT_FIRST: Final = 3_000_000
-"""From here on for reported scores only."""
+# Part of the hash of all that is made from scenes: changed when a picture changes.
 SCENES_NAME: Final = "scenes-v1"
-"""Part of the hash of all that is made from scenes: changed when a picture changes."""
+# How far a common factor drives object and background apart in luminance (0: independent).
 EXPOSURE: Final = 0.2
-"""How far a common factor drives object and background apart in luminance (0: independent)."""
 
 _UNIFORMS: Final = 128
+# Pixels rendered at a time: their intermediate values stay in a CPU's cache. 256 pictures of 32 px
+# at a time took a third more time, 16 at a time half as much again.
 _CHUNK_PIXELS: Final = 2**16
-"""Pixels rendered at a time: their intermediate values stay in a CPU's cache. 256 pictures of 32 px
-at a time took a third more time, 16 at a time half as much again."""
 _LUMINANCE: Final = np.asarray(LUMINANCE_WEIGHTS, dtype=np.float32)
 
 
@@ -96,11 +96,10 @@ def render(indices: ArrayLike, *, seed: int = 0, resolution: int = 32) -> Scenes
         _render_chunk(numbers[start : start + chunk], seed, resolution)
         for start in range(0, max(len(numbers), 1), chunk)
     ]
-    return Scenes(
-        pictures=torch.from_numpy(np.concatenate([part[0] for part in parts])),
-        masks=torch.from_numpy(np.concatenate([part[1] for part in parts])),
-        labels=torch.from_numpy(np.concatenate([part[2] for part in parts])),
+    pictures, masks, labels = (
+        torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True)
     )
+    return Scenes(pictures=pictures, masks=masks, labels=labels)
 
 
 def _render_chunk(
@@ -115,6 +114,7 @@ def _render_chunk(
     distance = _distance(classes, object_x, object_y, parameters) * scale
     sharpness = draws.between(2.2, 3.7) * resolution / 2
     alpha = _sigmoid(-distance * sharpness)
+    # One factor, added to the object and taken from the background: `_foreground`, `_background`.
     exposure = EXPOSURE * draws.between(-1, 1)
     hue = draws.unit()
     background = _background(draws, x, y, hue, exposure)

@@ -5,6 +5,7 @@ unit large and y points down, and `p`, shape parameters uniform in (0, 1), each 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 Field = NDArray[np.float32]
 Outline = Callable[[Field, Field, Sequence[Field]], Field]
 
+# How many shape parameters an outline may use.
 PARAMETERS: Final = 6
-"""How many shape parameters an outline may use."""
 
 
 def ellipse(
@@ -50,21 +51,13 @@ def _box(x: Field, y: Field, p: Sequence[Field]) -> Field:
     return np.asarray((norm - 0.88) * height, dtype=np.float32)
 
 
-def _polygon(x: Field, y: Field, sides: int, inner: float, p: Sequence[Field]) -> Field:
+def _polygon(x: Field, y: Field, p: Sequence[Field], *, sides: int, inner: float) -> Field:
     radius = np.sqrt(x * x + y * y) + 1e-6
     wedge = 2 * np.pi / sides
     around = (np.arctan2(y, x) + np.pi / 2) % wedge - wedge / 2
     return np.asarray(
         radius * np.cos(around) - inner - 0.05 * p[0] - 0.06 * (radius - 0.7), dtype=np.float32
     )
-
-
-def _triangle(x: Field, y: Field, p: Sequence[Field]) -> Field:
-    return _polygon(x, y, 3, 0.55, p)
-
-
-def _pentagon(x: Field, y: Field, p: Sequence[Field]) -> Field:
-    return _polygon(x, y, 5, 0.75, p)
 
 
 def _star(x: Field, y: Field, p: Sequence[Field]) -> Field:
@@ -128,11 +121,12 @@ def _bird(x: Field, y: Field, p: Sequence[Field]) -> Field:
     )
 
 
+# The ten classes; a class label is a position in this table.
 OUTLINES: Final[dict[str, Outline]] = {
     "disc": _disc,
     "box": _box,
-    "triangle": _triangle,
-    "pentagon": _pentagon,
+    "triangle": partial(_polygon, sides=3, inner=0.55),
+    "pentagon": partial(_polygon, sides=5, inner=0.75),
     "star": _star,
     "ring": _ring,
     "blob": _blob,
@@ -140,7 +134,6 @@ OUTLINES: Final[dict[str, Outline]] = {
     "mushroom": _mushroom,
     "bird": _bird,
 }
-"""The ten classes; a class label is a position in this table."""
 
+# Classes that stand on their feet: tilted a little, where the others turn freely.
 UPRIGHT: Final = frozenset({"quadruped", "mushroom", "bird"})
-"""Classes that stand on their feet: tilted a little, where the others turn freely."""

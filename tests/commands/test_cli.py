@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from gseg.cli import main
-from gseg.generators import fetching
+from gseg.generators import weights
 from gseg.generators.catalogue import list_generators
 from gseg.images import UnreadableImageError, encode_png, read_image, read_mask
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
@@ -149,14 +149,14 @@ def test_fetch_downloads(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def download(address: str, part: Path, progress: fetching.Progress) -> None:
+    def download(address: str, part: Path, progress: weights.Progress) -> None:
         assert address.startswith("https://nvlabs-fi-cdn.nvidia.com/")
         part.write_bytes(b"weights")
         progress(7, 7)
 
-    monkeypatch.setattr(fetching, "_download", download)
-    weights = ["--weights", str(tmp_path)]
-    words = [*weights, "fetch"] if before else ["fetch", *weights]
+    monkeypatch.setattr(weights, "_download", download)
+    folder = ["--weights", str(tmp_path)]
+    words = [*folder, "fetch"] if before else ["fetch", *folder]
     assert main(["generators", *words, "stylegan2.ffhq1024"]) == 0
     assert (tmp_path / "stylegan2.ffhq1024.pkl").read_bytes() == b"weights"
     assert str(tmp_path / "stylegan2.ffhq1024.pkl") in capsys.readouterr().out

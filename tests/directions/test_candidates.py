@@ -18,11 +18,16 @@ from gseg.directions.candidates import (
 from gseg.directions.config import CandidateConfig, LearntConfig
 from gseg.directions.learnt import Reconstructor, fitting_reconstructor, learn_directions
 from gseg.generators.analytic import analytic_generator
-from gseg.generators.big_resnet import BigResNetConfig, BigResNetGenerator
 from gseg.generators.biggan_deep import BigGANDeepGenerator
-from gseg.generators.contract import Generator, GeneratorCard
-from gseg.generators.resnet import ResNetConfig, ResNetGenerator
+from gseg.generators.cards import GeneratorCard
+from gseg.generators.contract import Generator
 from gseg.generators.self_conditioned import SelfConditionedConfig, SelfConditionedGenerator
+from gseg.generators.studiogan import (
+    BigResNetConfig,
+    BigResNetGenerator,
+    ResNetConfig,
+    ResNetGenerator,
+)
 from gseg.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 
 SMALL = {"latent_dim": 6, "resolution": 16, "channels": (5, 4, 3)}

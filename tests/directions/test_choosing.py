@@ -12,7 +12,8 @@ from gseg.directions.codes import codes_and_labels, shifted_pictures
 from gseg.directions.colour_maps import ColourMaps
 from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig, affine_preset
 from gseg.generators.analytic import analytic_generator, known_direction, known_mask
-from gseg.generators.contract import Generator, GeneratorCard
+from gseg.generators.cards import GeneratorCard
+from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed
 
 LIGHTENING = torch.tensor([0.05, 0.04, 0.06])

@@ -10,8 +10,9 @@ from gseg.directions.codes import draw_codes
 from gseg.directions.config import OBJECTIVE_NAMES, SearchConfig, search_preset
 from gseg.directions.search import optimise, search_direction
 from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.generators.cards import GeneratorCard
 from gseg.generators.catalogue import load_generator
-from gseg.generators.contract import Generator, GeneratorCard
+from gseg.generators.contract import Generator
 from gseg.images import centre_distance, luminance
 
 QUICK = SearchConfig(steps=40, batch=16)

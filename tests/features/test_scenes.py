@@ -8,7 +8,7 @@ from gseg.features.named import SCENES_FEATURES
 from gseg.features.networks import NetworkFeatures
 from gseg.features.scenes import scenes_features
 from gseg.images import from_uint8
-from gseg.pretraining.train_features import WEIGHTS, FeatureTraining, accuracy, main, rounded, train
+from gseg.pretraining.train_features import WEIGHTS, accuracy, main, rounded, train
 from gseg.scenes.pictures import CLASS_NAMES, HELD_OUT_FIRST, VALIDATION_FIRST, render
 
 
@@ -51,19 +51,18 @@ def test_shipped_weights_are_half_precision_and_classify_scenes():
 
 def test_training_is_deterministic_and_leaves_the_global_generator_alone():
     before = torch.get_rng_state()
-    config = FeatureTraining(steps=3, batch=8)
     seen = []
-    first = train(config, progress=lambda step, loss: seen.append(step)).state_dict()
-    second = train(config).state_dict()
+    first = train(steps=3, batch=8, progress=lambda step, loss: seen.append(step)).state_dict()
+    second = train(steps=3, batch=8).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert torch.equal(torch.get_rng_state(), before)
     assert seen == []
-    other = train(FeatureTraining(steps=3, batch=8, seed=1)).state_dict()
+    other = train(steps=3, batch=8, seed=1).state_dict()
     assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
 
 
 def test_rounding_changes_the_network_and_survives_a_round_trip():
-    network = train(FeatureTraining(steps=2, batch=8))
+    network = train(steps=2, batch=8)
     state = rounded(network)
     for name, value in network.state_dict().items():
         assert torch.equal(value.to(state[name].dtype), state[name])
@@ -88,4 +87,4 @@ def test_pictures_of_other_kinds_are_refused(extractor, pictures):
 
 def test_training_needs_steps():
     with pytest.raises(ValueError, match="at least 1 step"):
-        FeatureTraining(steps=0)
+        train(steps=0)

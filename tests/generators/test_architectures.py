@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gseg.generators.big_resnet import BigResNetConfig, BigResNetGenerator
 from gseg.generators.layers import (
     ConditionalBatchNorm,
     SelfAttention,
@@ -18,8 +17,13 @@ from gseg.generators.layers import (
     add_upsampled,
     upsample,
 )
-from gseg.generators.resnet import ResNetConfig, ResNetGenerator
 from gseg.generators.self_conditioned import SelfConditionedConfig, SelfConditionedGenerator
+from gseg.generators.studiogan import (
+    BigResNetConfig,
+    BigResNetGenerator,
+    ResNetConfig,
+    ResNetGenerator,
+)
 
 WIDTHS = (16, 12, 8, 8)
 

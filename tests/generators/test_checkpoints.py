@@ -10,9 +10,11 @@ import pytest
 import torch
 from shared_folder import SHARED
 
-from gseg.generators.checkpoints import FAMILIES, from_checkpoint
+from gseg.generators.cards import FAMILY_MODULES
+from gseg.generators.checkpoints import from_checkpoint
 
 CPU = torch.device("cpu")
+OTHERS = ("stylegan2", "biggandeep")  # whose files are of another kind
 CARRIED = Path(__file__).parents[1] / "data" / "generators" / "cases"
 CASES = (
     "acgan-tinyimagenet64-studiogan-current",
@@ -134,7 +136,7 @@ def test_loading_is_strict(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in ("stylegan2", "biggandeep")])
+@pytest.mark.parametrize("family", [f for f in FAMILY_MODULES if f not in OTHERS])
 def test_wrong_family_says_what_was_found(family: str) -> None:
     if family in ("acgan", "sngan"):
         pytest.skip("these families share their generator with the file")

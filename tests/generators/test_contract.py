@@ -9,13 +9,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gseg.generators.big_resnet import BigResNetConfig, BigResNetGenerator
 from gseg.generators.biggan_deep import BigGANDeepGenerator
+from gseg.generators.cards import GeneratorCard
 from gseg.generators.catalogue import find_weights, list_generators, load_generator
-from gseg.generators.contract import Generator, GeneratorCard
+from gseg.generators.contract import (
+    SAMPLING,
+    ForwardSetting,
+    Generator,
+    forward_with,
+    sampling_setting,
+)
 from gseg.generators.layers import initialise_orthogonally
-from gseg.generators.resnet import ResNetConfig, ResNetGenerator
 from gseg.generators.self_conditioned import SelfConditionedConfig, SelfConditionedGenerator
+from gseg.generators.studiogan import (
+    BigResNetConfig,
+    BigResNetGenerator,
+    ResNetConfig,
+    ResNetGenerator,
+)
 from gseg.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from gseg.randomness import labels, latents
 
@@ -242,3 +253,29 @@ def test_moves_to_a_gpu(generator: Generator, device: torch.device) -> None:
     difference = (pictures.cpu() - expected).abs()  # an H100: 7e-6 of the embedded generators
     assert difference.max() <= 1e-4
     assert difference.mean() <= 1e-5
+
+
+@pytest.fixture(scope="module")
+def ggan() -> Generator:
+    return load_generator("ggan.scenes32")
+
+
+def test_the_setting_follows_the_kind_of_device():
+    assert sampling_setting("cuda:1") == SAMPLING["cuda"]
+    assert sampling_setting(torch.device("cpu")) == SAMPLING["cpu"]
+    assert sampling_setting("meta") == ForwardSetting()
+
+
+def test_float32_is_the_generator_itself(ggan):
+    assert forward_with(ggan, ForwardSetting()) is ggan
+
+
+def test_bfloat16_is_close_and_gives_float32_pictures(ggan):
+    z = latents(0, range(4), ggan.card.latent_dim)
+    y = labels(0, range(4), ggan.card.num_classes)
+    with torch.no_grad():
+        exact = ggan(z, y)
+        narrow = forward_with(ggan, ForwardSetting(precision="bfloat16"))(z, y)
+    assert narrow.dtype == torch.float32
+    assert not torch.equal(narrow, exact)
+    assert (narrow - exact).abs().mean() < 0.02

@@ -8,14 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gseg.generators.biggan_deep import BigGANDeepGenerator, biggan_deep_key_map
+from gseg.generators.cards import PUBLISHED, PublishedGenerator
 from gseg.generators.checkpoints import plan
-from gseg.generators.key_map import KeyMap, apply_key_map
-from gseg.generators.published import PUBLISHED, PublishedGenerator
-from gseg.generators.stylegan2 import StyleGAN2Generator
-from gseg.generators.stylegan2_checkpoint import stylegan2_config, stylegan2_key_map
+from gseg.generators.family import apply_key_map
 
 FILE = Path(__file__).parents[1] / "data" / "generators" / "manifests.json.gz"
 MANIFESTS: dict[str, Any] = json.loads(gzip.decompress(FILE.read_bytes()))
@@ -30,18 +27,6 @@ def stored(manifest: dict[str, Any]) -> dict[str, Tensor]:
     }
 
 
-def build(manifest: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[nn.Module, KeyMap]:
-    with torch.device("meta"):
-        if manifest["family"] == "stylegan2":
-            network = StyleGAN2Generator(stylegan2_config(manifest["config"], tensors))
-            return network, stylegan2_key_map(network)
-        if manifest["family"] == "biggandeep":
-            deep = BigGANDeepGenerator(manifest["config"])
-            return deep, biggan_deep_key_map(deep)
-    network, key_map, _ = plan(manifest["family"], manifest, tensors)
-    return network, key_map
-
-
 @pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: entry.card.name)
 def test_cards_fit_the_published_files(entry: PublishedGenerator) -> None:
     family, dataset = entry.card.name.split(".")
@@ -50,15 +35,15 @@ def test_cards_fit_the_published_files(entry: PublishedGenerator) -> None:
     found = {name: manifest for name, manifest in MANIFESTS.items() if name.startswith(f"{model}/")}
     assert found
     for manifest in found.values():
-        stated = {**entry.config, "architecture": entry.config.get("architecture", "")}
         tensors = stored(manifest)
-        numbers = {**manifest["config"], **stated.get("config", {})}
-        network, key_map = build({**stated, "config": numbers}, tensors)
+        numbers = {**manifest["config"], **entry.config.get("config", {})}
+        stated = {**entry.config, "config": numbers}
+        network, key_map = plan(entry.config["family"], stated, tensors)
         apply_key_map(key_map, tensors)
-        config = getattr(network, "config", network)
-        card = entry.card
+        config, card = network.config, entry.card
+        assert config.architecture == card.architecture
         assert (config.resolution, config.latent_dim) == (card.resolution, card.latent_dim)
-        assert getattr(config, "num_classes", 0) == card.num_classes
+        assert config.num_classes == card.num_classes
 
 
 def test_all_published_generators_are_here() -> None:
@@ -69,7 +54,7 @@ def test_all_published_generators_are_here() -> None:
 def test_key_map_uses_each_key_once_and_fills_each_tensor(name: str) -> None:
     manifest = MANIFESTS[name]
     tensors = stored(manifest)
-    network, key_map = build(manifest, tensors)
+    network, key_map = plan(manifest["family"], manifest, tensors)
     uses = Counter(key for source in key_map.values() for key in source.keys)
     assert set(uses) == set(tensors)
     assert set(uses.values()) == {1}

@@ -14,7 +14,7 @@ import torch
 from shared_folder import SHARED
 
 from gseg.generators.checkpoints import from_checkpoint
-from gseg.generators.inert_pickle import read_stored_module
+from gseg.generators.reading import read_stored_module
 from gseg.generators.stylegan2 import StyleGAN2Config
 
 CARRIED = Path(__file__).parents[1] / "data" / "generators" / "cases"

@@ -31,7 +31,7 @@ from gseg.directions.config import (
     LearntConfig,
     SearchConfig,
 )
-from gseg.generators.own_encoder import choose_encoder
+from gseg.generators.encoders import choose_encoder
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import DistanceConfig, Experiment, LabelledPairs
 from gseg.pipeline.graph import Workshop

@@ -25,7 +25,7 @@ from PIL import Image
 
 from gseg.directions.config import CANDIDATE_KINDS, SearchConfig
 from gseg.generators.catalogue import list_generators
-from gseg.generators.own_encoder import choose_encoder
+from gseg.generators.encoders import choose_encoder
 from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import (
     MASK_KINDS,

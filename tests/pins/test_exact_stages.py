@@ -8,7 +8,7 @@ import pinned
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gseg.generators import precision
+from gseg.generators import contract
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.costs import generator_size
 from gseg.pipeline.trial import Context, run_trial
@@ -42,8 +42,8 @@ def _is_float32(found):
 
 
 def test_no_stage_of_any_trial_rounds(tmp_path, monkeypatch):
-    exactly = MappingProxyType({"cpu": precision.SAMPLING["cuda"]})
-    monkeypatch.setattr(precision, "SAMPLING", exactly)
+    exactly = MappingProxyType({"cpu": contract.SAMPLING["cuda"]})
+    monkeypatch.setattr(contract, "SAMPLING", exactly)
     assert torch.backends.cudnn.allow_tf32
     generator_size("ggan.scenes32")  # counts operations on the CPU, once for each process
     watch, kinds = _Watch(), {}

@@ -7,8 +7,12 @@ import torch.nn.functional as F
 from gseg.pretraining.discriminator import (
     Discriminator,
     JointDiscriminator,
+    _means,
+    _nearest,
+    cluster,
     conditional_contrastive_loss,
 )
+from gseg.scenes.pictures import render
 
 
 def _made(conditioning):
@@ -139,3 +143,29 @@ def test_the_joint_discriminator_s_scores_look_at_their_own_part(batch):
     # the minibatch deviation is the same for all, so only the pictures differ
     assert torch.allclose(scores[1], scores[1, 0].expand(6), atol=1e-5)
     assert (scores[[0, 2]].std(1) > 0).all()
+
+
+def test_k_means_steps_are_those_of_a_loop():
+    table = torch.tensor([[0.0, 0.0], [0.0, 1.0], [4.0, 0.0], [5.0, 0.0]])
+    means = _means(table, torch.tensor([0, 0, 1, 1]), 2)
+    assert means.tolist() == [[0.0, 0.5], [4.5, 0.0]]
+    assert _nearest(table, torch.tensor([[0.0, 0.0], [4.4, 0.0]])).tolist() == [0, 0, 1, 1]
+
+
+def test_a_cluster_without_pictures_takes_the_farthest_one():
+    table = torch.tensor([[0.0, 0.0], [1.0, 0.0], [9.0, 0.0]])
+    means = _means(table, torch.tensor([0, 0, 0]), 2)
+    assert means[1].tolist() == [9.0, 0.0]
+
+
+def test_clusters_depend_on_the_seed_and_keep_their_numbers():
+    pictures, discriminator = render(range(60)).pictures, _made("none")
+    state = {name: value.clone() for name, value in discriminator.state_dict().items()}
+    first = cluster(discriminator, pictures, None, 5, seed=1)
+    assert torch.equal(first, cluster(discriminator, pictures, None, 5, seed=1))
+    assert not torch.equal(first, cluster(discriminator, pictures, None, 5, seed=2))
+    again = cluster(discriminator, pictures, first, 5, seed=1)
+    assert (again == first).float().mean() > 0.9
+    assert discriminator.training
+    after = discriminator.state_dict()
+    assert all(torch.equal(state[name], after[name]) for name in state)

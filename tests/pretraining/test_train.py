@@ -6,13 +6,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from gseg.generators import embedded
+from gseg.generators.studiogan import ResNetConfig
 from gseg.pretraining import train as module
-from gseg.pretraining.export import architecture_name, save_weights
 from gseg.pretraining.recipes import RECIPES
-from gseg.pretraining.signals import start_training
-from gseg.pretraining.train import main, train
-from gseg.pretraining.training import Training, build_network
+from gseg.pretraining.train import main, save_weights, train
+from gseg.pretraining.training import Training, start_training
 from gseg.randomness import latents
 from gseg.scenes.pictures import render
 
@@ -112,7 +110,7 @@ def test_exported_weights_are_plain_and_make_the_average_s_pictures(scenes):
     training = Training(recipe, 0, CPU)
     training.step(scenes)
     exported = training.export()
-    plain = build_network(recipe.network)
+    plain = recipe.network.build()
     assert exported.state_dict().keys() == plain.state_dict().keys()
     z, y = latents(0, range(3), recipe.network.latent_dim), torch.tensor([0, 1, 2])
     average = training.average.eval()
@@ -130,7 +128,8 @@ def test_saved_weights_rebuild_the_network(scenes, tmp_path):
     path = save_weights(network, "x.scenes32", recipe, {"seed": 0}, tmp_path)
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
-    rebuilt = embedded.build_network(metadata["architecture"], json.loads(metadata["config"]))
+    assert metadata["architecture"] == ResNetConfig.architecture
+    rebuilt = ResNetConfig(**json.loads(metadata["config"])).build()
     tensors = load_file(path)
     assert {tensor.dtype for tensor in tensors.values()} <= {torch.float16, torch.int64}
     rebuilt.load_state_dict(tensors)
@@ -141,7 +140,6 @@ def test_saved_weights_rebuild_the_network(scenes, tmp_path):
     assert beside["card"] == json.loads(metadata["card"])
     assert beside["card"]["supervision"] == "class labels"
     assert RECIPES["selfcondgan.scenes32-large"].supervision == "none"
-    assert metadata["architecture"] == architecture_name(recipe.network)
 
 
 def test_an_interrupted_command_ends_with_the_weights_of_a_whole_one(tmp_path, monkeypatch):

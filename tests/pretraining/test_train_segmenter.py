@@ -3,7 +3,7 @@
 import torch
 
 from gseg.directions.config import SearchConfig
-from gseg.generators.identity import weights_digest
+from gseg.generators.weights import weights_digest
 from gseg.pretraining.train_segmenter import DefaultSegmenter, train
 from gseg.samples.config import SampleConfig
 from gseg.scenes.pictures import VALIDATION_FIRST, render

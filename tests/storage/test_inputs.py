@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from gseg.generators.identity import weights_digest
+from gseg.generators.weights import weights_digest
 from gseg.images import encode_png
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.specs import absolute_spec

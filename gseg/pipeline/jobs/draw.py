@@ -18,7 +18,6 @@ from gseg.pipeline.costs import draw_seconds
 from gseg.pipeline.jobs.job import Job, Listen
 from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.samples.draw import draw_shards
-from gseg.samples.latents import truncates_itself
 from gseg.samples.sets import GrowingSet, check_acceptance
 from gseg.samples.shards import shard_name
 from gseg.storage.builds import SHARD, note_build
@@ -209,5 +208,5 @@ def sampled_generator(name: str, device: str, latents: LatentConfig) -> Generato
         fetch(Path(latents.embeddings))
     if latents.truncation is None:
         return cached_generator(name, device)
-    itself = any(card.name == name and truncates_itself(card) for card in list_generators())
+    itself = any(card.name == name and card.truncates for card in list_generators())
     return cached_generator(name, device, latents.truncation if itself else None)

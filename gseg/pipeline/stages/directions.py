@@ -26,7 +26,7 @@ from gseg.directions.objective import objective
 from gseg.directions.search import search_direction
 from gseg.generators.catalogue import cached_generator
 from gseg.generators.contract import Generator
-from gseg.generators.identity import weights_digest
+from gseg.generators.weights import weights_digest
 from gseg.pipeline.costs import (
     candidates_seconds,
     choosing_seconds,

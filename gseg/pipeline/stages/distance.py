@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from gseg.features.named import features_name
-from gseg.generators.contract import GeneratorCard
-from gseg.generators.identity import weights_digest
+from gseg.generators.cards import GeneratorCard
+from gseg.generators.weights import weights_digest
 from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.experiment import DistanceConfig
 from gseg.pipeline.graph import Node, Stage, Workshop

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from gseg.generators.contract import GeneratorCard
-from gseg.generators.identity import weights_digest
-from gseg.generators.own_encoder import EncoderChoice, choose_encoder
+from gseg.generators.cards import GeneratorCard
+from gseg.generators.encoders import EncoderChoice, choose_encoder
+from gseg.generators.weights import weights_digest
 from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.graph import Stage, Workshop
 from gseg.pipeline.jobs.embed import embed_job, embed_pictures, save_found

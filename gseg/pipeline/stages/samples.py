@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from gseg.generators.catalogue import find_card
-from gseg.generators.identity import weights_digest
-from gseg.generators.precision import sampling_setting
+from gseg.generators.contract import sampling_setting
+from gseg.generators.weights import weights_digest
 from gseg.pipeline.costs import sample_bytes, sampling_seconds
 from gseg.pipeline.graph import ABOUT, Node, Stage, Workshop
 from gseg.pipeline.jobs.draw import BatchTooLargeError, DrawJob, DrawOrder, read_cost

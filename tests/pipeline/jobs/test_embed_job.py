@@ -11,8 +11,7 @@ from fake_backend import FakeBackend
 from PIL import Image
 
 from gseg.generators.catalogue import find_card
-from gseg.generators.encoders import load_encoder
-from gseg.generators.own_encoder import choose_encoder
+from gseg.generators.encoders import choose_encoder, load_encoder
 from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.embed import embed_job, embed_pictures, save_found

@@ -1,7 +1,8 @@
-"""Download the weights of published generators that have a direct address.
+"""Weights files: which ones a catalogue name stands for right now, and how they are fetched.
 
-A download continues where it was interrupted. No checksums of these files are published, so the
-one of the first download is written beside the file and later downloads are held against it.
+The digest is part of the hash of all that is made. A download continues where it was interrupted.
+No checksums of the published files are known, so the one of the first download is written beside
+the file and later downloads are held against it.
 """
 
 import hashlib
@@ -9,20 +10,83 @@ import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import cache
+from importlib.resources import as_file
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
-from gseg.generators.catalogue import list_generators, unknown_name
-from gseg.generators.contract import GeneratorCard
-from gseg.generators.embedded import embedded_cards
-from gseg.generators.reading import check_file
+from gseg.generators.cards import WEIGHTS_SUFFIX, GeneratorCard, embedded_cards, shipped_folder
+from gseg.generators.catalogue import (
+    find_weights,
+    list_generators,
+    load_generator,
+    own_file,
+    unknown_name,
+)
+from gseg.storage.callables import callable_digest
+from gseg.storage.digests import digest, file_digest
 
 _CHUNK: Final = 2**20
 _TIMEOUT: Final = 60.0
 _PARTIAL: Final = 206
 _COMPLETE: Final = 416
 Progress = Callable[[int, int | None], None]
+
+
+def weights_digest(name: str, checkpoint: Path | None = None) -> str:
+    """Hash a generator's weights file.
+
+    Args:
+        name: Catalogue name, or the file and function of a generator of the user's own.
+        checkpoint: Weights file of a published generator; see
+            `gseg.generators.catalogue.load_generator`.
+
+    Returns:
+        20 hexadecimal digits; ``none`` for a generator in closed form. Of the user's own, the
+        Python file is hashed together with all parameters and buffers of the network.
+
+    Raises:
+        ValueError: The weights are not there, or a network of the user's own has other ones each
+            time that it is made.
+    """
+    if name.startswith("analytic."):
+        return "none"
+    embedded = shipped_folder() / f"{name}{WEIGHTS_SUFFIX}"
+    if embedded.is_file():
+        with as_file(embedded) as shipped:
+            return file_digest(shipped)
+    if own_file(name) is not None:
+        return _own_digest(name, callable_digest(name))
+    path = checkpoint or find_weights(name)
+    if path is None:
+        raise ValueError(
+            f"The weights of {name} are not here: put the file into the folder that GSEG_WEIGHTS "
+            f"names, as {name}.pth or with its own suffix."
+        )
+    return file_digest(path)
+
+
+@cache
+def _own_digest(name: str, code: str) -> str:
+    # Made twice: an unseeded network would give every process samples of its own.
+    weights, again = _tensors_digest(name), _tensors_digest(name)
+    if weights != again:
+        raise ValueError(
+            f"{name} makes a network with other weights each time, expected the same ones: read "
+            "them from a file, or seed their start."
+        )
+    return digest(code, weights)
+
+
+def _tensors_digest(name: str) -> str:
+    import torch
+
+    hashed = hashlib.sha256()
+    for key, tensor in sorted(load_generator(name).state_dict().items()):
+        hashed.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hashed.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return hashed.hexdigest()[:20]
 
 
 def fetch_weights(name: str, folder: Path | str, *, progress: Progress | None = None) -> Path:
@@ -40,8 +104,9 @@ def fetch_weights(name: str, folder: Path | str, *, progress: Progress | None = 
         ValueError: The name is unknown, there is no direct address, the download failed, or the
             file is not what it was when it was first fetched.
     """
-    card = _find(name)
-    folder = Path(folder)
+    from gseg.generators.reading import check_file  # whose other part needs PyTorch
+
+    card, folder = _find(name), Path(folder)
     if not card.address:
         raise ValueError(
             f"{name} has no direct address. Fetch it by hand: {card.weights}. Save it as "
@@ -74,9 +139,8 @@ def _find(name: str) -> GeneratorCard:
     for card in list_generators("published"):
         if card.name == name:
             return card
-    for card in embedded_cards():
-        if card.name == name:
-            raise ValueError(f"{name} ships with gseg: there is nothing to fetch.")
+    if name in {card.name for card in embedded_cards()}:
+        raise ValueError(f"{name} ships with gseg: there is nothing to fetch.")
     raise ValueError(unknown_name(name))
 
 
@@ -88,11 +152,11 @@ def _download(address: str, part: Path, progress: Progress | None) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == _COMPLETE and held:
+        if error.code == _COMPLETE and held:  # nothing is left behind what is held
             return
         raise
     with response:
-        if response.status != _PARTIAL:
+        if response.status != _PARTIAL:  # the server sends all of it again
             held = 0
         length = response.headers.get("Content-Length")
         total = held + int(length) if length is not None else None
@@ -108,11 +172,8 @@ def _download(address: str, part: Path, progress: Progress | None) -> None:
 
 def _check_sum(part: Path, record: Path) -> None:
     """Hold a file against the checksum of its first download, or record it."""
-    digest = hashlib.sha256()
     with part.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    found = digest.hexdigest()
+        found = hashlib.file_digest(file, "sha256").hexdigest()
     if not record.exists():
         record.write_text(f"{found}\n")
         return
