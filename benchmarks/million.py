@@ -34,8 +34,8 @@ import numpy as np
 import psutil
 
 from gseg.distributed.runtime import _ENVIRONMENT
-from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
+from gseg.pipeline.jobs.job import prepare_process
 from gseg.pipeline.trial import sample_nodes
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import all_gans

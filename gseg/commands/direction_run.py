@@ -20,10 +20,9 @@ from gseg.commands.options import chosen_axes
 from gseg.distributed.view import format_seconds
 from gseg.generators.catalogue import use_weights, weights_folder
 from gseg.generators.identity import weights_digest
-from gseg.pipeline.backend import LocalBackend
-from gseg.pipeline.devices import require_device
 from gseg.pipeline.direction_trial import DirectionTrial, Found
 from gseg.pipeline.graph import Workshop
+from gseg.pipeline.jobs.job import LocalBackend, require_device
 from gseg.pipeline.plan import SweepPlan, make_plan
 from gseg.pipeline.trial import Context, trial_graph
 from gseg.recipes.grids import Axes, Grid, grids

@@ -18,7 +18,7 @@ from gseg.directions.choice_files import save_choice
 from gseg.directions.choosing import Choice, choose_direction
 from gseg.generators.catalogue import load_generator, use_weights
 from gseg.generators.contract import Generator
-from gseg.pipeline.devices import require_device
+from gseg.pipeline.jobs.job import require_device
 from gseg.recipes.grids import Grid, grids
 from gseg.reports.choices import choice_figure
 

@@ -13,8 +13,8 @@ from gseg.commands.control import Control
 from gseg.commands.messages import plan_lines, slots_here
 from gseg.commands.options import chosen_resources
 from gseg.distributed.actor import progress_file
-from gseg.distributed.run import Asha, Listener, run_points, trials_at_once
-from gseg.distributed.runtime import ray_session
+from gseg.distributed.run import run_points
+from gseg.distributed.runtime import Asha, ray_session, trials_at_once
 from gseg.distributed.view import TrialsView, Watched
 from gseg.generators.catalogue import use_weights
 from gseg.generators.identity import weights_digest
@@ -26,26 +26,6 @@ from gseg.search.evaluate import Work
 from gseg.search.records import Record
 from gseg.search.source import ListedSource, Point
 from gseg.storage.store import StorageError, Store
-
-
-class Keeper(Listener):
-    """Keeps what came of every point as soon as it has ended, and passes events on to the view."""
-
-    def __init__(self, view: TrialsView, keep: Callable[[Record, list[Row]], None]) -> None:
-        self._view, self._keep = view, keep
-
-    def started(self, point: Point) -> None:
-        """Tell the view."""
-        self._view.started(point)
-
-    def ended(self, record: Record, rows: list[Row]) -> None:
-        """Tell the view after it is kept."""
-        self._keep(record, rows)
-        self._view.ended(record, rows)
-
-    def retried(self, point: Point, attempt: int, reason: str) -> None:
-        """Tell the view."""
-        self._view.retried(point, attempt, reason)
 
 
 class PointsCommand:
@@ -130,7 +110,8 @@ class PointsCommand:
                 source_of(trials_at_once(self._resources, large=large)),
                 self._setting,
                 self._resources,
-                listener=Keeper(view, keep),
+                listener=view,
+                keep=keep,
                 large=large,
                 asha=asha,
                 seconds=self._control.seconds_left(self._begun),

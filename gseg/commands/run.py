@@ -209,7 +209,7 @@ class _Sweep(PointsCommand):
             self._keep(run_trial(experiment, self._setting, backend))
         if not pending:
             return
-        work, labels = SweepWork(experiments=pending), experiment_labels(pending)
+        work, labels = SweepWork(trials=pending), experiment_labels(pending)
         view = TrialsView(
             self._console,
             len(pending),

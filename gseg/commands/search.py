@@ -14,10 +14,9 @@ from gseg.distributed.view import TrialsView
 from gseg.pipeline.plan import SweepPlan, make_plan
 from gseg.pipeline.rows import Row, merge_rows
 from gseg.reports.search import draw_search, search_table
-from gseg.search.best import best_points
 from gseg.search.definition import Search
 from gseg.search.evaluate import SearchWork
-from gseg.search.records import Record, keep_records, read_records
+from gseg.search.records import Record, best_points, keep_records, read_records
 from gseg.search.source import Point, PointSource
 
 _PLANNED: Final = 64

@@ -6,14 +6,13 @@ from typing import Final, get_args
 
 from gseg.commands.app import Parser, at_least
 from gseg.commands.options import chosen_axes, chosen_grid, sweep_parser
-from gseg.distributed.run import WATCHED, Asha
+from gseg.distributed.runtime import WATCHED, Asha
 from gseg.pipeline.settings import Value
 from gseg.recipes.grids import Axes, Grid, seeds_of
 from gseg.recipes.trials import RECIPE_AXES, turned
-from gseg.search.definition import Search
+from gseg.search.definition import RANDOM_FIRST, Sampler, Search
 from gseg.search.objectives import OBJECTIVES, chosen_objectives
 from gseg.search.space import Parameter, Space, parse_space, searched_axes
-from gseg.search.suggest import RANDOM_FIRST, Sampler
 
 _LABELS: Final = "_labels"
 

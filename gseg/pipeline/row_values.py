@@ -10,7 +10,7 @@ from typing import Any
 from gseg.features.named import features_name
 from gseg.generators.catalogue import find_card
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.jobs.fit import SCENES_SIDE
+from gseg.pipeline.jobs.train import SCENES_SIDE
 from gseg.pipeline.settings import setting_values
 from gseg.pipeline.stages.samples import SampledSet
 from gseg.pipeline.stages.segmenter import FILE

@@ -17,7 +17,7 @@ from typing import Any, Final
 import torch
 from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from gseg.pipeline.devices import require_device
+from gseg.pipeline.jobs.job import require_device
 from gseg.pretraining.export import measured_distance, sample_sheet, save_encoder, save_weights
 from gseg.pretraining.recipes import RECIPES, Recipe
 from gseg.pretraining.signals import ENCODER_STEPS, EncoderTraining, start_training

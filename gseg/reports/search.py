@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from rich.table import Table
 
-from gseg.search.best import best_points
 from gseg.search.objectives import Objective
-from gseg.search.records import Record
+from gseg.search.records import Record, best_points
 from gseg.search.space import Parameter, Space
 from gseg.storage.store import replacing
 

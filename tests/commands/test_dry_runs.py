@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.graph import Workshop
+from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.trial import sample_nodes
 from gseg.recipes.grids import grids
 from gseg.recipes.voynov2021 import voynov_table_1

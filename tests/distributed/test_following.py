@@ -1,7 +1,12 @@
 import pytest
 
-from gseg.distributed.following import MeasurementFile, following, read_measurements
-from gseg.pipeline.progress import HaltedError, silent
+from gseg.pipeline.progress import (
+    HaltedError,
+    MeasurementFile,
+    following,
+    read_measurements,
+    silent,
+)
 
 
 class _Ear:

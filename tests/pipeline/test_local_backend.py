@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import pytest
 from fake_backend import FakeBackend
 
-from gseg.pipeline.backend import HandsOver
-from gseg.pipeline.jobs.job import Job, run_missing
+from gseg.pipeline.jobs.job import HandsOver, Job, run_missing
 
 
 @dataclass(frozen=True)

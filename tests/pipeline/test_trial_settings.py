@@ -182,7 +182,7 @@ from gseg.pipeline.row_values import identity_values
 from gseg.recipes.melas2022 import all_gans
 from gseg.reports.labels import experiment_labels
 from gseg.reports.settings import DIGITS, HEADINGS, varying
-from gseg.search.records import SCHEMA
+from gseg.search.records import records_schema
 from gseg.search.space import parse_space
 
 words = ["--grid", "smoke", "--generators", "analytic.ellipses32", "--made-up", "1", "2"]

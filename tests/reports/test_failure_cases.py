@@ -6,8 +6,8 @@ from PIL import Image
 
 from gseg.directions.config import SearchConfig
 from gseg.images import from_uint8
-from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports.failure_cases import failure_cases
 from gseg.samples.config import SampleConfig

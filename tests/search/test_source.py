@@ -7,13 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from gseg.recipes.grids import grids
-from gseg.search.best import best_points
-from gseg.search.definition import Search
+from gseg.search.definition import Search, suggest
 from gseg.search.objectives import OBJECTIVES
-from gseg.search.records import Record, keep_records, read_records
+from gseg.search.records import Record, best_points, keep_records, read_records
 from gseg.search.source import PointSource, listed
 from gseg.search.space import Space, parse_space
-from gseg.search.suggest import suggest
 
 _SPACE = ("contrast_weight=log:1:20", "epsilon=uniform:0.2:3")
 

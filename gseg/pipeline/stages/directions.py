@@ -32,7 +32,7 @@ from gseg.pipeline.costs import (
     operators_seconds,
 )
 from gseg.pipeline.graph import Node, Stage, Workshop
-from gseg.pipeline.jobs.learn import LearnJob
+from gseg.pipeline.jobs.train import LearnJob
 from gseg.pipeline.progress import Report
 from gseg.samples.config import SampleConfig
 from gseg.storage.store import Artifact, Cost, bring_here, canonical, file_digest

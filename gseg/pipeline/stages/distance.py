@@ -12,7 +12,7 @@ from gseg.generators.identity import weights_digest
 from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.experiment import DistanceConfig
 from gseg.pipeline.graph import Node, Stage, Workshop
-from gseg.pipeline.jobs.measure import MeasureJob, PictureSet
+from gseg.pipeline.jobs.pictures import MeasureJob, PictureSet
 from gseg.pipeline.stages.embeddings import (
     EMBEDDINGS,
     EmbeddingsNode,

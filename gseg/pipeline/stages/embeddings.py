@@ -11,8 +11,7 @@ from gseg.generators.identity import weights_digest
 from gseg.generators.own_encoder import EncoderChoice, choose_encoder
 from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.graph import Stage, Workshop
-from gseg.pipeline.jobs.embed import embed_job, embed_pictures, save_found
-from gseg.pipeline.jobs.measure import PictureSet
+from gseg.pipeline.jobs.pictures import PictureSet, embed_job, embed_pictures, save_found
 from gseg.samples.latents import LatentConfig, near_embeddings
 from gseg.storage.digests import file_digest
 from gseg.storage.mirror import names

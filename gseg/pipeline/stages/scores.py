@@ -10,7 +10,7 @@ import pandas as pd
 
 from gseg.pipeline.costs import score_seconds
 from gseg.pipeline.graph import Node, Stage, Workshop
-from gseg.pipeline.jobs.score import ScoreJob
+from gseg.pipeline.jobs.predict import ScoreJob
 from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
 from gseg.scores.batches import EvalProtocol
 from gseg.scores.intervals import CONFIDENCE, RESAMPLES, SEED, bootstrap_intervals
