@@ -197,7 +197,7 @@ print("column", COLUMNS["made_up"][0], COLUMNS["made_up"][1][:24])
 print("row", rows["made_up"].tolist())
 print("label", experiment_labels(trials)[1])
 print("difference", varying(rows), HEADINGS["made_up"], DIGITS["made_up"])
-print("space", parse_space(["made_up=1,3"])[0].choices, SCHEMA.field("made_up").type)
+print("space", parse_space(["made_up=1,3"])[0].choices, records_schema().field("made_up").type)
 """
 
 
