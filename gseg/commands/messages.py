@@ -15,21 +15,12 @@ from gseg.distributed.view import format_seconds
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import Failed
 from gseg.pipeline.plan import SweepPlan
+from gseg.pipeline.trial import stage_words
 from gseg.storage.store import StorageError
 
 _FILE_WIDTH: Final = 200
 """Columns of tables that go to a file or a pipe."""
 _INTERRUPTED: Final = 130
-_WORDS: Final = {
-    "candidates": "candidate set",
-    "embeddings": "embedding",
-    "operators": "colour-map fit",
-    "relabelled": "relabelling",
-    "samples": "sample set",
-    "scores": "scoring",
-    "statistics": "feature set",
-}
-"""What people call one of a stage's outputs, where its folder has another name."""
 
 
 def run_told(run: Callable[[Console], int]) -> int:
@@ -65,7 +56,8 @@ def plan_lines(plan: SweepPlan, device: str, slots: int | None) -> list[str]:
         A line about the stages and one about time, GPUs and disk.
     """
     kinds = sorted(plan.stages.items(), key=lambda item: item[0] == "scores")  # they come last
-    words = {_WORDS.get(kind, kind): count for kind, count in kinds}
+    named = stage_words()
+    words = {named.get(kind, kind): count for kind, count in kinds}
     stages = ", ".join(
         f"{count} {word}s" if count != 1 else f"1 {word}" for word, count in words.items()
     )

@@ -225,12 +225,21 @@ def _relabelled(samples: SampleNode, experiment: Experiment) -> SampleNode:
     return replace(node, network=network)
 
 
+def _kinds_of(*kinds: type) -> Iterator[Any]:
+    for kind in kinds:
+        if hasattr(kind, "stage"):
+            yield kind
+        yield from _kinds_of(*kind.__subclasses__())
+
+
 def stages_of(*kinds: type) -> tuple[str, ...]:
     """Name the stages that make nodes of some kinds, among all that a trial may have."""
-    found = [kind.stage for kind in kinds if hasattr(kind, "stage")]
-    for kind in kinds:
-        found += stages_of(*kind.__subclasses__())
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(kind.stage for kind in _kinds_of(*kinds)))
+
+
+def stage_words() -> dict[str, str]:
+    """Say what people call an output of each stage."""
+    return {kind.stage: kind.word or kind.stage for kind in _kinds_of(Node)}
 
 
 def run_trial(

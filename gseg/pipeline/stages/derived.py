@@ -135,6 +135,7 @@ class RelabelledNode(DerivedNode):
     """
 
     stage: ClassVar[str] = "relabelled"
+    word: ClassVar[str] = "relabelling"
 
     count: int
     labeller: LabellerConfig | None = None

@@ -52,6 +52,7 @@ class CandidatesNode(Stage):
     """
 
     stage: ClassVar[str] = "candidates"
+    word: ClassVar[str] = "candidate set"
 
     generator: str
     candidates: CandidateConfig
@@ -206,6 +207,7 @@ class OperatorsNode(Stage):
     """
 
     stage: ClassVar[str] = "operators"
+    word: ClassVar[str] = "colour-map fit"
 
     generator: str
     direction: Node[Artifact]

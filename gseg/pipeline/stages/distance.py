@@ -38,6 +38,7 @@ class StatisticsNode(Stage):
     """
 
     stage: ClassVar[str] = "statistics"
+    word: ClassVar[str] = "feature set"
 
     pictures: PictureSet
     features: str

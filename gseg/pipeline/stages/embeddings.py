@@ -34,6 +34,7 @@ class EmbeddingsNode(Stage):
     """
 
     stage: ClassVar[str] = "embeddings"
+    word: ClassVar[str] = "embedding"
 
     pictures: PictureSet
     encoder: EncoderChoice

@@ -99,6 +99,7 @@ class SamplesNode(SampleNode, Node[SampledSet]):
     """
 
     stage: ClassVar[str] = "samples"
+    word: ClassVar[str] = "sample set"
 
     generator: str
     direction: Node[Artifact]

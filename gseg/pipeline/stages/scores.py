@@ -36,6 +36,7 @@ class ScoresNode(Stage):
     """
 
     stage: ClassVar[str] = "scores"
+    word: ClassVar[str] = "scoring"
     version: ClassVar[int] = 3
 
     segmenters: tuple[SegmenterNode, ...] = ()
