@@ -35,6 +35,8 @@ from gseg.search.objectives import OBJECTIVES
 from gseg.search.records import Record, State
 from gseg.search.source import ListedSource, Point, listed
 
+_Trials = list[Trial]
+
 RESTARTS: Final = 3
 """How often a point is started again after its process or node died, or after a fault of the
 machines."""
@@ -97,7 +99,7 @@ def run_points(
     Returns:
         What came of those that have ended, by number.
     """
-    tracker = _Tracker(work, source, listener or Listener(), keep, asha)
+    tracker = _Tracker(work, source, listener or Listener(), asha, keep)
     if not source.left or (seconds is not None and seconds <= 0):
         return []
     trainable = tune.with_parameters(
@@ -164,18 +166,15 @@ class _Searcher(Searcher):
 
 
 class _Tracker(tune.Callback):
-    """Turns Tune's events into records, for the source and a listener.
-
-    Tune calls it with keywords alone.
-    """
+    """Turns Tune's events into records, for the source and a listener."""
 
     def __init__(
         self,
         work: Work,
         source: ListedSource,
         listener: Listener,
-        keep: Callable[[Record, list[Row]], object] | None,
-        asha: Asha | None,
+        asha: Asha | None = None,
+        keep: Callable[[Record, list[Row]], object] | None = None,
     ) -> None:
         self._work, self._source, self._listener, self._asha = work, source, listener, asha
         self._keep = keep
@@ -187,18 +186,19 @@ class _Tracker(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune writes its callbacks to a file for its own restore, which is not used
 
-    def on_trial_start(self, *_: Any, **info: Any) -> None:  # noqa: ANN401
-        if point := self._point(info["trial"]):
+    def on_trial_start(self, iteration: int, trials: _Trials, trial: Trial, **_: object) -> None:
+        if point := self._point(trial):
             self._begun.setdefault(point.number, time.monotonic())
             self._listener.started(point)
 
-    def on_trial_recover(self, *_: Any, **info: Any) -> None:  # noqa: ANN401
-        trial: Trial = info["trial"]
+    def on_trial_recover(self, iteration: int, trials: _Trials, trial: Trial, **_: object) -> None:
         if point := self._point(trial):
             self._listener.retried(point, trial.run_metadata.num_failures, _reason_of(trial))
 
-    def on_trial_result(self, *_: Any, **info: Any) -> None:  # noqa: ANN401
-        point, result = self._point(info["trial"]), info["result"]
+    def on_trial_result(
+        self, iteration: int, trials: _Trials, trial: Trial, result: dict[str, Any], **_: object
+    ) -> None:
+        point = self._point(trial)
         if point is None:
             return
         if "failure" in result:
@@ -213,8 +213,7 @@ class _Tracker(tune.Callback):
                 reason = f"{watched} {result[watched]:.4f} at {result[PERCENT]} % of its training"
                 self._end(point, "pruned", reason=reason)
 
-    def on_trial_error(self, *_: Any, **info: Any) -> None:  # noqa: ANN401
-        trial: Trial = info["trial"]
+    def on_trial_error(self, iteration: int, trials: _Trials, trial: Trial, **_: object) -> None:
         point, attempts = self._point(trial), trial.run_metadata.num_failures
         if point is None:
             return
