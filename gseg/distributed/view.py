@@ -221,6 +221,8 @@ def _outcome(record: Record, rows: list[Row], objectives: Sequence[str]) -> str:
     if objectives:
         known = [name for name in objectives if name in record.values]
         return ", ".join(f"{name} {record.values[name]:.4f}" for name in known)
+    if rows and "metric_profile" not in rows[0]:  # of a trial that ends with its direction
+        return f"v_l · v_d {rows[0]['cosine']:.3f}"
     shown = [row for row in rows if row["metric_profile"] == DEFAULT_PROFILES[0]]
     several = len(shown) > 1
     parts = [f"{row['benchmark'] if several else ''} {row['iou']:.3f}" for row in shown]
