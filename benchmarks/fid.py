@@ -25,9 +25,9 @@ from gseg.features.networks import InceptionNetwork, NetworkFeatures, like_tenso
 from gseg.metrics.counts import pixel_histogram
 from gseg.metrics.profiles import PROFILES, metric_profile
 from gseg.metrics.sums import MetricSums
-from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.graph import Workshop
-from gseg.pipeline.jobs.measure import PictureSet
+from gseg.pipeline.jobs.job import LocalBackend
+from gseg.pipeline.jobs.pictures import PictureSet
 from gseg.pipeline.stages.distance import StatisticsNode
 from gseg.scores.fid import compare, frechet_distance
 from gseg.scores.kid import KEPT

@@ -35,8 +35,8 @@ import psutil
 
 from gseg.commands.run import all_gans
 from gseg.distributed.runtime import _ENVIRONMENT
-from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
+from gseg.pipeline.jobs.job import prepare_process
 from gseg.pipeline.trial import sample_nodes
 from gseg.recipes.grids import grids
 from gseg.samples.config import SampleConfig, filter_preset

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gseg.pipeline.backend import LocalBackend
-from gseg.pipeline.jobs.job import Job, Listen, Training
+from gseg.pipeline.jobs.job import Job, Listen, LocalBackend, Training
 from gseg.pipeline.progress import Report
 
 

@@ -16,7 +16,7 @@ from gseg.directions.choosing import Choice, choose_direction, save_choice
 from gseg.directions.config import CandidateConfig, ChoiceConfig
 from gseg.generators.catalogue import load_generator, use_weights
 from gseg.generators.contract import Generator
-from gseg.pipeline.devices import require_device
+from gseg.pipeline.jobs.job import require_device
 from gseg.recipes.grids import Grid, grids
 from gseg.reports.paper_figures import choice_figure
 

@@ -11,13 +11,13 @@ from gseg.commands.bars import progress_bar
 from gseg.commands.working import working
 from gseg.generators.catalogue import find_card
 from gseg.generators.encoders import EncoderChoice, choose_encoder
-from gseg.pipeline.jobs.embed import (
+from gseg.pipeline.jobs.pictures import (
     EmbedJob,
+    PictureSet,
     embed_job,
     embed_pictures,
     save_found,
 )
-from gseg.pipeline.jobs.measure import PictureSet
 from gseg.storage.callables import absolute_callable, is_callable_name
 
 _SCENES: Final = "scenes:"

@@ -14,7 +14,7 @@ from gseg.generators.cards import GeneratorCard
 from gseg.generators.catalogue import find_card
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.job import Backend
-from gseg.pipeline.jobs.measure import PictureSet
+from gseg.pipeline.jobs.pictures import PictureSet
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.distance import StatisticsNode
 from gseg.samples.config import LatentConfig

@@ -5,21 +5,20 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
 
 import torch
 from rich.console import Console
 
 from gseg.commands.options import SweepOptions
 from gseg.distributed.actor import progress_file
-from gseg.distributed.run import Asha, Listener, run_points, trials_at_once
-from gseg.distributed.runtime import Resources, ray_session
+from gseg.distributed.run import run_points
+from gseg.distributed.runtime import Asha, Resources, ray_session, trials_at_once
 from gseg.distributed.view import TrialsView, Watched, format_seconds
 from gseg.generators.catalogue import use_weights
 from gseg.generators.weights import weights_digest
 from gseg.pipeline.plan import SweepPlan
 from gseg.pipeline.rows import Row, known_scores
-from gseg.pipeline.trial import Context
+from gseg.pipeline.trial import Context, stage_words
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.contract import Benchmark
 from gseg.search.evaluate import Work
@@ -27,37 +26,6 @@ from gseg.search.records import Record
 from gseg.search.source import ListedSource, Point
 from gseg.storage.objects import StorageError
 from gseg.storage.store import Store
-
-_WORDS: Final = {
-    "candidates": "candidate set",
-    "embeddings": "embedding",
-    "operators": "colour-map fit",
-    "relabelled": "relabelling",
-    "samples": "sample set",
-    "scores": "scoring",
-    "statistics": "feature set",
-}
-"""What people call one of a stage's outputs, where its folder has another name."""
-
-
-class Keeper(Listener):
-    """Keeps what came of every point as soon as it has ended, and passes events on to the view."""
-
-    def __init__(self, view: TrialsView, keep: Callable[[Record, list[Row]], None]) -> None:
-        self._view, self._keep = view, keep
-
-    def started(self, point: Point) -> None:
-        """Tell the view."""
-        self._view.started(point)
-
-    def ended(self, record: Record, rows: list[Row]) -> None:
-        """Tell the view after it is kept."""
-        self._keep(record, rows)
-        self._view.ended(record, rows)
-
-    def retried(self, point: Point, attempt: int, reason: str) -> None:
-        """Tell the view."""
-        self._view.retried(point, attempt, reason)
 
 
 class PointsCommand:
@@ -157,7 +125,8 @@ class PointsCommand:
                 source_of(trials_at_once(self._resources, large=large)),
                 self._setting,
                 self._resources,
-                listener=Keeper(view, keep),
+                listener=view,
+                keep=keep,
                 large=large,
                 asha=asha,
                 seconds=None if left is None else max(left, 0.0),
@@ -176,7 +145,8 @@ def plan_lines(plan: SweepPlan, device: str, slots: int | None) -> list[str]:
         A line about stages, one about time, GPUs and disk.
     """
     kinds = sorted(plan.stages.items(), key=lambda item: item[0] == "scores")  # they come last
-    words = {_WORDS.get(kind, kind): count for kind, count in kinds}
+    told = stage_words()
+    words = {told.get(kind, kind): count for kind, count in kinds}
     stages = ", ".join(
         f"{count} {word}s" if count != 1 else f"1 {word}" for word, count in words.items()
     )

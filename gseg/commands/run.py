@@ -21,7 +21,16 @@ _FIRST: Final = 500_000
 """Of the scenes that are there to be trained on."""
 _OF_DIRECTIONS: Final = frozenset(
     {"--generators", "--preset", "--weights", "--storage", "--results", "--dry-run", "--plain"}
-    | {"--gpus-per-trial", "--concurrency", "--seeds", "--epsilon", "--contrast-weight"}
+    | {
+        "--gpus-per-trial",
+        "--concurrency",
+        "--cpus",
+        "--address",
+        "--seeds",
+        "--epsilon",
+        "--contrast-weight",
+    }
+    | {"--max-hours", "--max-trials", "--placement", "--actors", "--min-actors"}
     | {"--search-steps", "--search-learning-rate", "--direction", "--candidates"}
 )
 """Options that mean something where nothing is drawn and trained."""
@@ -90,9 +99,9 @@ def run_recipe(recipe: Recipe, options: SweepOptions) -> int:
                 f"{recipe.name} ends with a direction, no samples are drawn and nothing is "
                 f"trained: leave {' and '.join(idle)} out."
             )
-        from gseg.commands.directions_run import run_directions
+        from gseg.commands.sweep import DirectionSweep
 
-        return run_directions(recipe, options)
+        return DirectionSweep(recipe, options, console()).run()
     from gseg.commands.endings import ENDINGS
     from gseg.commands.sweep import Sweep
 

@@ -15,8 +15,8 @@ from gseg.commands.working import working
 from gseg.generators.catalogue import use_weights
 from gseg.generators.weights import weights_digest
 from gseg.images import encode_png
-from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.graph import Node, Workshop
+from gseg.pipeline.jobs.job import prepare_process
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.directions import DirectionNode, GivenDirection
 from gseg.pipeline.trial import sample_nodes, samples_node

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from gseg.commands.bars import progress_bar
 from gseg.images import encode_png
-from gseg.pipeline.jobs.fit import SCENES_SIDE
+from gseg.pipeline.jobs.train import SCENES_SIDE
 from gseg.scenes.pictures import render
 from gseg.storage.files import write_atomically
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from gseg.commands.app import Count, Group, Number, console, make_app
 from gseg.commands.options import FIRST, SweepOptions
 from gseg.commands.points import PointsCommand, exit_status
-from gseg.distributed.run import WATCHED, Asha
+from gseg.distributed.runtime import WATCHED, Asha
 from gseg.distributed.view import TrialsView
 from gseg.pipeline.plan import SweepPlan, make_plan
 from gseg.pipeline.rows import Row, merge_rows
@@ -21,15 +21,13 @@ from gseg.pipeline.settings import Value
 from gseg.recipes.grids import Axes, Grid, seeds_of
 from gseg.recipes.trials import RECIPE_AXES, turned
 from gseg.reports.search import draw_search, search_table
-from gseg.search.best import best_points
-from gseg.search.definition import Search
+from gseg.search.definition import RANDOM_FIRST, Sampler, Search
 from gseg.search.evaluate import SearchWork
 from gseg.search.objectives import OBJECTIVES, chosen_objectives
-from gseg.search.records import Record, keep_records, read_records
+from gseg.search.records import Record, best_points, keep_records, read_records
 from gseg.search.source import Point, PointSource
 from gseg.search.space import Parameter, Space, parse_space, searched_axes
 from gseg.search.space import Parameter as SpaceParameter
-from gseg.search.suggest import RANDOM_FIRST, Sampler
 
 _POINTS: Final = 20
 _PLANNED: Final = 64

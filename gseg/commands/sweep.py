@@ -9,11 +9,12 @@ from gseg.commands.options import SweepOptions, check_samples
 from gseg.commands.points import PointsCommand, exit_status
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.view import TrialsView, format_seconds
+from gseg.pipeline.direction_trial import DirectionTrial, Found
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import Failed, details_file, known_failure
 from gseg.pipeline.plan import Costs, SweepPlan, make_plan
 from gseg.pipeline.rows import Key, Row, fill_rows, key_of, known_scores, merge_rows
-from gseg.pipeline.trial import find_rows, run_trial
+from gseg.pipeline.trial import find_parts, find_rows, run_trial
 from gseg.recipes.recipe import Recipe
 from gseg.recipes.trials import baselines
 from gseg.reports.losses import write_trial_events
@@ -25,6 +26,7 @@ from gseg.scores.protocol import DEFAULT_PROFILES
 from gseg.search.evaluate import SweepWork
 from gseg.search.records import Record
 from gseg.search.source import listed
+from gseg.storage.files import replacing
 from gseg.storage.mirror import describe, fetch
 from gseg.storage.objects import StorageError
 from gseg.storage.store import Store
@@ -175,7 +177,7 @@ class Sweep(PointsCommand):
             self._keep(run_trial(experiment, self._setting, backend))
         if not pending:
             return
-        work, labels = SweepWork(experiments=pending), experiment_labels(pending)
+        work, labels = SweepWork(trials=pending), experiment_labels(pending)
         view = TrialsView(
             self._console,
             len(pending),
@@ -245,3 +247,86 @@ def recipe_axes(recipe: Recipe, options: SweepOptions) -> dict[str, tuple[object
     if recipe.runs and "seed" not in axes:
         axes["seed"] = tuple(range(recipe.runs.get(options.preset, 1)))
     return axes
+
+
+class DirectionSweep(PointsCommand):
+    """One run of a recipe whose trials end with a direction.
+
+    Args:
+        recipe: What is run; its rows go to ``results/<name>/``.
+        options: Of the command line.
+        console: To print to.
+    """
+
+    def __init__(self, recipe: Recipe, options: SweepOptions, console: Console) -> None:
+        super().__init__(options, console)
+        self._name = recipe.name
+        axes = recipe_axes(recipe, options)
+        made = [each for grid in options.grids(axes) for each in recipe.make(grid, axes)]
+        self._trials = [each for each in dict.fromkeys(made) if isinstance(each, DirectionTrial)]
+        self._setting = options.context()
+        self._results = options.places.results / recipe.name
+        self._failures: list[str] = []
+
+    def run(self) -> int:
+        """Plan, search what is missing, print and draw what the recipe is about."""
+        self._open(each.generator for each in self._trials)
+        self._check_folders()
+        device, say = self._resources.device, self._console.print
+        pending = [each for each in self._trials if find_rows(each, self._setting, device) is None][
+            : self._control.max_trials
+        ]
+        plan = make_plan(pending, self._setting, device)
+        total, where = len(self._trials), describe(self._setting.storage)
+        say(f"{self._name}: {total} directions, {total - len(pending)} of them found in {where}")
+        for line in self._plan_lines(plan, len(pending)) if pending else ():
+            say(line)
+        if self._dry_run:
+            for trial, seconds in zip(pending, plan.estimates, strict=True):
+                say(f"  {trial.told}: {format_seconds(seconds)}")
+            return exit_status(failed=False, left=False)
+        if pending:
+            self._search(pending, plan)
+        for line in self._failures:
+            say(line, style="red")
+        found = [
+            Found(trial=each, artifact=parts.direction)
+            for each in self._trials
+            if (parts := find_parts(each, self._setting, device)) and parts.direction
+        ]
+        if len(found) == total:
+            self._end(found)
+        return exit_status(failed=bool(self._failures), left=len(found) < total)
+
+    def _search(self, pending: list[DirectionTrial], plan: SweepPlan) -> None:
+        work = SweepWork(trials=pending)
+        view = TrialsView(
+            self._console,
+            len(pending),
+            self._watched(work, lambda point: pending[point.number].told),
+            estimates=plan.estimates,
+            plain=self._options.running.plain,
+        )
+
+        def keep(record: Record, _: list[Row]) -> None:
+            if record.state == "failed":
+                told = pending[record.number].told
+                self._failures.append(f"failed: {told}: {record.reason}")
+
+        self._try(
+            work,
+            lambda at_once: listed(pending, at_once=at_once),
+            view,
+            keep,
+            largest=plan.largest,
+        )
+
+    def _end(self, found: list[Found]) -> None:
+        from gseg.commands.endings import DIRECTION_ENDINGS
+
+        rows = DIRECTION_ENDINGS[self._name](found, self._options, self._console)
+        if rows is None:
+            return
+        with replacing(self._results / "rows.parquet") as part:
+            rows.to_parquet(part, index=False)
+        self._console.print(f"rows: {self._results}  (pandas.read_parquet reads the folder)")

@@ -39,9 +39,8 @@ class Working:
         """
         import torch
 
-        from gseg.pipeline.backend import HandsOver
-        from gseg.pipeline.costs import LARGE_STAGE_SECONDS
-        from gseg.pipeline.devices import require_device
+        from gseg.distributed.runtime import LARGE_STAGE_SECONDS
+        from gseg.pipeline.jobs.job import HandsOver, require_device
 
         with ExitStack() as session:
 

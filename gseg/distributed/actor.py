@@ -3,7 +3,8 @@
 import json
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,17 +12,14 @@ import ray
 from ray import tune
 
 from gseg.distributed.backend import RayBackend
-from gseg.distributed.runtime import Resources
-from gseg.pipeline.devices import prepare_process
-from gseg.pipeline.experiment import Experiment
+from gseg.distributed.runtime import PERCENT, Resources
 from gseg.pipeline.failures import forget_failure, is_worth_another_attempt, note_failure
+from gseg.pipeline.jobs.job import prepare_process
 from gseg.pipeline.progress import FileReport, HaltedError, Report, Watch
 from gseg.pipeline.trial import Context
 from gseg.search.evaluate import Outcome, Work
 from gseg.search.source import Point
 
-PERCENT: Final = "percent"
-"""Share of the first network's training: the time by which points are compared."""
 _UNMEASURED: Final = {PERCENT: 0, "held_out_loss": float("nan"), "held_out_iou": float("nan")}
 _GOODBYE_SECONDS: Final = 10.0
 
@@ -52,8 +50,7 @@ class PointActor(tune.Trainable):
     ) -> None:
         """Get what all points share; see `gseg.distributed.run.run_points`."""
         self._work, self._setting, self._holds = work, setting, holds
-        self._weights = weights
-        self._threads = max(1, int(resources.cpus_per_trial))
+        self._prepare = partial(prepare_process, max(1, int(resources.cpus_per_trial)), weights)
         self._backend = RayBackend(resources)
         self.reset_config(config)
 
@@ -88,20 +85,17 @@ class PointActor(tune.Trainable):
             self._attempt.halt()
 
     def _try(self, report: Watch) -> Outcome:
-        prepare_process(
-            self._threads, self._weights
-        )  # torch's number of threads is that of the calling thread
+        self._prepare()  # torch's number of threads is that of the calling thread
         outcome = self._work.evaluate(self._point, self._setting, self._backend, report)
-        for each in self._trials():
+        for each in self._work.trials_of(self._point):
             forget_failure(each, self._setting)
         return outcome
 
-    def _trials(self) -> Sequence[Experiment]:
-        return self._work.trials_of(self._point)
-
     def _failed(self, error: Exception) -> dict[str, Any]:
-        plain = _plain_error(error)
-        failed = note_failure(self._trials()[0], self._setting, plain)
+        # The error that ended a remote task, instead of the one that tells of it.
+        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else None
+        plain = cause if isinstance(cause, Exception) else error
+        failed = note_failure(self._work.trials_of(self._point)[0], self._setting, plain)
         if is_worth_another_attempt(plain):
             raise error
         return {"failure": failed.reason, "own_fault": failed.own_fault}
@@ -172,9 +166,3 @@ class _Attempt(threading.Thread):
             self._leave.acquire()
         if self._halted:
             raise HaltedError
-
-
-def _plain_error(error: Exception) -> Exception:
-    """Give the error that ended a remote task, instead of the one that tells of it."""
-    cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else None
-    return cause if isinstance(cause, Exception) else error

@@ -20,15 +20,12 @@ import ray.train
 import torch
 from ray.train.torch import TorchTrainer, prepare_model
 
-from gseg.distributed.following import FILE as MEASUREMENTS
-from gseg.distributed.following import MeasurementFile, following
-from gseg.distributed.runtime import Resources
+from gseg.distributed.runtime import Resources, there_now
 from gseg.generators.catalogue import weights_folder
-from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.failures import is_own_fault
 from gseg.pipeline.jobs.draw import DrawJob
-from gseg.pipeline.jobs.job import Job, Listen, Training
-from gseg.pipeline.progress import Report, silent
+from gseg.pipeline.jobs.job import Job, Listen, Training, prepare_process
+from gseg.pipeline.progress import MEASUREMENTS, MeasurementFile, Report, following, silent
 from gseg.storage.files import write_atomically
 from gseg.storage.mirror import describe, discard, fetch
 from gseg.storage.objects import StorageError
@@ -48,11 +45,7 @@ processes as there are CPUs shall fit beside them."""
 
 
 class RayBackend:
-    """Does work where the rule of `Resources` says; see `gseg.pipeline.jobs.job.Backend`.
-
-    Args:
-        resources: Devices, pool sizes and the rule.
-    """
+    """Does work where the rule of `Resources` says; see `gseg.pipeline.jobs.job.Backend`."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -94,20 +87,14 @@ class RayBackend:
     def _on_pool(self, job: Job[T], parts: Sequence[int]) -> Iterator[tuple[int, T]]:
         """Do parts on actors; give what comes out as it comes."""
         most = min(len(parts), job.useful(parts), self._actors())
-        rows = ray.data.from_items(
-            [{"part": part} for part in parts], override_num_blocks=len(parts)
-        ).map_batches(
+        first = min(self._resources.min_actors or most, most)
+        numbers = [{"part": part} for part in parts]
+        rows = ray.data.from_items(numbers, override_num_blocks=len(parts)).map_batches(
             _Worker,
-            fn_constructor_kwargs={
-                "job": job,
-                "weights": weights_folder(),
-                "folder": Path.cwd(),
-            },
+            fn_constructor_args=(job, weights_folder(), Path.cwd()),
             batch_size=1,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(
-                min_size=min(self._resources.min_actors or most, most), max_size=most
-            ),
+            compute=ray.data.ActorPoolStrategy(min_size=first, max_size=most),
             num_cpus=_JOB_CPUS,
             num_gpus=self._resources.gpus_per_trial if job.device != "cpu" else 0.0,
         )
@@ -130,11 +117,8 @@ class RayBackend:
     def _run_workers(self, job: Training) -> Mapping[str, Any]:
         """Run Ray Train workers, which are started again when they die.
 
-        Returns:
-            The facts that the first one left in the job's folder.
-
-        Raises:
-            ValueError: One left a fault.
+        Gives the facts that the first one left in the job's folder, or raises the fault that one
+        left as a ValueError.
         """
         folder, gpus = job.folder, self._resources.gpus_per_trial
         worker = {"CPU": _JOB_CPUS} | ({"GPU": gpus} if gpus else {})
@@ -154,12 +138,9 @@ class RayBackend:
         discard(fault)
         try:
             trainer.fit()
-        except ray.train.TrainingFailedError as error:
+        finally:
             if fetch(fault, again=True):
-                raise ValueError(fault.read_text()) from error
-            raise
-        if fetch(fault, again=True):
-            raise ValueError(fault.read_text())
+                raise ValueError(fault.read_text())
         discard(folder / _TRAIN_FOLDER)
         fetch(folder / _FACTS, again=True)
         return dict(json.loads((folder / _FACTS).read_text()))
@@ -171,18 +152,13 @@ class RayBackend:
         """Say how many cores there are for each process that shares a GPU; None without GPUs."""
         if not self._resources.gpus_per_trial:
             return None
-        available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        available = there_now()
         sharers = available.get("GPU", 1.0) / self._resources.gpus_per_trial
         return max(1, int(available.get("CPU", 1.0) / max(sharers, 1.0)))
 
     def _actors(self) -> int:
         """Say how many actors work for one trial."""
-        if self._resources.actors:
-            return self._resources.actors
-        available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        if self._resources.gpus_per_trial:
-            return max(1, int(available.get("GPU", 0.0) / self._resources.gpus_per_trial))
-        return max(1, int(available.get("CPU", 1.0)))
+        return self._resources.actors or self._resources.processes(there_now())
 
 
 def _call(work: Callable[[], Mapping[str, Any]], weights: Path | None) -> Mapping[str, Any]:
@@ -234,13 +210,7 @@ def _replica(settings: dict[str, Any]) -> None:
 
 
 def train_replica(job: Training, rank: int, world: int) -> None:
-    """Train, and leave facts or a fault in the job's folder.
-
-    Args:
-        job: What.
-        rank: Which replica this process is.
-        world: How many there are.
-    """
+    """Train as replica `rank` of `world`, and leave facts or a fault in the job's folder."""
     report = silent if rank else MeasurementFile(job.folder / MEASUREMENTS)
     try:
         facts = job.train(report, rank=rank, wrap=prepare_model if world > 1 else None)

@@ -12,25 +12,22 @@ is up all are stopped where they are, which costs no more than being killed.
 import contextlib
 import io
 import json
-import math
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import Searcher
 
-from gseg.distributed.actor import PERCENT, PointActor
-from gseg.distributed.capacity import cluster_capacity, with_later_actors
-from gseg.distributed.runtime import Resources
+from gseg.distributed.actor import PointActor
+from gseg.distributed.runtime import PERCENT, Asha, Resources, trials_at_once, with_later_actors
 from gseg.generators.catalogue import weights_folder
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.direction_trial import AnyTrial
 from gseg.pipeline.rows import Row
 from gseg.pipeline.trial import Context
 from gseg.search.evaluate import SweepWork, Work
@@ -38,55 +35,15 @@ from gseg.search.objectives import OBJECTIVES
 from gseg.search.records import Record, State
 from gseg.search.source import ListedSource, Point, listed
 
+_Trials = list[Trial]
+
 RESTARTS: Final = 3
 """How often a point is started again after its process or node died, or after a fault of the
 machines."""
-_WAITING_CPUS: Final = 0.01
-"""A trial whose stages are jobs of their own only waits; 0 is not accepted by Tune."""
-_WHOLE: Final = 100
-_MODES: Final[dict[str, Literal["min", "max"]]] = {
-    "held_out_loss": "min",
-    "held_out_iou": "max",
-}
-WATCHED: Final = tuple(_MODES)
-"""Objectives by which points can be stopped early."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asha:
-    """Settings of the early stopping.
-
-    Attributes:
-        watched: Objective by which points are stopped.
-        grace: Share of a training, in percent, before which no point is stopped.
-        factor: At grace, grace x factor, grace x factor^2, ... percent, only about one in so many
-            goes on.
-    """
-
-    watched: str = "held_out_loss"
-    grace: int = 25
-    factor: float = 2.0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.grace < _WHOLE:
-            raise ValueError(f"grace is in percent of a training, from 1 to 99, got {self.grace}.")
-        if not (math.isfinite(self.factor) and self.factor > 1):
-            raise ValueError(f"factor must be above 1, got {self.factor:g}.")
-
-    def scheduler(self) -> ASHAScheduler:
-        """Make Tune's scheduler."""
-        return ASHAScheduler(
-            time_attr=PERCENT,
-            metric=self.watched,
-            mode=_MODES[self.watched],
-            max_t=_WHOLE,
-            grace_period=self.grace,
-            reduction_factor=self.factor,
-        )
 
 
 class Listener:
-    """Hears of points while they are tried; the methods do nothing unless overridden."""
+    """Hears of points while they are tried; does nothing unless a method is overridden."""
 
     def started(self, point: Point) -> None:
         """A point has started; once more where it is started again."""
@@ -99,25 +56,17 @@ class Listener:
 
 
 def run_sweep(
-    experiments: Sequence[Experiment],
+    trials: Sequence[AnyTrial],
     setting: Context,
     resources: Resources,
     *,
-    listener: Listener,
     large: bool,
-    seconds: float | None = None,
+    **options: Any,  # noqa: ANN401 those of `run_points`
 ) -> list[Record]:
-    """Run experiments in this order; see `run_points`."""
-    source = listed(experiments, at_once=trials_at_once(resources, large=large))
-    return run_points(
-        SweepWork(experiments=experiments),
-        source,
-        setting,
-        resources,
-        listener=listener,
-        large=large,
-        seconds=seconds,
-    )
+    """Run trials in this order; see `run_points`."""
+    source = listed(trials, at_once=trials_at_once(resources, large=large))
+    work = SweepWork(trials=trials)
+    return run_points(work, source, setting, resources, large=large, **options)
 
 
 def run_points(
@@ -126,8 +75,9 @@ def run_points(
     setting: Context,
     resources: Resources,
     *,
-    listener: Listener,
     large: bool,
+    listener: Listener | None = None,
+    keep: Callable[[Record, list[Row]], object] | None = None,
     asha: Asha | None = None,
     seconds: float | None = None,
 ) -> list[Record]:
@@ -138,9 +88,10 @@ def run_points(
         source: Gives them.
         setting: Storage, benchmarks and protocol.
         resources: Where stages run.
-        listener: Hears of every point, in this process.
         large: Whether stages of these points run as distributed jobs (`Resources.is_large` of
             the largest one): the points then hold almost no CPU themselves.
+        listener: Hears of every point, in this process.
+        keep: Gets what came of a point, before the listener hears of it.
         asha: How points are stopped early; None for not at all.
         seconds: When to stop: no point starts any more, and those that run are left as they are.
             None for when all are done.
@@ -148,7 +99,7 @@ def run_points(
     Returns:
         What came of those that have ended, by number.
     """
-    tracker = _Tracker(work, source, listener, asha)
+    tracker = _Tracker(work, source, listener or Listener(), asha, keep)
     if not source.left or (seconds is not None and seconds <= 0):
         return []
     trainable = tune.with_parameters(
@@ -161,7 +112,7 @@ def run_points(
     )
     with tempfile.TemporaryDirectory(prefix="gseg-tune-") as folder:
         tuner = tune.Tuner(
-            tune.with_resources(trainable, held_by_a_trial(resources, large=large)),
+            tune.with_resources(trainable, resources.held_by_a_trial(large=large)),
             tune_config=tune.TuneConfig(
                 search_alg=_Searcher(source),
                 scheduler=None if asha is None else asha.scheduler(),
@@ -182,29 +133,6 @@ def run_points(
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             tuner.fit()
     return [tracker.ended[number] for number in sorted(tracker.ended)]
-
-
-def held_by_a_trial(resources: Resources, *, large: bool) -> dict[str, float]:
-    """Say what a trial holds in Ray while it runs."""
-    if large:
-        return {"cpu": _WAITING_CPUS, "gpu": 0.0}
-    return {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
-
-
-def trials_at_once(resources: Resources, *, large: bool) -> int:
-    """Say how many trials run at a time, once the autoscaler, if any, has added its most."""
-    if resources.concurrency:
-        return resources.concurrency
-    cluster = cluster_capacity()
-    if large:
-        processes = max(resources.workers, resources.actors, 1)
-        if resources.gpus_per_trial:
-            return max(1, int(cluster["GPU"] / (processes * resources.gpus_per_trial)))
-        return max(1, int(cluster["CPU"] / processes))
-    fits = cluster["CPU"] / resources.cpus_per_trial
-    if resources.gpus_per_trial:
-        fits = min(fits, cluster["GPU"] / resources.gpus_per_trial)
-    return max(1, int(fits))
 
 
 class _Searcher(Searcher):
@@ -241,9 +169,15 @@ class _Tracker(tune.Callback):
     """Turns Tune's events into records, for the source and a listener."""
 
     def __init__(
-        self, work: Work, source: ListedSource, listener: Listener, asha: Asha | None
+        self,
+        work: Work,
+        source: ListedSource,
+        listener: Listener,
+        asha: Asha | None = None,
+        keep: Callable[[Record, list[Row]], object] | None = None,
     ) -> None:
         self._work, self._source, self._listener, self._asha = work, source, listener, asha
+        self._keep = keep
         self._begun: dict[int, float] = {}
         self._measured: dict[int, dict[str, Any]] = {}
         self._drops: Counter[int] = Counter()
@@ -252,28 +186,17 @@ class _Tracker(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune writes its callbacks to a file for its own restore, which is not used
 
-    def on_trial_start(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
-    ) -> None:
-        point = self._point(trial)
-        if point is not None:
+    def on_trial_start(self, iteration: int, trials: _Trials, trial: Trial, **_: object) -> None:
+        if point := self._point(trial):
             self._begun.setdefault(point.number, time.monotonic())
             self._listener.started(point)
 
-    def on_trial_recover(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
-    ) -> None:
-        point = self._point(trial)
-        if point is not None:
+    def on_trial_recover(self, iteration: int, trials: _Trials, trial: Trial, **_: object) -> None:
+        if point := self._point(trial):
             self._listener.retried(point, trial.run_metadata.num_failures, _reason_of(trial))
 
     def on_trial_result(
-        self,
-        iteration: int,
-        trials: list[Trial],
-        trial: Trial,
-        result: dict[str, Any],
-        **info: object,
+        self, iteration: int, trials: _Trials, trial: Trial, result: dict[str, Any], **_: object
     ) -> None:
         point = self._point(trial)
         if point is None:
@@ -290,9 +213,7 @@ class _Tracker(tune.Callback):
                 reason = f"{watched} {result[watched]:.4f} at {result[PERCENT]} % of its training"
                 self._end(point, "pruned", reason=reason)
 
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
-    ) -> None:
+    def on_trial_error(self, iteration: int, trials: _Trials, trial: Trial, **_: object) -> None:
         point, attempts = self._point(trial), trial.run_metadata.num_failures
         if point is None:
             return
@@ -303,8 +224,7 @@ class _Tracker(tune.Callback):
         # It was to take over a process that a lost node had taken along: Tune then drops it
         # without the attempts that it had left.
         self._drops[point.number] += 1
-        drops = self._drops[point.number]
-        if drops > RESTARTS:
+        if (drops := self._drops[point.number]) > RESTARTS:
             reason = f"dropped {drops} times: its process or node ended"
             self._end(point, "failed", reason=reason)
             return
@@ -346,6 +266,8 @@ class _Tracker(tune.Callback):
         )
         self.ended[point.number] = record
         self._source.finish(record)
+        if self._keep is not None:
+            self._keep(record, rows or [])
         self._listener.ended(record, rows or [])
 
 

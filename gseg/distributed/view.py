@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from rich.console import Console, Group
@@ -77,12 +76,7 @@ class TrialsView(Listener):
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         if self._live is not None:
@@ -101,7 +95,7 @@ class TrialsView(Listener):
 
     def ended(self, record: Record, rows: list[Row]) -> None:
         """Note a point's end."""
-        label, _ = self._describe(Point(number=record.number, parameters=record.parameters))
+        label = self._describe(Point(number=record.number, parameters=record.parameters)).label
         failed = record.state == "failed"
         with self._lock:
             self._running.pop(record.number, None)
@@ -112,7 +106,7 @@ class TrialsView(Listener):
 
     def retried(self, point: Point, attempt: int, reason: str) -> None:
         """Note that a point is started again."""
-        label, _ = self._describe(point)
+        label = self._describe(point).label
         self._line(f"{label}: attempt {attempt} failed, tried again: {reason}", always=True)
 
     def _line(self, text: str, *, always: bool = False) -> None:
@@ -131,8 +125,7 @@ class TrialsView(Listener):
 
     def _state(self) -> str:
         """Say in one line how far everything is."""
-        with self._lock:
-            head, running = self._head(), list(self._running.values())
+        head, running = self._head()
         doing = []
         for label, file in running[:_MOST_SHOWN]:
             state = read_progress(file)
@@ -140,14 +133,15 @@ class TrialsView(Listener):
             doing.append(f"{label}: {step}")
         return "; ".join([head, *doing])
 
-    def _head(self) -> str:
-        failed = f", {self._failed} failed" if self._failed else ""
-        running = f"{len(self._running)} running{failed}"
-        return f"{self._done} of {self._total} trials done, {running}{self._left()}"
+    def _head(self) -> tuple[str, list[Watched]]:
+        with self._lock:
+            failed = f", {self._failed} failed" if self._failed else ""
+            running = f"{len(self._running)} running{failed}"
+            head = f"{self._done} of {self._total} trials done, {running}{self._left()}"
+            return head, list(self._running.values())
 
     def _draw(self) -> Group:
-        with self._lock:
-            head, running = self._head(), list(self._running.values())
+        head, running = self._head()
         lines = Table.grid(padding=(0, 2))
         for label, file in running[:_MOST_SHOWN]:
             state = read_progress(file)
@@ -187,21 +181,18 @@ class Remaining:
         return 1.0 if self._estimates is None else self._estimates[number]
 
     def start(self, number: int) -> None:
-        """Note that a point has started."""
+        """Note that a point has started, perhaps once more."""
         self._begun[number] = time.monotonic()
-        self._leave_waiting(number)
-        self._most_running = max(self._most_running, len(self._begun))
-
-    def _leave_waiting(self, number: int) -> None:
         if number not in self._started:
             self._started.add(number)
             self._waiting -= self._estimate(number)
+        self._most_running = max(self._most_running, len(self._begun))
 
     def end(self, number: int) -> float:
         """Note that a point has ended, and say how long it took."""
-        self._leave_waiting(number)
-        now = time.monotonic()
-        seconds = now - self._begun.pop(number, now)
+        if number not in self._begun:  # Tune dropped it before it had a process
+            self.start(number)
+        seconds = time.monotonic() - self._begun.pop(number)
         self._ended_estimates += self._estimate(number)
         self._ended_seconds += seconds
         return seconds
@@ -230,6 +221,8 @@ def _outcome(record: Record, rows: list[Row], objectives: Sequence[str]) -> str:
     if objectives:
         known = [name for name in objectives if name in record.values]
         return ", ".join(f"{name} {record.values[name]:.4f}" for name in known)
+    if rows and "metric_profile" not in rows[0]:  # of a trial that ends with its direction
+        return f"v_l · v_d {rows[0]['cosine']:.3f}"
     shown = [row for row in rows if row["metric_profile"] == DEFAULT_PROFILES[0]]
     several = len(shown) > 1
     parts = [f"{row['benchmark'] if several else ''} {row['iou']:.3f}" for row in shown]

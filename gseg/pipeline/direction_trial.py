@@ -8,17 +8,21 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from gseg.directions.config import ChoiceConfig, DirectionConfig, SearchConfig
+from gseg.directions.config import DirectionConfig
 from gseg.directions.direction import Direction
 from gseg.generators.catalogue import find_card
+from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.row_values import direction_values, provenance
 from gseg.pipeline.settings import columns
 from gseg.storage.digests import digest
 from gseg.storage.store import Artifact
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,16 +52,21 @@ class DirectionTrial:
     def label(self) -> str:
         """A name for people and files."""
         name = Path(self.generator).name.replace(":", "-")
-        search = self.search
-        how = search.rule if isinstance(search, ChoiceConfig) else f"{search.contrast_weight:g}"
-        return f"{name}-{how}-{search.epsilon:g}-{search.seed}"
+        return f"{name}-{self._strength('')}-{self.search.epsilon:g}-{self.search.seed}"
 
     @property
     def told(self) -> str:
         """A name for people, with its settings in words."""
         search = self.search
-        how = f"λ={search.contrast_weight:g}" if isinstance(search, SearchConfig) else search.rule
-        return f"{self.generator} {how} ε={search.epsilon:g} seed={search.seed}"
+        return f"{self.generator} {self._strength('λ=')} ε={search.epsilon:g} seed={search.seed}"
+
+    def _strength(self, symbol: str) -> str:
+        """Say λ of an optimised direction, the rule of a chosen one."""
+        weight = next(each for each in columns().values() if each.heading == "λ").value(self)
+        return getattr(self.search, "rule", "") if weight is None else f"{symbol}{weight:g}"
+
+
+AnyTrial = Experiment | DirectionTrial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,22 +81,38 @@ class Found:
     trial: DirectionTrial
     artifact: Artifact
 
+    def row(self, device: str) -> dict[str, Any]:
+        """Give the columns that identify generator and search, ``cosine`` (v_l · v_d), losses.
 
-def direction_rows(found: Iterable[Found], device: str) -> pd.DataFrame:
-    """Make one row for each direction.
+        Also how well two affine maps explain the direction, seconds, versions and commit; the
+        device is the kind that searched.
+        """
+        return self.identity(device) | direction_values(self.artifact)
 
-    Args:
-        found: Finished searches.
-        device: Kind of device that searched.
+    def identity(self, device: str) -> dict[str, Any]:
+        """Give the columns that identify generator and search."""
+        trial, card = self.trial, find_card(self.trial.generator)
+        told = {
+            name: each.value(trial) for name, each in columns().items() if each.stands_in(trial)
+        }
+        named = ("family", "dataset", "resolution", "latent_dim")
+        return {
+            "experiment": trial.digest,
+            **told,
+            **{name: getattr(card, name) for name in named},
+            "device": device,
+            **provenance(),
+        }
 
-    Returns:
-        Columns that identify generator and search; ``cosine`` (v_l · v_d), losses, how well two
-        affine maps explain the direction, seconds, versions and commit.
-    """
-    return pd.DataFrame([_identity(each, device) | _facts(each) for each in found])
+
+def direction_rows(found: Iterable[Found], device: str) -> "pd.DataFrame":
+    """Make one row for each direction; see `Found.row`."""
+    import pandas as pd
+
+    return pd.DataFrame([each.row(device) for each in found])
 
 
-def pair_rows(found: Sequence[Found], device: str) -> pd.DataFrame:
+def pair_rows(found: Sequence[Found], device: str) -> "pd.DataFrame":
     """Make one row for each pair of directions that differ in nothing but their seed.
 
     Args:
@@ -98,43 +123,22 @@ def pair_rows(found: Sequence[Found], device: str) -> pd.DataFrame:
         The identifying columns, ``seed_a`` and ``seed_b``, and the cosines between the two
         ``lighter`` and the two ``darker`` vectors.
     """
+    import pandas as pd
+
     rows = []
     for one, other in itertools.combinations(found, 2):
-        if _without_seed(one) != _without_seed(other):
+        first, second = (
+            replace(each.trial, search=each.trial.search.with_seed(0)) for each in (one, other)
+        )
+        if first != second:
             continue
         a, b = (Direction.load(each.artifact.folder) for each in (one, other))
-        identity = _identity(one, device)
+        identity = one.identity(device)
         del identity["experiment"], identity["direction_seed"]
-        rows.append(
-            {
-                **identity,
-                "seed_a": one.trial.search.seed,
-                "seed_b": other.trial.search.seed,
-                "lighter": float(a.lighter @ b.lighter),
-                "darker": float(a.darker @ b.darker),
-            }
-        )
+        seeds = {"seed_a": one.trial.search.seed, "seed_b": other.trial.search.seed}
+        cosines = {
+            "lighter": float(a.lighter @ b.lighter),
+            "darker": float(a.darker @ b.darker),
+        }
+        rows.append({**identity, **seeds, **cosines})
     return pd.DataFrame(rows)
-
-
-def _identity(found: Found, device: str) -> dict[str, Any]:
-    trial = found.trial
-    card = find_card(trial.generator)
-    return {
-        "experiment": trial.digest,
-        **{name: each.value(trial) for name, each in columns().items() if each.stands_in(trial)},
-        "family": card.family,
-        "dataset": card.dataset,
-        "resolution": card.resolution,
-        "latent_dim": card.latent_dim,
-        "device": device,
-        **provenance(),
-    }
-
-
-def _facts(found: Found) -> dict[str, Any]:
-    return direction_values(found.artifact)
-
-
-def _without_seed(found: Found) -> DirectionTrial:
-    return replace(found.trial, search=found.trial.search.with_seed(0))

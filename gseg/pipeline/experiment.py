@@ -36,8 +36,7 @@ class DistanceConfig:
     reference: str = "scenes"
 
     def __post_init__(self) -> None:
-        _require("count", self.count, at_least=2)
-        _require("seed", self.seed, at_least=0)
+        _require(self, count=2, seed=0)
         parse_features(self.features)
         if self.reference != "scenes" and not self.reference.startswith(("folder:", "file:")):
             raise ValueError(
@@ -69,9 +68,7 @@ class LabelledPairs:
     def __post_init__(self) -> None:
         if not self.benchmark:
             raise ValueError("Labelled pairs need a benchmark, such as 'folder:PATH'; got none.")
-        _require("count", self.count, at_least=1)
-        _require("side", self.side, at_least=1)
-        _require("seed", self.seed, at_least=0)
+        _require(self, count=1, side=1, seed=0)
         if self.weight is not None and not 0 < self.weight < 1:
             raise ValueError(
                 f"weight is a share and must lie between 0 and 1, got {self.weight}; None lets "
@@ -98,7 +95,7 @@ class SelectionConfig:
     def __post_init__(self) -> None:
         if not self.folder:
             raise ValueError("A selection needs a folder of pictures, got none.")
-        _require("candidates", self.candidates, at_least=1)
+        _require(self, candidates=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +113,7 @@ class TrainedLabeller:
     training: FitConfig
 
     def __post_init__(self) -> None:
-        _require("count", self.count, at_least=1)
+        _require(self, count=1)
 
     @property
     def name(self) -> str:
@@ -181,8 +178,7 @@ class Experiment:
                 close = difflib.get_close_matches(str(value), known, n=1)
                 hint = f" Did you mean {close[0]!r}?" if close else ""
                 raise ValueError(f"Unknown {word} {value!r}; there are {', '.join(known)}.{hint}")
-        _require("data_size", self.data_size, at_least=0)
-        _require("validation_size", self.validation_size, at_least=0)
+        _require(self, data_size=0, validation_size=0)
         if self.selection is not None and self.selection.candidates < self.data_size:
             raise ValueError(
                 f"A selection of {self.data_size} samples needs as many candidates or more, got "
@@ -194,7 +190,7 @@ class Experiment:
                 f"{self.method!r}."
             )
         if self.train_resolution is not None:
-            self._check_shrinking(self.train_resolution)
+            self._check_shrinking()
         if self.method in ("gan", "true_masks"):
             self._check_training()
         elif self.labelled is not None:
@@ -202,8 +198,9 @@ class Experiment:
                 f"Method {self.method!r} trains nothing: leave out the labelled pairs."
             )
 
-    def _check_shrinking(self, side: int) -> None:
-        _require("train_resolution", side, at_least=1)
+    def _check_shrinking(self) -> None:
+        _require(self, train_resolution=1)
+        side = self.train_resolution
         if self.method != "gan":
             raise ValueError(
                 f"train_resolution ({side}) shrinks generated pictures: leave it out with method "
@@ -242,25 +239,26 @@ class Experiment:
     @property
     def label(self) -> str:
         """A short name for people."""
-        parts = [self.generator or self.method.replace("_", " ")]
-        if self.data_size:
-            parts.append(f"N={self.data_size}")
-        if self.labelled is not None:
-            parts.append(f"{self.labelled.count} labelled")
-        if self.labeller is not None:
-            parts.append(f"masks of {self.labeller.name}")
-        if self.mask_kind != "lighter":
-            parts.append(self.mask_kind)
-        return " ".join(parts)
+        parts = (
+            self.generator or self.method.replace("_", " "),
+            f"N={self.data_size}" if self.data_size else "",
+            f"{self.labelled.count} labelled" if self.labelled else "",
+            f"masks of {self.labeller.name}" if self.labeller else "",
+            self.mask_kind if self.mask_kind != "lighter" else "",
+        )
+        return " ".join(filter(None, parts))
 
     @property
     def member_kinds(self) -> tuple[MaskKind, ...]:
         """The mask kinds of the networks that the trial trains."""
-        if self.mask_kind == "ensemble":
-            return ("lighter", "darker")
-        return (self.mask_kind,)
+        return ("lighter", "darker") if self.mask_kind == "ensemble" else (self.mask_kind,)
 
 
-def _require(name: str, value: int, *, at_least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
-        raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}.")
+def _require(config: object, **least: int) -> None:
+    """Make sure that fields are whole numbers of at least so many."""
+    for name, at_least in least.items():
+        value = getattr(config, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+            raise ValueError(
+                f"{name} must be a whole number of at least {at_least}, got {value!r}."
+            )

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial
 from gseg.pipeline.jobs.draw import BatchTooLargeError
 from gseg.pipeline.trial import Context
 from gseg.samples.shards import DamagedShardError
@@ -56,49 +56,31 @@ def is_worth_another_attempt(error: BaseException) -> bool:
     return not is_own_fault(error) and not isinstance(error, _HOPELESS)
 
 
-def note_failure(experiment: Experiment, setting: Context, error: BaseException) -> Failed:
-    """Keep in the storage why a trial failed.
-
-    Args:
-        experiment: The trial.
-        setting: Storage and benchmarks.
-        error: What ended it, while it is handled.
-
-    Returns:
-        The failure.
-    """
-    details = details_file(experiment, setting)
+def note_failure(trial: AnyTrial, setting: Context, error: BaseException) -> Failed:
+    """Keep in the storage why a trial failed; to be called while the error is handled."""
+    details = details_file(trial, setting)
     failed = Failed(
         reason=(str(error) or type(error).__name__).splitlines()[0],
         own_fault=is_own_fault(error),
         details=str(details),
     )
     story = "".join(traceback.format_exception(error))
-    content = {
-        **asdict(failed),
-        "trial": experiment.label,
-        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "versions": versions(),
-    }
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    content = asdict(failed) | {"trial": trial.label, "when": when, "versions": versions()}
     try:
         write_atomically(details, story.encode())
-        write_atomically(_file(experiment, setting), json.dumps(content, indent=1).encode())
+        write_atomically(_file(trial, setting), json.dumps(content, indent=1).encode())
     except StorageError:  # the disk is full, which is what this failure says then
-        return Failed(reason=failed.reason, own_fault=failed.own_fault, details="")
+        return replace(failed, details="")
     return failed
 
 
-def known_failure(experiment: Experiment, setting: Context) -> Failed | None:
-    """Say whether a trial has failed before and would fail again.
+def known_failure(trial: AnyTrial, setting: Context) -> Failed | None:
+    """Say why a trial has failed before and would fail again.
 
-    Args:
-        experiment: The trial.
-        setting: Storage and benchmarks.
-
-    Returns:
-        Why; None if it has not failed, if that was not its own fault, or under other versions.
+    None if it has not failed, if that was not its own fault, or under other versions.
     """
-    path = _file(experiment, setting)
+    path = _file(trial, setting)
     if not fetch(path, again=True):
         return None
     try:
@@ -109,22 +91,24 @@ def known_failure(experiment: Experiment, setting: Context) -> Failed | None:
     return failed if failed.own_fault and kept.get("versions") == versions() else None
 
 
-def forget_failure(experiment: Experiment, setting: Context) -> None:
+def forget_failure(trial: AnyTrial, setting: Context) -> None:
     """Remove what is kept about a trial's failure, after it has succeeded."""
-    discard(_file(experiment, setting))
-    discard(details_file(experiment, setting))
+    discard(_file(trial, setting))
+    discard(details_file(trial, setting))
 
 
-def details_file(experiment: Experiment, setting: Context) -> Path:
+def details_file(trial: AnyTrial, setting: Context) -> Path:
     """Say where the whole story of a trial's last failure stands, if it has failed."""
-    return setting.storage / "errors" / f"{_name(experiment, setting)}.txt"
+    return setting.storage / "errors" / f"{_name(trial, setting)}.txt"
 
 
-def _file(experiment: Experiment, setting: Context) -> Path:
-    return setting.storage / "failures" / f"{_name(experiment, setting)}.json"
+def _file(trial: AnyTrial, setting: Context) -> Path:
+    return setting.storage / "failures" / f"{_name(trial, setting)}.json"
 
 
-def _name(experiment: Experiment, setting: Context) -> str:
+def _name(trial: AnyTrial, setting: Context) -> str:
     """Name a trial with all that it does: the distance and the benchmarks may fail, too."""
-    plain = replace(experiment, recipe="", train_preset="")
+    if isinstance(trial, DirectionTrial):
+        return trial.digest
+    plain = replace(trial, recipe="", train_preset="")
     return digest("trial", plain, list(setting.benchmarks), setting.eval_protocol)

@@ -42,6 +42,8 @@ class Node(ABC, Generic[_T]):
 
     stage: ClassVar[str]
     """Its folder in the storage."""
+    word: ClassVar[str] = ""
+    """What people call one of its outputs, where its folder has another name."""
     version: ClassVar[int] = 1
     """Raised when the stage's code changes what comes out."""
 
@@ -138,8 +140,10 @@ class Workshop:
         self.store, self.report, self.together = store, report, together
         # Each is asked once: some open a benchmark or a folder of pictures.
         self.benchmark = cache(_open)
-        self.parents = cache(self._parents)
-        self.settings = cache(self._settings)
+        self.parents: Callable[[Node[Any]], Sequence[Node[Any] | str]]
+        self.parents = cache(lambda node: node.parents(self))
+        self.settings: Callable[[Node[Any]], Mapping[str, Any]]
+        self.settings = cache(lambda node: node.settings(self))
         self._backend = backend
         self._names: dict[Node[Any], str] = {}
         self._known: dict[Node[Any], Any] = {}
@@ -149,12 +153,6 @@ class Workshop:
         """Who works."""
         assert self._backend is not None
         return self._backend
-
-    def _parents(self, node: Node[Any]) -> Sequence[Node[Any] | str]:
-        return node.parents(self)
-
-    def _settings(self, node: Node[Any]) -> Mapping[str, Any]:
-        return node.settings(self)
 
     def name(self, node: Node[Any]) -> str:
         """Resolve a node's name."""
@@ -179,15 +177,12 @@ class Workshop:
         return _Here(self.report)
 
     def run(self, job: Job[_R], total: int, word: str) -> dict[int, _R]:
-        """Do the parts of a job that are missing.
+        """Do the parts of a job that are missing, and give what came out of each.
 
         Args:
             job: The job.
             total: Its units, those that are there included.
             word: What the report is told that it is.
-
-        Returns:
-            What came out of each part.
         """
         return run_missing(job, total, self.backend, partial(self.report, word))
 
@@ -197,13 +192,10 @@ class Workshop:
 
     def find(self, node: Node[_T]) -> _T | None:
         """Look for a node; None while it is not complete."""
-        if node not in self._known:
-            found = node.find(self)
-            if found is None:
-                return None
+        found: _T | None = self._known.get(node)
+        if found is None and (found := node.find(self)) is not None:
             self._known[node] = found
-        known: _T = self._known[node]
-        return known
+        return found
 
     def make(self, node: Node[_T]) -> _T:
         """Find or make a node, and before it what it is made from."""
@@ -211,25 +203,21 @@ class Workshop:
             for each in self.walk(node):
                 if each not in self._known:
                     self._known[each] = each.make(self)
-        known: _T = self._known[node]
-        return known
+        made: _T = self._known[node]
+        return made
 
     def walk(self, *targets: Node[Any] | None) -> Iterator[Node[Any]]:
         """Go through nodes and all that they are made from, parents first, each once."""
         seen: set[Node[Any]] = set()
 
-        def visit(node: Node[Any]) -> Iterator[Node[Any]]:
-            if node in seen:
-                return
-            seen.add(node)
-            for parent in self.parents(node):
-                if not isinstance(parent, str):
-                    yield from visit(parent)
-            yield node
+        def visit(*nodes: Node[Any] | str | None) -> Iterator[Node[Any]]:
+            for node in nodes:
+                if isinstance(node, Node) and node not in seen:
+                    seen.add(node)
+                    yield from visit(*self.parents(node))
+                    yield node
 
-        for target in targets:
-            if target is not None:
-                yield from visit(target)
+        return visit(*targets)
 
     def has_all(self, *targets: Node[Any] | None) -> bool:
         """Say whether nodes and all that they are made from are complete."""

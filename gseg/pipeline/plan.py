@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gseg.generators.catalogue import find_card
-from gseg.pipeline.direction_trial import DirectionTrial
+from gseg.pipeline.direction_trial import AnyTrial
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.stages.samples import SamplesNode
@@ -63,7 +63,7 @@ class SweepPlan:
 
 
 def make_plan(
-    trials: Sequence[Experiment | DirectionTrial],
+    trials: Sequence[AnyTrial],
     setting: Context,
     device: str,
     *,

@@ -1,12 +1,23 @@
-"""How a stage that takes long says how far it is, without knowing who listens."""
+"""How a stage that takes long says how far it is, without knowing who listens.
+
+In the same process that is a call, to other processes a small file: of a trial, for whoever shows
+it, and of a training that runs elsewhere, for whoever waits for it. Where the storage is an object
+store, the measurements of a training are an object, too.
+"""
 
 import json
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from gseg.storage.files import write_atomically
+from gseg.storage.mirror import fetch
 
+MEASUREMENTS: Final = "measured.json"
+"""Where a training that runs elsewhere leaves what it measures, in its folder."""
 _WRITE_EVERY: Final = 0.5
 
 
@@ -67,16 +78,70 @@ class Progress(NamedTuple):
 
 
 def read_progress(path: Path) -> Progress | None:
-    """Read what a `FileReport` wrote.
-
-    Args:
-        path: Its file.
-
-    Returns:
-        Stage, steps done, steps in all and a few words more; None before the first word.
-    """
+    """Read what a `FileReport` wrote; None before its first word."""
     try:
         state = json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     return Progress(**state)
+
+
+class MeasurementFile:
+    """Writes measurements to a file: a `Watch` of the replica that makes them.
+
+    Args:
+        path: The file; what an interrupted training has measured before stays in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._known = path, read_measurements(path)
+
+    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
+        """Leave out how far the training is."""
+
+    def measured(self, step: int, total: int, iou: float, loss: float) -> None:
+        """Write a measurement."""
+        self._known.append({"step": step, "total": total, "iou": iou, "loss": loss})
+        write_atomically(self._path, json.dumps(self._known).encode())
+
+
+def read_measurements(path: Path) -> list[dict[str, Any]]:
+    """Read what a `MeasurementFile` wrote; nothing if there is none."""
+    found: list[dict[str, Any]] = json.loads(path.read_text()) if fetch(path, again=True) else []
+    return found
+
+
+@contextmanager
+def following(path: Path, report: Report, *, look_seconds: float = 1.0) -> Iterator[None]:
+    """Tell a report of the measurements that appear in a file, if it is a `Watch`.
+
+    Args:
+        path: The file.
+        report: Hears of them.
+        look_seconds: Between two looks.
+    """
+    stop = threading.Event()
+    told = len(read_measurements(path))  # by an earlier process, whose point went on all the same
+
+    def follow(watch: Watch) -> None:
+        nonlocal told
+        last = False
+        while not last:
+            last = stop.wait(look_seconds)
+            for each in read_measurements(path)[told:]:
+                told += 1
+                try:
+                    watch.measured(**each)
+                except HaltedError:  # who halts it ends this process, and the training with it
+                    return
+
+    if not isinstance(report, Watch):
+        yield
+        return
+    thread = threading.Thread(target=follow, args=(report,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -1,7 +1,8 @@
 """The columns of a trial's rows, from its settings and its artifacts."""
 
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 from gseg.features.named import features_name
 from gseg.generators.catalogue import find_card
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.jobs.fit import SCENES_SIDE
+from gseg.pipeline.jobs.train import SCENES_SIDE
 from gseg.pipeline.settings import setting_values
 from gseg.pipeline.stages.samples import SampledSet
 from gseg.pipeline.stages.segmenter import FILE
 from gseg.samples.config import REASONS
+from gseg.samples.sets import sum_counts
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.collected import SCORES
 from gseg.scores.intervals import INTERVALS
@@ -56,15 +58,7 @@ class TrialParts:
 
 
 def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
-    """Say which experiment a row is of, and with which versions it was made.
-
-    Args:
-        experiment: Settings of all stages.
-        device: Kind of device of its stages.
-
-    Returns:
-        Columns of the rows.
-    """
+    """Say which experiment a row is of, on which kind of device and with which versions."""
     values: dict[str, Any] = {
         "experiment": experiment.digest,
         **setting_values(experiment),
@@ -73,14 +67,9 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
     }
     if experiment.method == "gan":
         card = find_card(experiment.generator)
-        values |= {
-            "family": card.family,
-            "dataset": card.dataset,
-            "resolution": card.resolution,
-            "supervision": card.supervision,
-            "published_fid": card.published_fid,
-            "published_fid_protocol": card.fid_protocol or None,
-        }
+        named = ("family", "dataset", "resolution", "supervision", "published_fid")
+        values |= {name: getattr(card, name) for name in named}
+        values["published_fid_protocol"] = card.fid_protocol or None
     if experiment.training is not None:
         values |= {"train_resolution": trained_side(experiment), "device": device}
     if experiment.selection is not None:
@@ -132,35 +121,31 @@ def member_values(members: Sequence[Member]) -> dict[str, Any]:
     """Sum up the networks of a trial: counts and seconds add, shares and scores are averaged."""
     if not members:
         return {}
-    facts = [member.segmenter.facts for member in members]
-    values: dict[str, Any] = {
-        "validation_iou": _mean(fact["validation_iou"] for fact in facts),
-        "validation_loss": _mean(fact["validation_loss"] for fact in facts),
-        "foreground_share": _mean(fact["foreground_share"] for fact in facts),
+    trained = [member.segmenter for member in members]
+    facts = [{**each.segmenter.facts, **each.agreement} for each in members]
+    averaged = ("validation_iou", "validation_loss", "foreground_share", *members[0].agreement)
+    values: dict[str, Any] = {name: _mean([fact[name] for fact in facts]) for name in averaged}
+    values |= {
         "peak_memory_mib": max(fact["peak_memory_mib"] for fact in facts),
-        "training_seconds": sum(member.segmenter.seconds for member in members),
-        "training_reused": all(member.segmenter.reused for member in members),
+        "training_seconds": sum(each.seconds for each in trained),
+        "training_reused": all(each.reused for each in trained),
     }
-    for name in {name for member in members for name in member.agreement}:
-        values[name] = _mean(member.agreement.get(name) for member in members)
     sets = [member.samples for member in members if member.samples is not None]
     if sets:
-        counts = [samples.counts for samples in sets]
+        counts = sum_counts([samples.counts for samples in sets])
         values |= {
-            "candidates": sum(count["candidates"] for count in counts),
-            "accepted": sum(count["accepted"] for count in counts),
+            "candidates": counts["candidates"],
+            "accepted": counts["accepted"],
             "samples_seconds": sum(samples.seconds for samples in sets),
             "samples_forwards": sum(samples.forwards for samples in sets),
             "samples_reused": all(samples.reused for samples in sets),
+            **{f"rejected_{reason}": counts.get(reason, 0) for reason in REASONS},
         }
-        for reason in REASONS:
-            values[f"rejected_{reason}"] = sum(count.get(reason, 0) for count in counts)
     return values
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
+def _mean(numbers: Sequence[float | None]) -> float | None:
     """Average numbers; None if one of them was not measured."""
-    numbers = list(values)
     known = [number for number in numbers if number is not None]
     return sum(known) / len(known) if len(known) == len(numbers) else None
 
@@ -175,22 +160,11 @@ def score_values(means: Mapping[str, Any]) -> dict[str, Any]:
 @cache
 def provenance() -> dict[str, Any]:
     """Name the versions and the commit that rows are made with."""
-    found = versions()
-    return {
-        "gseg_version": found.get("gseg"),
-        "python_version": found.get("python"),
-        "torch_version": found.get("torch"),
-        "ray_version": found.get("ray"),
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str | None:
-    """Name the commit of the source tree; None for an installed package."""
-    here = Path(__file__).parent
-    command = ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"]
-    try:
+    found, commit = versions(), None
+    here = str(Path(__file__).parent)
+    command = ["git", "-C", here, "rev-parse", "--short=12", "HEAD"]
+    with suppress(OSError, subprocess.SubprocessError):  # an installed package has none
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None
+        commit = done.stdout.strip() or None
+    names = ("gseg", "python", "torch", "ray")
+    return {**{f"{name}_version": found.get(name) for name in names}, "commit": commit}

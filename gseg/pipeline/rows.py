@@ -58,14 +58,14 @@ COLUMNS: Final[dict[str, tuple[pa.DataType, str]]] = {
     "mae": (_NUMBER, "Mean absolute error of the probabilities, mean over pictures."),
     "accuracy_low": (_NUMBER, "Lower limit of the 95 % interval of accuracy, see below."),
     "accuracy_high": (_NUMBER, "Upper limit."),
-    "iou_low": (_NUMBER, "Lower limit of the 95 % interval of iou."),
-    "iou_high": (_NUMBER, "Upper limit."),
-    "f_beta_low": (_NUMBER, "Lower limit of the 95 % interval of f_beta."),
-    "f_beta_high": (_NUMBER, "Upper limit."),
-    "max_f_beta_low": (_NUMBER, "Lower limit of the 95 % interval of max_f_beta."),
-    "max_f_beta_high": (_NUMBER, "Upper limit."),
-    "mae_low": (_NUMBER, "Lower limit of the 95 % interval of mae."),
-    "mae_high": (_NUMBER, "Upper limit."),
+    **{
+        f"{score}_{side}": (_NUMBER, text)
+        for score in ("iou", "f_beta", "max_f_beta", "mae")
+        for side, text in (
+            ("low", f"Lower limit of the 95 % interval of {score}."),
+            ("high", "Upper limit."),
+        )
+    },
     "images": (_COUNT, "Pictures that were scored."),
     "skipped": (_COUNT, "Files of the benchmark that could not be read (with --skip-bad)."),
     "degenerate_masks": (_COUNT, "Pictures whose true mask is all foreground or all background."),

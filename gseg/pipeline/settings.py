@@ -7,10 +7,13 @@ of trials, the settings in which a report's rows differ, options, spaces and ``r
 follow from `SETTINGS`: a new setting is a field of a config and a line there.
 """
 
+import ast
 import inspect
+import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache
 from types import MappingProxyType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
@@ -26,7 +29,7 @@ Kind = Literal["number", "count", "flag", "word"]
 _KINDS: Final[Mapping[object, Kind]] = {float: "number", int: "count", bool: "flag", str: "word"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Setting:
     """One setting of a trial.
 
@@ -51,6 +54,7 @@ class Setting:
 
     path: str
     column: str = ""
+    _: KW_ONLY
     or_path: str = ""
     heading: str = ""
     digits: int | None = None
@@ -98,11 +102,7 @@ class Setting:
         return head == "search" and not hasattr(ChoiceConfig, below[0])
 
     def stands_in(self, trial: object) -> bool:
-        """Whether it means something to a trial.
-
-        Args:
-            trial: An `Experiment`, or what has some of its fields, such as a `DirectionTrial`.
-        """
+        """Whether it means something to an `Experiment`, or to what has some of its fields."""
         return self._found(trial) is not None
 
     def value(self, trial: object) -> Value | None:
@@ -139,9 +139,6 @@ def replaced(config: Any, path: str, change: Callable[[Any, str], Any]) -> Any: 
         config: A frozen dataclass.
         path: Of the field, such as ``samples.filters.max_share``.
         change: Gets the config that holds the field and the field's name, gives another config.
-
-    Returns:
-        The same with the change.
     """
     head, _, rest = path.partition(".")
     if not rest:
@@ -149,38 +146,33 @@ def replaced(config: Any, path: str, change: Callable[[Any, str], Any]) -> Any: 
     return replace(config, **{head: replaced(getattr(config, head), rest, change)})
 
 
-def _preset_filters(samples: SampleConfig, name: FilterPreset) -> SampleConfig:
-    return replace(samples, filters=filter_preset(name))
+def _axis(path: str, column: str, **more: Any) -> Setting:  # noqa: ANN401
+    """Write down a setting that sweeps vary under the name of its column."""
+    return Setting(path, column, axis=column, **more)
 
 
 _GAN: Final = ("gan",)
 _TRAINED: Final = ("gan", "true_masks")
 
 SETTINGS: Final = (
-    Setting(path="method", column="method"),
-    Setting(path="recipe", column="recipe"),
-    Setting(path="generator", column="generator", axis="generator", option="generators"),
+    Setting("method", "method"),
+    Setting("recipe", "recipe"),
+    _axis("generator", "generator", option="generators"),
     # What others depend on comes before them.
-    Setting(path="search.way", axis="direction", grid_path="direction"),
-    Setting(path="search.objective", or_path="search.rule", column="objective"),
+    Setting("search.way", axis="direction", grid_path="direction"),
+    Setting("search.objective", "objective", or_path="search.rule"),
     Setting(
-        path="search.candidates.kind",
-        column="candidate_directions",
+        "search.candidates.kind",
+        "candidate_directions",
         axis="candidates",
         grid_path="choice",
         turn=lambda grid, kind: grid.with_candidates(kind),
     ),
+    _axis("search.contrast_weight", "contrast_weight", heading="λ", digits=-1),
+    Setting("search.centre_prior", "centre_prior"),
     Setting(
-        path="search.contrast_weight",
-        column="contrast_weight",
-        heading="λ",
-        digits=-1,
-        axis="contrast_weight",
-    ),
-    Setting(path="search.centre_prior", column="centre_prior"),
-    Setting(
-        path="search.epsilon",
-        column="epsilon_search",
+        "search.epsilon",
+        "epsilon_search",
         heading="ε of the search",
         digits=-1,
         axis="epsilon",
@@ -188,77 +180,58 @@ SETTINGS: Final = (
         grid_path="search",
         turn=lambda grid, epsilon: grid.with_epsilon(epsilon),
     ),
-    Setting(
-        path="samples.epsilon",
-        column="epsilon_sample",
+    _axis(
+        "samples.epsilon",
+        "epsilon_sample",
         heading="ε",
         digits=-1,
-        axis="epsilon_sample",
         option="sample-epsilon",
         grid_path="sample_epsilon",
     ),
-    Setting(path="search.steps", column="search_steps", axis="search_steps"),
-    Setting(
-        path="search.learning_rate", column="search_learning_rate", axis="search_learning_rate"
-    ),
-    Setting(path="search.batch", column="search_batch"),
-    Setting(path="mask_kind", column="mask_kind", heading="masks", axis="mask_kind", methods=_GAN),
-    Setting(path="samples.mask_rule", column="mask_rule"),
-    Setting(
-        path="samples.filters",
-        column="filters",
-        axis="filters",
+    _axis("search.steps", "search_steps"),
+    _axis("search.learning_rate", "search_learning_rate"),
+    Setting("search.batch", "search_batch"),
+    _axis("mask_kind", "mask_kind", heading="masks", methods=_GAN),
+    Setting("samples.mask_rule", "mask_rule"),
+    _axis(
+        "samples.filters",
+        "filters",
         words=get_args(FilterPreset),
         shown=filter_preset_name,
-        turn=_preset_filters,
+        turn=lambda samples, name: replace(samples, filters=filter_preset(name)),
     ),
-    Setting(path="samples.filters.min_share", column="min_share", axis="min_share"),
-    Setting(path="samples.filters.max_share", column="max_share", axis="max_share"),
+    _axis("samples.filters.min_share", "min_share"),
+    _axis("samples.filters.max_share", "max_share"),
+    _axis("samples.filters.component_share", "component_share"),
+    _axis("samples.filters.min_contrast", "min_contrast"),
+    _axis("samples.filters.min_roundness", "min_roundness"),
+    Setting("samples.latents.source", "latent_source"),
+    _axis("samples.latents.alpha", "alpha", heading="α", digits=-1, needs_embeddings=True),
+    _axis("samples.latents.truncation", "truncation"),
+    Setting("samples.latents.drawn_classes", "classes"),
+    Setting("selection.folder", "selection"),
+    Setting("selection.candidates", "selected_from"),
+    Setting("labeller.name", "labeller"),
+    Setting("labelled.benchmark", "labelled_set"),
+    Setting("labelled.count", "labelled_size"),
+    Setting("labelled.weight", "labelled_weight"),
+    _axis("data_size", "data_size", heading="samples", methods=_TRAINED),
+    Setting("train_resolution", "train_resolution", methods=_TRAINED),
+    _axis("training.steps", "train_steps", turn=FitConfig.with_steps),
+    _axis("training.learning_rate", "train_learning_rate"),
+    Setting("training.decay_at", "train_decay_at"),
+    _axis("training.batch", "train_batch"),
+    _axis("training.width", "train_width"),
+    _axis("training.depth", "train_depth"),
+    _axis("training.precision", "train_precision"),
+    Setting("train_preset", "train_preset", heading="training", methods=_TRAINED),
+    Setting("training.replicas", "train_replicas"),
+    Setting("labelled.seed", "labelled_seed"),
+    Setting("search.seed", "direction_seed"),
+    Setting("samples.seed", "sample_seed"),
     Setting(
-        path="samples.filters.component_share", column="component_share", axis="component_share"
-    ),
-    Setting(path="samples.filters.min_contrast", column="min_contrast", axis="min_contrast"),
-    Setting(path="samples.filters.min_roundness", column="min_roundness", axis="min_roundness"),
-    Setting(path="samples.latents.source", column="latent_source"),
-    Setting(
-        path="samples.latents.alpha",
-        column="alpha",
-        heading="α",
-        digits=-1,
-        axis="alpha",
-        needs_embeddings=True,
-    ),
-    Setting(path="samples.latents.truncation", column="truncation", axis="truncation"),
-    Setting(path="samples.latents.drawn_classes", column="classes"),
-    Setting(path="selection.folder", column="selection"),
-    Setting(path="selection.candidates", column="selected_from"),
-    Setting(path="labeller.name", column="labeller"),
-    Setting(path="labelled.benchmark", column="labelled_set"),
-    Setting(path="labelled.count", column="labelled_size"),
-    Setting(path="labelled.weight", column="labelled_weight"),
-    Setting(
-        path="data_size", column="data_size", heading="samples", axis="data_size", methods=_TRAINED
-    ),
-    Setting(path="train_resolution", column="train_resolution", methods=_TRAINED),
-    Setting(
-        path="training.steps", column="train_steps", axis="train_steps", turn=FitConfig.with_steps
-    ),
-    Setting(
-        path="training.learning_rate", column="train_learning_rate", axis="train_learning_rate"
-    ),
-    Setting(path="training.decay_at", column="train_decay_at"),
-    Setting(path="training.batch", column="train_batch", axis="train_batch"),
-    Setting(path="training.width", column="train_width", axis="train_width"),
-    Setting(path="training.depth", column="train_depth", axis="train_depth"),
-    Setting(path="training.precision", column="train_precision", axis="train_precision"),
-    Setting(path="train_preset", column="train_preset", heading="training", methods=_TRAINED),
-    Setting(path="training.replicas", column="train_replicas"),
-    Setting(path="labelled.seed", column="labelled_seed"),
-    Setting(path="search.seed", column="direction_seed"),
-    Setting(path="samples.seed", column="sample_seed"),
-    Setting(
-        path="training.seed",
-        column="train_seed",
+        "training.seed",
+        "train_seed",
         axis="seed",
         varies="Seed of a whole trial, 0 or more; all stages draw theirs from it.",
         option="seeds",
@@ -279,14 +252,7 @@ def columns() -> Mapping[str, Setting]:
 
 
 def setting_values(trial: object) -> dict[str, Value | None]:
-    """Read all settings of a trial.
-
-    Args:
-        trial: See `Setting.stands_in`.
-
-    Returns:
-        Values by column; None for settings that mean nothing to the trial.
-    """
+    """Read all settings of a trial, by column; None for those that mean nothing to it."""
     return {name: each.value(trial) for name, each in columns().items()}
 
 
@@ -300,11 +266,10 @@ def _field(path: str) -> tuple[str, Kind, tuple[str, ...]]:
         owners = [kind for hint in hints if hint is not None for kind in _members(hint)]
     owner = next(each for each in owners if _hint(each, name) is not None)
     members = _members(_hint(owner, name))
-    words = tuple(word for each in members for word in _literals(each))
-    kind: Kind = (
-        "word" if words else next((_KINDS[each] for each in members if each in _KINDS), "word")
-    )
-    return _meaning(owner, name), kind, words
+    literals = (get_args(each) for each in members if get_origin(each) is Literal)
+    words = tuple(word for each in literals for word in each if isinstance(word, str))
+    known = [] if words else [_KINDS[each] for each in members if each in _KINDS]
+    return _meaning(owner, name), known[0] if known else "word", words
 
 
 def _hint(owner: type, name: str) -> Any:  # noqa: ANN401 a type, or a form of typing's
@@ -322,18 +287,29 @@ def _members(hint: Any) -> list[Any]:  # noqa: ANN401
     return [] if hint is type(None) else [hint]
 
 
-def _literals(hint: Any) -> Iterator[str]:  # noqa: ANN401
-    if get_origin(hint) is Literal:
-        yield from (word for word in get_args(hint) if isinstance(word, str))
-
-
 def _meaning(owner: type, name: str) -> str:
-    """Find a field's lines in its class's docstring; of a property its own docstring."""
+    """Find what a field's docstring says; of a property its own."""
     found = inspect.getattr_static(owner, name, None)
-    if isinstance(found, property):
-        return inspect.getdoc(found) or ""
-    text = inspect.getdoc(owner) or ""
-    told = re.search(rf"^    {name}: (.*(?:\n     .*)*)", text, flags=re.MULTILINE)
+    told = found.__doc__ if isinstance(found, property) else _field_docs(owner).get(name)
     if told is None:
-        raise TypeError(f"{owner.__name__}.{name} has no line in the docstring of its class.")
-    return " ".join(told[1].split())
+        raise TypeError(
+            f"{owner.__name__}.{name} has no docstring, nor a line in that of its class."
+        )
+    return " ".join(told.split())
+
+
+@cache
+def _field_docs(owner: type) -> Mapping[str, str]:
+    """Read the strings below a class's fields, and the lines of its docstring that name some."""
+    lines = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", inspect.getdoc(owner) or "", re.MULTILINE)
+    found = dict(lines)
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+    assert isinstance(definition, ast.ClassDef)
+    for field, below in itertools.pairwise(definition.body):
+        match field, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[name] = text
+    return found

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gseg.generators.catalogue import find_card
-from gseg.pipeline.direction_trial import DirectionTrial
+from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial, Found
 from gseg.pipeline.experiment import Experiment, TrainedLabeller
 from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.jobs.job import Backend
@@ -22,14 +21,13 @@ from gseg.pipeline.row_values import (
     trained_side,
 )
 from gseg.pipeline.rows import Row, make_row
+from gseg.pipeline.stages.derived import RelabelledNode, SelectionNode
 from gseg.pipeline.stages.directions import DirectionNode, with_operators
 from gseg.pipeline.stages.distance import DistanceNode, distance_node
 from gseg.pipeline.stages.embeddings import embeddings_node
-from gseg.pipeline.stages.relabelled import RelabelledNode
 from gseg.pipeline.stages.samples import SampleNode, SamplesNode
 from gseg.pipeline.stages.scores import ScoresNode
 from gseg.pipeline.stages.segmenter import SegmenterNode
-from gseg.pipeline.stages.selection import SelectionNode
 from gseg.randomness import derive_seed
 from gseg.samples.config import SampleConfig
 from gseg.scores.sizes import EvalProtocol
@@ -98,7 +96,7 @@ class TrialGraph:
         return TrialParts(direction=direction, members=tuple(members))
 
 
-def trial_graph(trial: Experiment | DirectionTrial, setting: Context, device: str) -> TrialGraph:
+def trial_graph(trial: AnyTrial, setting: Context, device: str) -> TrialGraph:
     """Say what a trial makes.
 
     Args:
@@ -114,37 +112,54 @@ def trial_graph(trial: Experiment | DirectionTrial, setting: Context, device: st
     """
     if isinstance(trial, DirectionTrial):
         return TrialGraph(direction=_direction(trial, device))
-    return _Grown(trial, setting, device).graph()
+    sets, distance = sample_nodes(trial, device), None
+    if sets:
+        assert trial.samples is not None
+        card, latents = find_card(trial.generator), trial.samples.latents
+        distance = distance_node(card, trial.distance, latents, device)
+    segmenters = tuple(_segmenters(trial, sets, device))
+    scores = ScoresNode(
+        segmenters=segmenters,
+        baseline="" if segmenters else trial.method,
+        benchmark="",
+        skip_bad=setting.skip_bad,
+        protocol=setting.eval_protocol,
+        working_size=trained_side(trial),
+        device=device if segmenters else "cpu",
+    )
+    return TrialGraph(
+        direction=_direction(trial, device) if sets else None,
+        sets=sets,
+        segmenters=segmenters,
+        distance=distance,
+        scores=tuple(replace(scores, benchmark=spec) for spec in setting.benchmarks),
+    )
 
 
-def sample_nodes(experiment: Experiment, device: str) -> tuple[SamplesNode, ...]:
+def sample_nodes(trial: AnyTrial, device: str) -> tuple[SamplesNode, ...]:
     """Say which sample sets a trial draws.
-
-    Args:
-        experiment: Its settings.
-        device: Kind of device.
 
     Returns:
         For each network training and held-out set, in this order; sets of no samples are left
-        out. Empty for methods without a generator.
+        out. Empty for methods without a generator, and for a direction alone.
     """
-    if experiment.method != "gan":
+    if not isinstance(trial, Experiment) or trial.method != "gan":
         return ()
-    assert experiment.samples is not None
-    direction, found = _direction(experiment, device), []
-    for kind in experiment.member_kinds:
-        config = replace(experiment.samples, mask_kind=kind)
+    assert trial.samples is not None
+    direction, found = _direction(trial, device), []
+    for kind in trial.member_kinds:
+        config = replace(trial.samples, mask_kind=kind)
         held_out = replace(config, seed=derive_seed(config.seed, "validation"))
-        wanted = ((config, experiment.drawn_size), (held_out, experiment.validation_size))
+        wanted = ((config, trial.drawn_size), (held_out, trial.validation_size))
         found += [
-            samples_node(experiment.generator, direction, samples, count, device)
+            samples_node(trial.generator, direction, samples, count, device)
             for samples, count in wanted
             if count
         ]
     return tuple(found)
 
 
-def _direction(trial: Experiment | DirectionTrial, device: str) -> DirectionNode:
+def _direction(trial: AnyTrial, device: str) -> DirectionNode:
     assert trial.search is not None
     return DirectionNode(generator=trial.generator, search=trial.search, device=device)
 
@@ -171,156 +186,111 @@ def samples_node(
     )
 
 
-def stages_of(*kinds: type) -> tuple[str, ...]:
-    """Name the stages that make nodes of some kinds, among all that a trial may have."""
-    found = [kind.stage for kind in kinds if hasattr(kind, "stage")]
-    for kind in kinds:
-        found += stages_of(*kind.__subclasses__())
-    return tuple(dict.fromkeys(found))
-
-
-class _Grown:
-    """Grows the graph of an experiment."""
-
-    def __init__(self, experiment: Experiment, setting: Context, device: str) -> None:
-        self._experiment, self._setting, self._device = experiment, setting, device
-
-    def graph(self) -> TrialGraph:
-        """Grow all of it."""
-        experiment, sets = self._experiment, sample_nodes(self._experiment, self._device)
-        segmenters: tuple[SegmenterNode, ...] = ()
-        if experiment.method == "gan":
-            segmenters = tuple(self._member(kind, sets) for kind in experiment.member_kinds)
-        elif experiment.method == "true_masks":
-            segmenters = (self._true_masks(),)
-        return TrialGraph(
-            direction=_direction(experiment, self._device) if sets else None,
-            sets=sets,
-            segmenters=segmenters,
-            distance=self._distance() if sets else None,
-            scores=tuple(self._scores(segmenters)),
-        )
-
-    def _member(self, kind: str, sets: Sequence[SamplesNode]) -> SegmenterNode:
-        experiment = self._experiment
+def _segmenters(
+    experiment: Experiment, sets: Sequence[SamplesNode], device: str
+) -> Iterator[SegmenterNode]:
+    """Say which networks an experiment trains."""
+    if experiment.method not in ("gan", "true_masks"):
+        return
+    assert experiment.training is not None
+    labelled = experiment.labelled
+    node = SegmenterNode(training=experiment.training, labelled=labelled, device=device)
+    if experiment.method == "true_masks":
+        scenes = 0 if labelled else experiment.data_size
+        yield replace(node, scenes=scenes, validation=experiment.validation_size)
+        return
+    for kind in experiment.member_kinds:
         drawn, *held_out = (each for each in sets if each.samples.mask_kind == kind)
         samples: SampleNode = drawn
         if experiment.selection is not None:
-            samples = SelectionNode(
-                source=drawn,
-                selection=experiment.selection,
-                count=experiment.data_size,
-                device=self._device,
-            )
-        return self._segmenter(
-            samples=self._relabelled(samples),
-            held_out=self._relabelled(held_out[0]) if held_out else None,
+            selection, count = experiment.selection, experiment.data_size
+            samples = SelectionNode(source=drawn, selection=selection, count=count, device=device)
+        yield replace(
+            node,
+            samples=_relabelled(samples, experiment),
+            held_out=_relabelled(held_out[0], experiment) if held_out else None,
             shrunk=experiment.train_resolution,
-            labelled=experiment.labelled,
         )
 
-    def _relabelled(self, samples: SampleNode) -> SampleNode:
-        labeller = self._experiment.labeller
-        if labeller is None:
-            return samples
-        node = RelabelledNode(source=samples, count=samples.count, device=self._device)
-        if not isinstance(labeller, TrainedLabeller):
-            return replace(node, labeller=labeller)
-        training, scenes = labeller.training, labeller.count
-        network = SegmenterNode(training=training, scenes=scenes, device=self._device)
-        return replace(node, network=network)
 
-    def _true_masks(self) -> SegmenterNode:
-        experiment = self._experiment
-        return self._segmenter(
-            labelled=experiment.labelled,
-            scenes=0 if experiment.labelled else experiment.data_size,
-            validation=experiment.validation_size,
-        )
+def _relabelled(samples: SampleNode, experiment: Experiment) -> SampleNode:
+    labeller, device = experiment.labeller, samples.device
+    if labeller is None:
+        return samples
+    node = RelabelledNode(source=samples, count=samples.count, device=device)
+    if not isinstance(labeller, TrainedLabeller):
+        return replace(node, labeller=labeller)
+    training, scenes = labeller.training, labeller.count
+    network = SegmenterNode(training=training, scenes=scenes, device=device)
+    return replace(node, network=network)
 
-    def _segmenter(self, **settings: Any) -> SegmenterNode:  # noqa: ANN401
-        training = self._experiment.training
-        assert training is not None
-        return SegmenterNode(training=training, device=self._device, **settings)
 
-    def _distance(self) -> DistanceNode | None:
-        experiment = self._experiment
-        assert experiment.samples is not None
-        card, latents = find_card(experiment.generator), experiment.samples.latents
-        return distance_node(card, experiment.distance, latents, self._device)
+def _kinds_of(*kinds: type) -> Iterator[Any]:
+    for kind in kinds:
+        if hasattr(kind, "stage"):
+            yield kind
+        yield from _kinds_of(*kind.__subclasses__())
 
-    def _scores(self, segmenters: tuple[SegmenterNode, ...]) -> Iterator[ScoresNode]:
-        size = trained_side(self._experiment)
-        for spec in self._setting.benchmarks:
-            yield ScoresNode(
-                segmenters=segmenters,
-                baseline="" if segmenters else self._experiment.method,
-                benchmark=spec,
-                skip_bad=self._setting.skip_bad,
-                protocol=self._setting.eval_protocol,
-                working_size=size,
-                device=self._device if segmenters else "cpu",
-            )
+
+def stages_of(*kinds: type) -> tuple[str, ...]:
+    """Name the stages that make nodes of some kinds, among all that a trial may have."""
+    return tuple(dict.fromkeys(kind.stage for kind in _kinds_of(*kinds)))
+
+
+def stage_words() -> dict[str, str]:
+    """Say what people call an output of each stage."""
+    return {kind.stage: kind.word or kind.stage for kind in _kinds_of(Node)}
 
 
 def run_trial(
-    experiment: Experiment,
+    trial: AnyTrial,
     setting: Context,
     backend: Backend,
     report: Report = silent,
     *,
-    siblings: Sequence[Experiment] = (),
+    siblings: Sequence[AnyTrial] = (),
 ) -> list[Row]:
-    """Run an experiment; what is in the storage already is not made again.
+    """Run a trial; what is in the storage already is not made again.
 
     Args:
-        experiment: Settings of all stages.
+        trial: Settings of all stages, or of a direction alone.
         setting: Storage and benchmarks.
         backend: Who does the heavy work.
         report: Hears how far the stages are.
         siblings: Trials to come whose samples are drawn along (`gseg.search.source`).
 
     Returns:
-        One row for each benchmark and metric profile.
+        One row for each benchmark and metric profile; of a direction one with columns of its own.
     """
-    graph = trial_graph(experiment, setting, backend.device)
-    together = partial(_all_sets, (experiment, *siblings), backend.device)
+    device, both = backend.device, (trial, *siblings)
+    graph = trial_graph(trial, setting, device)
+
+    def together() -> Iterator[SamplesNode]:
+        for each in both:
+            yield from sample_nodes(each, device)
+
     shop = Workshop(Store(setting.storage), backend, report, together=together)
     with trial_runs(setting.storage):
         for node in shop.walk(*graph.targets):
             shop.make(node)
-        return _rows(graph, shop, experiment, setting, backend.device)
+        return _rows(graph, shop, trial, setting, device)
 
 
-def find_rows(experiment: Experiment, setting: Context, device: str) -> list[Row] | None:
-    """Put an experiment's rows together from the storage alone.
+def find_rows(trial: AnyTrial, setting: Context, device: str) -> list[Row] | None:
+    """Put a trial's rows together from the storage alone; None if any stage is not complete.
 
-    Args:
-        experiment: Settings of all stages.
-        setting: Storage and benchmarks.
-        device: Kind of device that would do the work.
-
-    Returns:
-        Its rows, or None if any stage is not complete.
+    The device is the kind that would do the work.
     """
-    graph, shop = trial_graph(experiment, setting, device), _looking(setting)
-    if not shop.has_all(*graph.targets):
-        return None
-    return _rows(graph, shop, experiment, setting, device)
+    graph, shop = trial_graph(trial, setting, device), _looking(setting)
+    return _rows(graph, shop, trial, setting, device) if shop.has_all(*graph.targets) else None
 
 
-def find_parts(experiment: Experiment, setting: Context, device: str) -> TrialParts | None:
-    """Find what a trial left in the storage.
+def find_parts(trial: AnyTrial, setting: Context, device: str) -> TrialParts | None:
+    """Find what a trial left in the storage; None if any artifact is not complete.
 
-    Args:
-        experiment: Settings of all stages.
-        setting: Storage and benchmarks.
-        device: Kind of device that did the work.
-
-    Returns:
-        Its artifacts, or None if any is not complete.
+    The device is the kind that did the work.
     """
-    graph, shop = trial_graph(experiment, setting, device), _looking(setting)
+    graph, shop = trial_graph(trial, setting, device), _looking(setting)
     return graph.parts(shop) if shop.has_all(*graph.networks) else None
 
 
@@ -328,17 +298,15 @@ def _looking(setting: Context) -> Workshop:
     return Workshop(Store(setting.storage, read_only=True))
 
 
-def _all_sets(experiments: Sequence[Experiment], device: str) -> Iterator[SamplesNode]:
-    for experiment in experiments:
-        yield from sample_nodes(experiment, device)
-
-
 def _rows(
-    graph: TrialGraph, shop: Workshop, experiment: Experiment, setting: Context, device: str
+    graph: TrialGraph, shop: Workshop, trial: AnyTrial, setting: Context, device: str
 ) -> list[Row]:
     """Say what came out, of nodes that have been made."""
     parts = graph.parts(shop)
-    values = dict(identity_values(experiment, device))
+    if isinstance(trial, DirectionTrial):
+        assert parts.direction is not None
+        return [Found(trial=trial, artifact=parts.direction).row(device)]
+    values = dict(identity_values(trial, device))
     if parts.direction is not None:
         values |= direction_values(parts.direction)
     if graph.distance is not None:

@@ -25,7 +25,7 @@ from gseg.generators.cards import GeneratorCard
 from gseg.generators.contract import Generator
 from gseg.generators.encoders import ENCODER_SUFFIX
 from gseg.images import contact_sheet
-from gseg.pipeline.devices import require_device
+from gseg.pipeline.jobs.job import require_device
 from gseg.pretraining.recipes import RECIPES, Recipe
 from gseg.pretraining.training import (
     ENCODER_STEPS,

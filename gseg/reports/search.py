@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 from rich.table import Table
 
 from gseg.reports.charts import drawing, save_picture, set_logarithmic
-from gseg.search.best import best_points
 from gseg.search.objectives import Objective
-from gseg.search.records import Record
+from gseg.search.records import Record, best_points
 from gseg.search.space import Parameter, Space
 
 _MOST_LINES: Final = 10

@@ -1,8 +1,12 @@
-"""What a search is: a space, what stays the same, what is looked for, which points belong to it."""
+"""What a search is, which points belong to it, and which point it tries next.
 
-from collections.abc import Mapping, Sequence
+Point n follows from the seed, n, and the results of earlier points alone. A search that is killed
+and started again goes on with the points that it would have tried anyway.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.settings import Value
@@ -10,10 +14,18 @@ from gseg.recipes.grids import Grid
 from gseg.recipes.trials import point_trials
 from gseg.search.objectives import Objective
 from gseg.search.records import Record
-from gseg.search.space import Space, searched_axes
-from gseg.search.suggest import RANDOM_FIRST, Sampler
+from gseg.search.space import Parameter, Space, searched_axes
 
-_RECIPE: Final = "search"
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+Sampler = Literal["grid", "random", "tpe"]
+RANDOM_FIRST: Final = 10
+"""Points that are drawn at random before the tree-structured estimator takes over; Optuna's
+default."""
+_TRIES: Final = 200
+"""Points drawn at random to find one that has not been tried yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +44,7 @@ class Search:
         trial_seeds: Each point is tried with each of them.
         seed: Of the search.
         watched: Objective by which points are stopped early; empty for none.
-        random_first: See `gseg.search.suggest.suggest`.
+        random_first: See `suggest`.
         recipe: Name that the rows bear.
     """
 
@@ -46,7 +58,7 @@ class Search:
     seed: int = 0
     watched: str = ""
     random_first: int = RANDOM_FIRST
-    recipe: str = _RECIPE
+    recipe: str = "search"
 
     def __post_init__(self) -> None:
         if self.sampler == "grid":
@@ -91,16 +103,14 @@ class Search:
         Raises:
             ValueError: One cannot; the message says which.
         """
-        first = {
-            each.name: each.choices[0] if each.choices else each.limits[0]
-            for each in self.space.parameters
-        }
-        for parameter in self.space.parameters:
-            for value in parameter.choices or parameter.limits:
+        values = {each.name: each.choices or each.limits for each in self.space.parameters}
+        first = {name: some[0] for name, some in values.items()}
+        for name, some in values.items():
+            for value in some:
                 try:
-                    self.names_of({**first, parameter.name: value})
+                    self.names_of({**first, name: value})
                 except ValueError as error:
-                    raise ValueError(f"{parameter.name}={value} cannot be: {error}") from error
+                    raise ValueError(f"{name}={value} cannot be: {error}") from error
 
     def sort_out(
         self, records: Sequence[Record], *, retry_failed: bool = False
@@ -150,3 +160,98 @@ class Search:
                 return None
             values[parameter.name] = value
         return values if self.names_of(values) == record.experiments else None
+
+
+def suggest(
+    space: Space,
+    objectives: Sequence[Objective],
+    history: Sequence[Record],
+    number: int,
+    *,
+    seed: int,
+    watched: str = "",
+    random_first: int = RANDOM_FIRST,
+) -> dict[str, Value]:
+    """Suggest a point by the tree-structured Parzen estimator (Bergstra et al. 2011) of Optuna.
+
+    With several objectives it is the multi-objective form (Ozaki et al. 2022), which looks for
+    the points that no other beats in everything.
+
+    Args:
+        space: Where to look.
+        objectives: What to look for.
+        history: Points of the space that are known, whatever their number.
+        number: Of the point that is wanted.
+        seed: Of the search.
+        watched: Objective by which points were stopped early, if any: where it is the only
+            objective, such points teach something, too.
+        random_first: Points known before which points are drawn at random.
+
+    Returns:
+        A value for each setting.
+    """
+    import optuna
+
+    from gseg.randomness import derive_seed
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(
+        seed=derive_seed(seed, "tpe", number) % 2**32, n_startup_trials=random_first
+    )
+    directions = [optuna.study.StudyDirection[f"{each.goal.upper()}IMIZE"] for each in objectives]
+    study = optuna.create_study(directions=directions, sampler=sampler)
+    distributions = {each.name: _distribution(each) for each in space.parameters}
+    for record in sorted(history, key=lambda each: each.number):
+        frozen = _frozen(record, distributions, objectives, watched)
+        if frozen is not None:
+            study.add_trial(frozen)
+    point: dict[str, Value] = study.ask(distributions).params
+    return {name: point[name] for name in space.names}
+
+
+def draw_point(
+    space: Space, is_taken: Callable[[Mapping[str, Value]], bool], number: int, *, seed: int
+) -> dict[str, Value] | None:
+    """Draw a point at random that is not taken; None if hardly any is left."""
+    import numpy as np
+
+    from gseg.randomness import derive_seed
+
+    random = np.random.default_rng(derive_seed(seed, "random", number))
+    drawn = (space.draw(random) for _ in range(_TRIES))
+    return next((point for point in drawn if not is_taken(point)), None)
+
+
+def _distribution(parameter: Parameter) -> "BaseDistribution":
+    from optuna import distributions
+
+    if parameter.choices:
+        return distributions.CategoricalDistribution(parameter.choices)
+    low, high, log = parameter.low, parameter.high, parameter.scale == "log"
+    if parameter.whole:
+        return distributions.IntDistribution(round(low), round(high), log=log)
+    return distributions.FloatDistribution(low, high, log=log)
+
+
+def _frozen(
+    record: Record,
+    distributions: "Mapping[str, BaseDistribution]",
+    objectives: Sequence[Objective],
+    watched: str,
+) -> "FrozenTrial | None":
+    """Give a known point in Optuna's form; None for one that teaches nothing."""
+    from optuna.trial import TrialState, create_trial
+
+    params = {name: value for name, value in record.parameters.items() if name in distributions}
+    among = {name: distributions[name] for name in params}
+    if record.state == "complete" and all(each.name in record.values for each in objectives):
+        values = [record.values[each.name] for each in objectives]
+        return create_trial(params=params, distributions=among, values=values)
+    last = {"held_out_loss": record.loss, "held_out_iou": record.iou}.get(watched)
+    alone = [each.name for each in objectives] == [watched]
+    if record.state == "pruned" and alone and last is not None and record.percent is not None:
+        steps, state = {record.percent: last}, TrialState.PRUNED
+        return create_trial(
+            params=params, distributions=among, state=state, intermediate_values=steps
+        )
+    return None

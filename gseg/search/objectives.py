@@ -3,19 +3,19 @@
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from gseg.pipeline.rows import Row
-from gseg.scores.protocol import DEFAULT_PROFILES
-from gseg.search.stability import check_seeds
+if TYPE_CHECKING:
+    from gseg.pipeline.rows import Row
 
 Goal = Literal["min", "max"]
 LABELS_USED: Final = "labels used in a search"
 """What the column ``supervision`` of every row says that a search over labels produced."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Objective:
     """One number for a point.
 
@@ -24,77 +24,48 @@ class Objective:
         goal: Whether it shall be small or large.
         meaning: What it is.
         of_row: Gives it from a result row of one seed's trial; None for what compares seeds.
+        needs_held_out: Whether held-out samples give it.
         uses_labels: Whether true masks decide it.
     """
 
     name: str
     goal: Goal
     meaning: str
-    of_row: Callable[[Row], float | None] | None
+    of_row: "Callable[[Row], float | None] | None"
+    needs_held_out: bool = False
     uses_labels: bool = False
 
 
-def _combined(row: Row) -> float | None:
+def _combined(row: "Row") -> float | None:
     """Multiply what is learnt of the masks by how far they are more than a change everywhere."""
     iou, ratio = row["validation_iou"], row["two_affine_ratio"]
     return None if iou is None or ratio is None else iou * (1 - min(ratio, 1.0))
 
 
-def _column(name: str) -> Callable[[Row], float | None]:
-    def value(row: Row) -> float | None:
-        found: float | None = row[name]
-        return found
-
-    return value
-
-
-OBJECTIVES: Final[Mapping[str, Objective]] = MappingProxyType(
-    {
-        each.name: each
-        for each in (
-            Objective(
-                name="held_out_loss",
-                goal="min",
-                meaning="cross-entropy of a pixel on held-out generated pairs",
-                of_row=_column("validation_loss"),
-            ),
-            Objective(
-                name="held_out_iou",
-                goal="max",
-                meaning="IoU on held-out generated pairs",
-                of_row=_column("validation_iou"),
-            ),
-            Objective(
-                name="affine_score",
-                goal="min",
-                meaning="restoration loss of two affine colour maps over that of one",
-                of_row=_column("two_affine_ratio"),
-            ),
-            Objective(
-                name="combined",
-                goal="max",
-                meaning="held_out_iou x (1 - affine_score)",
-                of_row=_combined,
-            ),
-            Objective(
-                name="stability",
-                goal="max",
-                meaning="agreement of the seeds' segmenters beyond chance",
-                of_row=None,
-            ),
-            *(
-                Objective(
-                    name=name,
-                    goal="min" if name == "mae" else "max",
-                    meaning=f"{name} on the first benchmark",
-                    of_row=_column(name),
-                    uses_labels=True,
-                )
-                for name in ("iou", "accuracy", "f_beta", "max_f_beta", "mae")
-            ),
-        )
-    }
+_LOSS, _IOU, _RATIO = map(itemgetter, ("validation_loss", "validation_iou", "two_affine_ratio"))
+_SCORES: Final[Mapping[str, Goal]] = {
+    "iou": "max",
+    "accuracy": "max",
+    "f_beta": "max",
+    "max_f_beta": "max",
+    "mae": "min",
+}
+_TABLE: Final = (
+    Objective(
+        "held_out_loss", "min", "cross-entropy of a pixel on held-out generated pairs", _LOSS, True
+    ),
+    Objective("held_out_iou", "max", "IoU on held-out generated pairs", _IOU, True),
+    Objective(
+        "affine_score", "min", "restoration loss of two affine colour maps over that of one", _RATIO
+    ),
+    Objective("combined", "max", "held_out_iou x (1 - affine_score)", _combined, True),
+    Objective("stability", "max", "agreement of the seeds' segmenters beyond chance", None),
+    *(
+        Objective(name, goal, f"{name} on the first benchmark", itemgetter(name), uses_labels=True)
+        for name, goal in _SCORES.items()
+    ),
 )
+OBJECTIVES: Final[Mapping[str, Objective]] = MappingProxyType({each.name: each for each in _TABLE})
 """Objectives by name."""
 
 
@@ -124,9 +95,12 @@ def chosen_objectives(
             f"labels is no longer unsupervised: search by one of {free}, or say --use-labels, "
             f"which marks every row '{LABELS_USED}'."
         )
-    if any(each.of_row is None for each in found):
-        check_seeds(seeds)
-    if validation_size == 0 and {"held_out_loss", "held_out_iou", "combined"} & set(names):
+    if any(each.of_row is None for each in found) and len(set(seeds)) < 2:
+        raise ValueError(
+            "The objective 'stability' compares segmenters of several seeds: give two or more, "
+            f"such as --seeds 0 1 2; got {', '.join(map(str, seeds)) or 'none'}."
+        )
+    if validation_size == 0 and any(each.needs_held_out for each in found):
         raise ValueError("There are no held-out samples to measure: take another grid.")
     return found
 
@@ -139,7 +113,7 @@ def _look_up(name: str) -> Objective:
     return OBJECTIVES[name]
 
 
-def row_values(rows_of_seeds: Sequence[Sequence[Row]], *, labels: bool) -> dict[str, float]:
+def row_values(rows_of_seeds: "Sequence[Sequence[Row]]", *, labels: bool) -> dict[str, float]:
     """Measure a point by its rows.
 
     Args:
@@ -151,8 +125,12 @@ def row_values(rows_of_seeds: Sequence[Sequence[Row]], *, labels: bool) -> dict[
         them. Those that use labels are those of the first benchmark under the first of the
         default metric profiles.
     """
-    first = [_first(rows) for rows in rows_of_seeds]
-    values = {}
+    from gseg.scores.protocol import DEFAULT_PROFILES
+
+    profile, values = DEFAULT_PROFILES[0], {}
+    first = [
+        next(row for row in rows if row["metric_profile"] == profile) for rows in rows_of_seeds
+    ]
     for name, objective in OBJECTIVES.items():
         if objective.of_row is None or (objective.uses_labels and not labels):
             continue
@@ -163,14 +141,7 @@ def row_values(rows_of_seeds: Sequence[Sequence[Row]], *, labels: bool) -> dict[
     return values
 
 
-def _first(rows: Sequence[Row]) -> Row:
-    for row in rows:
-        if row["metric_profile"] == DEFAULT_PROFILES[0]:
-            return row
-    raise ValueError(f"A trial has no row of the metric profile {DEFAULT_PROFILES[0]}.")
-
-
-def with_mark(row: Row) -> Row:
+def with_mark(row: "Row") -> "Row":
     """Mark a row as one that a search over labels produced; class labels stay mentioned."""
     known = row["supervision"]
     if known.startswith(LABELS_USED):

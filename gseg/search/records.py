@@ -1,4 +1,4 @@
-"""The points of a search and what came out of them, as Parquet beside the rows.
+"""The points of a search and what came out of them, as Parquet beside the rows; the best of them.
 
 ``results/<name>_trials/`` holds one file with one line for each point: its settings (a column
 each, empty where a setting does not vary or means nothing under the others), every objective that
@@ -8,40 +8,50 @@ was measured, how it ended, and the experiments behind it, by which its rows are
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from gseg.pipeline.rows import writing_to
 from gseg.pipeline.settings import Value
-from gseg.search.objectives import OBJECTIVES
+from gseg.search.objectives import OBJECTIVES, Objective
 from gseg.search.space import searched_axes
 from gseg.storage.digests import digest
 from gseg.storage.files import replacing
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 State = Literal["complete", "pruned", "failed"]
 _FILE: Final = "trials.parquet"
-_TYPES: Final = {"number": pa.float64(), "count": pa.int64(), "word": pa.string()}
 _JOIN: Final = ","
+_PLAIN: Final = {
+    "number": "number",
+    "state": "state",
+    "reason": "reason",
+    "percent": "last_percent",
+    "loss": "last_held_out_loss",
+    "iou": "last_held_out_iou",
+    "seconds": "seconds",
+    "own_fault": "own_fault",
+    "labels_used": "labels_used",
+}
+"""Columns of the fields that a record has of its own."""
 
-SCHEMA: Final = pa.schema(
-    [
-        ("point", pa.string()),
-        ("number", pa.int64()),
-        ("state", pa.string()),
-        ("reason", pa.string()),
-        *((name, _TYPES[setting.kind]) for name, setting in searched_axes().items()),
-        *((f"objective_{name}", pa.float64()) for name in OBJECTIVES),
-        ("last_percent", pa.int64()),
-        ("last_held_out_loss", pa.float64()),
-        ("last_held_out_iou", pa.float64()),
-        ("seconds", pa.float64()),
-        ("experiments", pa.string()),
-        ("own_fault", pa.bool_()),
-        ("labels_used", pa.bool_()),
-    ]
-)
+
+def records_schema() -> "pa.Schema":
+    """Give the columns of the file."""
+    import pyarrow as pa
+
+    text, number, count, flag = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+    kinds = {"number": number, "count": count, "word": text}
+    return pa.schema(
+        [
+            *(("point", text), ("number", count), ("state", text), ("reason", text)),
+            *((name, kinds[setting.kind]) for name, setting in searched_axes().items()),
+            *((f"objective_{name}", number) for name in OBJECTIVES),
+            *(("last_percent", count), ("last_held_out_loss", number)),
+            *(("last_held_out_iou", number), ("seconds", number), ("experiments", text)),
+            *(("own_fault", flag), ("labels_used", flag)),
+        ]
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,62 +98,44 @@ class Record:
         """Give it as a line of the file."""
         return {
             "point": self.point,
-            "number": self.number,
-            "state": self.state,
-            "reason": self.reason,
+            **{column: getattr(self, name) for name, column in _PLAIN.items()},
             **self.parameters,
             **{f"objective_{name}": value for name, value in self.values.items()},
-            "last_percent": self.percent,
-            "last_held_out_loss": self.loss,
-            "last_held_out_iou": self.iou,
-            "seconds": self.seconds,
             "experiments": _JOIN.join(self.experiments),
-            "own_fault": self.own_fault,
-            "labels_used": self.labels_used,
         }
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> "Record":
         """Read a line of the file."""
+        there = {name: value for name, value in row.items() if value is not None}
+        measured = {name: there.get(f"objective_{name}") for name in OBJECTIVES}
         return cls(
-            number=row["number"],
-            parameters={name: row[name] for name in searched_axes() if row.get(name) is not None},
+            # The oldest files have no column own_fault.
+            **{name: there[column] for name, column in _PLAIN.items() if column in there},
+            parameters={name: there[name] for name in searched_axes() if name in there},
             experiments=tuple(row["experiments"].split(_JOIN)),
-            state=row["state"],
-            values={
-                name: row[f"objective_{name}"]
-                for name in OBJECTIVES
-                if row.get(f"objective_{name}") is not None
-            },
-            reason=row["reason"] or "",
-            percent=row["last_percent"],
-            loss=row["last_held_out_loss"],
-            iou=row["last_held_out_iou"],
-            seconds=row["seconds"],
-            own_fault=bool(row.get("own_fault")),  # not in the oldest files
-            labels_used=row["labels_used"],
+            values={name: value for name, value in measured.items() if value is not None},
         )
 
 
 def read_records(folder: Path) -> list[Record]:
-    """Read the points of a search.
+    """Read the points of a search, by number.
 
     Args:
         folder: Such as ``results/search_trials``; may be absent.
 
-    Returns:
-        The points, by number.
-
     Raises:
         ValueError: The file is damaged; the message names it.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     path = folder / _FILE
     if not path.exists():
         return []
     try:
-        rows = pq.read_table(path).to_pylist()
-        found = [Record.of_row(row) for row in rows]
-    except (pa.ArrowException, OSError, KeyError) as error:
+        found = [Record.of_row(row) for row in pq.read_table(path).to_pylist()]
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise ValueError(
             f"Cannot read the search's points in {path}: {str(error).splitlines()[0]} Move the "
             "file away: points whose stages are in the storage are tried again in no time."
@@ -158,9 +150,44 @@ def keep_records(folder: Path, records: Iterable[Record]) -> None:
         folder: Such as ``results/search_trials``; made if missing.
         records: The points.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from gseg.pipeline.rows import writing_to
+
     with writing_to(folder):
         merged = {record.point: record for record in (*read_records(folder), *records)}
-        ordered: Sequence[Record] = sorted(merged.values(), key=lambda record: record.number)
-        table = pa.Table.from_pylist([record.row() for record in ordered], schema=SCHEMA)
+        ordered = sorted(merged.values(), key=lambda record: record.number)
+        table = pa.Table.from_pylist([each.row() for each in ordered], schema=records_schema())
         with replacing(folder / _FILE) as part:
             pq.write_table(table, part, compression="zstd")
+
+
+def best_points(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:
+    """Pick and sort the points worth looking at.
+
+    Args:
+        records: Points of a search.
+        objectives: One, or several.
+
+    Returns:
+        With one objective all complete points, best first. With several the Pareto front: the
+        complete points that no other equals or beats in all objectives and beats in one; sorted
+        by the first objective.
+    """
+
+    def costs(record: Record) -> list[float]:
+        signs = ((each.name, 1 if each.goal == "min" else -1) for each in objectives)
+        return [sign * record.values[name] for name, sign in signs]
+
+    def beats(one: list[float], other: list[float]) -> bool:
+        return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+    known = [
+        (costs(record), record.number, record)
+        for record in records
+        if record.state == "complete" and all(each.name in record.values for each in objectives)
+    ]
+    if len(objectives) > 1:
+        known = [each for each in known if not any(beats(other[0], each[0]) for other in known)]
+    return [record for *_, record in sorted(known, key=lambda each: (each[0][0], each[1]))]

@@ -1,14 +1,15 @@
 """The points of a sweep or a search one after the other, for whoever runs them."""
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gseg.pipeline.direction_trial import AnyTrial
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.settings import Value
-from gseg.search.definition import Search
+from gseg.search.definition import Search, draw_point, suggest
 from gseg.search.records import Record
-from gseg.search.suggest import draw_point, suggest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,14 +82,14 @@ class ListedSource:
         self._running.pop(record.number, None)
 
 
-def listed(experiments: Sequence[Experiment], *, at_once: int) -> ListedSource:
-    """Give the source of a sweep: a point for each experiment, with those that draw along."""
-    groups = sharing_groups(experiments, at_once)
+def listed(trials: Sequence[AnyTrial], *, at_once: int) -> ListedSource:
+    """Give the source of a sweep: a point for each trial, with those that draw along."""
+    groups = sharing_groups(trials, at_once)
     points = (Point(number=number, siblings=group) for number, group in enumerate(groups))
     return ListedSource(points, at_once=at_once)
 
 
-def sharing_groups(experiments: Sequence[Experiment], processes: int) -> list[tuple[int, ...]]:
+def sharing_groups(trials: Sequence[AnyTrial], processes: int) -> list[tuple[int, ...]]:
     """Say for each trial which others' samples it draws along.
 
     Trials of one generator that draw the same candidates, whatever their λ, ε or mask kind, share
@@ -97,18 +98,18 @@ def sharing_groups(experiments: Sequence[Experiment], processes: int) -> list[tu
     split, so that every process has one of its own.
 
     Args:
-        experiments: Settings of the trials, in the order in which they start.
+        trials: In the order in which they start.
         processes: Trials that run at the same time.
 
     Returns:
         For each trial the numbers of the others of its group.
     """
     same: dict[object, list[int]] = {}
-    for number, experiment in enumerate(experiments):
-        if experiment.samples is not None:
-            key = (experiment.generator, experiment.samples.candidates_key)
+    for number, trial in enumerate(trials):
+        if isinstance(trial, Experiment) and trial.samples is not None:
+            key = (trial.generator, trial.samples.candidates_key)
             same.setdefault(key, []).append(number)
-    others: list[tuple[int, ...]] = [() for _ in experiments]
+    others: list[tuple[int, ...]] = [() for _ in trials]
     parts = max(1, math.ceil(processes / max(len(same), 1)))
     for numbers in same.values():
         for part in range(parts):  # those that start next to each other go to different parts
@@ -149,12 +150,10 @@ class PointSource(ListedSource):
         self._finished = {record.number: record for record in self.known}
         self._names = {record.experiments for record in (*self.known, *again)}
         self._taken_numbers = {record.number for record in records}
-        self._grid = list(search.space.points()) if search.sampler == "grid" else []
-        wanted = len(self._grid) if search.points is None else search.points
-        self.wanted = wanted
-        self._left = max(0, wanted - len(self.known))
-        if most is not None:
-            self._left = min(self._left, most)
+        self._grid = search.space.points() if search.sampler == "grid" else []
+        self.wanted = len(self._grid) if search.points is None else search.points
+        left = max(0, self.wanted - len(self.known))
+        self._left = left if most is None else min(left, most)
         self.is_exhausted = False
 
     @property
@@ -175,7 +174,7 @@ class PointSource(ListedSource):
         return point
 
     def _new_point(self) -> Point | None:
-        number = self._next_number()
+        number = next(each for each in itertools.count() if each not in self._taken_numbers)
         if any(running <= number - self.at_once for running in self._running):
             return None
         parameters = self._parameters(number)
@@ -196,12 +195,6 @@ class PointSource(ListedSource):
         """Hear what came out of a point."""
         super().finish(record)
         self._finished[record.number] = record
-
-    def _next_number(self) -> int:
-        number = 0
-        while number in self._taken_numbers:
-            number += 1
-        return number
 
     def _is_taken(self, parameters: Mapping[str, Value]) -> bool:
         return self._search.names_of(parameters) in self._names

@@ -9,11 +9,12 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Final, Literal
 
 from gseg.pipeline.settings import Setting, Value, axes
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _FORMS: Final = "choice:A,B,..., uniform:LOW:HIGH or log:LOW:HIGH"
 Scale = Literal["uniform", "log"]
@@ -24,18 +25,9 @@ def searched_axes() -> dict[str, Setting]:
     return {name: setting for name, setting in axes().items() if setting.searched}
 
 
-def searched_axis(name: str) -> Setting:
-    """Look a setting up.
-
-    Raises:
-        ValueError: A search varies no such setting; the nearest is suggested.
-    """
-    known = searched_axes()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"Unknown setting {name!r} in a space{hint} There are {', '.join(known)}.")
-    return known[name]
+def _such() -> str:
+    """Name a setting that is a number, as an example."""
+    return next(name for name, setting in searched_axes().items() if setting.kind == "number")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +78,7 @@ class Parameter:
         """Least and greatest value of a range."""
         return (round(self.low), round(self.high)) if self.whole else (self.low, self.high)
 
-    def draw(self, random: np.random.Generator) -> Value:
+    def draw(self, random: "np.random.Generator") -> Value:
         """Draw a value."""
         if self.choices:
             return self.choices[int(random.integers(len(self.choices)))]
@@ -112,8 +104,8 @@ class Space:
         names = self.names
         if not names:
             raise ValueError(
-                "Nothing to search over: name settings with --space, such as contrast_weight="
-                "log:1:20, or give several values to options such as --epsilon 0.5 1 2."
+                f"Nothing to search over: name settings with --space, such as {_such()}=log:1:20, "
+                "or give several values to options such as --epsilon 0.5 1 2."
             )
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -130,7 +122,7 @@ class Space:
             point[parameter.name] in parameter for parameter in self.parameters
         )
 
-    def draw(self, random: np.random.Generator) -> dict[str, Value]:
+    def draw(self, random: "np.random.Generator") -> dict[str, Value]:
         """Draw a point, all settings independently."""
         return {parameter.name: parameter.draw(random) for parameter in self.parameters}
 
@@ -151,13 +143,7 @@ class Space:
 
 
 def parse_space(words: Sequence[str]) -> tuple[Parameter, ...]:
-    """Read settings as they are written on a command line.
-
-    Args:
-        words: ``NAME=VALUES`` each.
-
-    Returns:
-        The settings in the order given.
+    """Read settings as they are written on a command line, ``NAME=VALUES`` each.
 
     Raises:
         ValueError: A word is not understood; the message says why and what is expected.
@@ -169,7 +155,12 @@ def _parameter(word: str) -> Parameter:
     name, equals, values = word.partition("=")
     if not equals or not values:
         raise ValueError(f"Cannot read {word!r} in the space: expected NAME={_FORMS}.")
-    found = searched_axis(name)
+    known = searched_axes()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"Unknown setting {name!r} in a space{hint} There are {', '.join(known)}.")
+    found = known[name]
     form, colon, rest = values.partition(":")
     if colon and form in ("uniform", "log"):
         return _range(name, found, form, rest)  # type: ignore[arg-type]

@@ -25,9 +25,9 @@ class PointsHere:
         self.tried, self.sizes, self.seconds, self.failing = [], [], [], {}
         self.most, self.evaluate = None, None
 
-    def __call__(self, work, source, setting, resources, *, listener, large, seconds=None, **_):
+    def __call__(self, work, source, setting, resources, *, listener, keep, large, **more):
         assert not large
-        self.seconds.append(seconds)
+        self.seconds.append(more.get("seconds"))
         tried = 0
         while (self.most is None or tried < self.most) and (point := source.next()) is not None:
             tried += 1
@@ -36,6 +36,7 @@ class PointsHere:
             self.sizes.append(work.trials_of(point)[0].data_size)
             record, rows = self._try(work, point, setting, resources)
             source.finish(record)
+            keep(record, rows)
             listener.ended(record, rows)
 
     def _try(self, work, point, setting, resources):

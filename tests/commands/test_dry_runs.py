@@ -9,8 +9,8 @@ import ray
 from gseg.commands.app import run as run_app
 from gseg.commands.run import recipes_app
 from gseg.commands.search import app as search
-from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.graph import Workshop
+from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.trial import sample_nodes
 from gseg.recipes.grids import grids
 from gseg.recipes.recipe import recipes

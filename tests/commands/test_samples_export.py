@@ -7,7 +7,7 @@ from gseg.cli import main
 from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.images import read_image
-from gseg.pipeline.stages.relabelled import open_labeller
+from gseg.pipeline.stages.derived import open_labeller
 from gseg.samples.config import SampleConfig
 from gseg.samples.draw import draw_shard
 from gseg.samples.labeller import labeller

@@ -33,7 +33,7 @@ def tracked(tiny_experiment):
     """Give a source of three points, a tracker of Tune's events, and who hears of them."""
     source = ListedSource([Point(number=number) for number in range(3)])
     heard = _Heard()
-    work = SweepWork(experiments=[tiny_experiment] * 3)
+    work = SweepWork(trials=[tiny_experiment] * 3)
     return source, run._Tracker(work, source, heard, None), heard
 
 

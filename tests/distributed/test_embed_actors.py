@@ -8,9 +8,8 @@ import pytest
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.generators.encoders import choose_encoder
-from gseg.pipeline.backend import LocalBackend
-from gseg.pipeline.jobs.embed import embed_job, embed_pictures
-from gseg.pipeline.jobs.measure import PictureSet
+from gseg.pipeline.jobs.job import LocalBackend
+from gseg.pipeline.jobs.pictures import PictureSet, embed_job, embed_pictures
 
 pytestmark = pytest.mark.ray
 

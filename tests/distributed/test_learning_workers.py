@@ -13,7 +13,7 @@ from gseg.directions.config import CandidateConfig, LearntConfig
 from gseg.distributed.backend import _FACTS, _FAULT, RayBackend, train_replica
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.graph import Workshop
-from gseg.pipeline.jobs.learn import LearnJob
+from gseg.pipeline.jobs.train import LearnJob
 from gseg.pipeline.stages.directions import CandidatesNode
 from gseg.storage.store import Store
 

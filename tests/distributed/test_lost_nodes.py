@@ -12,8 +12,8 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.graph import Workshop
-from gseg.pipeline.jobs.fit import FitJob, Material, Pairs
-from gseg.pipeline.jobs.score import ScoreJob
+from gseg.pipeline.jobs.predict import ScoreJob
+from gseg.pipeline.jobs.train import FitJob, Material, Pairs
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.trial import samples_node

@@ -7,7 +7,7 @@ import pytest
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.jobs.fit import FitJob, Material
+from gseg.pipeline.jobs.train import FitJob, Material
 from gseg.pipeline.progress import silent
 from gseg.pipeline.trial import Context, find_parts, find_rows, run_trial
 from gseg.randomness import derive_seed

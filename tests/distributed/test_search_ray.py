@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gseg.distributed.run import Asha, Listener, run_points
-from gseg.distributed.runtime import Resources
+from gseg.distributed.run import Listener, run_points
+from gseg.distributed.runtime import Asha, Resources
 from gseg.pipeline.trial import Context
 from gseg.search.definition import Search
 from gseg.search.evaluate import SearchWork

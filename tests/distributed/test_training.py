@@ -9,7 +9,7 @@ import pytest
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.jobs.fit import FitJob, Material, Pairs
+from gseg.pipeline.jobs.train import FitJob, Material, Pairs
 from gseg.pipeline.progress import silent
 from gseg.scenes.pictures import VALIDATION_FIRST
 from gseg.segmenters.checkpoint import read_curve

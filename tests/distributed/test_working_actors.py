@@ -16,7 +16,7 @@ from gseg.distributed.runtime import Resources
 from gseg.generators import catalogue
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.generators.catalogue import use_weights, weights_folder
-from gseg.pipeline.jobs import segment
+from gseg.pipeline.jobs import predict
 from gseg.pipeline.jobs.job import Job
 from gseg.scenes.pictures import render
 
@@ -69,7 +69,11 @@ def test_samples_are_the_same(tmp_path, capsys):
 def test_masks_are_the_same(tmp_path, capsys, monkeypatch):
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    scenes = render(range(segment.PART + 2), resolution=40).pictures.permute(0, 2, 3, 1).numpy()
+    scenes = (
+        render(range(predict.SEGMENTED_AT_ONCE + 2), resolution=40)
+        .pictures.permute(0, 2, 3, 1)
+        .numpy()
+    )
     for number, picture in enumerate(scenes):
         Image.fromarray(picture[: 30 + number % 3]).save(pictures / f"{number}.png")
     (pictures / "1.png").write_bytes(b"no picture")
@@ -82,7 +86,7 @@ def test_masks_are_the_same(tmp_path, capsys, monkeypatch):
     assert said[0] == said[1]
     assert said[0].startswith("skipped: Cannot read picture pictures/1.png")
     alone = contents(tmp_path / "alone", "*.png")
-    assert len(alone) == 2 * (segment.PART + 1)
+    assert len(alone) == 2 * (predict.SEGMENTED_AT_ONCE + 1)
     assert alone == contents(tmp_path / "shared", "*.png")
 
 

@@ -35,7 +35,7 @@ from gseg.pipeline.experiment import (
     SelectionConfig,
 )
 from gseg.pipeline.graph import Node, Workshop
-from gseg.pipeline.jobs.measure import PictureSet
+from gseg.pipeline.jobs.pictures import PictureSet
 from gseg.pipeline.stages.embeddings import EmbeddingsNode
 from gseg.pipeline.trial import Context, trial_graph
 from gseg.recipes.grids import Grid, grids

@@ -9,8 +9,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gseg.generators import contract
-from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.costs import generator_size
+from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.trial import Context, run_trial
 
 _ROUNDED = re.compile(r"aten\.(_?conv|mkldnn_.*conv|mm|addmm|bmm|baddbmm|linear|mkldnn_linear)")

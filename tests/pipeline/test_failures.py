@@ -142,7 +142,7 @@ def test_a_trial_on_a_full_disk_says_what_and_how_much(small_disk, tmp_path, mon
     setting, backend = _setting(small_disk / "storage"), RayBackend(Resources(placement="process"))
     with pytest.raises(DiskFullError, match=r"samples need about .* MiB, but .* has 0 MiB left"):
         run_trial(_TINY, setting, backend)
-    monkeypatch.setattr("gseg.pipeline.stages.growth._check_space", lambda *_: None)
+    monkeypatch.setattr("gseg.pipeline.jobs.draw._check_space", lambda *_: None)
     with pytest.raises(
         DiskFullError, match=r"shard-.* needs more than the 0.\d MiB that"
     ) as raised:

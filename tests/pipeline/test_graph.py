@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.graph import Node, Stage, Told, Workshop
+from gseg.pipeline.jobs.job import LocalBackend
 from gseg.storage.store import Cost, Store
 
 

@@ -13,7 +13,6 @@ from gseg.commands.scenes import write_scenes
 from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig, SearchConfig
 from gseg.generators.catalogue import find_card
 from gseg.pipeline import costs
-from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.costs import sample_bytes
 from gseg.pipeline.experiment import (
     DistanceConfig,
@@ -24,6 +23,7 @@ from gseg.pipeline.experiment import (
 )
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.draw import BatchTooLargeError, DrawJob
+from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context, run_trial, trial_graph
 from gseg.samples.config import EmbeddedScenes, LatentConfig, SampleConfig, filter_preset

@@ -184,7 +184,7 @@ from gseg.reports.sweep import experiment_labels
 from gseg.recipes.melas2022 import all_gans
 from gseg.reports.sweep import experiment_labels
 from gseg.reports.settings import DIGITS, HEADINGS, varying
-from gseg.search.records import SCHEMA
+from gseg.search.records import records_schema
 from gseg.search.space import parse_space
 
 words = ["--preset", "smoke", "--generators", "analytic.ellipses32", "--made-up", "1", "2"]
@@ -199,7 +199,7 @@ print("column", COLUMNS["made_up"][0], COLUMNS["made_up"][1][:24])
 print("row", rows["made_up"].tolist())
 print("label", experiment_labels(trials)[1])
 print("difference", varying(rows), HEADINGS["made_up"], DIGITS["made_up"])
-print("space", parse_space(["made_up=1,3"])[0].choices, SCHEMA.field("made_up").type)
+print("space", parse_space(["made_up=1,3"])[0].choices, records_schema().field("made_up").type)
 """
 
 

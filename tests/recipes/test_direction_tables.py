@@ -7,20 +7,23 @@ import pandas as pd
 import pytest
 import torch
 
-from gseg.commands.directions_run import search_one
 from gseg.directions.config import SearchConfig
 from gseg.directions.direction import Direction
 from gseg.pipeline.direction_trial import (
     DirectionTrial,
+    Found,
     direction_rows,
     pair_rows,
 )
+from gseg.pipeline.graph import Workshop
+from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Context
+from gseg.pipeline.trial import Context, trial_graph
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import initialisations, strip_epsilons, strips, table_9
 from gseg.recipes.published.cells import published_tables
 from gseg.reports.paper_tables import angle_lines, pair_lines
+from gseg.storage.store import Store
 
 PAPER, EMBEDDED = grids()["paper"], grids()["embedded"]
 QUICK = SearchConfig(steps=3, batch=4)
@@ -52,6 +55,11 @@ def test_strips_go_to_four_times_the_usual_shift():
     assert [strip_epsilons(each) for each in strips(EMBEDDED, {})] == [(0, 1, 2, 4)] * 4
 
 
+def search_one(trial, *, setting):
+    node = trial_graph(trial, setting, "cpu").direction
+    return Found(trial=trial, artifact=Workshop(Store(setting.storage), LocalBackend()).make(node))
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """Three searches of one generator and one of another."""
@@ -65,7 +73,7 @@ def found(tmp_path_factory):
         )
     ]
     setting = Context(storage=tmp_path_factory.mktemp("storage"))
-    return [search_one(trial, setting=setting, device="cpu") for trial in trials]
+    return [search_one(trial, setting=setting) for trial in trials]
 
 
 def test_rows_hold_the_inner_product(found):
@@ -117,8 +125,8 @@ def test_a_search_that_is_there_is_not_made_again(found, tmp_path):
     assert trial.digest == DirectionTrial(generator="analytic.ellipses8", search=QUICK).digest
     setting = Context(storage=tmp_path)
     assert make_plan([trial], setting, "cpu").stages == {"direction": 1}
-    first = search_one(trial, setting=setting, device="cpu")
+    first = search_one(trial, setting=setting)
     assert not make_plan([trial], setting, "cpu").missing
-    again = search_one(trial, setting=setting, device="cpu")
+    again = search_one(trial, setting=setting)
     assert not first.artifact.reused
     assert again.artifact.reused

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gseg.pipeline.rows import make_row
+from gseg.search.evaluate import agreement
 from gseg.search.objectives import (
     LABELS_USED,
     OBJECTIVES,
@@ -11,7 +12,6 @@ from gseg.search.objectives import (
     row_values,
     with_mark,
 )
-from gseg.search.stability import agreement
 
 
 def _rows(**values):

@@ -1,4 +1,4 @@
-"""Drawing samples as plain data: what a process anywhere needs to draw a shard of several sets."""
+"""Drawing samples as plain data: shards of several sets at once, until each set has enough."""
 
 import json
 import math
@@ -7,23 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 
 from gseg.directions.direction import Direction
-from gseg.generators.catalogue import cached_generator, list_generators
+from gseg.generators.catalogue import cached_generator, find_card, list_generators
 from gseg.generators.contract import Generator
-from gseg.pipeline.costs import draw_seconds
-from gseg.pipeline.jobs.job import Job, Listen
+from gseg.pipeline.costs import draw_seconds, sample_bytes
+from gseg.pipeline.jobs.job import Backend, Job, Listen
+from gseg.pipeline.progress import Report
 from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.samples.draw import draw_shards
 from gseg.samples.sets import GrowingSet, check_acceptance
 from gseg.samples.shards import shard_name
 from gseg.storage.builds import SHARD, note_build
-from gseg.storage.files import write_atomically
+from gseg.storage.files import DiskFullError, write_atomically
 from gseg.storage.mirror import fetch
-from gseg.storage.store import bring_here
+from gseg.storage.store import Store, bring_here
 
 _SHARDS_AT_ONCE: Final = 4096
 """Most shards that are asked for before looking at the acceptance again."""
@@ -154,12 +155,8 @@ class DrawJob(Job[int]):
         Raises:
             BatchTooLargeError: There is not enough memory.
         """
-        seen = seen or [order.growing() for order in self.orders]
-        orders = [
-            order
-            for order, known in zip(self.orders, seen, strict=True)
-            if known.update().needs(shard, order.count)
-        ]
+        known = zip(self.orders, seen or [order.growing() for order in self.orders], strict=True)
+        orders = [order for order, mine in known if mine.update().needs(shard, order.count)]
         if not orders:
             return 0
         started = time.monotonic()
@@ -189,12 +186,9 @@ def cost_file(shard: Path) -> Path:
 
 def read_cost(shard: Path) -> Mapping[str, float]:
     """Read ``seconds`` and ``forwards``, the pictures that the generator made; 0 if unknown."""
-    fetch(cost_file(shard))
-    try:
-        found: dict[str, Any] = json.loads(cost_file(shard).read_text())
-    except FileNotFoundError:
-        found = {}
-    return {"seconds": 0.0, "forwards": 0.0, **found}
+    file = cost_file(shard)
+    known: Mapping[str, float] = json.loads(file.read_text()) if fetch(file) else {}
+    return {"seconds": 0.0, "forwards": 0.0, **known}
 
 
 @lru_cache(maxsize=64)
@@ -210,3 +204,68 @@ def sampled_generator(name: str, device: str, latents: LatentConfig) -> Generato
         return cached_generator(name, device)
     itself = any(card.name == name and card.truncates for card in list_generators())
     return cached_generator(name, device, latents.truncation if itself else None)
+
+
+_RESERVE: Final = 64 * 2**20
+
+
+def draw_until_enough(
+    store: Store, generator: str, orders: Sequence[DrawOrder], backend: Backend, report: Report
+) -> None:
+    """Ask for missing shards, as many as the acceptance so far says are needed.
+
+    Args:
+        store: Where the sets are.
+        generator: Catalogue name.
+        orders: Sets of the same candidates; the first is the one that is waited for.
+        backend: Who draws.
+        report: Hears of the accepted samples of all sets together.
+
+    Raises:
+        AcceptanceError: The filters of the first set reject nearly everything.
+        BatchTooLargeError: There is not enough memory.
+        DiskFullError: There is not enough space.
+    """
+    job = DrawJob(generator=generator, orders=tuple(orders), device=backend.device)
+    tell = _telling(orders, report)
+    _check_space(store, job)
+    while shards := job.missing():
+        tell(0)
+        backend.run(job, shards, tell)
+
+
+def _check_space(store: Store, job: DrawJob) -> None:
+    """Make sure that what is missing fits onto the disk, before anything is drawn."""
+    side, free = find_card(job.generator).resolution, store.free_bytes()
+    needed = sum(
+        (order.count - known.counts["accepted"]) * sample_bytes(side, order.config.picture_format)
+        for order, known in job.unfinished()
+    )
+    if needed + _RESERVE > free:
+        raise DiskFullError(
+            f"The samples need about {needed / 2**20:,.0f} MiB, but {store.root} has "
+            f"{free / 2**20:,.0f} MiB left. Choose another --storage or a smaller --data-size."
+        )
+
+
+def _telling(orders: Sequence[DrawOrder], report: Report) -> Listen:
+    """Tell a report how many samples there are, how fast they come and how many are accepted."""
+    sets, total = [order.growing() for order in orders], sum(order.count for order in orders)
+
+    def done() -> int:
+        counts = zip(sets, orders, strict=True)
+        return sum(min(known.counts["accepted"], order.count) for known, order in counts)
+
+    begun, first = time.monotonic(), done()
+
+    def tell(drawn: int) -> None:
+        counts = [each.update().counts for each in sets]
+        candidates, accepted = (sum(c[name] for c in counts) for name in ("candidates", "accepted"))
+        detail = f"{accepted / candidates:.0%} accepted" if candidates else ""
+        new, seconds = done() - first, time.monotonic() - begun
+        if new > 0 and seconds > 0:
+            left = math.ceil((total - done()) * seconds / new)
+            detail += f", {new / seconds:,.0f}/s, {left:,} s left"
+        report("samples", done(), total, detail)
+
+    return tell

@@ -1,4 +1,4 @@
-"""The forms of heavy work, and who does it.
+"""The forms of heavy work, who does it, and how a process that computes is set up.
 
 A `Job` has parts, which any process does in any order to the same bits: drawing, scoring, taking
 features. A `Training` is one piece that takes up what an interrupted call left. Both name files
@@ -6,13 +6,16 @@ in the storage instead of holding tensors, so that they run in the trial's proce
 a pool or in a Ray Train worker alike.
 """
 
+import ctypes
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import torch
 
+from gseg.generators.catalogue import use_weights
 from gseg.pipeline.progress import Report
 from gseg.storage.mirror import discard, exists
 
@@ -22,6 +25,11 @@ T_co = TypeVar("T_co", covariant=True)
 Listen = Callable[[int], None]
 """Hears how many units (pictures, candidates) more are done."""
 Wrap = Callable[[torch.nn.Module], torch.nn.Module]
+"""What makes several replicas one; see `gseg.segmenters.Run`."""
+
+_KEPT_BYTES: Final = 2**29
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
 
 
 class Job(Protocol[T_co]):
@@ -49,19 +57,11 @@ class Job(Protocol[T_co]):
         return len(parts)
 
     def open(self) -> Callable[[int, Listen], T_co]:
-        """Make ready, once in each process that works.
-
-        Returns:
-            What does a part, by its number.
-        """
+        """Make ready, once in each process that works: gives what does a part, by its number."""
         ...
 
     def alone(self, parts: Sequence[int], listen: Listen) -> Mapping[int, T_co]:
         """Do parts in this process, where no other works on them.
-
-        Args:
-            parts: Their numbers.
-            listen: Hears of the units.
 
         Returns:
             What came out, by part; less of them where a job does better in larger pieces.
@@ -73,13 +73,11 @@ class Job(Protocol[T_co]):
 class RangesJob(Job[None], Protocol):
     """A job whose parts are ranges of pictures, each a file: what is there is not made again."""
 
+    part_size: ClassVar[int]
+    """Pictures of a part."""
+
     total: int
     folder: Path
-
-    @property
-    def part_size(self) -> int:
-        """Pictures of a part."""
-        ...
 
     @property
     def parts(self) -> range:
@@ -128,16 +126,7 @@ class Training(Protocol):
     def train(
         self, report: Report, *, rank: int = 0, wrap: Wrap | None = None
     ) -> Mapping[str, Any]:
-        """Train, and write files.
-
-        Args:
-            report: Hears of the steps.
-            rank: Which replica this process is; the first one writes.
-            wrap: What makes several replicas one; see `gseg.segmenters.fit.Run`.
-
-        Returns:
-            Facts for the manifest.
-        """
+        """Train and give facts for the manifest; of several replicas, that of rank 0 writes."""
         ...
 
 
@@ -152,36 +141,16 @@ class Backend(Protocol):
     def call(self, work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         """Do work that is too short for a job of its own, where there is such a device.
 
-        Args:
-            work: Writes files and returns facts for the manifest.
-
-        Returns:
-            Those facts.
+        It writes files and gives facts for the manifest, as a training does.
         """
         ...
 
     def train(self, job: Training, report: Report) -> Mapping[str, Any]:
-        """Train.
-
-        Args:
-            job: What.
-            report: Hears of the steps, or elsewhere of the measurements alone.
-
-        Returns:
-            Facts for the manifest.
-        """
+        """Train; the report hears of the steps, or elsewhere of the measurements alone."""
         ...
 
     def run(self, job: Job[T], parts: Sequence[int], listen: Listen) -> dict[int, T]:
-        """Do parts of a job, in any order.
-
-        Args:
-            job: Of which.
-            parts: Their numbers.
-            listen: Hears of the units.
-
-        Returns:
-            What came out, by part; see `Job.alone`.
+        """Do parts of a job, in any order, and give what came out of each; see `Job.alone`.
 
         Raises:
             ValueError: What the job says is wrong, in its own words.
@@ -189,13 +158,47 @@ class Backend(Protocol):
         ...
 
 
+class LocalBackend:
+    """Does work here and now; see `Backend`."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+
+    def call(self, work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Do short work."""
+        return work()
+
+    def train(self, job: Training, report: Report) -> Mapping[str, Any]:
+        """Train."""
+        return job.train(report)
+
+    def run(self, job: Job[T], parts: Sequence[int], listen: Listen) -> dict[int, T]:
+        """Do parts, one after the other."""
+        return dict(job.alone(parts, listen))
+
+
+class HandsOver(LocalBackend):
+    """Works in this process, but has another backend do the parts of large jobs.
+
+    Args:
+        device: Kind of device.
+        start: Gives the other one, when it is needed.
+        large: One-thread seconds from which a job is large.
+    """
+
+    def __init__(self, device: str, start: Callable[[], Backend], large: float) -> None:
+        super().__init__(device)
+        self._start, self._large = start, large
+
+    def run(self, job: Job[T], parts: Sequence[int], listen: Listen) -> dict[int, T]:
+        """Do parts, or hand them over."""
+        if not parts or job.seconds(parts) < self._large:
+            return super().run(job, parts, listen)
+        return self._start().run(job, parts, listen)
+
+
 def run_missing(
-    job: Job[T],
-    total: int,
-    backend: Backend,
-    progress: Callable[[int, int], object],
-    *,
-    at_once: bool = False,
+    job: Job[T], total: int, backend: Backend, progress: Callable[[int, int], object]
 ) -> dict[int, T]:
     """Do the parts of a job that are missing.
 
@@ -203,8 +206,7 @@ def run_missing(
         job: The job.
         total: Its units, those that are there included.
         backend: Who works.
-        progress: Called with units done and units in all, whenever there are more.
-        at_once: Whether it is called before there are more, too.
+        progress: Called with units done and units in all, at once and whenever there are more.
 
     Returns:
         What came out of each part.
@@ -217,6 +219,36 @@ def run_missing(
         done += units
         progress(done, total)
 
-    if at_once:
-        listen(0)
+    listen(0)
     return backend.run(job, parts, listen)
+
+
+def require_device(device: str) -> None:
+    """Make sure that there is a GPU where ``--device`` asks for one.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"--device {device}, but PyTorch finds no GPU on this machine: leave --device out."
+        )
+
+
+def prepare_process(threads: int, weights: Path | None = None) -> None:
+    """Set up a process that computes and does nothing else.
+
+    Args:
+        threads: Of PyTorch, in the calling thread. Bits depend on it, so it never follows from the
+            machine.
+        weights: Folder of published weights, from `weights_folder` of the process that this one
+            works for; None for that of the environment.
+    """
+    torch.set_num_threads(threads)
+    use_weights(weights)
+    if sys.platform == "linux":
+        # Memory that was freed stays with the process, up to 512 MiB, instead of going back to the
+        # system and coming again, page by page, with the next batch: a fifth of the time in which
+        # features are taken, a tenth of a search for a direction. Other C libraries ignore it.
+        for option in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
+            getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)(option, _KEPT_BYTES)

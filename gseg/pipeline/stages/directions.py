@@ -34,7 +34,7 @@ from gseg.pipeline.costs import (
     operators_seconds,
 )
 from gseg.pipeline.graph import Node, Stage, Workshop
-from gseg.pipeline.jobs.learn import LearnJob
+from gseg.pipeline.jobs.train import LearnJob
 from gseg.pipeline.progress import Report
 from gseg.samples.config import SampleConfig
 from gseg.samples.masks import MASKS
@@ -56,6 +56,7 @@ class CandidatesNode(Stage):
     """
 
     stage: ClassVar[str] = "candidates"
+    word: ClassVar[str] = "candidate set"
 
     generator: str
     candidates: CandidateConfig
@@ -210,6 +211,7 @@ class OperatorsNode(Stage):
     """
 
     stage: ClassVar[str] = "operators"
+    word: ClassVar[str] = "colour-map fit"
 
     generator: str
     direction: Node[Artifact]

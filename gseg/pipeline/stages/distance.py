@@ -12,7 +12,7 @@ from gseg.generators.weights import weights_digest
 from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.experiment import DistanceConfig
 from gseg.pipeline.graph import Node, Stage, Workshop
-from gseg.pipeline.jobs.measure import MeasureJob, PictureSet
+from gseg.pipeline.jobs.pictures import MeasureJob, PictureSet
 from gseg.pipeline.stages.embeddings import (
     EMBEDDINGS,
     EmbeddingsNode,
@@ -39,6 +39,7 @@ class StatisticsNode(Stage):
     """
 
     stage: ClassVar[str] = "statistics"
+    word: ClassVar[str] = "feature set"
 
     pictures: PictureSet
     features: str

@@ -11,8 +11,7 @@ from gseg.generators.encoders import EncoderChoice, choose_encoder
 from gseg.generators.weights import weights_digest
 from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.graph import Stage, Workshop
-from gseg.pipeline.jobs.embed import embed_job, embed_pictures, save_found
-from gseg.pipeline.jobs.measure import PictureSet
+from gseg.pipeline.jobs.pictures import PictureSet, embed_job, embed_pictures, save_found
 from gseg.samples.config import LatentConfig
 from gseg.samples.latents import near_embeddings
 from gseg.storage.digests import canonical, file_digest
@@ -36,6 +35,7 @@ class EmbeddingsNode(Stage):
     """
 
     stage: ClassVar[str] = "embeddings"
+    word: ClassVar[str] = "embedding"
 
     pictures: PictureSet
     encoder: EncoderChoice

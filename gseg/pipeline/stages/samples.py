@@ -18,10 +18,15 @@ from gseg.generators.contract import sampling_setting
 from gseg.generators.weights import weights_digest
 from gseg.pipeline.costs import sample_bytes, sampling_seconds
 from gseg.pipeline.graph import ABOUT, Node, Stage, Workshop
-from gseg.pipeline.jobs.draw import BatchTooLargeError, DrawJob, DrawOrder, read_cost
-from gseg.pipeline.jobs.fit import Pairs
+from gseg.pipeline.jobs.draw import (
+    BatchTooLargeError,
+    DrawJob,
+    DrawOrder,
+    draw_until_enough,
+    read_cost,
+)
+from gseg.pipeline.jobs.train import Pairs
 from gseg.pipeline.stages.embeddings import EMBEDDINGS, EmbeddingsNode, with_file
-from gseg.pipeline.stages.growth import draw_until_enough
 from gseg.samples.config import SampleConfig
 from gseg.samples.sets import GrowingSet
 from gseg.samples.shards import Shard, shard_name
@@ -97,6 +102,7 @@ class SamplesNode(SampleNode, Node[SampledSet]):
     """
 
     stage: ClassVar[str] = "samples"
+    word: ClassVar[str] = "sample set"
 
     generator: str
     direction: Node[Artifact]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from gseg.pipeline.costs import score_seconds
 from gseg.pipeline.graph import Node, Stage, Workshop
-from gseg.pipeline.jobs.score import ScoreJob
+from gseg.pipeline.jobs.predict import ScoreJob
 from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
 from gseg.scores.intervals import CONFIDENCE, RESAMPLES, SEED, bootstrap_intervals
 from gseg.scores.protocol import DEFAULT_PROFILES, Scores
@@ -37,6 +37,7 @@ class ScoresNode(Stage):
     """
 
     stage: ClassVar[str] = "scores"
+    word: ClassVar[str] = "scoring"
     version: ClassVar[int] = 3
 
     segmenters: tuple[SegmenterNode, ...] = ()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from gseg.pipeline.costs import fit_seconds
 from gseg.pipeline.experiment import LabelledPairs
 from gseg.pipeline.graph import Node, Stage, Workshop
-from gseg.pipeline.jobs.fit import SCENES_SIDE, FitJob, Material, Pairs
+from gseg.pipeline.jobs.train import SCENES_SIDE, FitJob, Material, Pairs
 from gseg.pipeline.stages.samples import SampleNode
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
 from gseg.segmenters.config import FitConfig

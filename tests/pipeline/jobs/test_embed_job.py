@@ -12,10 +12,9 @@ from PIL import Image
 
 from gseg.generators.catalogue import find_card
 from gseg.generators.encoders import choose_encoder, load_encoder
-from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.graph import Workshop
-from gseg.pipeline.jobs.embed import embed_job, embed_pictures, save_found
-from gseg.pipeline.jobs.measure import PictureSet
+from gseg.pipeline.jobs.job import LocalBackend
+from gseg.pipeline.jobs.pictures import PictureSet, embed_job, embed_pictures, save_found
 from gseg.pipeline.stages.embeddings import EMBEDDINGS, EmbeddingsNode
 from gseg.samples.latents import candidates, near_embeddings
 from gseg.scenes.pictures import render
@@ -50,7 +49,7 @@ def found(job):
 
 
 def test_parts_joined_are_the_encoder_s_latents(tmp_path, monkeypatch):
-    monkeypatch.setattr("gseg.pipeline.jobs.embed.PART", 7)
+    monkeypatch.setattr("gseg.pipeline.jobs.pictures.EmbedJob.part_size", 7)
     heard = []
     job = embed_job(PictureSet(count=20, resolution=32), choose_encoder(NAME), tmp_path)
     made = embed_pictures(job, LocalBackend(), lambda done, total: heard.append((done, total)))
@@ -73,7 +72,7 @@ def test_functions_of_users_run_exactly_too(tmp_path):
 
 
 def test_what_is_there_is_not_made_again(tmp_path, monkeypatch, function):
-    monkeypatch.setattr("gseg.pipeline.jobs.embed.PART", 4)
+    monkeypatch.setattr("gseg.pipeline.jobs.pictures.EmbedJob.part_size", 4)
     encoder = choose_encoder(function, resolution=32)
     job = embed_job(PictureSet(count=10, resolution=32), encoder, tmp_path)
     job.alone([1], lambda pictures: None)

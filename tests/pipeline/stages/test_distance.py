@@ -12,8 +12,8 @@ from gseg.features.named import features_name
 from gseg.generators.catalogue import find_card, load_generator
 from gseg.pipeline.experiment import DistanceConfig
 from gseg.pipeline.graph import Workshop
-from gseg.pipeline.jobs import measure as measuring
-from gseg.pipeline.jobs.measure import PictureSet
+from gseg.pipeline.jobs import pictures as measuring
+from gseg.pipeline.jobs.pictures import PictureSet
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.distance import StatisticsNode, distance_node
 from gseg.samples.config import LatentConfig
@@ -29,7 +29,7 @@ CARD = replace(find_card(NAME), dataset="scenes")
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch):
-    monkeypatch.setattr(measuring, "PART", 40)
+    monkeypatch.setattr(measuring.MeasureJob, "part_size", 40)
 
 
 def node_of(config=CONFIG, latents=None):
@@ -93,7 +93,7 @@ def test_an_interrupted_measurement_goes_on_with_the_missing_parts(tmp_path, mon
     heard = []
     made = Workshop(Store(tmp_path / "cut"), HERE, lambda *state: heard.append(state))
     made.make(node)
-    assert heard == [("distance", 90, 90)]  # the last ten alone
+    assert heard == [("distance", 80, 90), ("distance", 90, 90)]  # the last ten alone
     first, second = (node.read(each) for each in (whole, made))
     np.testing.assert_array_equal(first.moments.covariance, second.moments.covariance)
     np.testing.assert_array_equal(first.kept.vectors, second.kept.vectors)

@@ -9,11 +9,11 @@ from PIL import Image
 from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.images import from_uint8
-from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.graph import Workshop
+from gseg.pipeline.jobs.job import LocalBackend
+from gseg.pipeline.stages.derived import RelabelledNode
 from gseg.pipeline.stages.directions import GivenDirection
-from gseg.pipeline.stages.relabelled import RelabelledNode
 from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
 from gseg.pipeline.trial import samples_node
 from gseg.samples.config import LabellerConfig, SampleConfig

@@ -5,9 +5,9 @@ import pickle
 import pandas as pd
 import pytest
 
-from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.graph import Workshop
-from gseg.pipeline.jobs.score import PART, ScoreJob
+from gseg.pipeline.jobs.job import LocalBackend
+from gseg.pipeline.jobs.predict import SCORED_AT_ONCE, ScoreJob
 from gseg.pipeline.stages.scores import ScoresNode
 from gseg.scores.collected import COLUMNS
 from gseg.scores.protocol import DEFAULT_PROFILES
@@ -58,7 +58,7 @@ def test_what_is_there_is_found_and_looking_scores_nothing(tmp_path):
 
 
 def test_scores_of_parts_are_those_of_one_pass():
-    whole = job(f"scenes:{2 * PART + 50}")
+    whole = job(f"scenes:{2 * SCORED_AT_ONCE + 50}")
     parts, heard = whole.missing(), []
     assert [whole.size(part) for part in parts] == [83, 83, 84]
     alone = whole.alone(parts, heard.append)

@@ -7,12 +7,12 @@ from PIL import Image
 from gseg.directions.direction import Direction
 from gseg.features.scenes import scenes_features
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.experiment import SelectionConfig
 from gseg.pipeline.graph import Workshop
+from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.progress import silent
+from gseg.pipeline.stages.derived import SelectionNode
 from gseg.pipeline.stages.directions import GivenDirection
-from gseg.pipeline.stages.selection import SelectionNode
 from gseg.pipeline.trial import samples_node
 from gseg.samples.config import SampleConfig
 from gseg.samples.sets import load_samples

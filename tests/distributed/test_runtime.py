@@ -4,17 +4,18 @@ import copy
 from pathlib import Path
 
 import pytest
+import ray
 import yaml
 from ray.autoscaler._private.util import prepare_config
 
-from gseg.distributed import capacity
-from gseg.distributed.capacity import (
+from gseg.distributed import runtime
+from gseg.distributed.runtime import (
+    Resources,
     cluster_capacity,
     most_resources,
+    trials_at_once,
     with_later_actors,
 )
-from gseg.distributed.run import trials_at_once
-from gseg.distributed.runtime import Resources
 
 _ROOT = Path(__file__).parents[2]
 
@@ -43,9 +44,9 @@ def test_machines_that_are_there_say_themselves_what_they_have():
 @pytest.fixture
 def empty_cluster(monkeypatch, tmp_path):
     """A head without CPUs, before any worker has come; gives the place of its cluster file."""
-    monkeypatch.setattr(capacity.ray, "cluster_resources", lambda: {"memory": 1.0})
-    monkeypatch.setattr(capacity, "_is_on_head", lambda: True)
-    monkeypatch.setattr(capacity, "_LEFT_BY_RAY_UP", tmp_path / "cluster.yaml")
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"memory": 1.0})
+    monkeypatch.setattr(runtime, "_is_on_head", lambda: True)
+    monkeypatch.setattr(runtime, "_LEFT_BY_RAY_UP", tmp_path / "cluster.yaml")
     return tmp_path / "cluster.yaml"
 
 
@@ -67,7 +68,7 @@ def test_as_many_actors_draw_as_may_come(empty_cluster, monkeypatch):
     empty_cluster.write_text(yaml.safe_dump(_completed("ray_cluster.yaml")))
     assert with_later_actors(half).actors == 16
     assert with_later_actors(Resources(gpus_per_trial=0.5, actors=2)).actors == 2
-    monkeypatch.setattr(capacity.ray, "cluster_resources", lambda: {"GPU": 8.0})
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"GPU": 8.0})
     assert with_later_actors(half) == half
 
 
@@ -79,5 +80,5 @@ def test_a_broken_cluster_file_is_as_none(empty_cluster, caplog):
 
 def test_the_file_of_another_cluster_does_not_count_off_the_head(empty_cluster, monkeypatch):
     empty_cluster.write_text(yaml.safe_dump(_completed("ray_cluster.yaml")))
-    monkeypatch.setattr(capacity, "_is_on_head", lambda: False)
+    monkeypatch.setattr(runtime, "_is_on_head", lambda: False)
     assert cluster_capacity() == {"CPU": 0.0, "GPU": 0.0}

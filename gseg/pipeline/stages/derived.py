@@ -1,7 +1,12 @@
-"""The stage that gives samples the masks of another model (Voynov et al. 2021, Table 5).
+"""The stages that make samples of samples: the nearest ones, or the same with other masks.
 
-The pictures stay those that were drawn and accepted by their own masks ("we take the same images
-as in our best method"); how far the two masks of a picture agree is section 4.5.
+A selection keeps the samples nearest to given pictures (Melas-Kyriazi et al. 2022, B.4). It looks
+at the first M of them, so that a larger sample set still extends a smaller one: what is kept
+depends on M and is an artifact of its own.
+
+Relabelling gives samples the masks of another model (Voynov et al. 2021, Table 5). The pictures
+stay those that were drawn and accepted by their own masks ("we take the same images as in our best
+method"); how far the two masks of a picture agree is section 4.5.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,20 +19,100 @@ import torch
 from torch import Tensor
 
 from gseg.exactness import exact
+from gseg.features.named import features_name, open_features
 from gseg.images import from_uint8, read_mask
-from gseg.pipeline.costs import sample_bytes, score_seconds
+from gseg.pipeline.costs import features_seconds, sample_bytes, score_seconds
+from gseg.pipeline.experiment import SelectionConfig
 from gseg.pipeline.graph import Node, Workshop
+from gseg.pipeline.jobs.train import Pairs
 from gseg.pipeline.progress import Report
-from gseg.pipeline.stages.samples import DerivedNode, SampledSet, first_shards
+from gseg.pipeline.stages.samples import DerivedNode, SampledSet, first_shards, rows_of
 from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
 from gseg.samples.config import LabellerConfig
 from gseg.samples.labeller import labeller, mask_files, sample_name
+from gseg.samples.sets import nearest, similarities
 from gseg.samples.shards import Shard, shard_name
+from gseg.scores.picture_sources import FolderPictures
 from gseg.segmenters.segmenter import Segmenter
 from gseg.storage.callables import load_callable
 from gseg.storage.digests import file_digest
 from gseg.storage.store import Cost, bring_here
-from gseg.transfers import send
+from gseg.transfers import one_behind, send
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionNode(DerivedNode):
+    """The samples nearest to given pictures, with the counts of those that they are chosen from.
+
+    Attributes:
+        source: The first M samples.
+        selection: Nearest to what, in which features.
+        count: Samples to keep, K.
+    """
+
+    stage: ClassVar[str] = "selection"
+
+    selection: SelectionConfig
+    count: int
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        """Give the settings that name it.
+
+        Raises:
+            ValueError: Features or pictures are not there.
+        """
+        return {
+            "count": self.count,
+            "candidates": self.source.count,
+            "features": features_name(self.selection.features),
+            "pictures": self._pictures().identity,
+        }
+
+    def cost(self, shop: Workshop) -> Cost:
+        compared, features = self.source.count + len(self._pictures()), self.selection.features
+        return Cost(
+            seconds=features_seconds("", compared, features, self.device),
+            disk_bytes=round(self.count * sample_bytes(self.side)),
+        )
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Compare, and keep the nearest."""
+        pairs = self.source.sampled(shop).pairs
+        return shop.backend.call(partial(self._select, folder, pairs, shop.report_here))
+
+    def _pictures(self) -> FolderPictures:
+        return FolderPictures(self.selection.folder, resolution=self.side)
+
+    def _select(self, folder: Path, pairs: Pairs, report: Report) -> Mapping[str, Any]:
+        pictures = self._pictures()
+        extract = open_features(self.selection.features, device=self.device)
+        batches = pictures.batches(range(len(pictures)))
+        begun = (extract.begin(batch) for batch in batches)
+        real = torch.cat([arrived() for arrived in one_behind(begun)])
+        found = []
+        shards = first_shards(pairs)
+        for arrived in one_behind(extract.begin(shard.pictures) for shard in shards):
+            found.append(similarities(arrived(), real))
+            report("selection", sum(len(each) for each in found), pairs.count)
+        similarity = torch.cat(found)
+        places = nearest(similarity, self.count)
+        _write(folder, pairs, places, similarity)
+        return {"least_similarity": float(similarity[places].min()), "pictures": pictures.name}
+
+
+def _write(folder: Path, pairs: Pairs, places: Tensor, similarity: Tensor) -> None:
+    """Write what is kept of each shard, with its similarity among the statistics."""
+    start = 0
+    for shard in first_shards(pairs):
+        here = places[(places >= start) & (places < start + len(shard))]
+        kept = rows_of(shard, here - start)
+        statistics = {**kept.statistics, "similarity": similarity[here]}
+        counts = {**shard.counts, "accepted": len(kept)}
+        # Pictures that were stored as JPEG would change again.
+        kept = replace(kept, statistics=statistics, counts=counts, picture_format="exact")
+        kept.save(folder / shard_name(shard.number))
+        start += len(shard)
+
 
 _BATCH: Final = 64
 
@@ -50,6 +135,7 @@ class RelabelledNode(DerivedNode):
     """
 
     stage: ClassVar[str] = "relabelled"
+    word: ClassVar[str] = "relabelling"
 
     count: int
     labeller: LabellerConfig | None = None

@@ -1,17 +1,18 @@
-"""Training a segmenter as plain data: which pairs, how, and what comes out."""
+"""Trainings as plain data: a segmenter, from which pairs and how; candidate directions."""
 
 import resource
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from gseg.pipeline.costs import fit_seconds
+from gseg.directions.candidates import CHECKPOINT, make_candidates, save_candidates
+from gseg.directions.config import CandidateConfig
+from gseg.generators.catalogue import cached_generator
+from gseg.pipeline.costs import candidates_seconds, fit_seconds
 from gseg.pipeline.jobs.draw import DrawJob
 from gseg.pipeline.jobs.job import Wrap
 from gseg.pipeline.progress import Report, Watch
@@ -70,22 +71,14 @@ class Pairs:
         return self.side if self.benchmark else SCENES_SIDE
 
     def source(self, window: int) -> BatchSource:
-        """Open them for training.
-
-        Args:
-            window: `FitConfig.shuffle_window`.
-        """
+        """Open them for training; the window is `FitConfig.shuffle_window`."""
         if self.shards:
             found = open_pairs(self.shards, self.count, window=window, load=self._load_shard)
             return found if self.shrunk is None else ShrunkPairs(found, self.shrunk)
         return InMemoryPairs(*self.load())
 
     def load(self) -> tuple[Tensor, Tensor]:
-        """Read or render them.
-
-        Returns:
-            Pictures (N, 3, R, R) uint8 and masks (N, R, R) bool.
-        """
+        """Read or render them: pictures (N, 3, R, R) uint8 and masks (N, R, R) bool."""
         if self.shards:
             found = first_samples(map(self._load_shard, range(len(self.shards))), self.count)
             pairs = found.pictures, found.masks
@@ -126,11 +119,7 @@ class Material:
     validation: Pairs | None = None
 
     def source(self, window: int) -> BatchSource:
-        """Open the pairs to train on.
-
-        Args:
-            window: `FitConfig.shuffle_window`.
-        """
+        """Open the pairs to train on; the window is `FitConfig.shuffle_window`."""
         sources = [pairs.source(window) for pairs in self.training]
         if len(sources) == 1:
             return sources[0]
@@ -176,25 +165,20 @@ class FitJob:
     ) -> Mapping[str, Any]:
         """Train, or go on where a training of this job was interrupted.
 
-        Args:
-            report: Hears of the steps.
-            rank: Which replica this process is; the first one writes ``segmenter.safetensors`` and
-                ``losses.parquet``.
-            wrap: What makes several replicas one; see `gseg.segmenters.fit.Run`.
-
-        Returns:
-            Facts for the manifest; of the first replica.
+        The replica of rank 0 writes ``segmenter.safetensors`` and ``losses.parquet``, and gives
+        facts for the manifest.
         """
-        result = self._fit(report, rank, wrap)
-        return {} if rank else self._save(result)
 
-    def _fit(self, report: Report, rank: int, wrap: Wrap | None) -> FitResult:
+        def tell(measured: Measurement) -> None:
+            if isinstance(report, Watch):
+                report.measured(measured.step, self.config.steps, measured.iou, measured.loss)
+
         run = Run(
             device=self.device,
             checkpoint=self.checkpoint,
             checkpoint_seconds=self.checkpoint_seconds,
             progress=lambda done, total: report("training", done, total),
-            measured=self._tell(report) if isinstance(report, Watch) else None,
+            measured=tell if isinstance(report, Watch) else None,
             rank=rank,
             wrap=wrap,
         )
@@ -202,14 +186,14 @@ class FitJob:
         held_out = self.material.validation
         validation = held_out.load() if held_out is not None and rank == 0 else None
         source = self.material.source(self.config.shuffle_window)
-        return fit_source(source, self.config, validation=validation, run=run)
+        result = fit_source(source, self.config, validation=validation, run=run)
+        return {} if rank else self._save(result)
 
     def _save(self, result: FitResult) -> dict[str, Any]:
         """Write what came out, and give the facts."""
         result.segmenter.save(self.folder / "segmenter.safetensors")
         with replacing(self.folder / "losses.parquet") as part:
-            curve = curve_table(result.losses, result.validation)
-            pq.write_table(pa.Table.from_pandas(curve, preserve_index=False), part)
+            curve_table(result.losses, result.validation).to_parquet(part, index=False)
         last = result.validation[-1] if result.validation else None
         return {
             "validation_iou": result.validation_iou,
@@ -219,15 +203,46 @@ class FitJob:
             "peak_memory_mib": round(peak_memory_mib(self.device), 1),
         }
 
-    def _tell(self, watch: Watch) -> Callable[[Measurement], None]:
-        def tell(measured: Measurement) -> None:
-            watch.measured(measured.step, self.config.steps, measured.iou, measured.loss)
-
-        return tell
-
 
 def peak_memory_mib(device: str) -> float:
     """Largest memory so far: of the GPU if the device is one, else of this process, in MiB."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearnJob:
+    """Making one set of candidate directions.
+
+    Attributes:
+        generator: Catalogue name.
+        config: Which set.
+        folder: Receives the candidates; keeps the unfinished training of learnt ones.
+        device: Kind of device.
+    """
+
+    generator: str
+    config: CandidateConfig
+    folder: Path
+    device: str = "cpu"
+
+    replicas: ClassVar[int] = 1
+
+    def seconds(self) -> float:
+        """Estimate it."""
+        return candidates_seconds(self.generator, self.config, self.device)
+
+    def train(
+        self, report: Report, *, rank: int = 0, wrap: Wrap | None = None
+    ) -> Mapping[str, Any]:
+        """Make the candidates, write them, and give facts for the manifest."""
+        fetch(self.folder / CHECKPOINT, again=True)
+        found = make_candidates(
+            cached_generator(self.generator, self.device),
+            self.config,
+            folder=self.folder,
+            progress=lambda done, total: report("candidates", done, total),
+        )
+        save_candidates(self.folder, found)
+        return {"count": len(found.vectors), **found.facts}

@@ -1,0 +1,300 @@
+"""Features or latents of large sets of pictures, in parts: what a process anywhere needs for one.
+
+A part is a fixed range of pictures, and what was taken of them a file; parts are put together in
+their order. So what is known of a set is the same to the last bit wherever its parts were taken,
+and what was interrupted goes on with the parts that are missing. Features give the statistics of
+Fréchet distances; latents are what Voynov et al. 2021, section 3.3, sample near.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gseg.exactness import device_identity
+from gseg.features.named import features_name, open_features
+from gseg.features.networks import NetworkFeatures
+from gseg.generators.encoders import EncoderChoice, PictureEncoder
+from gseg.images import UnreadableImageError
+from gseg.pipeline.costs import embed_seconds, features_seconds
+from gseg.pipeline.jobs.draw import sampled_generator
+from gseg.pipeline.jobs.job import Backend, Listen, RangesJob, run_missing
+from gseg.samples.config import LatentConfig
+from gseg.samples.latents import Embeddings, save_embeddings
+from gseg.scores.feature_statistics import (
+    FeatureStatistics,
+    collect_statistics,
+    join_statistics,
+)
+from gseg.scores.picture_sources import (
+    SCENES_RESOLUTION,
+    FolderPictures,
+    GeneratedPictures,
+    PictureSource,
+    ScenesPictures,
+)
+from gseg.storage.digests import digest
+from gseg.storage.files import replacing
+from gseg.storage.mirror import fetch
+
+_BATCH: Final = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PictureSet:
+    """Which pictures: a generator's, those of a folder, or else scenes.
+
+    Attributes:
+        generator: Catalogue name; empty for the others.
+        latents: Where a generator's latents and labels come from.
+        seed: Of a generator's latents.
+        count: Number of generated pictures or scenes; a folder has its own.
+        folder: Folder of pictures.
+        resolution: Side of scenes; what pictures of a folder are brought to, None to leave them.
+    """
+
+    generator: str = ""
+    latents: LatentConfig = field(default_factory=LatentConfig)
+    seed: int = 0
+    count: int = 0
+    folder: Path | None = None
+    resolution: int | None = None
+
+    def open(self, device: str = "cpu") -> PictureSource:
+        """Make the pictures available; those of a generator are made when they are asked for.
+
+        Args:
+            device: Where a generator computes.
+        """
+        if self.folder is not None:
+            return FolderPictures(self.folder, resolution=self.resolution)
+        if not self.generator:
+            return ScenesPictures(self.count, resolution=self.resolution or SCENES_RESOLUTION)
+        generator = sampled_generator(self.generator, device, self.latents)
+        return GeneratedPictures(generator, self.count, latents=self.latents, seed=self.seed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasureJob(RangesJob):
+    """Taking the features of a set of pictures.
+
+    Attributes:
+        pictures: The set.
+        total: How many it has.
+        features: Name of the feature network; see `gseg.features.open_features`.
+        folder: Where parts go.
+        device: Kind of device.
+    """
+
+    # The moments of Inception features are 32 MB a part, however many pictures it has.
+    part_size: ClassVar[int] = 2_500
+
+    pictures: PictureSet
+    total: int
+    features: str
+    folder: Path
+    device: str = "cpu"
+
+    def seconds(self, parts: Sequence[int]) -> float:
+        """Estimate taking the features of parts."""
+        pictures = sum(map(self.size, parts))
+        return features_seconds(self.pictures.generator, pictures, self.features, self.device)
+
+    def open(self) -> Callable[[int, Listen], None]:
+        """Make ready to take features; each part is written, whole or not at all."""
+        source = self.pictures.open(self.device)
+        extractor = _cached_features(self.features, self.device)
+
+        def do(part: int, listen: Listen) -> None:
+            def batches() -> Iterator[Tensor]:
+                for pictures in source.batches(self.rows(part)):
+                    yield pictures
+                    listen(len(pictures))
+
+            first, name = self.rows(part).start, source.name
+            collect_statistics(
+                batches(), extractor, source=name, first=first, count=self.total
+            ).save(self.path(part))
+
+        return do
+
+    def collect(self) -> FeatureStatistics:
+        """Merge the parts, in their order: the statistics of the whole set."""
+        paths, name = [self.path(part) for part in self.parts], features_name(self.features)
+        for path in paths:
+            fetch(path)
+        return join_statistics(FeatureStatistics.load(path, name) for path in paths)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbedJob(RangesJob):
+    """Finding the latents of a set of pictures.
+
+    Attributes:
+        pictures: The set, at the encoder's size.
+        total: How many it has.
+        encoder: Whose latents.
+        folder: Where parts go.
+        skip_bad: Whether pictures that cannot be read are left out and listed.
+        device: Kind of device.
+    """
+
+    part_size: ClassVar[int] = 1_000
+
+    pictures: PictureSet
+    total: int
+    encoder: EncoderChoice
+    folder: Path
+    skip_bad: bool = False
+    device: str = "cpu"
+
+    def seconds(self, parts: Sequence[int]) -> float:
+        """Estimate finding the latents of parts."""
+        return embed_seconds(sum(map(self.size, parts)))
+
+    def open(self) -> Callable[[int, Listen], None]:
+        """Make ready to find latents; each part is written, whole or not at all.
+
+        Raises:
+            ValueError: The encoder cannot be opened; a picture cannot be read, or there are no
+                latents, when a part is done.
+        """
+        source, encoder = _cached_source(self), _cached_encoder(self.encoder, self.device)
+
+        def do(part: int, listen: Listen) -> None:
+            latents, names = [], []
+            skipped: list[str] = []
+            rows = self.rows(part)
+            for first in rows[::_BATCH]:
+                batch = range(first, min(first + _BATCH, rows.stop))
+                pictures, numbers, names_here = self._read(source, batch, skipped)
+                if len(pictures):
+                    latents.append(encoder(pictures, numbers))
+                    names += names_here
+                listen(len(batch))
+            width = self.encoder.latent_dim or 0
+            found = torch.cat(latents) if latents else torch.empty(0, width)
+            with replacing(self.path(part)) as file, file.open("wb") as opened:
+                np.savez(
+                    opened,
+                    latents=found.numpy(),
+                    pictures=np.array(names, dtype=np.str_),
+                    skipped=np.array(skipped, dtype=np.str_),
+                )
+
+        return do
+
+    def _read(
+        self, source: PictureSource, rows: range, skipped: list[str]
+    ) -> tuple[Tensor, Sequence[int], list[str]]:
+        """Read those pictures that can be read, with their numbers and names; list the others."""
+        if not isinstance(source, FolderPictures):
+            return torch.cat(list(source.batches(rows))), rows, [str(row) for row in rows]
+        pictures, numbers = [], []
+        for row in rows:
+            try:
+                pictures.append(source.read(row))
+                numbers.append(row)
+            except UnreadableImageError as error:
+                if not self.skip_bad:
+                    told = str(error).rstrip(".")
+                    raise ValueError(
+                        f"{told}. Remove the file, or leave such files out with --skip-bad."
+                    ) from error
+                skipped.append(str(error))
+        found = torch.stack(pictures) if pictures else torch.empty(0)
+        return found, numbers, [source.relative_name(row) for row in numbers]
+
+    def collect(self) -> Embeddings:
+        """Join the parts, in their order: the latents of the whole set.
+
+        Raises:
+            ValueError: No picture could be read.
+        """
+        latents, names, skipped = [], [], []
+        for part in self.parts:
+            fetch(self.path(part))
+            with np.load(self.path(part), allow_pickle=False) as stored:
+                if len(stored["pictures"]):
+                    latents.append(stored["latents"])
+                names += stored["pictures"].tolist()
+                skipped += stored["skipped"].tolist()
+        if not latents:
+            raise ValueError(
+                f"None of {self.total} pictures could be read; the first: {skipped[0]}"
+            )
+        return Embeddings(
+            latents=np.concatenate(latents), pictures=tuple(names), skipped=tuple(skipped)
+        )
+
+
+def embed_job(
+    pictures: PictureSet,
+    encoder: EncoderChoice,
+    folder: Path,
+    *,
+    skip_bad: bool = False,
+    device: str = "cpu",
+) -> EmbedJob:
+    """Make the job of a set of pictures at the encoder's size.
+
+    Its parts are in a folder below `folder` that is named by what decides the latents.
+    """
+    source = pictures.open(device)
+    identity = (source.identity, encoder, skip_bad, device_identity(device))
+    return EmbedJob(
+        pictures=pictures,
+        total=len(source),
+        encoder=encoder,
+        folder=folder / digest("embeddings", *identity),
+        skip_bad=skip_bad,
+        device=device,
+    )
+
+
+def embed_pictures(
+    job: EmbedJob, backend: Backend, progress: Callable[[int, int], object]
+) -> Embeddings:
+    """Find the latents of a set of pictures; parts that are there are not made again.
+
+    Args:
+        job: Of the set.
+        backend: Who works.
+        progress: Called with pictures done and pictures in all.
+    """
+    run_missing(job, job.total, backend, progress)
+    return job.collect()
+
+
+def save_found(path: Path, found: Embeddings, job: EmbedJob) -> None:
+    """Write latents to an ``.npy`` file with where they come from; see `save_embeddings`."""
+    encoder = job.encoder
+    told = {
+        "encoder": encoder.name,
+        "encoder_digest": encoder.digest,
+        "sampled": encoder.sampled,
+        "generator": encoder.generator,
+        "resolution": encoder.resolution,
+        "source": _cached_source(job).name,
+    }
+    save_embeddings(path, found, told)
+
+
+@lru_cache(maxsize=2)
+def _cached_source(job: EmbedJob) -> PictureSource:
+    return job.pictures.open(job.device)
+
+
+@lru_cache(maxsize=2)
+def _cached_encoder(choice: EncoderChoice, device: str) -> PictureEncoder:
+    return choice.open(device)
+
+
+@lru_cache(maxsize=2)
+def _cached_features(spec: str, device: str) -> NetworkFeatures:
+    return open_features(spec, device=device)
