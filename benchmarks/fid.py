@@ -30,9 +30,8 @@ from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.measure import PictureSet
 from gseg.pipeline.stages.distance import StatisticsNode
+from gseg.scores.feature_statistics import KEPT, Moments
 from gseg.scores.fid import compare, frechet_distance
-from gseg.scores.kid import KEPT
-from gseg.scores.moments import Moments
 from gseg.storage.store import Store
 
 

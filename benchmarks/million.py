@@ -42,7 +42,7 @@ from gseg.recipes.melas2022 import all_gans
 from gseg.samples.config import SampleConfig
 from gseg.samples.filters import filter_preset
 from gseg.samples.growing import GrowingSet
-from gseg.storage.builds import count_builds
+from gseg.storage.store import count_builds
 
 GENERATOR = "sngan.scenes32"
 _LOOK_SECONDS, _ENDLESS = 2.0, 2**40

@@ -1,7 +1,7 @@
 """How well sweeps use what they are given: ``python benchmarks/sweeps.py [CASE ...]``.
 
 ``shared``    3 generators x 2 λ x 2 ε x 3 data sizes on two processes, in the smallest settings:
-              computations done, by the record that every storage keeps (`gseg.storage.builds`),
+              computations done, by the record that every storage keeps (`gseg.storage.store.note_build`),
               over the distinct ones and over those of a loop that shares nothing. About three
               minutes.
 ``two_cores`` the twelve embedded generators on two processes: wall time x cores over the one-thread
@@ -39,8 +39,7 @@ from gseg.pipeline.trial import Context
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import all_gans
 from gseg.search import evaluate
-from gseg.storage.builds import count_builds
-from gseg.storage.store import Store
+from gseg.storage.store import Store, count_builds
 
 _THREE = ("acgan.scenes32", "ggan.scenes32", "sngan.scenes32")
 _CORES = 2

@@ -11,8 +11,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import torch
-
 
 @contextmanager
 def exact() -> Iterator[None]:
@@ -30,13 +28,9 @@ def exact() -> Iterator[None]:
 
 
 def device_identity(device: str) -> str:
-    """Say in what names things that are computed exactly on a kind of device.
+    """Say in what names things that are computed exactly on ``cpu`` or ``cuda``.
 
-    Args:
-        device: ``cpu`` or ``cuda``.
-
-    Returns:
-        ``cpu``, or ``cuda exact``: what was made before `exact` came is named ``cuda``.
+    On a GPU ``cuda exact``: what was made before `exact` came is named ``cuda``.
     """
     return device if device == "cpu" else f"{device} exact"
 
@@ -83,6 +77,8 @@ def _forbid() -> Callable[[], None]:
 
 
 def _forbid_convolutions() -> Callable[[], None]:
+    import torch
+
     cudnn = torch.backends.cudnn
     parts = [cudnn.conv, cudnn.rnn] if _has_newer() else []  # type: ignore[attr-defined]
     precisions = [part.fp32_precision for part in parts]
@@ -104,6 +100,8 @@ def _forbid_convolutions() -> Callable[[], None]:
 
 
 def _forbid_products() -> Callable[[], None]:
+    import torch
+
     matmul, newer = torch.backends.cuda.matmul, _has_newer()
     precision = matmul.fp32_precision if newer else None
     allowed = _older(lambda: matmul.allow_tf32)
@@ -125,6 +123,8 @@ def _forbid_products() -> Callable[[], None]:
 
 
 def _has_newer() -> bool:
+    import torch  # not above: `device_identity` is for commands that must not wait for it
+
     return hasattr(torch.backends, "fp32_precision")
 
 

@@ -9,7 +9,7 @@ from gseg.commands.app import at_least, place
 from gseg.distributed.runtime import Placement
 from gseg.pipeline.settings import Setting, axes
 from gseg.recipes.grids import grids
-from gseg.scores.sizes import EvalProtocol
+from gseg.scores.specs import EvalProtocol
 
 _VALUES: Final = {"word": str, "number": float, "count": int}
 _METAVARS: Final = {"word": "NAME", "number": "X", "count": "N"}

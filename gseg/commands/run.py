@@ -27,7 +27,7 @@ from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
 from gseg.reports.sweep import draw_distances, draw_sheets, write_image_scores
 from gseg.reports.tables import sweep_tables
 from gseg.scores.benchmarks import Benchmark
-from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.search.evaluate import SweepWork
 from gseg.search.records import Record
 from gseg.search.source import listed

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from gseg.commands.working import working
 from gseg.generators.catalogue import use_weights
 from gseg.generators.identity import weights_digest
-from gseg.images import encode_png
+from gseg.picture_files import encode_png
 from gseg.pipeline.devices import prepare_process
 from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.progress import Report

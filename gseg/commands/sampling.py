@@ -12,8 +12,8 @@ from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
 from gseg.pipeline.stages.embeddings import embeddings_node
 from gseg.recipes.grids import Grid
 from gseg.samples.latents import LatentConfig, candidates, near_embeddings
+from gseg.scores.batches import chosen_pictures
 from gseg.scores.benchmarks import open_benchmark
-from gseg.scores.labelled import chosen_pictures
 from gseg.scores.picture_sources import FolderPictures
 from gseg.scores.specs import absolute_spec
 

@@ -19,7 +19,7 @@ from gseg.generators.contract import Generator, GeneratorCard
 from gseg.generators.embedded import embedded_cards, load_embedded
 from gseg.generators.own import load_own, registered_cards
 from gseg.generators.published import PUBLISHED, PublishedGenerator
-from gseg.storage.inputs import fetch_input, find_inputs
+from gseg.storage.files import fetch_input, find_inputs
 from gseg.storage.mirror import storage_folder
 
 _WEIGHTS: Final = "GSEG_WEIGHTS"

@@ -16,9 +16,8 @@ from gseg.pipeline.stages.samples import SampledSet
 from gseg.pipeline.stages.segmenter import FILE
 from gseg.samples.filters import REASONS
 from gseg.scores.benchmarks import open_benchmark
-from gseg.scores.intervals import INTERVALS
 from gseg.scores.picture_sources import FolderPictures
-from gseg.scores.protocol import SCORES
+from gseg.scores.specs import SCORES
 from gseg.storage.store import Artifact, versions
 
 
@@ -167,7 +166,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 def score_values(means: Mapping[str, Any]) -> dict[str, Any]:
     """Columns of scores from the means of one metric profile and their intervals."""
-    limits = [f"{name}_{side}" for name in INTERVALS for side in ("low", "high")]
+    limits = [f"{name}_{side}" for name in SCORES for side in ("low", "high")]
     names = (*SCORES, "mean_f_beta", *limits, "images", "degenerate_masks", "empty_masks")
     return {name: means[name] for name in names}
 

@@ -22,7 +22,7 @@ from gseg.pipeline.trial import Context, find_parts, find_rows
 from gseg.samples.sets import load_samples
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark, open_benchmark
-from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
 from gseg.storage.store import Store, write_atomically
 

@@ -26,7 +26,7 @@ from gseg.pipeline.rows import Row
 from gseg.pipeline.trial import Context, find_parts, find_rows
 from gseg.randomness import derive_seed
 from gseg.samples.masks import make_masks
-from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.scores.specs import DEFAULT_PROFILES
 
 _PICTURES: Final = 128
 _SCORES: Final = ("accuracy", "iou", "max_f_beta", "two_affine_ratio", "direction_seconds")

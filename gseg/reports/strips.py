@@ -8,8 +8,8 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from gseg.images import contact_sheet, read_image, read_mask, tinted
-from gseg.scores.folders import SUFFIXES
+from gseg.images import contact_sheet, tinted
+from gseg.picture_files import SUFFIXES, read_image, read_mask
 from gseg.storage.store import replacing
 
 

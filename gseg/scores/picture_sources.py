@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gseg.exactness import exact
 from gseg.generators.contract import Generator
-from gseg.images import read_image, to_uint8
+from gseg.images import to_uint8
+from gseg.picture_files import SUFFIXES, picture_files, read_image
 from gseg.randomness import derive_seed
 from gseg.samples.latents import LatentConfig, candidates, check_truncation
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST, render
-from gseg.scores.folders import SUFFIXES
+from gseg.scores.batches import shrink_picture
 
 SCENES_SOURCE: Final = "scenes"
 SCENES_RESOLUTION: Final = 32
@@ -24,26 +24,20 @@ _BATCH: Final = 250
 
 
 class PictureSource(Protocol):
-    """A set of pictures of known size; any part of it can be asked for."""
+    """A set of pictures of known size; any part of it can be asked for.
 
-    @property
-    def name(self) -> str:
-        """Which pictures these are, in a few words."""
-        ...
+    Attributes:
+        name: Which pictures these are, in a few words.
+        identity: Says exactly which pictures these are; goes into hashes.
+    """
 
-    @property
-    def identity(self) -> str:
-        """Says exactly which pictures these are; goes into hashes."""
-        ...
+    name: str
+    identity: str
 
     def __len__(self) -> int: ...
 
     def batches(self, rows: range) -> Iterator[Tensor]:
-        """Give the pictures with these numbers, in order.
-
-        Yields:
-            (N, 3, H, W) uint8.
-        """
+        """Give the pictures with these numbers, in order: (N, 3, H, W) uint8 each."""
         ...
 
 
@@ -60,7 +54,7 @@ class ScenesPictures:
         ValueError: Training indices run on into validation indices.
     """
 
-    name: str = SCENES_SOURCE
+    name = SCENES_SOURCE
 
     def __init__(
         self, count: int, *, first: int = 0, seed: int = 0, resolution: int = SCENES_RESOLUTION
@@ -102,11 +96,7 @@ class FolderPictures:
         folder = Path(path).expanduser()
         if not folder.is_dir():
             raise ValueError(f"{folder}: there is no such folder of pictures.")
-        self._files = [
-            file
-            for file in sorted(folder.rglob("*"))
-            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-        ]
+        self._files = picture_files(folder, deep=True)
         if not self._files:
             raise ValueError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
         self._folder, self._resolution = folder, resolution
@@ -136,29 +126,15 @@ class FolderPictures:
         return self._files[row].relative_to(self._folder).as_posix()
 
     def read(self, row: int) -> Tensor:
-        """Read one picture.
-
-        Args:
-            row: Its number.
-
-        Returns:
-            (3, H, W) uint8.
-
-        Raises:
-            UnreadableImageError: The file is broken.
-        """
+        """Read a picture, (3, H, W) uint8; UnreadableImageError if the file is broken."""
         picture = read_image(self._files[row])
         if self._resolution is None:
             return picture
+        # Rounded down, unlike a protocol's `centre_square`: statistics of such pictures exist.
         side = min(picture.shape[1:])
         top, left = ((length - side) // 2 for length in picture.shape[1:])
-        square = picture[None, :, top : top + side, left : left + side]
-        if side == self._resolution:
-            return square[0]
-        shape = (self._resolution, self._resolution)
-        return F.interpolate(
-            square, size=shape, mode="bilinear", align_corners=False, antialias=True
-        )[0]
+        square = picture[:, top : top + side, left : left + side]
+        return shrink_picture(square, self._resolution, "text")
 
 
 class GeneratedPictures:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from gseg.pipeline.rows import Row
-from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.search.stability import check_seeds
 
 Goal = Literal["min", "max"]

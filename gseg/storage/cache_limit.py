@@ -17,9 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from gseg.storage.copies import cache_folder, copies_locked
-from gseg.storage.mirror import is_published, place_of
-from gseg.storage.processes import is_gone, process_identity
+from gseg.storage.leases import is_gone, process_identity
+from gseg.storage.mirror import cache_folder, copies_locked, is_published, place_of
 
 _VARIABLE: Final = "GSEG_CACHE_GIB"
 _SHARE: Final = 0.5

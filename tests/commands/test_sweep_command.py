@@ -24,7 +24,7 @@ from gseg.pipeline.trial import Context, run_trial
 from gseg.recipes.melas2022 import all_gans
 from gseg.samples.config import SampleConfig
 from gseg.samples.filters import filter_preset
-from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.search.evaluate import SweepWork
 from gseg.segmenters.config import FitConfig
 from gseg.storage.store import Store

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from gseg.storage import mirror
-from gseg.storage.mirror import describe, discard, exists, fetch, place_of, storage_folder
-from gseg.storage.objects import client
+from gseg.storage.mirror import client, describe, discard, exists, fetch, place_of, storage_folder
 from gseg.storage.store import StorageError, Store, replacing, write_atomically
 
 

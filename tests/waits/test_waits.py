@@ -25,7 +25,7 @@ from gseg.generators.catalogue import load_generator
 from gseg.samples.config import SampleConfig
 from gseg.samples.draw import draw_shard, draw_shards
 from gseg.samples.filters import filter_preset
-from gseg.scores.contract import Example
+from gseg.scores.benchmarks import Example
 from gseg.scores.feature_statistics import collect_statistics
 from gseg.scores.picture_sources import GeneratedPictures
 from gseg.scores.protocol import score

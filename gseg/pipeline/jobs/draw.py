@@ -22,9 +22,8 @@ from gseg.samples.growing import GrowingSet
 from gseg.samples.latents import LatentConfig, truncates_itself
 from gseg.samples.sets import check_acceptance
 from gseg.samples.shards import shard_name
-from gseg.storage.builds import SHARD, note_build
 from gseg.storage.mirror import fetch
-from gseg.storage.store import bring_here, write_atomically
+from gseg.storage.store import SHARD, bring_here, note_build, write_atomically
 
 _SHARDS_AT_ONCE: Final = 4096
 """Most shards that are asked for before looking at the acceptance again."""

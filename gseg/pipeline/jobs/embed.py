@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gseg.exactness import device_identity
 from gseg.generators.own_encoder import EncoderChoice, PictureEncoder
-from gseg.images import UnreadableImageError
+from gseg.picture_files import UnreadableImageError
 from gseg.pipeline.costs import embed_seconds
 from gseg.pipeline.jobs.job import Backend, Listen, RangesJob, run_missing
 from gseg.pipeline.jobs.measure import PictureSet

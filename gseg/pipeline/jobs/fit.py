@@ -19,8 +19,8 @@ from gseg.samples.headers import DamagedShardError, ShardFacts, put_away
 from gseg.samples.sets import read_pairs
 from gseg.samples.shards import Shard
 from gseg.scenes.pictures import render
+from gseg.scores.batches import chosen_pictures, square_pairs
 from gseg.scores.benchmarks import open_benchmark
-from gseg.scores.labelled import chosen_pictures, square_pairs
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.curves import curve_table
 from gseg.segmenters.fit import FitResult, fit_source

@@ -10,9 +10,9 @@ from typing import Any, Final
 from gseg.pipeline.costs import score_seconds
 from gseg.pipeline.jobs.job import Job, Listen
 from gseg.scores.baselines import centre_disc, otsu
-from gseg.scores.batches import EvalProtocol
 from gseg.scores.benchmarks import Benchmark, BenchmarkPart, open_benchmark
 from gseg.scores.protocol import Predict, Scores, merge_scores, score
+from gseg.scores.specs import EvalProtocol
 from gseg.segmenters.segmenter import Ensemble, Segmenter
 from gseg.storage.store import bring_here
 

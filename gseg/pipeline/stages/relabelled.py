@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from gseg.exactness import exact
-from gseg.images import from_uint8, read_mask
+from gseg.images import from_uint8
+from gseg.picture_files import read_mask
 from gseg.pipeline.costs import sample_bytes, score_seconds
 from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.progress import Report

@@ -9,7 +9,8 @@ from gseg.pipeline.backend import LocalBackend
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.score import PART, ScoreJob
 from gseg.pipeline.stages.scores import ScoresNode
-from gseg.scores.protocol import COLUMNS, DEFAULT_PROFILES
+from gseg.scores.protocol import COLUMNS
+from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.storage.store import Store
 
 SPECS = ("scenes:20", "scenes:30")
