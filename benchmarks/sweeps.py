@@ -1,9 +1,9 @@
 """How well sweeps use what they are given: ``python benchmarks/sweeps.py [CASE ...]``.
 
 ``shared``    3 generators x 2 λ x 2 ε x 3 data sizes on two processes, in the smallest settings:
-              computations done, by the record that every storage keeps (`gseg.storage.store.note_build`),
-              over the distinct ones and over those of a loop that shares nothing. About three
-              minutes.
+              computations done, by the record that every storage keeps
+              (`gseg.storage.store.note_build`), over the distinct ones and over those of a loop
+              that shares nothing. About three minutes.
 ``two_cores`` the twelve embedded generators on two processes: wall time x cores over the one-thread
               seconds of all stages, from the first trial's start on. About eight minutes on a quiet
               machine (``--grid smoke``: two), and meaningless on a busy one.

@@ -127,6 +127,8 @@ def _forbid_products() -> Callable[[], None]:
 
 
 def _fix_order() -> Callable[[], None]:
+    import torch
+
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic
     # Not torch.use_deterministic_algorithms, which forbids operations that have no such form.

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from gseg.storage.mirror import Place, StorageError, answers, client, error_code, place_of
 
@@ -65,7 +65,7 @@ def lease(
     """
     folder.mkdir(parents=True, exist_ok=True)
     place, token = place_of(folder / LEASE), {"id": uuid.uuid4().hex, "process": process_identity()}
-    mine: _Lease = _FileLease(folder / LEASE, token) if place is None else ObjectLease(place, token)
+    mine = _FileLease(folder / LEASE, token) if place is None else ObjectLease(place, token)
     while not mine.create():
         if unless is not None and unless():
             yield False
@@ -84,7 +84,7 @@ def lease(
         mine.release()
 
 
-def _beat(mine: "_Lease", stop: threading.Event) -> None:
+def _beat(mine: "_FileLease | ObjectLease", stop: threading.Event) -> None:
     while not stop.wait(mine.heartbeat_seconds):
         try:
             if not mine.beat():
@@ -92,34 +92,6 @@ def _beat(mine: "_Lease", stop: threading.Event) -> None:
                 return
         except StorageError as error:  # it may answer again before the lease has expired
             _log.warning("No heartbeat: %s", error)
-
-
-class _Lease(Protocol):
-    """The lease of one folder, as one process sees it."""
-
-    heartbeat_seconds: float
-    poll_seconds: float
-
-    @property
-    def place(self) -> Path | Place:
-        """Where it is."""
-        ...
-
-    def create(self) -> bool:
-        """Take the lease if nobody holds it."""
-        ...
-
-    def succeed(self) -> bool:
-        """Take the lease if its holder is gone or was silent for too long."""
-        ...
-
-    def beat(self) -> bool:
-        """Say that the holder is alive; False if the lease is somebody else's."""
-        ...
-
-    def release(self) -> None:
-        """Let go of the lease, if it is still one's own."""
-        ...
 
 
 class _FileLease:
@@ -139,7 +111,7 @@ class _FileLease:
         self._since = 0.0
 
     def create(self) -> bool:
-        """Create the lease with its content in one step."""
+        """Take the lease if nobody holds it: create it with its content in one step."""
         part = self._aside()
         part.write_text(self._token)
         try:
@@ -151,14 +123,14 @@ class _FileLease:
         return True
 
     def succeed(self) -> bool:
-        """See `_Lease`."""
+        """Take the lease if its holder is gone or was silent for too long."""
         if not self._is_abandoned():
             return False
         self._evict()
         return self.create()
 
     def beat(self) -> bool:
-        """See `_Lease`."""
+        """Say that the holder is alive; False if the lease is somebody else's."""
         try:
             os.utime(self.place)
         except FileNotFoundError:
@@ -166,7 +138,7 @@ class _FileLease:
         return True
 
     def release(self) -> None:
-        """See `_Lease`."""
+        """Let go of the lease, if it is still one's own."""
         if _read(self.place) == self._token:
             self.place.unlink(missing_ok=True)
 
@@ -249,7 +221,7 @@ class ObjectLease:
         self._mark = ""
 
     def create(self) -> bool:
-        """See `_Lease`."""
+        """See `_FileLease`."""
         return self._write(IfNoneMatch="*")
 
     def read(self) -> Holding | None:
@@ -264,7 +236,7 @@ class ObjectLease:
         return Holding(content, found["ETag"], (now - found["LastModified"]).total_seconds())
 
     def succeed(self) -> bool:
-        """See `_Lease`."""
+        """See `_FileLease`."""
         holding = self.read()
         if holding is None:
             return self.create()
@@ -278,11 +250,11 @@ class ObjectLease:
         return taken
 
     def beat(self) -> bool:
-        """See `_Lease`."""
+        """See `_FileLease`."""
         return self._write(IfMatch=self._mark)
 
     def release(self) -> None:
-        """See `_Lease`."""
+        """See `_FileLease`."""
         if self._is_mine():
             with answers(self.place):
                 client().delete_object(Bucket=self.place.bucket, Key=self.place.key)
