@@ -83,7 +83,7 @@ def shrink_mask(mask: Tensor, size: int) -> Tensor:
     shape = working_shape(mask.shape[0], mask.shape[1], size)
     if shape == tuple(mask.shape):
         return mask
-    bytes_ = mask.to(torch.uint8)[None, None]
+    bytes_ = mask.to(torch.uint8)[None, None]  # there is no interpolation of bool
     return F.interpolate(bytes_, size=shape, mode="nearest-exact")[0, 0].bool()
 
 
@@ -218,7 +218,7 @@ def equal_shapes(
         try:
             example = benchmark[index]
         except UnreadableImageError as error:
-            return error
+            return error  # raised or listed below, in the order of the pictures
         return prepare(example, index, reading.protocol, reading.size, crop=benchmark.crop)
 
     for prepared in _read_ahead(read, len(benchmark), reading.readers):
@@ -232,6 +232,8 @@ def equal_shapes(
         held += 1
         if len(group) < reading.batch and held < _WAITING_BATCHES * reading.batch:
             continue
+        # A full group, or else the largest of those that wait, so that memory stays bounded in a
+        # set in which every picture has a shape of its own.
         key = max(waiting, key=lambda shape: len(waiting[shape]))
         full = waiting.pop(key)
         held -= len(full)

@@ -105,7 +105,9 @@ class Benchmark(Protocol):
 
 
 def _checked(index: int, count: int) -> int:
-    """Give an index back; without the IndexError a loop over a benchmark would not end."""
+    """Give an index back if there is such an example."""
+    # Without the IndexError ``for example in benchmark`` would not end; a negative index would be
+    # another example in a part than in the whole.
     if not 0 <= index < count:
         raise IndexError(f"Example {index} of {count}.")
     return index
@@ -157,9 +159,8 @@ class ScenesBenchmark(Benchmark):
         return Example(id=name, picture=scenes.pictures[row], mask=scenes.masks[row])
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=4)  # the usual benchmark's four chunks are kept for the next segmenter
 def _render(start: int, stop: int, seed: int, resolution: int) -> Scenes:
-    """Render a chunk; the usual benchmark's four are kept for the next segmenter."""
     return render(range(start, stop), seed=seed, resolution=resolution)
 
 
@@ -207,6 +208,7 @@ class _FileBenchmark(Benchmark):
             )
         except UnreadableImageError as error:
             return str(error)
+        # One problem for a pair, however many parts of a face do not fit.
         return next(filter(None, (self._misfit(pair, picture, mask) for mask in masks)), "")
 
     def _misfit(self, pair: Pair, picture: Sequence[int], mask: Sequence[int]) -> str:
@@ -258,6 +260,7 @@ class FolderBenchmark(_FileBenchmark):
         problems = (*doubled, *doubled_masks, *listing.problems)
         super().__init__(Listing(pairs=listing.pairs, problems=problems), skip_bad=skip_bad)
         self._check(str(folder))
+        # Two folders of one base name share this name, and differ in their identity alone.
         self.name = f"folder:{folder.resolve().name}"
         self.identity = f"{self.name} {_digest(self.pairs, folder)}"
 
@@ -308,6 +311,7 @@ class DataSetBenchmark(_FileBenchmark):
         self.place = find_place(dataset, Path(path).expanduser())
         self._threshold = THRESHOLD in options
         listing = self.place.layout.pairs(self.place.parts)
+        # The number before the files: a list of 900 bad pictures is no answer to a half copied set.
         super().__init__(listing, skip_bad=skip_bad)
         if SUBSET not in options:
             self._check_number(len(listing.pairs) + len(listing.problems), listing.incomplete)
@@ -359,6 +363,7 @@ class DataSetBenchmark(_FileBenchmark):
 
 def _digest(pairs: Iterable[Pair], root: Path | None = None) -> str:
     """Name files by their names (below `root`, or with the pair's) and their sizes in bytes."""
+    # Not by their content, which would be read on every opening.
     lines = (
         f"{file.relative_to(root) if root else f'{pair.id} {file.name}'} {file.stat().st_size}"
         for pair in pairs
@@ -386,7 +391,7 @@ class BenchmarkPart(Benchmark):
         self.identity = f"{whole.identity} part {part} of {parts}"
         self.working_size, self.crop = whole.working_size, whole.crop
         self.from_files = whole.from_files
-        self.bad = whole.bad if part == 0 else ()
+        self.bad = whole.bad if part == 0 else ()  # told once when the parts are merged
 
     def __len__(self) -> int:
         return self._stop - self._start

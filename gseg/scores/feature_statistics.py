@@ -82,6 +82,8 @@ class Moments:
         count = self.count + other.count
         if count == 0:
             return self
+        # Differences of means, not sums of squares: these would lose all digits where the mean is
+        # large beside the spread.
         step = other.mean - self.mean
         weight = other.count / count
         return Moments(
@@ -101,6 +103,7 @@ class Moments:
         return self.scatter / (self.count - 1)
 
 
+# Compared and hashed as an object, so that what is computed of a reference can be remembered.
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class KeptVectors:
     """Feature vectors of the pictures that were chosen from a set.
@@ -147,6 +150,7 @@ def kept_pictures(count: int, kept: int = KEPT) -> NDArray[np.bool_]:
     chosen = np.ones(count, bool)
     if count > kept:
         keys = uniforms(derive_seed(_SEED, "kid choice"), np.arange(count), 1)[:, 0]
+        # At random, not the first: classes may come one after the other.
         chosen[np.argsort(keys, kind="stable")[kept:]] = False
     return chosen
 
@@ -205,7 +209,7 @@ class FeatureStatistics:
             ValueError: The file is no such file, or says that it was made with other features.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(path, allow_pickle=False) as file:  # a pickle could run code
                 arrays = {name: file[name] for name in file.files}
         except (
             *(OSError, ValueError, EOFError, TypeError, AttributeError),

@@ -176,7 +176,7 @@ def kernel_distance(
         raise ValueError("A kernel distance needs at least 2 pictures of each set.")
     counts = len(first.indices), len(second.indices)
     protocol = f"KID, {first.features}, cubic kernel"
-    if counts == (size, size):
+    if counts == (size, size):  # every subset would be the whole
         return KernelDistance(
             value=squared_discrepancy(first.vectors, second.vectors),
             deviation=None,
@@ -202,7 +202,8 @@ def kernel_distance(
 
 @lru_cache(maxsize=1)
 def _own_terms(second: KeptVectors, subsets: int, size: int) -> list[float]:
-    """Compute what is the second set's own; a sweep compares all generators with one reference."""
+    """Compute what is the second set's own."""
+    # A sweep compares all generators with one reference, whose share is a third of the work.
     chosen = (_subset(len(second.indices), size, "second", number) for number in range(subsets))
     return [_mean_of_pairs(_with_one(second.vectors[rows])) for rows in chosen]
 
@@ -245,5 +246,6 @@ def _kernel_sum(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 def _subset(count: int, size: int, name: str, number: int) -> NDArray[np.int64]:
     """Choose vectors without putting back."""
+    # The subset is a function of its number: the same for every generator of a sweep.
     keys = uniforms(derive_seed(_SEED, "kid subset", name), [number], count)[0]
     return np.argpartition(keys, size - 1)[:size].astype(np.int64)

@@ -100,6 +100,7 @@ class FolderPictures:
         if not self._files:
             raise ValueError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
         self._folder, self._resolution = folder, resolution
+        # Names and sizes, not contents, as for benchmarks of files.
         listing = "\n".join(f"{f.relative_to(folder)} {f.stat().st_size}" for f in self._files)
         digest = hashlib.blake2b(listing.encode(), digest_size=4).hexdigest()
         size = "own size" if resolution is None else f"{resolution} px"
@@ -114,6 +115,7 @@ class FolderPictures:
         held: list[Tensor] = []
         for row in rows:
             picture = self.read(row)
+            # Only what stands side by side: the order of the vectors is that of the names.
             if held and (len(held) == _BATCH or held[0].shape != picture.shape):
                 yield torch.stack(held)
                 held = []

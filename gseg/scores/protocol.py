@@ -125,6 +125,7 @@ def score(
     collected = _Collected(profiles)
     unreadable: list[str] = []
     groups = equal_shapes(benchmark, reading, unreadable)
+    # The device predicts a group while the CPU scores the one before.
     begun = ((group, _begin(predict, group, protocol, device)) for group in groups)
     for group, counted in one_behind(begun):
         collected.add(group, counted())
@@ -170,6 +171,7 @@ def _scored(group: list[Prepared]) -> Tensor | None:
         return None
     marks = []
     for waiting in group:
+        # A group may hold pictures with void and without.
         mark = torch.ones_like(waiting.mask) if waiting.scored is None else waiting.scored
         if not mark.any():
             raise ValueError(f"Nothing to score in {waiting.id}: all of its pixels are left out.")
@@ -195,6 +197,7 @@ class _Collected:
         foreground = (histogram.counts[:, 1].sum(1) / histogram.counts.sum((1, 2))).tolist()
         for rank, part in enumerate(self.sums):
             scores = part.update(histogram)
+            # Half the memory; sums and means are taken of the exact ones.
             self._curves[part.profile.name].append(scores.curve.astype(np.float32))
             columns = [getattr(scores, name).tolist() for name in (*SCORES, "degenerate")]
             keys = ((rank, waiting.index, waiting.id, part.profile.name) for waiting in group)
@@ -204,6 +207,7 @@ class _Collected:
 
     def table(self) -> pd.DataFrame:
         """Give `COLUMNS`, profile after profile in the benchmark's order."""
+        # Groups come as their shapes fill up, not in order; the first two columns are the place.
         rows = sorted(self._rows, key=lambda row: row[:2])
         return pd.DataFrame([row[2:] for row in rows], columns=list(COLUMNS))
 
@@ -297,6 +301,7 @@ def bootstrap_intervals(
 
 def _weights(rng: np.random.Generator, resamples: int, count: int) -> NDArray[np.float64]:
     """Draw how often each picture counts, divided by their number: (resamples, count)."""
+    # Weights make one matrix product of what `scipy.stats.bootstrap` does resample by resample.
     chosen = rng.integers(0, count, (resamples, count))
     chosen += np.arange(resamples)[:, None] * count
     hits = np.bincount(chosen.reshape(-1), minlength=resamples * count)

@@ -75,7 +75,7 @@ def parse_spec(spec: str) -> Specification:
         ValueError: There is no such benchmark or option; the nearest is suggested.
     """
     name, _, rest = spec.partition(":")
-    kind, *options = name.split("+")
+    kind, *options = name.split("+")  # of the name alone: a path may hold a plus, and colons
     if kind in DATA_SETS:
         for option in options:
             checked_word(option, OPTIONS, f"option {option!r} of benchmark {kind!r}")
@@ -142,7 +142,7 @@ def checked_word(word: str, known: tuple[str, ...], what: str) -> None:
 def _unknown(spec: str, name: str, rest: str) -> str:
     near = difflib.get_close_matches(name, (*_OWN_KINDS, *DATA_SETS), n=1, cutoff=0.5)
     suggestion = f"{near[0]}:{rest}" if near and rest else "".join(near)
-    if Path(spec).is_dir():
+    if Path(spec).is_dir():  # somebody gave the path alone
         suggestion = f"folder:{spec}"
     hint = f"; did you mean {suggestion!r}?" if suggestion else "."
     return (

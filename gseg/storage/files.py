@@ -30,7 +30,7 @@ from gseg.storage.mirror import (
 )
 
 _SUM: Final = ".sha256"
-_COMPLETE: Final = ".complete"
+_COMPLETE: Final = ".complete"  # the folder has been fetched whole
 _LOCK: Final = ".gseg-lock"
 
 
@@ -64,6 +64,7 @@ def replacing(path: Path, *, shared: bool = True) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield part
+        # Uploaded before it is renamed: what is here under its name is there, too.
         if shared:
             publish(part, path)
         part.replace(path)

@@ -49,7 +49,7 @@ class Place:
 
 def client() -> Any:  # noqa: ANN401
     """Give this process's connection; credentials, region and endpoint are boto3's."""
-    return _client(os.getpid())
+    return _client(os.getpid())  # a connection must not be shared with a forked process
 
 
 @lru_cache(maxsize=1)

@@ -185,12 +185,12 @@ class Store:
         """
         assert not self.read_only
         name = digest(stage, version, config, list(parents))
-        found = self.find(stage, name)
+        found = self.find(stage, name)  # without a lease, which takes requests of its own on S3
         if found is not None:
             return found
         folder = self.folder(stage, name)
         with lease(folder, unless=lambda: self.find(stage, name) is not None) as held:
-            found = self.find(stage, name)
+            found = self.find(stage, name)  # made by whoever held the lease before
             if found is not None:
                 return found
             assert held
@@ -208,6 +208,7 @@ class Store:
                 "versions": versions(),
                 "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             }
+            # Last: with it the artifact counts as complete.
             write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1).encode())
             note_build(self.root, stage, name)
         return Artifact(digest=name, folder=folder, manifest=manifest, reused=False)

@@ -29,6 +29,7 @@ _PER_FOLDER: Final = 2000
 def chosen_faces(numbers: list[int]) -> list[int]:
     """Choose, of the faces that there are, the 1,000 first by digest, and sort them by number."""
 
+    # By digest, not by a generator of random numbers: anybody can draw it again in any language.
     def rank(number: int) -> bytes:
         return hashlib.blake2b(f"celebamask_hq {number}".encode(), digest_size=8).digest()
 
@@ -41,6 +42,7 @@ def _distributed(parts: Mapping[str, Path]) -> Listing:
     pairs, problems = [], []
     for number in chosen_faces(numbers):
         folder = parts["masks"] / str(number // _PER_FOLDER)
+        # Asked for by name: the folder holds up to 18 files for each of 2,000 faces.
         files = (folder / f"{number:05d}_{part}.png" for part in PARTS)
         masks = tuple(file for file in files if file.exists())
         picture = pictures[str(number)]

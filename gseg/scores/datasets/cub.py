@@ -45,6 +45,7 @@ def read_split(path: Path) -> list[str]:
         raise ValueError(f"{path} is no split of CUB; get it from {SPLIT_ADDRESS}.")
     chosen = sorted((number for number, part in fields if part == _TEST), key=int)
     digest = hashlib.blake2b(" ".join(chosen).encode(), digest_size=8).hexdigest()
+    # Of another number the benchmark itself complains, unless "+subset" allows it.
     if len(chosen) == _TEST_PICTURES and digest != _TEST_DIGEST:
         raise ValueError(
             f"The 1,000 test pictures of {path} are not those of ReDO; get its file from "
