@@ -119,32 +119,23 @@ class ScenesBenchmark(Benchmark):
     Args:
         count: Number of pictures.
         first: Index of the first; reported scores are of the default.
-        resolution: Side in pixels.
-        seed: Seed of the scenes.
 
     Raises:
         ValueError: The count or the first index is out of range.
     """
 
-    def __init__(
-        self,
-        count: int = 1000,
-        first: int = HELD_OUT_FIRST,
-        *,
-        resolution: int = 32,
-        seed: int = 0,
-    ) -> None:
+    working_size = 32
+
+    def __init__(self, count: int = 1000, first: int = HELD_OUT_FIRST) -> None:
         if count < 1 or first < 0:
             raise ValueError(
                 f"Scenes need a count of at least 1 and a first index of at least 0, got {count} "
                 f"and {first}; 'scenes:1000' is the usual benchmark."
             )
         self.name = "scenes" if (count, first) == (1000, HELD_OUT_FIRST) else f"scenes:{count}"
-        self.identity = (
-            f"{SCENES_NAME} first={first} count={count} resolution={resolution} seed={seed}"
-        )
-        self.working_size = resolution
-        self._count, self._first, self._seed = count, first, seed
+        # Scores that are stored are named by these words, the side and the seed among them.
+        self.identity = f"{SCENES_NAME} first={first} count={count} resolution=32 seed=0"
+        self._count, self._first = count, first
 
     def __len__(self) -> int:
         return self._count
@@ -154,14 +145,14 @@ class ScenesBenchmark(Benchmark):
         chunk, row = divmod(_checked(index, self._count), _CHUNK)
         start = self._first + chunk * _CHUNK
         stop = min(start + _CHUNK, self._first + self._count)
-        scenes = _render(start, stop, self._seed, self.working_size)
+        scenes = _render(start, stop)
         name = str(self._first + index)
         return Example(id=name, picture=scenes.pictures[row], mask=scenes.masks[row])
 
 
 @lru_cache(maxsize=4)  # the usual benchmark's four chunks are kept for the next segmenter
-def _render(start: int, stop: int, seed: int, resolution: int) -> Scenes:
-    return render(range(start, stop), seed=seed, resolution=resolution)
+def _render(start: int, stop: int) -> Scenes:
+    return render(range(start, stop), resolution=ScenesBenchmark.working_size)
 
 
 class _FileBenchmark(Benchmark):

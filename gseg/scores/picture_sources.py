@@ -47,7 +47,6 @@ class ScenesPictures:
     Args:
         count: Number of pictures.
         first: Index of the first.
-        seed: Seed of the scenes.
         resolution: Side in pixels.
 
     Raises:
@@ -56,17 +55,15 @@ class ScenesPictures:
 
     name = SCENES_SOURCE
 
-    def __init__(
-        self, count: int, *, first: int = 0, seed: int = 0, resolution: int = SCENES_RESOLUTION
-    ) -> None:
+    def __init__(self, count: int, *, first: int = 0, resolution: int = SCENES_RESOLUTION) -> None:
         if first < VALIDATION_FIRST < first + count:
             raise ValueError(
                 f"{count} scenes from {first} cross index {VALIDATION_FIRST}, where validation "
                 "starts."
             )
-        self._count, self._first, self._seed = count, first, seed
-        self._resolution = resolution
-        self.identity = f"{SCENES_NAME} {first}+{count} seed={seed} resolution={resolution}"
+        self._count, self._first, self._resolution = count, first, resolution
+        # Statistics that are stored are named by these words, the seed among them.
+        self.identity = f"{SCENES_NAME} {first}+{count} seed=0 resolution={resolution}"
 
     def __len__(self) -> int:
         return self._count
@@ -76,8 +73,7 @@ class ScenesPictures:
         for start in range(rows.start, rows.stop, _CHUNK):
             chunk = range(start, min(start + _CHUNK, rows.stop))
             numbers = range(self._first + chunk.start, self._first + chunk.stop)
-            scenes = render(numbers, seed=self._seed, resolution=self._resolution)
-            yield scenes.pictures
+            yield render(numbers, resolution=self._resolution).pictures
 
 
 class FolderPictures:
