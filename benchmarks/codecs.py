@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gseg.generators.catalogue import list_generators, load_generator
-from gseg.images import read_image, to_uint8
+from gseg.images import to_uint8
+from gseg.picture_files import read_image
 from gseg.samples.config import LatentConfig
 from gseg.samples.latents import candidates
 from gseg.scenes.pictures import render

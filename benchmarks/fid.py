@@ -29,9 +29,8 @@ from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.jobs.pictures import PictureSet
 from gseg.pipeline.stages.distance import StatisticsNode
+from gseg.scores.feature_statistics import KEPT, Moments
 from gseg.scores.fid import compare, frechet_distance
-from gseg.scores.kid import KEPT
-from gseg.scores.moments import Moments
 from gseg.storage.store import Store
 
 

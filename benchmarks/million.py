@@ -33,15 +33,15 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from gseg.commands.run import all_gans
 from gseg.distributed.runtime import _ENVIRONMENT
 from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
 from gseg.pipeline.jobs.job import prepare_process
 from gseg.pipeline.trial import sample_nodes
 from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import all_gans
 from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.sets import GrowingSet
-from gseg.storage.builds import count_builds
+from gseg.storage.store import count_builds
 
 GENERATOR = "sngan.scenes32"
 _LOOK_SECONDS, _ENDLESS = 2.0, 2**40

@@ -28,13 +28,12 @@ from gseg.metrics.profiles import metric_profile
 from gseg.metrics.sums import MetricSums
 from gseg.scores.baselines import centre_disc, otsu
 from gseg.scores.batches import Reading, equal_shapes
-from gseg.scores.benchmarks import FolderBenchmark, ScenesBenchmark, open_benchmark
-from gseg.scores.collected import SCORES
-from gseg.scores.contract import Benchmark
-from gseg.scores.fid import distance_between, scenes_moments
-from gseg.scores.intervals import bootstrap_intervals
-from gseg.scores.protocol import Predict, Scores, score
-from gseg.scores.sizes import EvalProtocol
+from gseg.scores.benchmarks import Benchmark, FolderBenchmark, ScenesBenchmark, open_benchmark
+from gseg.scores.feature_statistics import collect_statistics
+from gseg.scores.fid import compare
+from gseg.scores.picture_sources import SCENES_SOURCE, ScenesPictures
+from gseg.scores.protocol import Predict, Scores, bootstrap_intervals, score
+from gseg.scores.specs import SCORES, EvalProtocol
 
 
 def best_seconds(
@@ -197,11 +196,19 @@ def baselines(benchmark: Benchmark) -> None:
 def distances(count: int) -> None:
     extractor = scenes_features()
     began = time.perf_counter()
-    reference = scenes_moments(extractor, count=count)
-    wall = time.perf_counter() - began
-    real = distance_between(scenes_moments(extractor, count=count, first=count), reference)
+    reference, others = (
+        collect_statistics(
+            ScenesPictures(count, first=first).batches(range(count)),
+            extractor,
+            source=SCENES_SOURCE,
+            count=count,
+        )
+        for first in (0, count)
+    )
+    wall = (time.perf_counter() - began) / 2
+    real = compare(others, reference)
     print(
-        f"moments: {count / wall:.0f} scenes a second; training scenes against other training "
+        f"statistics: {count / wall:.0f} scenes a second; training scenes against other training "
         f"scenes: {real.value:.3f} ({real.protocol})"
     )
 

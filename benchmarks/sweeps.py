@@ -1,9 +1,9 @@
 """How well sweeps use what they are given: ``python benchmarks/sweeps.py [CASE ...]``.
 
 ``shared``    3 generators x 2 λ x 2 ε x 3 data sizes on two processes, in the smallest settings:
-              computations done, by the record that every storage keeps (`gseg.storage.builds`),
-              over the distinct ones and over those of a loop that shares nothing. About three
-              minutes.
+              computations done, by the record that every storage keeps
+              (`gseg.storage.store.note_build`), over the distinct ones and over those of a loop
+              that shares nothing. About three minutes.
 ``two_cores`` the twelve embedded generators on two processes: wall time x cores over the one-thread
               seconds of all stages, from the first trial's start on. About eight minutes on a quiet
               machine (``--preset smoke``: two), and meaningless on a busy one.
@@ -31,16 +31,15 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 from rich.table import Table
 
-from gseg.commands.run import all_gans
 from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.generators.catalogue import list_generators
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
 from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import all_gans
 from gseg.search import evaluate
-from gseg.storage.builds import count_builds
-from gseg.storage.store import Store
+from gseg.storage.store import Store, count_builds
 
 _THREE = ("acgan.scenes32", "ggan.scenes32", "sngan.scenes32")
 _CORES = 2

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Final
 
-from gseg.commands.app import App, make_app
+from cyclopts import App
+
+from gseg.commands.app import make_app
 from gseg.commands.app import run as run_app
 
 _COMMANDS: Final = {

@@ -15,8 +15,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import torch
-
 
 @contextmanager
 def exact() -> Iterator[None]:
@@ -34,13 +32,9 @@ def exact() -> Iterator[None]:
 
 
 def device_identity(device: str) -> str:
-    """Say in what names things that are computed exactly on a kind of device.
+    """Say in what names things that are computed exactly on ``cpu`` or ``cuda``.
 
-    Args:
-        device: ``cpu`` or ``cuda``.
-
-    Returns:
-        ``cpu``, or ``cuda exact``: what was made before `exact` came is named ``cuda``.
+    On a GPU ``cuda exact``: what was made before `exact` came is named ``cuda``.
     """
     return device if device == "cpu" else f"{device} exact"
 
@@ -87,6 +81,8 @@ def _forbid() -> Callable[[], None]:
 
 
 def _forbid_convolutions() -> Callable[[], None]:
+    import torch
+
     cudnn = torch.backends.cudnn
     parts = [cudnn.conv, cudnn.rnn] if _has_newer() else []  # type: ignore[attr-defined]
     precisions = [part.fp32_precision for part in parts]
@@ -108,6 +104,8 @@ def _forbid_convolutions() -> Callable[[], None]:
 
 
 def _forbid_products() -> Callable[[], None]:
+    import torch
+
     matmul, newer = torch.backends.cuda.matmul, _has_newer()
     precision = matmul.fp32_precision if newer else None
     allowed = _older(lambda: matmul.allow_tf32)
@@ -129,6 +127,8 @@ def _forbid_products() -> Callable[[], None]:
 
 
 def _fix_order() -> Callable[[], None]:
+    import torch
+
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic
     # Not torch.use_deterministic_algorithms, which forbids operations that have no such form.
@@ -141,6 +141,8 @@ def _fix_order() -> Callable[[], None]:
 
 
 def _has_newer() -> bool:
+    import torch  # not above: `device_identity` is for commands that must not wait for it
+
     return hasattr(torch.backends, "fp32_precision")
 
 

@@ -1,4 +1,4 @@
-"""Pictures and masks: value ranges, luminance, edges, and files.
+"""Pictures and masks: value ranges, luminance, edges, and contact sheets.
 
 Inside the library a picture is float32 in [-1, 1], NCHW; bytes occur at the edges (files, stored
 samples) only.
@@ -6,24 +6,20 @@ samples) only.
 
 import math
 from collections.abc import Sequence
-from io import BytesIO
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 from torch import Tensor
+
+from gseg.picture_files import to_pillow
 
 LUMINANCE_WEIGHTS: Final = (0.2989, 0.5870, 0.1140)
 """ITU-R BT.601 weights of R, G and B, as both papers' programs round them."""
 _TINT: Final = (255, 64, 64)
-
-
-class UnreadableImageError(ValueError):
-    """A picture or mask file cannot be decoded; the message names the file."""
 
 
 def luminance(images: Tensor) -> Tensor:
@@ -77,70 +73,6 @@ def from_uint8(pixels: Tensor) -> Tensor:
     """
     # In place: large batches spend more time on fresh memory than on arithmetic.
     return pixels.to(torch.float32, copy=True).div_(127.5).sub_(1)
-
-
-def read_image(path: str | Path) -> Tensor:
-    """Read a picture file as RGB, upright (EXIF), alpha over white.
-
-    Args:
-        path: Any format that Pillow reads.
-
-    Returns:
-        (3, H, W) uint8.
-
-    Raises:
-        UnreadableImageError: The file is missing, truncated or no picture.
-    """
-    try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)
-            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-                rgba = upright.convert("RGBA")
-                upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-            pixels = np.array(upright.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableImageError(f"Cannot read picture {path}: {error}") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-
-
-def read_mask(path: str | Path) -> Tensor:
-    """Read a mask file; a pixel of at least half the file's full scale is foreground.
-
-    Args:
-        path: A grey, black-and-white or RGB picture (8 or 16 bit); alpha is ignored.
-
-    Returns:
-        (H, W) bool.
-
-    Raises:
-        UnreadableImageError: The file is missing, truncated or no picture.
-    """
-    try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)
-            half = 32768 if upright.mode.startswith("I") else 128
-            grey = upright if upright.mode.startswith("I") else upright.convert("L")
-            pixels = np.array(grey)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableImageError(f"Cannot read mask {path}: {error}") from error
-    if pixels.max() <= 1:  # masks stored as 0 and 1 instead of 0 and 255
-        half = 1
-    return torch.from_numpy(pixels >= half)
-
-
-def encode_png(pixels: Tensor, *, effort: int = 6) -> bytes:
-    """Encode one picture or mask losslessly.
-
-    Args:
-        pixels: (3, H, W) uint8 or (H, W) bool.
-        effort: From 1 to 9; a photograph takes a quarter of the time and 5 % more bytes with 1.
-
-    Returns:
-        The bytes of a PNG file.
-    """
-    buffer = BytesIO()
-    _to_pillow(pixels).save(buffer, format="PNG", compress_level=effort)
-    return buffer.getvalue()
 
 
 def to_pixels(picture: Tensor) -> Tensor:
@@ -225,16 +157,10 @@ def centre_distance(height: int, width: int) -> NDArray[np.float64]:
 
 
 def _fit(picture: Tensor, tile: int) -> Image.Image:
-    image = _to_pillow(to_pixels(picture))
+    image = to_pillow(to_pixels(picture))
     scale = tile / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     resampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
     cell = Image.new("RGB", (tile, tile), "white")
     cell.paste(image.resize(size, resampling), ((tile - size[0]) // 2, (tile - size[1]) // 2))
     return cell
-
-
-def _to_pillow(pixels: Tensor) -> Image.Image:
-    if pixels.dtype == torch.bool:
-        return Image.fromarray(pixels.cpu().numpy().astype(np.uint8) * 255).convert("1")
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().cpu().numpy())

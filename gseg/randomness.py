@@ -7,12 +7,13 @@ seed and the index.
 
 import hashlib
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:  # configs derive seeds, and must not wait for torch
+    from torch import Tensor
 
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
@@ -20,15 +21,12 @@ _MIX_2: Final = np.uint64(0x94D049BB133111EB)
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
-    """Give a named stream of a seed its own seed.
-
-    Args:
-        seed: The seed of the whole, of a trial for example.
-        *names: What the stream is for, such as ``"latents"``.
+    """Give a named stream, such as ``"latents"``, of a seed its own seed.
 
     Returns:
         An integer in [0, 2**63), the same on every machine and Python version.
     """
+    # Not Python's `hash`, which differs from process to process.
     text = repr((int(seed), *names)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
@@ -73,33 +71,23 @@ def normals(seed: int, indices: ArrayLike, count: int) -> NDArray[np.float64]:
     return both[:, :count]
 
 
-def latents(seed: int, indices: ArrayLike, latent_dim: int) -> Tensor:
-    """Draw the latent z of each sample from N(0, I).
+def latents(seed: int, indices: ArrayLike, latent_dim: int) -> "Tensor":
+    """Draw the latent z of each sample from N(0, I): (N, latent_dim) float32 on the CPU."""
+    import torch
 
-    Args:
-        seed: Seed of the stream.
-        indices: (N,) sample numbers.
-        latent_dim: Width of z.
-
-    Returns:
-        (N, latent_dim) float32 on the CPU.
-    """
     return torch.from_numpy(
         normals(derive_seed(seed, "latent"), indices, latent_dim).astype(np.float32)
     )
 
 
-def labels(seed: int, indices: ArrayLike, num_classes: int) -> Tensor | None:
+def labels(seed: int, indices: ArrayLike, num_classes: int) -> "Tensor | None":
     """Draw the class label y of each sample, uniform over the classes.
-
-    Args:
-        seed: Seed of the stream.
-        indices: (N,) sample numbers.
-        num_classes: 0 for a generator that ignores labels.
 
     Returns:
         (N,) int64 on the CPU in [0, num_classes), or None if there are no classes.
     """
+    import torch
+
     if num_classes == 0:
         return None
     u = uniforms(derive_seed(seed, "label"), indices, 1)[:, 0]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gseg.storage import objects as store
+from gseg.storage import mirror as store
 
 if TYPE_CHECKING:
     import torch

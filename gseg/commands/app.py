@@ -15,8 +15,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import cyclopts
-from cyclopts import App, Group, Parameter, Token
+from cyclopts import App, Parameter, Token
 from cyclopts.exceptions import (
     ConsumeMultipleError,
     CycloptsError,
@@ -256,5 +255,3 @@ Place = Annotated[Path, Parameter(converter=_place)]
 """A folder, or an address on S3, which a folder here mirrors."""
 Here = Annotated[Path, Parameter(converter=_here)]
 """A folder of this machine."""
-
-__all__ = ["App", "Count", "Group", "Here", "Number", "Parameter", "Place", "Whole", "cyclopts"]

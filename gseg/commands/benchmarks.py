@@ -11,11 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gseg.commands.bars import progress_bar
-from gseg.scores.datasets.catalogue import DATA_SETS
+from gseg.scores.benchmarks import DataSetBenchmark
 from gseg.scores.datasets.layouts import DataSet, NotHereError, find_place, first_of
-from gseg.scores.datasets.reader import DataSetBenchmark
 from gseg.scores.datasets.verify import Verification, verify
-from gseg.scores.specs import ROOT_VARIABLE, Specification, parse_spec
+from gseg.scores.specs import DATA_SETS, ROOT_VARIABLE, Specification, parse_spec
 
 _GOOD, _SOME_BAD = 0, 1
 

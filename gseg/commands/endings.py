@@ -64,7 +64,7 @@ def _agreement(
     """Say how far the other model's masks agree with the synthetic ones (section 4.5)."""
     rows = pd.read_parquet(options.places.results / "voynov_table_5")
     cells = published_tables().query("paper == 'voynov2021' and table == 'section 4.5'")
-    printed = {line.metric: line.value for line in cells.itertuples()}
+    printed = dict(zip(cells["metric"], cells["value"], strict=True))
     labelled = rows[rows["labeller"].notna()].drop_duplicates("experiment")
     iou, accuracy = labelled["labeller_iou"].mean(), labelled["labeller_accuracy"].mean()
     console.print(

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, 
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from gseg.commands.app import Count, Group, Here, Number, Place, Whole, wholes
+from cyclopts import Group, Parameter
+
+from gseg.commands.app import Count, Here, Number, Place, Whole, wholes
 from gseg.distributed.runtime import Placement, Resources
 from gseg.generators.catalogue import Kind, find_card, list_generators, own_file
 from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
@@ -21,9 +23,7 @@ from gseg.pipeline.trial import Context
 from gseg.recipes.grids import Axes, Grid, grids
 from gseg.recipes.trials import trial, varied_grids
 from gseg.samples.config import LatentConfig
-from gseg.scores.sizes import EvalProtocol
-from gseg.scores.specs import absolute_spec
-from gseg.search.space import Parameter
+from gseg.scores.specs import EvalProtocol, absolute_spec
 
 Preset = Literal["embedded", "smoke", "paper"]
 
@@ -92,11 +92,11 @@ def _axis_option(name: str, setting: Setting) -> tuple[str, Any, Any]:
         converter=wholes if setting.kind == "count" else None,
         group=_GROUPS.get(setting.path.partition(".")[0], WHAT) if not setting.is_seed else WHAT,
     )
-    kind = Annotated[tuple[_VALUES[setting.kind], ...], parameter]  # type: ignore[misc]
-    return name, kind, field(default=())
+    value: Any = _VALUES[setting.kind]
+    return name, Annotated[tuple[value, ...], parameter], field(default=())
 
 
-AxisOptions: Final = make_dataclass(
+AxisOptions: Any = make_dataclass(
     "AxisOptions",
     [_axis_option(name, setting) for name, setting in axes().items()],
     frozen=True,
@@ -348,7 +348,7 @@ class SweepOptions:
     """
 
     preset: Annotated[Preset, Parameter(group=WHAT)] = "embedded"
-    axes: Annotated[AxisOptions, Parameter(name="*")] = AxisOptions()  # type: ignore[valid-type]  # noqa: RUF009
+    axes: Annotated[AxisOptions, Parameter(name="*")] = AxisOptions()  # noqa: RUF009
     sampling: Annotated[Sampling, _flat(_SAMPLE)] = Sampling()
     scoring: Annotated[Scoring, _flat(_SCORE)] = Scoring()
     places: Annotated[Places, _flat(_WHERE)] = Places()
@@ -461,8 +461,8 @@ def check_samples(experiment: Experiment) -> None:
     from gseg.features.named import features_name
     from gseg.pipeline.stages.embeddings import embeddings_node
     from gseg.samples.latents import candidates
+    from gseg.scores.batches import chosen_pictures
     from gseg.scores.benchmarks import open_benchmark
-    from gseg.scores.labelled import chosen_pictures
     from gseg.scores.picture_sources import FolderPictures
 
     if experiment.labelled is not None:

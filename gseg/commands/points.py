@@ -19,12 +19,11 @@ from gseg.generators.weights import weights_digest
 from gseg.pipeline.plan import SweepPlan
 from gseg.pipeline.rows import Row, known_scores
 from gseg.pipeline.trial import Context, stage_words
-from gseg.scores.benchmarks import open_benchmark
-from gseg.scores.contract import Benchmark
+from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.search.evaluate import Work
 from gseg.search.records import Record
 from gseg.search.source import ListedSource, Point
-from gseg.storage.objects import StorageError
+from gseg.storage.mirror import StorageError
 from gseg.storage.store import Store
 
 

@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
-from gseg.commands.app import HELP_ALL, App, console, make_app, words
+from cyclopts import App, Parameter
+
+from gseg.commands.app import HELP_ALL, console, make_app, words
 from gseg.commands.options import FIRST, WHAT, SweepOptions
 from gseg.recipes.recipe import Recipe, recipes
-from gseg.search.space import Parameter
 
 _COUNT: Final = 50
 """Labelled scenes of Table 13's embedded form."""
@@ -39,7 +40,8 @@ _LABELLED: Final = "voynov_table_5"
 
 def recipe_list() -> str:
     """List the recipes of each paper: name, time of the embedded form here, what it shows."""
-    width, lines = max(map(len, recipes())), []
+    width = max(map(len, recipes()))
+    lines: list[str] = []
     for paper in dict.fromkeys(each.paper for each in recipes().values()):
         lines.append(
             f"{'' if not lines else chr(10)}{paper}, with the minutes of the embedded form"

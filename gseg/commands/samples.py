@@ -10,17 +10,17 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from gseg.commands.run import all_gans
 from gseg.commands.working import working
 from gseg.generators.catalogue import use_weights
 from gseg.generators.weights import weights_digest
-from gseg.images import encode_png
+from gseg.picture_files import encode_png
 from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.jobs.job import prepare_process
 from gseg.pipeline.progress import Report
 from gseg.pipeline.stages.directions import DirectionNode, GivenDirection
 from gseg.pipeline.trial import sample_nodes, samples_node
 from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import all_gans
 from gseg.reports.sheets import sample_sheet
 from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.labeller import sample_name

@@ -7,7 +7,7 @@ from typing import Final
 from rich.console import Console
 
 from gseg.commands.bars import progress_bar
-from gseg.images import encode_png
+from gseg.picture_files import encode_png
 from gseg.pipeline.jobs.train import SCENES_SIDE
 from gseg.scenes.pictures import render
 from gseg.storage.files import write_atomically

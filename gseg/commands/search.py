@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 import numpy as np
+from cyclopts import Group, Parameter
 from rich.console import Console
 
-from gseg.commands.app import Count, Group, Number, console, make_app
+from gseg.commands.app import Count, Number, console, make_app
 from gseg.commands.options import FIRST, SweepOptions
 from gseg.commands.points import PointsCommand, exit_status
 from gseg.distributed.runtime import WATCHED, Asha
@@ -26,8 +27,8 @@ from gseg.search.evaluate import SearchWork
 from gseg.search.objectives import OBJECTIVES, chosen_objectives
 from gseg.search.records import Record, best_points, keep_records, read_records
 from gseg.search.source import Point, PointSource
-from gseg.search.space import Parameter, Space, parse_space, searched_axes
 from gseg.search.space import Parameter as SpaceParameter
+from gseg.search.space import Space, parse_space, searched_axes
 
 _POINTS: Final = 20
 _PLANNED: Final = 64

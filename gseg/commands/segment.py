@@ -9,10 +9,10 @@ from rich.console import Console
 
 from gseg.commands.bars import progress_bar
 from gseg.commands.working import working
+from gseg.picture_files import SUFFIXES
 from gseg.pipeline.jobs.job import run_missing
 from gseg.pipeline.jobs.predict import SegmentJob
 from gseg.reports.sheets import FoundMask, compare_masks, draw_strip, find_truths, spread_text
-from gseg.scores.folders import SUFFIXES
 from gseg.segmenters.segment import name_masks
 
 _FILE: Final = "segmenter.safetensors"

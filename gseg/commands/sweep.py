@@ -21,14 +21,13 @@ from gseg.reports.losses import write_trial_events
 from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
 from gseg.reports.sweep import draw_distances, draw_sheets, experiment_labels, write_image_scores
 from gseg.reports.tables import sweep_tables
-from gseg.scores.contract import Benchmark
-from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.scores.benchmarks import Benchmark
+from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.search.evaluate import SweepWork
 from gseg.search.records import Record
 from gseg.search.source import listed
 from gseg.storage.files import replacing
-from gseg.storage.mirror import describe, fetch
-from gseg.storage.objects import StorageError
+from gseg.storage.mirror import StorageError, describe, fetch
 from gseg.storage.store import Store
 
 

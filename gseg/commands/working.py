@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from gseg.commands.app import Group, Number
-from gseg.search.space import Parameter
+from cyclopts import Group, Parameter
+
+from gseg.commands.app import Number
 
 if TYPE_CHECKING:
     from gseg.pipeline.jobs.job import Backend

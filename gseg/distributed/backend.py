@@ -27,8 +27,7 @@ from gseg.pipeline.jobs.draw import DrawJob
 from gseg.pipeline.jobs.job import Job, Listen, Training, prepare_process
 from gseg.pipeline.progress import MEASUREMENTS, MeasurementFile, Report, following, silent
 from gseg.storage.files import write_atomically
-from gseg.storage.mirror import describe, discard, fetch
-from gseg.storage.objects import StorageError
+from gseg.storage.mirror import StorageError, describe, discard, fetch
 
 T = TypeVar("T")
 

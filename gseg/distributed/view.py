@@ -15,7 +15,7 @@ from rich.text import Text
 from gseg.distributed.run import Listener
 from gseg.pipeline.progress import read_progress
 from gseg.pipeline.rows import Row
-from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.search.records import Record
 from gseg.search.source import Point
 

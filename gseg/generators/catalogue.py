@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from gseg.generators.cards import PUBLISHED, GeneratorCard, PublishedGenerator, embedded_cards
 from gseg.storage.callables import load_callable
-from gseg.storage.inputs import fetch_input, find_inputs
+from gseg.storage.files import fetch_input, find_inputs
 from gseg.storage.mirror import storage_folder
 
 if TYPE_CHECKING:

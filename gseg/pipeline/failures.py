@@ -20,8 +20,7 @@ from gseg.pipeline.trial import Context
 from gseg.samples.shards import DamagedShardError
 from gseg.storage.digests import digest
 from gseg.storage.files import DiskFullError, write_atomically
-from gseg.storage.mirror import discard, fetch
-from gseg.storage.objects import StorageError
+from gseg.storage.mirror import StorageError, discard, fetch
 from gseg.storage.store import versions
 
 _OWN_FAULTS: Final = (ValueError, TypeError, ArithmeticError, LookupError, AssertionError)

@@ -45,9 +45,8 @@ from gseg.samples.masks import make_masks
 from gseg.samples.sets import load_samples
 from gseg.samples.shards import shard_name
 from gseg.scores.batches import prepare, resize_probability
-from gseg.scores.benchmarks import open_benchmark
-from gseg.scores.contract import Benchmark, Example
-from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.scores.benchmarks import Benchmark, Example, open_benchmark
+from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
 from gseg.storage.mirror import fetch
 from gseg.storage.store import Store

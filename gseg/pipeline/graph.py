@@ -20,8 +20,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 from gseg.exactness import device_identity
 from gseg.pipeline.jobs.job import Backend, Job, run_missing
 from gseg.pipeline.progress import Report, silent
-from gseg.scores.benchmarks import open_benchmark
-from gseg.scores.contract import Benchmark
+from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.storage.digests import digest
 from gseg.storage.mirror import fetch
 from gseg.storage.store import Artifact, Cost, Store

@@ -18,9 +18,8 @@ from gseg.pipeline.stages.segmenter import FILE
 from gseg.samples.config import REASONS
 from gseg.samples.sets import sum_counts
 from gseg.scores.benchmarks import open_benchmark
-from gseg.scores.collected import SCORES
-from gseg.scores.intervals import INTERVALS
 from gseg.scores.picture_sources import FolderPictures
+from gseg.scores.specs import SCORES
 from gseg.storage.store import Artifact, versions
 
 
@@ -152,7 +151,7 @@ def _mean(numbers: Sequence[float | None]) -> float | None:
 
 def score_values(means: Mapping[str, Any]) -> dict[str, Any]:
     """Columns of scores from the means of one metric profile and their intervals."""
-    limits = [f"{name}_{side}" for name in INTERVALS for side in ("low", "high")]
+    limits = [f"{name}_{side}" for name in SCORES for side in ("low", "high")]
     names = (*SCORES, "mean_f_beta", *limits, "images", "degenerate_masks", "empty_masks")
     return {name: means[name] for name in names}
 

@@ -30,7 +30,7 @@ from gseg.pipeline.stages.scores import ScoresNode
 from gseg.pipeline.stages.segmenter import SegmenterNode
 from gseg.randomness import derive_seed
 from gseg.samples.config import SampleConfig
-from gseg.scores.sizes import EvalProtocol
+from gseg.scores.specs import EvalProtocol
 from gseg.storage.cache_limit import trial_runs
 from gseg.storage.store import Artifact, Store
 

@@ -23,7 +23,8 @@ from gseg.randomness import derive_seed
 from gseg.samples.config import SampleConfig
 from gseg.samples.draw import draw
 from gseg.scores.benchmarks import open_benchmark
-from gseg.scores.protocol import DEFAULT_PROFILES, score
+from gseg.scores.protocol import score
+from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.segmenters.config import FitConfig, fit_preset
 from gseg.segmenters.fit import fit
 from gseg.segmenters.segmenter import SHIPPED, Segmenter

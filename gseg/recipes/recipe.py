@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import Experiment
@@ -13,6 +13,7 @@ from gseg.recipes.grids import Axes, Grid
 Line = Mapping[str, Any]
 Label = Callable[[Grid, Line], str | None]
 Make = Callable[[Grid, Axes], Sequence[Experiment | DirectionTrial]]
+_Made = TypeVar("_Made", bound=Make)
 _MODULES: Final = ("melas2022", "voynov2021")
 
 
@@ -37,7 +38,7 @@ class PaperTable:
     note: str = ""
 
 
-def is_given(value: object) -> bool:
+def is_given(value: Any) -> bool:  # noqa: ANN401 a cell of any column
     """Say whether a line of results has this value: pandas marks what is missing in many ways."""
     import pandas as pd
 
@@ -78,7 +79,7 @@ class Recipe:
 _KNOWN: Final[dict[str, Recipe]] = {}
 
 
-def recipe(shows: str, takes: str, **facts: Any) -> Callable[[Make], Make]:  # noqa: ANN401 of `Recipe`
+def recipe(shows: str, takes: str, **facts: Any) -> Callable[[_Made], _Made]:  # noqa: ANN401
     """Make a function a recipe: its name is the recipe's, its docstring says what it is about.
 
     Args:
@@ -87,7 +88,7 @@ def recipe(shows: str, takes: str, **facts: Any) -> Callable[[Make], Make]:  # n
         facts: Others of its fields.
     """
 
-    def register(make: Make) -> Make:
+    def register(make: _Made) -> _Made:
         name, about = make.__name__, inspect.getdoc(make) or ""
         _KNOWN[name] = Recipe(name=name, shows=shows, takes=takes, about=about, make=make, **facts)
         return make

@@ -29,8 +29,7 @@ from gseg.reports.sheets import (
 from gseg.samples.draw import review
 from gseg.samples.sets import load_samples
 from gseg.samples.shards import shard_name
-from gseg.scores.benchmarks import open_benchmark
-from gseg.scores.contract import Benchmark
+from gseg.scores.benchmarks import Benchmark, open_benchmark
 
 NO_PICTURES: Final = (
     "No pictures: the sweep's storage was not given or does not hold these trials (--storage DIR), "
@@ -204,7 +203,7 @@ def _rejected_sheet(
 ) -> Iterator[Sheet]:
     """Show rejected ones of the first candidates with the reasons, if there are any."""
     config = replace(trace.origin.config, batch=_CANDIDATES)
-    seen = review(generator, direction, config, 0, maps=direction.operators)
+    seen = review(generator, direction, config, 0)
     reasons = [reason for reason in seen.reasons if reason]
     if reasons:
         places = list(rejected_places([seen], _REJECTED // len(set(reasons))))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gseg.pipeline.settings import columns
-from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.scores.specs import DEFAULT_PROFILES
 
 _NAMED: Final = ("method", "recipe", "generator")
 """What a trial is, rather than how it is made."""

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from gseg.directions.direction import Direction
 from gseg.generators.contract import Generator
-from gseg.images import contact_sheet, read_image, read_mask, tinted
+from gseg.images import contact_sheet, tinted
+from gseg.picture_files import SUFFIXES, read_image, read_mask
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.finished import mask_ious, predict_example
 from gseg.pipeline.jobs.draw import sampled_generator
@@ -22,8 +23,7 @@ from gseg.samples.draw import Review, review
 from gseg.samples.latents import candidates
 from gseg.samples.sets import load_samples
 from gseg.samples.shards import SampleSet, Shard
-from gseg.scores.contract import Benchmark, Example
-from gseg.scores.folders import SUFFIXES
+from gseg.scores.benchmarks import Benchmark, Example
 from gseg.segmenters.segmenter import Predictor, Segmenter
 from gseg.storage.files import replacing
 
@@ -171,13 +171,12 @@ def _reviews(shard: Shard, folder: Path, rows: int, rejected: int) -> list[Revie
     origin = find_origin(folder)
     config, direction = origin.config, Direction.load(origin.direction)
     generator = sampled_generator(origin.generator, "cpu", config.latents)
-    maps = direction.operators if config.mask_kind.startswith("affine") else None
     wanted = set((shard.indices[:rows] // config.batch).tolist())
     missing = {reason: min(rejected, shard.counts.get(reason, 0)) for reason in REASONS}
     first, found = shard.number * config.blocks_per_shard, []
     for block in range(first, first + config.blocks_per_shard):
         if block in wanted or any(count > 0 for count in missing.values()):
-            found.append(review(generator, direction, config, block, maps=maps))
+            found.append(review(generator, direction, config, block))
             for reason in found[-1].reasons:
                 missing[reason] = missing.get(reason, 0) - 1
     return found

@@ -16,7 +16,7 @@ from gseg.reports.galleries import sheet_name
 from gseg.reports.settings import HEADINGS, SEEDS, varying
 from gseg.reports.sheets import trial_sheet
 from gseg.reports.tables import written
-from gseg.scores.contract import Benchmark
+from gseg.scores.benchmarks import Benchmark
 from gseg.storage.files import replacing
 from gseg.storage.store import Store
 

@@ -34,8 +34,7 @@ from torch import Tensor
 
 from gseg.samples.config import PictureFormat
 from gseg.storage.files import replacing
-from gseg.storage.mirror import discard, fetch, read_end
-from gseg.storage.objects import StorageError
+from gseg.storage.mirror import StorageError, discard, fetch, read_end
 
 _log = logging.getLogger(__name__)
 

@@ -63,6 +63,7 @@ def _otsu_threshold(grey: Tensor) -> Tensor:
     level = torch.arange(_LEVELS, dtype=torch.float64, device=grey.device)
     dark, moment = share.cumsum(1), (share * level).cumsum(1)
     spread = dark * (1 - dark)
+    # Where a class is empty, numerator and denominator are both 0 and the variance counts as 0.
     variance = (moment[:, -1:] * dark - moment) ** 2 / spread.clamp(min=1e-12)
     return variance.argmax(1)
 

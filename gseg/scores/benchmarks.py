@@ -1,148 +1,369 @@
 """Benchmarks: sets of pictures with true masks that segmenters are scored on.
 
-`open_benchmark` opens any of them by its specification: held-out scenes, a published data set
-(`gseg.scores.datasets`), or a folder of one's own.
+`open_benchmark` opens any of them by its specification (`gseg.scores.specs`): held-out scenes, a
+published data set (`gseg.scores.datasets`), or a folder of one's own.
+
+Opening a set of files finds what has no counterpart, and reads the headers of all files to compare
+sizes; damage further inside a file shows when the example is read. Of a published data set the
+number of pictures is compared with the published one, and a few masks are read. What these do not
+show is found when a picture is read: no score is taken of a mask that is not what the data set's
+masks are.
 """
 
+import difflib
 import hashlib
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from gseg.images import UnreadableImageError, read_image, read_mask
+import torch
+from torch import Tensor
+
+from gseg.picture_files import (
+    TrueMask,
+    UnreadableImageError,
+    picture_files,
+    picture_size,
+    read_image,
+    read_mask,
+    read_pixels,
+)
 from gseg.scenes.pictures import HELD_OUT_FIRST, SCENES_NAME, Scenes, render
-from gseg.scores.contract import Benchmark, Example, checked_index
-from gseg.scores.datasets.catalogue import DATA_SETS
-from gseg.scores.datasets.reader import PAPERS_SIZE, DataSetBenchmark
-from gseg.scores.folders import FolderPairs, list_pairs
-from gseg.scores.specs import Specification, parse_spec, place_of
-from gseg.storage.inputs import fetch_inputs
+from gseg.scores.datasets.layouts import (
+    DataSet,
+    Listing,
+    Pair,
+    by_stem,
+    find_place,
+    first_of,
+    pair_by_name,
+)
+from gseg.scores.specs import DATA_SETS, SUBSET, THRESHOLD, parse_spec, place_of
+from gseg.storage.files import fetch_inputs
 from gseg.storage.mirror import storage_folder
 
-__all__ = [
-    "PAPERS_SIZE",
-    "Benchmark",
-    "BenchmarkPart",
-    "Example",
-    "FolderBenchmark",
-    "ScenesBenchmark",
-    "open_benchmark",
-]
+PAPERS_SIZE: Final = 128
+"""Shorter side at which both papers segment photographs."""
 
 _CHUNK: Final = 250
+_RULES: Final = 1
+"""Raised when a reader's rules change: scores of other rules are not found again."""
+_OPENED_MASKS: Final = 16
+"""Masks that are read when a data set is opened."""
 
 
-class ScenesBenchmark:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """A picture with its true mask.
+
+    Attributes:
+        id: Its name within the benchmark.
+        picture: (3, H, W) uint8.
+        mask: (H, W) bool, True is foreground. CelebAMask-HQ's masks are half as large as its
+            pictures; all others have the picture's size.
+        scored: (H, W) bool like the mask, False where nobody knows the truth (the void of PASCAL
+            VOC); None to score every pixel.
+    """
+
+    id: str
+    picture: Tensor
+    mask: Tensor
+    scored: Tensor | None = None
+
+
+class Benchmark(Protocol):
+    """A set of labelled pictures; reading an example is a function of its number.
+
+    Attributes:
+        name: Name in tables, such as "scenes", "cub" or "folder:weizmann_horse".
+        identity: Says which pictures these are; goes into the hash of their scores.
+        working_size: Shorter side in pixels at which segmenters see the pictures unless told
+            otherwise.
+        crop: Whether the papers cut the largest central square out of the pictures.
+        skip_bad: Whether a file that cannot be read is listed instead of ending the scoring.
+        bad: What was left out when the benchmark was opened: one line each, naming the file.
+        from_files: Whether reading is decoding of files, which several threads do faster than one.
+    """
+
+    name: str
+    identity: str
+    working_size: int
+    crop: bool = False
+    skip_bad: bool = False
+    bad: tuple[str, ...] = ()
+    from_files: bool = False
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Example:
+        """Read an example; raises UnreadableImageError if its files are damaged."""
+
+
+def _checked(index: int, count: int) -> int:
+    """Give an index back if there is such an example."""
+    # Without the IndexError ``for example in benchmark`` would not end; a negative index would be
+    # another example in a part than in the whole.
+    if not 0 <= index < count:
+        raise IndexError(f"Example {index} of {count}.")
+    return index
+
+
+class ScenesBenchmark(Benchmark):
     """Held-out pictures of the embedded data set, which no training and no choice has seen.
 
     Args:
         count: Number of pictures.
         first: Index of the first; reported scores are of the default.
-        resolution: Side in pixels.
-        seed: Seed of the scenes.
 
     Raises:
         ValueError: The count or the first index is out of range.
     """
 
-    crop: bool = False
-    skip_bad: bool = False
-    from_files: bool = False
-    bad: tuple[str, ...] = ()
+    working_size = 32
 
-    def __init__(
-        self,
-        count: int = 1000,
-        first: int = HELD_OUT_FIRST,
-        *,
-        resolution: int = 32,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, count: int = 1000, first: int = HELD_OUT_FIRST) -> None:
         if count < 1 or first < 0:
             raise ValueError(
                 f"Scenes need a count of at least 1 and a first index of at least 0, got {count} "
                 f"and {first}; 'scenes:1000' is the usual benchmark."
             )
         self.name = "scenes" if (count, first) == (1000, HELD_OUT_FIRST) else f"scenes:{count}"
-        self.identity = (
-            f"{SCENES_NAME} first={first} count={count} resolution={resolution} seed={seed}"
-        )
-        self.working_size = resolution
-        self._count, self._first, self._seed = count, first, seed
+        # Scores that are stored are named by these words, the side and the seed among them.
+        self.identity = f"{SCENES_NAME} first={first} count={count} resolution=32 seed=0"
+        self._count, self._first = count, first
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: int) -> Example:
         """Render an example (with its neighbours, which are usually asked for next)."""
-        chunk, row = divmod(checked_index(index, self._count), _CHUNK)
+        chunk, row = divmod(_checked(index, self._count), _CHUNK)
         start = self._first + chunk * _CHUNK
         stop = min(start + _CHUNK, self._first + self._count)
-        scenes = _render(start, stop, self._seed, self.working_size)
+        scenes = _render(start, stop)
         name = str(self._first + index)
         return Example(id=name, picture=scenes.pictures[row], mask=scenes.masks[row])
 
 
-@lru_cache(maxsize=4)
-def _render(start: int, stop: int, seed: int, resolution: int) -> Scenes:
-    """Render a chunk; the usual benchmark's four are kept for the next segmenter."""
-    return render(range(start, stop), seed=seed, resolution=resolution)
+@lru_cache(maxsize=4)  # the usual benchmark's four chunks are kept for the next segmenter
+def _render(start: int, stop: int) -> Scenes:
+    return render(range(start, stop), resolution=ScenesBenchmark.working_size)
 
 
-class FolderBenchmark:
+class _FileBenchmark(Benchmark):
+    """Pairs of files: what is common to data sets and to folders.
+
+    Args:
+        listing: What was found.
+        skip_bad: Leave bad files out and list them in `bad`, instead of an error.
+    """
+
+    working_size = PAPERS_SIZE
+    from_files = True
+    mask_scale: float = 1.0
+    """Side of a mask over that of its picture."""
+    upright: bool = False
+    """Whether EXIF says which side is up; both papers' programs do not ask it."""
+
+    def __init__(self, listing: Listing, *, skip_bad: bool) -> None:
+        problems = [self._problem(pair) for pair in listing.pairs]
+        self.skip_bad = skip_bad
+        self.bad = (*listing.problems, *filter(None, problems))
+        self.pairs: tuple[Pair, ...] = tuple(
+            pair for pair, bad in zip(listing.pairs, problems, strict=True) if not bad
+        )
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def _check(self, where: str) -> None:
+        """Raise what is bad, unless it may be skipped and something is left."""
+        if self.pairs and (self.skip_bad or not self.bad):
+            return
+        advice = "Repair them, or skip them (--skip-bad)." if self.pairs else "None is usable."
+        raise ValueError(
+            f"{where}: {len(self.bad):,} bad, {len(self):,} good pictures:"
+            f"{first_of(self.bad)}\n{advice}"
+        )
+
+    def _problem(self, pair: Pair) -> str:
+        """Say what the headers of a pair show; empty if they fit."""
+        try:
+            picture, *masks = (
+                picture_size(file, upright=self.upright) for file in (pair.picture, *pair.masks)
+            )
+        except UnreadableImageError as error:
+            return str(error)
+        # One problem for a pair, however many parts of a face do not fit.
+        return next(filter(None, (self._misfit(pair, picture, mask) for mask in masks)), "")
+
+    def _misfit(self, pair: Pair, picture: Sequence[int], mask: Sequence[int]) -> str:
+        scale = self.mask_scale
+        if [scale * side for side in picture] == list(mask):
+            return ""
+        expected = "" if scale == 1 else f"; expected {scale:g} times its picture's size"
+        return (
+            f"{pair.masks[0]} is {mask[1]}x{mask[0]}, its picture {pair.picture.name} "
+            f"{picture[1]}x{picture[0]}{expected}"
+        )
+
+    def _example(self, pair: Pair, picture: Tensor, truth: TrueMask) -> Example:
+        misfit = self._misfit(pair, picture.shape[1:], truth.mask.shape)
+        if misfit:
+            raise UnreadableImageError(misfit)
+        return Example(
+            id=pair.id,
+            picture=picture,
+            mask=torch.from_numpy(truth.mask),
+            scored=None if truth.scored is None else torch.from_numpy(truth.scored),
+        )
+
+
+class FolderBenchmark(_FileBenchmark):
     """Any folder with `images/` and `masks/`, matched by file name without suffix.
-
-    On opening, every picture must have a mask and every mask a picture, of equal size; only file
-    headers are read. Damage further inside a file shows when the example is read.
 
     Args:
         path: The folder.
-        skip_bad: Leave such files out and list them in `bad`, instead of an error.
+        skip_bad: Leave bad files out and list them in `bad`, instead of an error.
 
     Raises:
         ValueError: The folder or a subfolder is missing, or a file is bad; the message names it.
     """
 
-    working_size: int = PAPERS_SIZE
-    crop: bool = False
-    from_files: bool = True
+    upright = True
 
     def __init__(self, path: str | Path, *, skip_bad: bool = False) -> None:
-        self.folder = Path(path).expanduser()
-        self.skip_bad = skip_bad
-        self._pairs: FolderPairs = list_pairs(self.folder)
-        self.bad = tuple(self._pairs.problems)
-        if self.bad and not (skip_bad and self._pairs.stems):
-            raise ValueError(self._complaint())
-        self.name = f"folder:{self.folder.resolve().name}"
-        digest = hashlib.blake2b("\n".join(self._pairs.listing).encode(), digest_size=8)
-        self.identity = f"{self.name} {digest.hexdigest()}"
-
-    def __len__(self) -> int:
-        return len(self._pairs.stems)
+        self.folder = folder = Path(path).expanduser()
+        parts = {
+            "pictures": _subfolder(folder, "images"),
+            "masks": _subfolder(folder, "masks"),
+        }
+        found = {part: by_stem(picture_files(place)) for part, place in parts.items()}
+        (pictures, doubled), (masks, doubled_masks) = found.values()
+        if not pictures and not masks:
+            raise ValueError(f"No pictures in {folder / 'images'} or {folder / 'masks'}.")
+        listing = pair_by_name(parts, pictures, masks)
+        problems = (*doubled, *doubled_masks, *listing.problems)
+        super().__init__(Listing(pairs=listing.pairs, problems=problems), skip_bad=skip_bad)
+        self._check(str(folder))
+        # Two folders of one base name share this name, and differ in their identity alone.
+        self.name = f"folder:{folder.resolve().name}"
+        self.identity = f"{self.name} {_digest(self.pairs, folder)}"
 
     def __getitem__(self, index: int) -> Example:
         """Read an example from its two files."""
-        stem = self._pairs.stems[checked_index(index, len(self))]
-        image, mask_file = self._pairs.images[stem], self._pairs.masks[stem]
-        picture, mask = read_image(image), read_mask(mask_file)
-        if picture.shape[1:] != mask.shape:
-            raise UnreadableImageError(
-                f"{image} decodes to {tuple(picture.shape[1:])} pixels, its mask {mask_file} to "
-                f"{tuple(mask.shape)}; they must have the same size."
-            )
-        return Example(id=stem, picture=picture, mask=mask)
-
-    def _complaint(self) -> str:
-        shown = "\n  ".join(self.bad[:5])
-        more = f"\n  and {len(self.bad) - 5} more" if len(self.bad) > 5 else ""
-        good = len(self._pairs.stems)
-        advice = "Repair them, or skip them (--skip-bad)." if good else "No picture is usable."
-        counts = f"{len(self.bad)} bad, {good} good pictures in {self.folder}"
-        return f"{counts}:\n  {shown}{more}\n{advice}"
+        pair = self.pairs[_checked(index, len(self))]
+        truth = TrueMask(mask=read_mask(pair.masks[0]).numpy())
+        return self._example(pair, read_image(pair.picture), truth)
 
 
-class BenchmarkPart:
+def _subfolder(folder: Path, name: str) -> Path:
+    if not folder.is_dir():
+        raise ValueError(f"No folder {folder}; expected one with images/ and masks/.")
+    if (folder / name).is_dir():
+        return folder / name
+    there = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    near = difflib.get_close_matches(name, there, n=1)
+    hint = f" ({near[0]}/ is there: rename it)" if near else ""
+    raise ValueError(f"{folder} has no subfolder {name}/{hint}; expected images/ and masks/.")
+
+
+class DataSetBenchmark(_FileBenchmark):
+    """The pictures of a published data set that the papers score on.
+
+    Args:
+        dataset: Which.
+        path: Its folder, or a root folder that holds it.
+        options: Of `gseg.scores.specs.OPTIONS`. ``subset``: take what is there, whatever the
+            published number; ``threshold``: cut grey masks at half, also those that this data set
+            does not have. Both become part of the name, so that no table takes one for the other.
+        skip_bad: Leave incomplete and unreadable pairs out and list them in `bad`.
+
+    Raises:
+        ValueError: The files are not there or not complete, their number is not the published
+            one, or a pair is bad; the message says what was expected and what to do.
+    """
+
+    def __init__(
+        self,
+        dataset: DataSet,
+        path: str | Path,
+        *,
+        options: Sequence[str] = (),
+        skip_bad: bool = False,
+    ) -> None:
+        self.dataset, self.crop, self.mask_scale = dataset, dataset.crop, dataset.mask_scale
+        self.name = "+".join([dataset.name, *sorted(set(options))])
+        self.place = find_place(dataset, Path(path).expanduser())
+        self._threshold = THRESHOLD in options
+        listing = self.place.layout.pairs(self.place.parts)
+        # The number before the files: a list of 900 bad pictures is no answer to a half copied set.
+        super().__init__(listing, skip_bad=skip_bad)
+        if SUBSET not in options:
+            self._check_number(len(listing.pairs) + len(listing.problems), listing.incomplete)
+        self._check(f"{dataset.title} in {self.place.folder}")
+        self._check_masks()
+        self.identity = f"{self.name} rules={_RULES} {_digest(self.pairs)}"
+
+    def __getitem__(self, index: int) -> Example:
+        """Read an example from its files."""
+        return self.read(index)[0]
+
+    def read(self, index: int) -> tuple[Example, int]:
+        """Read an example, and say how many grey pixels of its mask were cut at half.
+
+        Raises:
+            UnreadableImageError: A file is damaged, or no mask of this data set's kind.
+        """
+        pair = self.pairs[_checked(index, len(self))]
+        pixels = torch.from_numpy(read_pixels(pair.picture, "RGB"))
+        truth = self._read_mask(pair)
+        return self._example(pair, pixels.permute(2, 0, 1).contiguous(), truth), truth.grey
+
+    def _read_mask(self, pair: Pair) -> TrueMask:
+        return self.place.layout.read_mask(pair.masks, self._threshold)
+
+    def _check_number(self, found: int, incomplete: str) -> None:
+        dataset = self.dataset
+        if found == dataset.pictures and not incomplete:
+            return
+        why = incomplete or (
+            f"{self.place.folder} ({self.place.layout.name}) holds {found:,} pictures of "
+            f"{dataset.title}, published are {dataset.pictures:,}: {dataset.split}"
+        )
+        raise ValueError(
+            f"{why}. Complete it, or score on what is there as a benchmark of its own, "
+            f"'{dataset.name}+{SUBSET}'."
+        )
+
+    def _check_masks(self) -> None:
+        """Read a few masks, evenly spread, so that files of another kind are seen at once."""
+        count = min(len(self), _OPENED_MASKS)
+        for number in range(count):
+            try:
+                self._read_mask(self.pairs[number * len(self) // count])
+            except UnreadableImageError:
+                if not self.skip_bad:
+                    raise
+
+
+def _digest(pairs: Iterable[Pair], root: Path | None = None) -> str:
+    """Name files by their names (below `root`, or with the pair's) and their sizes in bytes."""
+    # Not by their content, which would be read on every opening.
+    lines = (
+        f"{file.relative_to(root) if root else f'{pair.id} {file.name}'} {file.stat().st_size}"
+        for pair in pairs
+        for file in (pair.picture, *pair.masks)
+    )
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
+
+
+class BenchmarkPart(Benchmark):
     """A contiguous share of a benchmark; all shares together are the whole.
 
     Args:
@@ -161,24 +382,21 @@ class BenchmarkPart:
         self.identity = f"{whole.identity} part {part} of {parts}"
         self.working_size, self.crop = whole.working_size, whole.crop
         self.from_files = whole.from_files
-        self.bad = whole.bad if part == 0 else ()
+        self.bad = whole.bad if part == 0 else ()  # told once when the parts are merged
 
     def __len__(self) -> int:
         return self._stop - self._start
 
     def __getitem__(self, index: int) -> Example:
         """Read an example of the whole."""
-        return self._whole[self._start + checked_index(index, len(self))]
+        return self._whole[self._start + _checked(index, len(self))]
 
 
 def open_benchmark(spec: str, *, skip_bad: bool = False) -> Benchmark:
     """Open a benchmark by its name on the command line.
 
     Args:
-        spec: "scenes", "scenes:COUNT", "folder:PATH", or a published data set: "cub:PATH", or
-            "cub" alone, which is looked for in the folder that the environment variable
-            ``GSEG_BENCHMARKS`` names; "+subset" and "+threshold" may follow the name, see
-            `DataSetBenchmark`.
+        spec: See `gseg.scores.specs`.
         skip_bad: Leave files that are bad out and list them, instead of an error.
 
     Returns:
@@ -187,20 +405,13 @@ def open_benchmark(spec: str, *, skip_bad: bool = False) -> Benchmark:
     Raises:
         ValueError: There is no such benchmark (the nearest is suggested), or it is damaged.
     """
-    parsed: Specification = parse_spec(spec)
+    parsed = parse_spec(spec)
     if parsed.kind == "scenes":
         return ScenesBenchmark(int(parsed.rest or 1000))
-    if parsed.kind == "folder":
-        return FolderBenchmark(_brought(storage_folder(parsed.rest)), skip_bad=skip_bad)
-    return DataSetBenchmark(
-        DATA_SETS[parsed.kind],
-        _brought(place_of(parsed)),
-        options=parsed.options,
-        skip_bad=skip_bad,
-    )
-
-
-def _brought(folder: Path) -> Path:
-    """Fetch a folder of an object store to this machine."""
+    folder = storage_folder(parsed.rest) if parsed.kind == "folder" else place_of(parsed)
     fetch_inputs(folder)
-    return folder
+    if parsed.kind == "folder":
+        return FolderBenchmark(folder, skip_bad=skip_bad)
+    return DataSetBenchmark(
+        DATA_SETS[parsed.kind], folder, options=parsed.options, skip_bad=skip_bad
+    )

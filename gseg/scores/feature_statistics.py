@@ -1,24 +1,158 @@
-"""What is kept of the features of a set of pictures, in memory and in a file.
+"""What is kept of the features of a set of pictures, in memory and in a file: moments, and vectors.
 
-The file is an `.npz` with the arrays `mu` and `sigma` that pytorch-fid and other programs read and
-write, and beside them how many pictures they are of, in which features, and the vectors that a
-kernel distance needs.
+Mean and covariance of all pictures are sums that merge; of some pictures the vectors are kept,
+which a kernel distance needs. The file is an `.npz` with the arrays `mu` and `sigma` that
+pytorch-fid and other programs read and write, and beside them how many pictures they are of, in
+which features, and the vectors.
 """
 
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from gseg.features.networks import NetworkFeatures
-from gseg.scores.kid import KeptVectors, chosen_pictures
-from gseg.scores.moments import GivenMoments, Moments
+from gseg.randomness import derive_seed, uniforms
 from gseg.storage.files import replacing
 from gseg.transfers import one_behind
+
+KEPT: Final = 10_000
+"""Vectors kept of a set at most: 80 MB of Inception features."""
+_SEED: Final = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moments:
+    """Mean and scatter of feature vectors; two of them add up.
+
+    Attributes:
+        count: Number of vectors; None for a set that nobody told the size of.
+        mean: (D,) float64.
+        scatter: (D, D) float64, sum of the outer products of deviations from the mean; the
+            covariance itself where the count is not known.
+        features: Name of the feature extractor.
+    """
+
+    count: int | None
+    mean: NDArray[np.float64]
+    scatter: NDArray[np.float64]
+    features: str
+
+    @classmethod
+    def of(cls, vectors: Tensor | NDArray[np.float32], features: str) -> "Moments":
+        """Take the moments of one batch.
+
+        Args:
+            vectors: (N, D) features; N may be 0.
+            features: Name of the feature extractor.
+
+        Raises:
+            ValueError: The vectors are not a table, or not all finite.
+        """
+        table = np.asarray(vectors, dtype=np.float64)
+        if table.ndim != 2:
+            raise ValueError(f"Expected features (N, D), got an array of shape {table.shape}.")
+        if not np.isfinite(table).all():
+            raise ValueError("Features contain NaN or infinity; look at the pictures they are of.")
+        if len(table) == 0:
+            return cls.zero(table.shape[1], features)
+        mean = table.mean(0)
+        deviation = table - mean
+        return cls(count=len(table), mean=mean, scatter=deviation.T @ deviation, features=features)
+
+    @classmethod
+    def zero(cls, dim: int, features: str) -> "Moments":
+        """Give the moments of no vectors of length `dim`: adding them changes nothing."""
+        return cls(count=0, mean=np.zeros(dim), scatter=np.zeros((dim, dim)), features=features)
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Merge with the moments of other pictures (Chan, Golub and LeVeque 1979)."""
+        if (self.features, len(self.mean)) != (other.features, len(other.mean)):
+            raise ValueError(
+                f"Moments of {self.features!r} ({len(self.mean)} features) and of "
+                f"{other.features!r} ({len(other.mean)}) cannot be added."
+            )
+        if self.count is None or other.count is None:
+            raise ValueError("Moments of an unknown number of pictures cannot be added.")
+        count = self.count + other.count
+        if count == 0:
+            return self
+        # Differences of means, not sums of squares: these would lose all digits where the mean is
+        # large beside the spread.
+        step = other.mean - self.mean
+        weight = other.count / count
+        return Moments(
+            count=count,
+            mean=self.mean + step * weight,
+            scatter=self.scatter + other.scatter + np.outer(step, step) * (self.count * weight),
+            features=self.features,
+        )
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """(D, D) float64, unbiased."""
+        if self.count is None:
+            return self.scatter
+        if self.count < 2:
+            raise ValueError(f"A covariance needs at least 2 pictures, got {self.count}.")
+        return self.scatter / (self.count - 1)
+
+
+# Compared and hashed as an object, so that what is computed of a reference can be remembered.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class KeptVectors:
+    """Feature vectors of the pictures that were chosen from a set.
+
+    Attributes:
+        indices: (n,) int64, numbers of the pictures, ascending.
+        vectors: (n, D) float32.
+        features: Name of the feature extractor.
+    """
+
+    indices: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    features: str
+
+    @classmethod
+    def join(cls, parts: Sequence["KeptVectors"]) -> "KeptVectors":
+        """Put the choices of the parts of one set together, whatever these were and their order.
+
+        Raises:
+            ValueError: The features differ, or a picture comes twice.
+        """
+        if len({part.features for part in parts}) > 1:
+            raise ValueError(
+                f"Vectors of {sorted({p.features for p in parts})} do not go together."
+            )
+        indices = np.concatenate([part.indices for part in parts])
+        order = np.argsort(indices, kind="stable")
+        if (np.diff(indices[order]) == 0).any():
+            raise ValueError("Parts of one set must be of different pictures; some come twice.")
+        vectors = np.concatenate([part.vectors for part in parts])
+        return cls(indices=indices[order], vectors=vectors[order], features=parts[0].features)
+
+
+def kept_pictures(count: int, kept: int = KEPT) -> NDArray[np.bool_]:
+    """Choose the pictures of a set whose vectors are kept.
+
+    Args:
+        count: Pictures of the set.
+        kept: How many to choose at most.
+
+    Returns:
+        (count,) bool; all True if the set is no larger than that.
+    """
+    chosen = np.ones(count, bool)
+    if count > kept:
+        keys = uniforms(derive_seed(_SEED, "kid choice"), np.arange(count), 1)[:, 0]
+        # At random, not the first: classes may come one after the other.
+        chosen[np.argsort(keys, kind="stable")[kept:]] = False
+    return chosen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,12 +160,12 @@ class FeatureStatistics:
     """Moments of all pictures of a set and vectors of some.
 
     Attributes:
-        moments: Of all; `GivenMoments` from a file that does not say of how many.
+        moments: Of all.
         kept: Vectors of the pictures that were chosen; None where a file has none.
         source: Which pictures these are, in a few words.
     """
 
-    moments: Moments | GivenMoments
+    moments: Moments
     kept: KeptVectors | None
     source: str
 
@@ -43,22 +177,20 @@ class FeatureStatistics:
     @property
     def count(self) -> int | None:
         """Number of pictures, if it is known."""
-        return self.moments.count if isinstance(self.moments, Moments) else None
+        return self.moments.count
 
     def save(self, path: Path) -> None:
-        """Write a file, whole or not at all.
-
-        Args:
-            path: Its name; the suffix should be ``.npz``.
-        """
+        """Write an ``.npz`` file, whole or not at all."""
+        moments, size = self.moments, len(self.moments.mean)
         arrays: dict[str, NDArray[np.generic]] = {
-            "mu": self.moments.mean,
-            "sigma": _covariance(self.moments),
+            "mu": moments.mean,
+            # A part may have one picture, or none.
+            "sigma": np.zeros((size, size)) if moments.count in (0, 1) else moments.covariance,
             "features": np.array(self.features),
             "source": np.array(self.source),
         }
-        if isinstance(self.moments, Moments):
-            arrays |= {"count": np.array(self.moments.count)}
+        if moments.count is not None:
+            arrays |= {"count": np.array(moments.count)}
         if self.kept is not None:
             arrays |= {"kept_indices": self.kept.indices, "kept_vectors": self.kept.vectors}
         with replacing(path) as part, part.open("wb") as file:
@@ -73,25 +205,42 @@ class FeatureStatistics:
             features: Name of the extractor that it is to be compared in. A file of another
                 program does not say what it was made with: then this is taken for true.
 
-        Returns:
-            The statistics.
-
         Raises:
             ValueError: The file is no such file, or says that it was made with other features.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(path, allow_pickle=False) as file:  # a pickle could run code
                 arrays = {name: file[name] for name in file.files}
         except (
-            OSError,
-            ValueError,
+            *(OSError, ValueError, EOFError, TypeError, AttributeError),
             zipfile.BadZipFile,
-            EOFError,
-            TypeError,
-            AttributeError,
         ) as error:
             raise ValueError(f"{path} cannot be read as statistics: {error}") from error
-        return _from_arrays(arrays, path, features)
+        missing = {"mu", "sigma"} - set(arrays)
+        if missing:
+            raise ValueError(f"{path} holds no {' and no '.join(sorted(missing))}: no statistics.")
+        made_with = str(arrays.get("features", features))
+        if made_with != features:
+            raise ValueError(
+                f"{path} was made with the features {made_with!r}, not {features!r}: choose those."
+            )
+        mean = np.asarray(arrays["mu"], np.float64)
+        sigma = np.asarray(arrays["sigma"], np.float64)
+        if mean.ndim != 1 or sigma.shape != (len(mean), len(mean)):
+            raise ValueError(
+                f"{path} holds mu {mean.shape} and sigma {sigma.shape}; expected (D,) and (D, D)."
+            )
+        count, kept = None, None
+        if "count" in arrays and "kept_indices" in arrays:
+            count = int(arrays["count"])
+            sigma = sigma * (count - 1)
+            kept = KeptVectors(
+                indices=np.asarray(arrays["kept_indices"], np.int64),
+                vectors=np.asarray(arrays["kept_vectors"], np.float32),
+                features=features,
+            )
+        moments = Moments(count=count, mean=mean, scatter=sigma, features=features)
+        return cls(moments=moments, kept=kept, source=str(arrays.get("source", path.name)))
 
 
 def join_statistics(parts: Iterable[FeatureStatistics]) -> FeatureStatistics:
@@ -100,9 +249,6 @@ def join_statistics(parts: Iterable[FeatureStatistics]) -> FeatureStatistics:
     Args:
         parts: At least one, of different pictures; in one order for one result to the last bit.
 
-    Returns:
-        Statistics of all.
-
     Raises:
         ValueError: A part's features differ, or its number of pictures is not known.
     """
@@ -110,7 +256,7 @@ def join_statistics(parts: Iterable[FeatureStatistics]) -> FeatureStatistics:
     kept: list[KeptVectors] = []
     source = ""
     for part in parts:
-        if not isinstance(part.moments, Moments) or part.kept is None:
+        if part.kept is None:
             raise ValueError(f"{part.source} does not say of how many pictures it is.")
         whole = part.moments if whole is None else whole + part.moments
         kept.append(part.kept)
@@ -136,16 +282,13 @@ def collect_statistics(
         first: Number of the first of them in the set.
         count: Pictures of the whole set.
 
-    Returns:
-        Statistics of these pictures.
-
     Raises:
         ValueError: There are more pictures than the set has.
     """
     moments = Moments.zero(extractor.dim, extractor.name)
-    chosen = chosen_pictures(count)
-    indices: list[NDArray[np.int64]] = []
-    vectors: list[NDArray[np.float32]] = []
+    chosen = kept_pictures(count)
+    indices = [np.zeros(0, np.int64)]
+    vectors = [np.zeros((0, extractor.dim), np.float32)]
 
     def begun() -> Iterator[tuple[NDArray[np.int64], Callable[[], Tensor]]]:
         place = first
@@ -163,45 +306,8 @@ def collect_statistics(
         indices.append(here[keep])
         vectors.append(features.numpy()[keep])
     kept = KeptVectors(
-        indices=np.concatenate([np.zeros(0, np.int64), *indices]),
-        vectors=np.concatenate([np.zeros((0, extractor.dim), np.float32), *vectors]),
+        indices=np.concatenate(indices),
+        vectors=np.concatenate(vectors),
         features=extractor.name,
     )
-    return FeatureStatistics(moments=moments, kept=kept, source=source)
-
-
-def _covariance(moments: Moments | GivenMoments) -> NDArray[np.float64]:
-    """Give the covariance, 0 for the one picture that a part may have."""
-    alone = isinstance(moments, Moments) and moments.count < 2
-    return np.zeros((len(moments.mean),) * 2) if alone else moments.covariance
-
-
-def _from_arrays(
-    arrays: dict[str, NDArray[np.generic]], path: Path, features: str
-) -> FeatureStatistics:
-    missing = {"mu", "sigma"} - set(arrays)
-    if missing:
-        raise ValueError(f"{path} holds no {' and no '.join(sorted(missing))}: no statistics.")
-    made_with = str(arrays.get("features", features))
-    if made_with != features:
-        raise ValueError(
-            f"{path} was made with the features {made_with!r}, not {features!r}: choose those."
-        )
-    mean = np.asarray(arrays["mu"], np.float64)
-    covariance = np.asarray(arrays["sigma"], np.float64)
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-        raise ValueError(
-            f"{path} holds mu {mean.shape} and sigma {covariance.shape}; expected (D,) and (D, D)."
-        )
-    source = str(arrays.get("source", path.name))
-    given = GivenMoments(mean=mean, covariance=covariance, features=features)
-    if "count" not in arrays or "kept_indices" not in arrays:
-        return FeatureStatistics(moments=given, kept=None, source=source)
-    count = int(arrays["count"])
-    kept = KeptVectors(
-        indices=np.asarray(arrays["kept_indices"], np.int64),
-        vectors=np.asarray(arrays["kept_vectors"], np.float32),
-        features=features,
-    )
-    moments = Moments(count=count, mean=mean, scatter=covariance * (count - 1), features=features)
     return FeatureStatistics(moments=moments, kept=kept, source=source)

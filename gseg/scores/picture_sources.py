@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gseg.exactness import exact
 from gseg.generators.contract import Generator
-from gseg.images import read_image, to_uint8
+from gseg.images import to_uint8
+from gseg.picture_files import SUFFIXES, picture_files, read_image
 from gseg.randomness import derive_seed
 from gseg.samples.config import LatentConfig
 from gseg.samples.latents import candidates, check_truncation
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST, render
-from gseg.scores.folders import SUFFIXES
+from gseg.scores.batches import shrink_picture
 
 SCENES_SOURCE: Final = "scenes"
 SCENES_RESOLUTION: Final = 32
@@ -25,26 +25,20 @@ _BATCH: Final = 250
 
 
 class PictureSource(Protocol):
-    """A set of pictures of known size; any part of it can be asked for."""
+    """A set of pictures of known size; any part of it can be asked for.
 
-    @property
-    def name(self) -> str:
-        """Which pictures these are, in a few words."""
-        ...
+    Attributes:
+        name: Which pictures these are, in a few words.
+        identity: Says exactly which pictures these are; goes into hashes.
+    """
 
-    @property
-    def identity(self) -> str:
-        """Says exactly which pictures these are; goes into hashes."""
-        ...
+    name: str
+    identity: str
 
     def __len__(self) -> int: ...
 
     def batches(self, rows: range) -> Iterator[Tensor]:
-        """Give the pictures with these numbers, in order.
-
-        Yields:
-            (N, 3, H, W) uint8.
-        """
+        """Give the pictures with these numbers, in order: (N, 3, H, W) uint8 each."""
         ...
 
 
@@ -54,26 +48,23 @@ class ScenesPictures:
     Args:
         count: Number of pictures.
         first: Index of the first.
-        seed: Seed of the scenes.
         resolution: Side in pixels.
 
     Raises:
         ValueError: Training indices run on into validation indices.
     """
 
-    name: str = SCENES_SOURCE
+    name = SCENES_SOURCE
 
-    def __init__(
-        self, count: int, *, first: int = 0, seed: int = 0, resolution: int = SCENES_RESOLUTION
-    ) -> None:
+    def __init__(self, count: int, *, first: int = 0, resolution: int = SCENES_RESOLUTION) -> None:
         if first < VALIDATION_FIRST < first + count:
             raise ValueError(
                 f"{count} scenes from {first} cross index {VALIDATION_FIRST}, where validation "
                 "starts."
             )
-        self._count, self._first, self._seed = count, first, seed
-        self._resolution = resolution
-        self.identity = f"{SCENES_NAME} {first}+{count} seed={seed} resolution={resolution}"
+        self._count, self._first, self._resolution = count, first, resolution
+        # Statistics that are stored are named by these words, the seed among them.
+        self.identity = f"{SCENES_NAME} {first}+{count} seed=0 resolution={resolution}"
 
     def __len__(self) -> int:
         return self._count
@@ -83,8 +74,7 @@ class ScenesPictures:
         for start in range(rows.start, rows.stop, _CHUNK):
             chunk = range(start, min(start + _CHUNK, rows.stop))
             numbers = range(self._first + chunk.start, self._first + chunk.stop)
-            scenes = render(numbers, seed=self._seed, resolution=self._resolution)
-            yield scenes.pictures
+            yield render(numbers, resolution=self._resolution).pictures
 
 
 class FolderPictures:
@@ -103,14 +93,11 @@ class FolderPictures:
         folder = Path(path).expanduser()
         if not folder.is_dir():
             raise ValueError(f"{folder}: there is no such folder of pictures.")
-        self._files = [
-            file
-            for file in sorted(folder.rglob("*"))
-            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-        ]
+        self._files = picture_files(folder, deep=True)
         if not self._files:
             raise ValueError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
         self._folder, self._resolution = folder, resolution
+        # Names and sizes, not contents, as for benchmarks of files.
         listing = "\n".join(f"{f.relative_to(folder)} {f.stat().st_size}" for f in self._files)
         digest = hashlib.blake2b(listing.encode(), digest_size=4).hexdigest()
         size = "own size" if resolution is None else f"{resolution} px"
@@ -125,6 +112,7 @@ class FolderPictures:
         held: list[Tensor] = []
         for row in rows:
             picture = self.read(row)
+            # Only what stands side by side: the order of the vectors is that of the names.
             if held and (len(held) == _BATCH or held[0].shape != picture.shape):
                 yield torch.stack(held)
                 held = []
@@ -137,29 +125,15 @@ class FolderPictures:
         return self._files[row].relative_to(self._folder).as_posix()
 
     def read(self, row: int) -> Tensor:
-        """Read one picture.
-
-        Args:
-            row: Its number.
-
-        Returns:
-            (3, H, W) uint8.
-
-        Raises:
-            UnreadableImageError: The file is broken.
-        """
+        """Read a picture, (3, H, W) uint8; UnreadableImageError if the file is broken."""
         picture = read_image(self._files[row])
         if self._resolution is None:
             return picture
+        # Rounded down, unlike a protocol's `centre_square`: statistics of such pictures exist.
         side = min(picture.shape[1:])
         top, left = ((length - side) // 2 for length in picture.shape[1:])
-        square = picture[None, :, top : top + side, left : left + side]
-        if side == self._resolution:
-            return square[0]
-        shape = (self._resolution, self._resolution)
-        return F.interpolate(
-            square, size=shape, mode="bilinear", align_corners=False, antialias=True
-        )[0]
+        square = picture[:, top : top + side, left : left + side]
+        return shrink_picture(square, self._resolution, "text")
 
 
 class GeneratedPictures:

@@ -1,13 +1,12 @@
 """Score a segmenter on a benchmark: a table of every picture, and means in every metric profile.
 
 Pictures are read by threads while the segmenter computes. The evaluation protocols, at which size
-pictures are segmented and scored, are those of `gseg.scores.sizes`.
+pictures are segmented and scored, are those of `gseg.scores.batches`.
 """
 
-import difflib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, get_args
 
 import numpy as np
@@ -19,27 +18,32 @@ from torch import Tensor
 from gseg.exactness import exact
 from gseg.images import from_uint8
 from gseg.metrics.counts import PixelHistogram, begin_histogram, pixel_histogram
-from gseg.metrics.profiles import ProfileName
+from gseg.metrics.profiles import ProfileName, metric_profile
 from gseg.metrics.sums import Aggregate, MetricSums, merge_sums
-from gseg.scores.batches import Prepared, Reading, equal_shapes
-from gseg.scores.collected import COLUMNS, SCORES, Collected
-from gseg.scores.contract import Benchmark
-from gseg.scores.sizes import EvalProtocol, begin_mask_size, to_mask_size
+from gseg.scores.batches import Prepared, Reading, begin_mask_size, equal_shapes
+from gseg.scores.benchmarks import Benchmark
+from gseg.scores.specs import (
+    CONFIDENCE,
+    DEFAULT_PROFILES,
+    RESAMPLES,
+    RESAMPLING_SEED,
+    SCORES,
+    EvalProtocol,
+    checked_word,
+)
 from gseg.transfers import one_behind, send
-
-__all__ = ["COLUMNS", "DEFAULT_PROFILES", "SCORES", "Predict", "Scores", "merge_scores", "score"]
 
 Predict = Callable[[Tensor], Tensor]
 """(N, 3, H, W) float32 in [-1, 1] -> (N, H, W) foreground probability in [0, 1], same device."""
 
-DEFAULT_PROFILES: Final[tuple[ProfileName, ...]] = (
-    "melas2022_program",
-    "melas2022_text",
-    "voynov2021",
-    "sod",
-)
+COLUMNS: Final = ("id", "profile", *SCORES, "degenerate", "foreground")
+"""Columns of the table of pictures; `max_f_beta` there is each picture's own maximum, `foreground`
+the share of the scored pixels that are truly foreground."""
+
 _READERS: Final = {"cpu": 2, "cuda": 16}
 """Threads that read pictures, by kind of device: what keeps it busy, at most one for each CPU."""
+_BLOCK: Final = 50
+"""Resamples at a time, which bounds the memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +96,7 @@ def score(
     Args:
         predict: The segmenter, such as `Segmenter.probability`.
         benchmark: Pictures with true masks.
-        protocol: At which size pictures are segmented and scored, see `gseg.scores.sizes`.
+        protocol: At which size pictures are segmented and scored, see `gseg.scores.batches`.
         profiles: Metric profiles to report.
         working_size: Shorter side in pixels that the segmenter sees: the size it was trained at;
             128 in the papers, 32 for segmenters of scenes. None takes the benchmark's own.
@@ -108,18 +112,25 @@ def score(
         UnreadableImageError: A file is damaged; the message names it.
     """
     size = benchmark.working_size if working_size is None else working_size
-    _check(protocol, profiles, size, batch)
-    reading = Reading(
-        protocol=protocol, size=size, batch=batch, readers=_readers(benchmark, device)
-    )
-    collected = Collected(profiles)
+    checked_word(protocol, get_args(EvalProtocol), f"evaluation protocol {protocol!r}")
+    if not profiles or len(set(profiles)) < len(profiles):
+        raise ValueError(f"Expected metric profiles, each once, got {tuple(profiles)}.")
+    if size < 1 or batch < 1:
+        raise ValueError(
+            f"Working size and batch must be at least 1, got working_size={size}, batch={batch}."
+        )
+    wanted = _READERS["cpu" if device == "cpu" else "cuda"] if benchmark.from_files else 1
+    readers = min(wanted, os.cpu_count() or 1)
+    reading = Reading(protocol=protocol, size=size, batch=batch, readers=readers)
+    collected = _Collected(profiles)
     unreadable: list[str] = []
     groups = equal_shapes(benchmark, reading, unreadable)
+    # The device predicts a group while the CPU scores the one before.
     begun = ((group, _begin(predict, group, protocol, device)) for group in groups)
     for group, counted in one_behind(begun):
         collected.add(group, counted())
         if progress is not None:
-            progress(collected.pictures + len(unreadable), len(benchmark))
+            progress(len(collected.order) + len(unreadable), len(benchmark))
     return Scores(
         benchmark=benchmark.name,
         protocol=protocol,
@@ -129,64 +140,6 @@ def score(
         skipped=(*benchmark.bad, *unreadable),
         curves=collected.curves(),
     )
-
-
-def merge_scores(parts: Sequence[Scores]) -> Scores:
-    """Put the scores of a benchmark's parts together.
-
-    Args:
-        parts: Scores of `BenchmarkPart`s of one benchmark in their order, made alike.
-
-    Returns:
-        The scores of the whole benchmark.
-
-    Raises:
-        ValueError: The parts are of different benchmarks, protocols or profiles.
-    """
-    made = {
-        (part.benchmark, part.protocol, part.working_size, tuple(s.profile.name for s in part.sums))
-        for part in parts
-    }
-    if len(made) != 1:
-        raise ValueError(f"Expected parts of one scoring, got {sorted(map(str, made))}.")
-    first = parts[0]
-    tables = [part.table for part in parts if len(part.table)] or [first.table]
-    order = {part.profile.name: rank for rank, part in enumerate(first.sums)}
-    table = pd.concat(tables).sort_values(
-        "profile", key=lambda names: names.map(order), kind="stable", ignore_index=True
-    )
-    return Scores(
-        benchmark=first.benchmark,
-        protocol=first.protocol,
-        working_size=first.working_size,
-        table=table,
-        sums=tuple(merge_sums(same) for same in zip(*(p.sums for p in parts), strict=True)),
-        skipped=tuple(line for part in parts for line in part.skipped),
-        curves={
-            name: np.concatenate([part.curves[name] for part in parts]) for name in first.curves
-        },
-    )
-
-
-def _check(protocol: str, profiles: Sequence[str], size: int, batch: int) -> None:
-    known = get_args(EvalProtocol)
-    if protocol not in known:
-        near = difflib.get_close_matches(protocol, known, n=1, cutoff=0.3)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(
-            f"Unknown evaluation protocol {protocol!r}{hint} There are {', '.join(known)}."
-        )
-    if not profiles or len(set(profiles)) < len(profiles):
-        raise ValueError(f"Expected metric profiles, each once, got {tuple(profiles)}.")
-    if size < 1 or batch < 1:
-        raise ValueError(
-            f"Working size and batch must be at least 1, got working_size={size}, batch={batch}."
-        )
-
-
-def _readers(benchmark: Benchmark, device: str) -> int:
-    wanted = _READERS["cpu" if device == "cpu" else "cuda"] if benchmark.from_files else 1
-    return min(wanted, os.cpu_count() or 1)
 
 
 def _begin(
@@ -203,14 +156,12 @@ def _begin(
             f"{tuple(images[:, 0].shape)}."
         )
     mask, scored = torch.stack([waiting.mask for waiting in group]), _scored(group)
-    height, width = mask.shape[1:]
+    arrived = begin_mask_size(probability, (mask.shape[1], mask.shape[2]), protocol)
     if protocol == "voynov_program" and probability.shape != mask.shape:
-        arrived = begin_mask_size(probability, (height, width))
-        return lambda: pixel_histogram(arrived(), mask, scored)
-    probability = to_mask_size(probability, (height, width), protocol)
+        return lambda: pixel_histogram(arrived(), mask, scored)  # resized on the CPU, counted there
     there = probability.device
     return begin_histogram(
-        probability, send(mask, there), None if scored is None else send(scored, there)
+        arrived(), send(mask, there), None if scored is None else send(scored, there)
     )
 
 
@@ -220,8 +171,138 @@ def _scored(group: list[Prepared]) -> Tensor | None:
         return None
     marks = []
     for waiting in group:
+        # A group may hold pictures with void and without.
         mark = torch.ones_like(waiting.mask) if waiting.scored is None else waiting.scored
         if not mark.any():
             raise ValueError(f"Nothing to score in {waiting.id}: all of its pixels are left out.")
         marks.append(mark)
     return torch.stack(marks)
+
+
+class _Collected:
+    """Scores of pictures, in whatever order their groups come."""
+
+    def __init__(self, profiles: Sequence[ProfileName]) -> None:
+        self.sums = tuple(MetricSums(profile=metric_profile(name)) for name in profiles)
+        self.order: list[int] = []
+        self._rows: list[tuple[object, ...]] = []
+        self._curves = {
+            part.profile.name: [np.zeros((0, len(part.profile.thresholds)), np.float32)]
+            for part in self.sums
+        }
+
+    def add(self, group: list[Prepared], histogram: PixelHistogram) -> None:
+        """Score a group in every profile."""
+        self.order += [waiting.index for waiting in group]
+        foreground = (histogram.counts[:, 1].sum(1) / histogram.counts.sum((1, 2))).tolist()
+        for rank, part in enumerate(self.sums):
+            scores = part.update(histogram)
+            # Half the memory; sums and means are taken of the exact ones.
+            self._curves[part.profile.name].append(scores.curve.astype(np.float32))
+            columns = [getattr(scores, name).tolist() for name in (*SCORES, "degenerate")]
+            keys = ((rank, waiting.index, waiting.id, part.profile.name) for waiting in group)
+            self._rows += [
+                (*key, *values) for key, *values in zip(keys, *columns, foreground, strict=True)
+            ]
+
+    def table(self) -> pd.DataFrame:
+        """Give `COLUMNS`, profile after profile in the benchmark's order."""
+        # Groups come as their shapes fill up, not in order; the first two columns are the place.
+        rows = sorted(self._rows, key=lambda row: row[:2])
+        return pd.DataFrame([row[2:] for row in rows], columns=list(COLUMNS))
+
+    def curves(self) -> dict[ProfileName, NDArray[np.float32]]:
+        """Give the curves in the benchmark's order."""
+        order = np.argsort(self.order)
+        return {name: np.concatenate(parts)[order] for name, parts in self._curves.items()}
+
+
+def merge_scores(parts: Sequence[Scores]) -> Scores:
+    """Put the scores of a benchmark's parts together.
+
+    Args:
+        parts: Scores of `BenchmarkPart`s of one benchmark in their order, made alike.
+
+    Raises:
+        ValueError: The parts are of different benchmarks, protocols or profiles.
+    """
+    made = {
+        (part.benchmark, part.protocol, part.working_size, tuple(s.profile.name for s in part.sums))
+        for part in parts
+    }
+    if len(made) != 1:
+        raise ValueError(f"Expected parts of one scoring, got {sorted(map(str, made))}.")
+    first = parts[0]
+    # An empty part's columns have no dtype, and would turn those of the others into objects.
+    tables = [part.table for part in parts if len(part.table)] or [first.table]
+    order = {part.profile.name: rank for rank, part in enumerate(first.sums)}
+    table = pd.concat(tables).sort_values(
+        "profile", key=lambda names: names.map(order), kind="stable", ignore_index=True
+    )
+    return replace(
+        first,
+        table=table,
+        sums=tuple(merge_sums(same) for same in zip(*(p.sums for p in parts), strict=True)),
+        skipped=tuple(line for part in parts for line in part.skipped),
+        curves={
+            name: np.concatenate([part.curves[name] for part in parts]) for name in first.curves
+        },
+    )
+
+
+def bootstrap_intervals(
+    scores: Scores, *, resamples: int = RESAMPLES, seed: int = RESAMPLING_SEED
+) -> dict[ProfileName, dict[str, tuple[float, float]]]:
+    """Give the limits within which 95 % of the resampled `SCORES` lie.
+
+    Percentile intervals (Efron 1979): the pictures are drawn with replacement, as many as there
+    are, and the aggregate is taken again, its maximum over thresholds included. They say how much
+    a score would move with another choice of pictures of the same kind, not with another training.
+
+    Args:
+        scores: Of a whole benchmark, at least one picture.
+        resamples: How often the pictures are drawn.
+        seed: Of the draws; every profile and score sees the same.
+
+    Returns:
+        By name of profile and of score: the lower and the upper limit. NaN for an IoU that the
+        profile leaves undefined.
+
+    Raises:
+        ValueError: There is no picture, or no resample.
+    """
+    count = len(scores.table) // max(len(scores.curves), 1)
+    if count < 1 or resamples < 1:
+        raise ValueError(
+            f"Intervals need pictures and resamples, got {count} and {resamples}; score a "
+            "benchmark first."
+        )
+    rng = np.random.default_rng(seed)
+    top = SCORES.index("max_f_beta")
+    singles, curves = {}, {}
+    for name, curve in scores.curves.items():
+        table = scores.table[scores.table.profile == name]
+        singles[name] = table[[*SCORES[:top], *SCORES[top + 1 :]]].to_numpy(np.float64)
+        curves[name] = curve.astype(np.float64)
+    drawn: dict[ProfileName, list[NDArray[np.float64]]] = {name: [] for name in singles}
+    for start in range(0, resamples, _BLOCK):
+        weights = _weights(rng, min(_BLOCK, resamples - start), count)
+        for name, parts in drawn.items():
+            # The aggregate's maximum is of the mean curve, not the mean of the pictures' own.
+            highest = (weights @ curves[name]).max(1)
+            parts.append(np.insert(weights @ singles[name], top, highest, axis=1))
+    tail = (1 - CONFIDENCE) / 2
+    found = {}
+    for name, parts in drawn.items():
+        low, high = np.quantile(np.concatenate(parts), [tail, 1 - tail], axis=0).tolist()
+        found[name] = dict(zip(SCORES, zip(low, high, strict=True), strict=True))
+    return found
+
+
+def _weights(rng: np.random.Generator, resamples: int, count: int) -> NDArray[np.float64]:
+    """Draw how often each picture counts, divided by their number: (resamples, count)."""
+    # Weights make one matrix product of what `scipy.stats.bootstrap` does resample by resample.
+    chosen = rng.integers(0, count, (resamples, count))
+    chosen += np.arange(resamples)[:, None] * count
+    hits = np.bincount(chosen.reshape(-1), minlength=resamples * count)
+    return hits.reshape(resamples, count) / count

@@ -1,21 +1,54 @@
-"""Names of benchmarks on the command line.
+"""What scores can be asked for, in words: benchmarks, evaluation protocols, what is reported.
+
+Names of benchmarks:
 
     scenes   scenes:COUNT   folder:PATH   NAME[+OPTION...][:PATH]
 
 where NAME is a published data set. Without a path it is looked for below the root of benchmarks:
 the folder that a command was given, or the one that ``GSEG_BENCHMARKS`` names.
+
+Evaluation protocols say at which size a picture is segmented and scored; `gseg.scores.batches` has
+their rules.
 """
 
 import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-from gseg.scores.datasets.catalogue import DATA_SETS
-from gseg.scores.datasets.reader import OPTIONS
+from gseg.metrics.profiles import ProfileName
+from gseg.scores.datasets.celeba import CELEBAMASK_HQ
+from gseg.scores.datasets.cub import CUB
+from gseg.scores.datasets.flowers import FLOWERS
+from gseg.scores.datasets.layouts import DataSet
+from gseg.scores.datasets.saliency import DUT_OMRON, DUTS, ECSSD, VOC2012
 from gseg.storage.mirror import storage_folder
 
+EvalProtocol = Literal["text", "melas_program", "voynov_program"]
+
+DEFAULT_PROFILES: Final[tuple[ProfileName, ...]] = (
+    "melas2022_program",
+    "melas2022_text",
+    "voynov2021",
+    "sod",
+)
+SCORES: Final = ("accuracy", "iou", "f_beta", "max_f_beta", "mae")
+"""Means over pictures that are reported, each with a confidence interval."""
+RESAMPLES: Final = 1000
+CONFIDENCE: Final = 0.95
+RESAMPLING_SEED: Final = 0
+"""How the intervals are drawn; see `gseg.scores.protocol.bootstrap_intervals`."""
+
+DATA_SETS: Final[dict[str, DataSet]] = {
+    dataset.name: dataset
+    for dataset in (CUB, FLOWERS, DUT_OMRON, DUTS, ECSSD, VOC2012, CELEBAMASK_HQ)
+}
+"""All published benchmarks by name, in the order of the papers' tables."""
+SUBSET: Final = "subset"
+THRESHOLD: Final = "threshold"
+OPTIONS: Final = (SUBSET, THRESHOLD)
+"""What may follow a data set's name after a plus sign."""
 ROOT_VARIABLE: Final = "GSEG_BENCHMARKS"
 _OWN_KINDS: Final = ("scenes", "folder")
 
@@ -38,19 +71,14 @@ class Specification:
 def parse_spec(spec: str) -> Specification:
     """Take a benchmark's name apart and check it, without looking at files.
 
-    Args:
-        spec: See the module.
-
-    Returns:
-        Its parts.
-
     Raises:
         ValueError: There is no such benchmark or option; the nearest is suggested.
     """
     name, _, rest = spec.partition(":")
-    kind, *options = name.split("+")
+    kind, *options = name.split("+")  # of the name alone: a path may hold a plus, and colons
     if kind in DATA_SETS:
-        _check_options(kind, options)
+        for option in options:
+            checked_word(option, OPTIONS, f"option {option!r} of benchmark {kind!r}")
         return Specification(kind=kind, options=tuple(options), rest=rest)
     if name not in _OWN_KINDS:
         raise ValueError(_unknown(spec, name, rest))
@@ -64,13 +92,7 @@ def parse_spec(spec: str) -> Specification:
 
 
 def place_of(parsed: Specification) -> Path:
-    """Say where a data set is looked for.
-
-    Args:
-        parsed: Specification of a data set.
-
-    Returns:
-        Its own folder, or the root of benchmarks.
+    """Say where a data set is looked for: in its own folder, or the root of benchmarks.
 
     Raises:
         ValueError: Neither is given.
@@ -101,28 +123,26 @@ def absolute_spec(spec: str, root: Path | None = None) -> str:
     parsed = parse_spec(spec)
     if parsed.kind == "scenes":
         return spec
-    if not parsed.rest and root is not None:
-        place = root.expanduser()
-    else:
-        place = storage_folder(parsed.rest).expanduser() if parsed.rest else place_of(parsed)
+    place = root.expanduser() if root is not None and not parsed.rest else place_of(parsed)
     return f"{'+'.join([parsed.kind, *parsed.options])}:{place.absolute()}"
 
 
-def _check_options(kind: str, options: list[str]) -> None:
-    for option in options:
-        if option not in OPTIONS:
-            near = difflib.get_close_matches(option, OPTIONS, n=1, cutoff=0.3)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise ValueError(
-                f"Unknown option {option!r} of benchmark {kind!r}{hint} There are "
-                f"{' and '.join(OPTIONS)}."
-            )
+def checked_word(word: str, known: tuple[str, ...], what: str) -> None:
+    """Make sure that a word is one of the known ones.
+
+    Raises:
+        ValueError: It is not; the nearest is suggested.
+    """
+    if word not in known:
+        near = difflib.get_close_matches(word, known, n=1, cutoff=0.3)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"Unknown {what}{hint} There are {', '.join(known[:-1])} and {known[-1]}.")
 
 
 def _unknown(spec: str, name: str, rest: str) -> str:
     near = difflib.get_close_matches(name, (*_OWN_KINDS, *DATA_SETS), n=1, cutoff=0.5)
     suggestion = f"{near[0]}:{rest}" if near and rest else "".join(near)
-    if Path(spec).is_dir():
+    if Path(spec).is_dir():  # somebody gave the path alone
         suggestion = f"folder:{spec}"
     hint = f"; did you mean {suggestion!r}?" if suggestion else "."
     return (

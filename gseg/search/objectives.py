@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from gseg.pipeline.rows import Row
+from gseg.scores.specs import DEFAULT_PROFILES
 
 Goal = Literal["min", "max"]
 LABELS_USED: Final = "labels used in a search"
@@ -125,8 +126,6 @@ def row_values(rows_of_seeds: "Sequence[Sequence[Row]]", *, labels: bool) -> dic
         them. Those that use labels are those of the first benchmark under the first of the
         default metric profiles.
     """
-    from gseg.scores.protocol import DEFAULT_PROFILES
-
     profile, values = DEFAULT_PROFILES[0], {}
     first = [
         next(row for row in rows if row["metric_profile"] == profile) for rows in rows_of_seeds

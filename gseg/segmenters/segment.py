@@ -13,7 +13,8 @@ from typing import Final
 import torch.nn.functional as F
 from torch import Tensor
 
-from gseg.images import UnreadableImageError, encode_png, from_uint8, read_image, tinted
+from gseg.images import from_uint8, tinted
+from gseg.picture_files import UnreadableImageError, encode_png, read_image
 from gseg.segmenters.segmenter import Predictor
 from gseg.storage.files import write_atomically
 

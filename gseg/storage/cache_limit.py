@@ -17,9 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from gseg.storage.copies import cache_folder, copies_locked
-from gseg.storage.mirror import is_published, place_of
-from gseg.storage.processes import is_gone, process_identity
+from gseg.storage.leases import is_gone, process_identity
+from gseg.storage.mirror import cache_folder, copies_locked, is_published, place_of
 
 _VARIABLE: Final = "GSEG_CACHE_GIB"
 _SHARE: Final = 0.5
@@ -38,7 +37,6 @@ def trial_runs(storage: Path) -> Iterator[None]:
 
     Raises:
         ValueError: The environment's GSEG_CACHE_GIB is no number of GiB.
-        StorageError: The object store does not answer.
     """
     if place_of(storage) is None:
         yield
@@ -74,27 +72,18 @@ def cache_limit(storage: Path) -> int:
 
 
 def trim_cache(storage: Path, limit: int) -> int:
-    """Remove copies, the least recently used folders first, until they take at most `limit`.
-
-    Args:
-        storage: A folder that mirrors an object store.
-        limit: In bytes.
+    """Remove copies until they take at most `limit` bytes, the least recently used artifact first.
 
     Returns:
         Bytes that were removed.
-
-    Raises:
-        StorageError: The object store does not answer.
     """
     files = _files(storage)
     too_much = sum(size for size, _ in files.values()) - limit
     if too_much <= 0:
         return 0
-    artifacts: dict[Path, list[Path]] = {}
+    artifacts: dict[tuple[str, ...], list[Path]] = {}
     for path in files:
-        artifacts.setdefault(storage.joinpath(*path.relative_to(storage).parts[:2]), []).append(
-            path
-        )
+        artifacts.setdefault(path.relative_to(storage).parts[:2], []).append(path)
     barrier, removed = _used_since(), 0
     for paths in sorted(artifacts.values(), key=lambda each: max(files[path][1] for path in each)):
         if removed >= too_much:
@@ -111,7 +100,7 @@ def _remove(paths: list[Path], barrier: float) -> int:
         there = {path: path.stat() for path in paths if path.exists()}
         if any(about.st_mtime >= barrier for about in there.values()):
             return removed
-        # The list of files first: without it an artifact is not taken for complete.
+        # The manifest first: without it an artifact is not taken for complete.
         for path in sorted(published, key=lambda each: each.name != _MANIFEST):
             if path in there:
                 path.unlink(missing_ok=True)

@@ -28,13 +28,10 @@ def since(version: str, default: object) -> Any:  # noqa: ANN401 as `dataclasses
 
 
 def digest(*parts: object) -> str:
-    """Name something by its content.
+    """Name something by its content, in 20 hexadecimal digits that are the same on every machine.
 
     Args:
         *parts: Dataclasses, mappings, sequences, strings, numbers, booleans and None, nested.
-
-    Returns:
-        20 hexadecimal digits, the same on every machine.
 
     Raises:
         TypeError: A part is of another type.
@@ -44,15 +41,11 @@ def digest(*parts: object) -> str:
 
 
 def canonical(value: object) -> object:
-    """Reduce configs to plain JSON values.
+    """Reduce what `digest` takes to plain JSON values.
 
-    Args:
-        value: See `digest`. Fields of dataclasses that do not take part in comparisons, such as
-            the place of a file whose content has a field of its own, are left out, and so are
-            those of `since` that have their default.
-
-    Returns:
-        The same content in dicts, lists, strings, numbers, booleans and None.
+    Fields of dataclasses that do not take part in comparisons, such as the place of a file whose
+    content has a field of its own, are left out, and so are those of `since` that have their
+    default.
 
     Raises:
         TypeError: A part is of another type.
@@ -81,9 +74,6 @@ def restore(kind: type[_T], value: Mapping[str, Any]) -> _T:
         value: JSON values. Fields that `canonical` leaves out may be put in before; those that are
             missing, as in what an older version wrote, take their defaults.
 
-    Returns:
-        The config.
-
     Raises:
         TypeError: There are fields that the class lacks, or one without a default is missing.
         ValueError: The config does not accept the values.
@@ -110,22 +100,21 @@ def _restored(hint: object, value: object) -> object:
 
 
 def file_digest(path: Path) -> str:
-    """Name a file by its content; it is read again only after it has changed.
-
-    Args:
-        path: The file.
-
-    Returns:
-        20 hexadecimal digits.
+    """Name a file by its content, in 20 hexadecimal digits; read again only after it has changed.
 
     Raises:
         OSError: It cannot be read.
     """
     status = path.stat()
-    return _file_digest(path, status.st_mtime_ns, status.st_size)
+    return _known_checksum(path, status.st_mtime_ns, status.st_size)[:20]
 
 
 @cache
-def _file_digest(path: Path, _modified: int, _size: int) -> str:
+def _known_checksum(path: Path, _modified: int, _size: int) -> str:
+    return checksum(path)
+
+
+def checksum(path: Path) -> str:
+    """Give a file's SHA-256 in hexadecimal digits, as `sha256sum` does."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,19 +1,37 @@
-"""Files of a storage: written whole or not at all, listed with checksums, fetched and compared."""
+"""Files of a storage: written whole or not at all; and what users put into an object store.
+
+Of the latter, weights and benchmarks, a machine has one copy. Several of its processes may ask at
+the same moment: one fetches, the others wait. An object that has a checksum beside it,
+``NAME.sha256`` as `sha256sum` writes it, is compared with that. Whatever asks an object store
+raises `StorageError` if it does not answer.
+"""
 
 import errno
-import hashlib
-import json
 import shutil
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from safetensors import SafetensorError
 
-from gseg.storage.mirror import describe, fetch, is_here, is_published, names, publish
-from gseg.storage.objects import StorageError
+from gseg.storage.digests import checksum
+from gseg.storage.mirror import (
+    StorageError,
+    describe,
+    exists,
+    fetch,
+    is_published,
+    locked,
+    names,
+    place_of,
+    publish,
+)
+
+_SUM: Final = ".sha256"
+_COMPLETE: Final = ".complete"  # the folder has been fetched whole
+_LOCK: Final = ".gseg-lock"
 
 
 class DiskFullError(StorageError):
@@ -21,18 +39,7 @@ class DiskFullError(StorageError):
 
 
 def write_atomically(path: Path, content: bytes, *, shared: bool = True) -> None:
-    """Write a file so that it is either whole or absent, whatever happens.
-
-    Args:
-        path: Its name; an older file is replaced.
-        content: What it will hold.
-        shared: See `replacing`.
-
-    Raises:
-        DiskFullError: The disk is full.
-        StorageError: The object store does not answer.
-        OSError: It cannot be written for another reason.
-    """
+    """Write a file so that it is either whole or absent, whatever happens; see `replacing`."""
     with replacing(path, shared=shared) as part:
         part.write_bytes(content)
 
@@ -51,18 +58,24 @@ def replacing(path: Path, *, shared: bool = True) -> Iterator[Path]:
 
     Raises:
         DiskFullError: The disk is full.
-        StorageError: The object store does not answer.
+        OSError: It cannot be written for another reason.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield part
+        # Uploaded before it is renamed: what is here under its name is there, too.
         if shared:
             publish(part, path)
         part.replace(path)
     except (OSError, SafetensorError) as error:
         if _is_full(error):
-            raise DiskFullError(_full(path, part)) from error
+            written = part.stat().st_size if part.exists() else 0
+            free = shutil.disk_usage(path.parent).free + written
+            raise DiskFullError(
+                f"The disk is full: {path} needs more than the {free / 2**20:,.1f} MiB that are "
+                "left. Make room, or choose another --storage; the same command goes on from here."
+            ) from error
         raise
     finally:
         part.unlink(missing_ok=True)
@@ -75,69 +88,66 @@ def _is_full(error: OSError | SafetensorError) -> bool:
     return f"os error {errno.ENOSPC}" in str(error)
 
 
-def _full(path: Path, part: Path) -> str:
-    """Say what does not fit, and how much there is."""
-    written = part.stat().st_size if part.exists() else 0
-    free = shutil.disk_usage(path.parent).free + written
-    return (
-        f"The disk is full: {path} needs more than the {free / 2**20:,.1f} MiB that are left. Make "
-        "room, or choose another --storage; the same command goes on from here."
-    )
-
-
-def publish_folder(folder: Path, *, leave_out: Collection[str]) -> dict[str, dict[str, Any]]:
-    """List a folder's files; fetch those that other machines wrote, upload what is only here.
-
-    Args:
-        folder: With everything below it; names that begin with a point are left out.
-        leave_out: Further names to leave out.
+def fetch_input(path: Path) -> bool:
+    """Make sure that a file is here if it is in the object store, and is what its checksum says.
 
     Returns:
-        ``bytes`` and ``sha256`` of each file by its path in the folder.
-    """
-    files = {}
-    for path in (folder / name for name in names(folder)):
-        if path.name not in leave_out and not (path.exists() and is_published(path)):
-            fetch(path, again=True)
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith(".") and path.name not in leave_out:
-            if not is_published(path):
-                publish(path, path)
-            about = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-            files[path.relative_to(folder).as_posix()] = about
-    return files
-
-
-def fetch_folder(folder: Path, manifest: str) -> bool:
-    """Copy a folder from the object store, the file that lists its files last.
-
-    Args:
-        folder: Mirrors the objects.
-        manifest: Name of a JSON file whose ``files`` are what `publish_folder` gave.
-
-    Returns:
-        False if there is no such list.
+        Whether it is here.
 
     Raises:
-        StorageError: The object store does not answer, or a file is not what the list says.
+        StorageError: The file is not what its checksum says.
     """
-    part = folder / f".{uuid.uuid4().hex}" / manifest
-    if not fetch(folder / manifest, into=part):
-        return False
-    for name, about in json.loads(part.read_text())["files"].items():
-        path = folder / name
-        if not (is_here(path) and _sha256(path) == about["sha256"]):
-            fetch(path, again=True)
-        if not path.exists() or _sha256(path) != about["sha256"]:
-            raise StorageError(
-                f"{describe(path)} is damaged: it is not what the manifest beside it says. Delete "
-                f"{describe(folder)}: it will be made again."
-            )
-    part.replace(folder / manifest)
-    part.parent.rmdir()
-    return True
+    if place_of(path) is None or path.exists():
+        return path.exists()
+    with locked(path.parent / _LOCK):
+        if not path.exists() and fetch(path):
+            _check(path)
+        return path.exists()
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def fetch_inputs(folder: Path) -> bool:
+    """Make sure that all of a folder is here if it is in the object store.
+
+    What has been fetched before is not looked at again: who changes the objects deletes the copy.
+
+    Returns:
+        Whether there is such a folder.
+
+    Raises:
+        StorageError: See `fetch_input`.
+    """
+    complete = folder / _COMPLETE
+    if place_of(folder) is None or complete.exists():
+        return folder.is_dir()
+    with locked(folder / _LOCK):
+        found = [] if complete.exists() else names(folder)
+        # A name that ends so is an empty object by which some programs mark a folder.
+        for path in (folder / name for name in found if not name.endswith("/")):
+            if not path.exists() or not is_published(path):
+                fetch(path, again=True)
+                _check(path)
+        if found:
+            complete.touch()
+    return complete.exists()
+
+
+def find_inputs(folder: Path, beginning: str) -> list[Path]:
+    """List the files of a folder, here and in the object store, whose names begin so."""
+    found = {path.name for path in folder.glob(f"{beginning}*")}
+    found |= {name for name in names(folder) if name.startswith(beginning) and "/" not in name}
+    return [folder / name for name in sorted(found)]
+
+
+def _check(path: Path) -> None:
+    """Compare a file with the checksum beside it, if there is one."""
+    record = path.with_name(path.name + _SUM)
+    if path.suffix == _SUM or not exists(record):
+        return
+    fetch(record, again=True)
+    wanted, found = record.read_text().split()[0].lower(), checksum(path)
+    if found != wanted:
+        path.unlink()
+        raise StorageError(
+            f"{describe(path)} has the checksum {found}, expected {wanted} ({record.name} beside "
+            "it): upload the file again, or correct its checksum."
+        )

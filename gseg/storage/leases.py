@@ -1,36 +1,48 @@
 """Leases: at most one process works in a folder, and a dead one does not block it.
 
-A lease is a file that is created exclusively, says who holds it, and is kept fresh by a heartbeat.
-It ends when its holder releases it, when its holder's process is gone (seen at once on the same
-machine) or when whoever waits has seen no heartbeat for long (on another machine). The waiting
-process counts that time itself, from when it first saw the lease as it is: what clocks of other
-machines say, and what times they leave on files, does not matter. Should a lease be lost all the
-same, nothing breaks: files are replaced atomically by equal files. In a folder that mirrors an
-object store the lease is an object, see `gseg.storage.object_leases`.
+A lease says who holds it, and is kept fresh by a heartbeat. It ends when its holder releases it,
+when its holder's process is gone (seen at once on the same machine) or when there was no heartbeat
+for long (on another machine). Should a lease be lost all the same, nothing breaks: files are
+replaced atomically by equal files.
+
+On a disk (`_FileLease`) it is a file that is created exclusively. Whoever waits counts the silence
+himself, from when he first saw the lease as it is: what clocks of other machines say, and what
+times they leave on files, does not matter.
+
+On an object store (`ObjectLease`) it is an object that is created only if there is none
+(``If-None-Match: *``), and that its holder replaces every few seconds only while it is still his
+(``If-Match``), so that its content changes. Whoever finds it unchanged for long, by the store's own
+clock, replaces it by his own under the same condition: of several that try, one succeeds. With S3,
+and with stores that honour these conditions, there is never more than one holder, but for one that
+was silent for `EXPIRY_SECONDS` and comes back: it notices at its next heartbeat and says so. A
+store that refuses conditions is used without: then two processes that come within the same moment
+may both hold the lease.
 """
 
 import json
 import logging
 import os
+import platform
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from gseg.storage.mirror import place_of
-from gseg.storage.object_leases import object_lease
-from gseg.storage.processes import is_gone, process_identity
+from gseg.storage.mirror import Place, StorageError, answers, client, error_code, place_of
 
 _log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS: Final = 5.0
+LEASE: Final = "lease.json"
 EXPIRY_SECONDS: Final = 60.0
 """A lease without a heartbeat for this long belongs to nobody any more."""
-_POLL_SECONDS: Final = 0.2
-_FILE: Final = "lease.json"
+_TAKEN: Final = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
+_UNKNOWN: Final = frozenset({"501", "NotImplemented", "405", "MethodNotAllowed"})
 
 
 @contextmanager
@@ -52,50 +64,117 @@ def lease(
         StorageError: The folder mirrors an object store, which does not answer.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    place = place_of(folder / _FILE)
-    if place is None:
-        held = _file_lease(folder / _FILE, unless, _POLL_SECONDS if poll is None else poll)
-    else:
-        held = object_lease(place, unless, poll)
-    with held as is_held:
-        yield is_held
-
-
-@contextmanager
-def _file_lease(path: Path, unless: Callable[[], bool] | None, poll: float) -> Iterator[bool]:
-    token = json.dumps({"id": uuid.uuid4().hex, "process": process_identity()})
-    watch = _Watch(path)
-    while not _create(path, token):
+    place, token = place_of(folder / LEASE), {"id": uuid.uuid4().hex, "process": process_identity()}
+    mine = _FileLease(folder / LEASE, token) if place is None else ObjectLease(place, token)
+    while not mine.create():
         if unless is not None and unless():
             yield False
             return
-        if watch.finds_it_abandoned():
-            _evict(path)
-        else:
-            time.sleep(poll)
+        if mine.succeed():
+            break
+        time.sleep(mine.poll_seconds if poll is None else poll)
     stop = threading.Event()
-    heart = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    heart = threading.Thread(target=_beat, args=(mine, stop), daemon=True)
     heart.start()
     try:
         yield True
     finally:
         stop.set()
         heart.join()
-        if _read(path) == token:
-            path.unlink(missing_ok=True)
+        mine.release()
 
 
-def _create(path: Path, token: str) -> bool:
-    """Create the lease with its content in one step; False if there is one."""
-    part = path.with_name(f".lease.{uuid.uuid4().hex}")
-    part.write_text(token)
-    try:
-        os.link(part, path)  # unlike rename, fails when the name is taken
-    except FileExistsError:
-        return False
-    finally:
-        part.unlink()
-    return True
+def _beat(mine: "_FileLease | ObjectLease", stop: threading.Event) -> None:
+    while not stop.wait(mine.heartbeat_seconds):
+        try:
+            if not mine.beat():
+                _log.warning("The lease %s was taken away while in use.", mine.place)
+                return
+        except StorageError as error:  # it may answer again before the lease has expired
+            _log.warning("No heartbeat: %s", error)
+
+
+class _FileLease:
+    """A lease on a disk.
+
+    Args:
+        path: Its file.
+        token: Says who asks, as JSON values, with an ``id`` of its own.
+    """
+
+    heartbeat_seconds = 5.0
+    poll_seconds = 0.2
+
+    def __init__(self, path: Path, token: Mapping[str, Any]) -> None:
+        self.place, self._token = path, json.dumps(token)
+        self._seen: tuple[str, int] | None = None
+        self._since = 0.0
+
+    def create(self) -> bool:
+        """Take the lease if nobody holds it: create it with its content in one step."""
+        part = self._aside()
+        part.write_text(self._token)
+        try:
+            os.link(part, self.place)  # unlike rename, fails when the name is taken
+        except FileExistsError:
+            return False
+        finally:
+            part.unlink()
+        return True
+
+    def succeed(self) -> bool:
+        """Take the lease if its holder is gone or was silent for too long."""
+        if not self._is_abandoned():
+            return False
+        self._evict()
+        return self.create()
+
+    def beat(self) -> bool:
+        """Say that the holder is alive; False if the lease is somebody else's."""
+        try:
+            os.utime(self.place)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let go of the lease, if it is still one's own."""
+        if _read(self.place) == self._token:
+            self.place.unlink(missing_ok=True)
+
+    def _aside(self) -> Path:
+        return self.place.with_name(f".lease.{uuid.uuid4().hex}")
+
+    def _is_abandoned(self) -> bool:
+        """Whether the holder is gone, or has been silent since the first look for too long."""
+        token = _read(self.place)  # reading makes a network file system ask for the newest times
+        if token is None:
+            return False
+        try:
+            seen = token, self.place.stat().st_mtime_ns
+        except FileNotFoundError:
+            return False
+        now = time.monotonic()
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        return now - self._since > EXPIRY_SECONDS or is_gone(json.loads(token)["process"])
+
+    def _evict(self) -> None:
+        """Remove an abandoned lease; of several that try, one succeeds."""
+        aside, stale = self._aside(), _read(self.place)
+        try:
+            self.place.rename(aside)
+        except FileNotFoundError:
+            return
+        if _read(aside) != stale:  # somebody else was faster and holds it now: give it back
+            try:
+                os.link(aside, self.place)
+            except FileExistsError:  # a third has created one in between
+                _log.warning(
+                    "Two processes may work on %s; both write the same files.", self.place.parent
+                )
+        aside.unlink(missing_ok=True)
+        _log.info("Took over the lease of a process that ended: %s", self.place.parent)
 
 
 def _read(path: Path) -> str | None:
@@ -105,60 +184,152 @@ def _read(path: Path) -> str | None:
         return None
 
 
-class _Watch:
-    """Looks again and again at a lease that somebody else holds.
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A lease on an object store that somebody holds.
 
-    Args:
-        path: The lease.
+    Attributes:
+        token: Who.
+        mark: Names this content of the object.
+        silent: Seconds since the last heartbeat.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen: tuple[str, int] | None = None
-        self._since = 0.0
+    token: Mapping[str, Any]
+    mark: str
+    silent: float
 
-    def finds_it_abandoned(self) -> bool:
-        """Say whether the holder is gone, or has been silent since the first look for too long."""
-        token = _read(self._path)  # reading makes a network file system ask for the newest times
-        if token is None:
-            return False
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the holder is gone or was silent for too long."""
+        return self.silent > EXPIRY_SECONDS or is_gone(self.token["process"])
+
+
+class ObjectLease:
+    """A lease on an object store.
+
+    Args:
+        place: Its object.
+        token: Says who asks, as JSON values, with an ``id`` of its own.
+    """
+
+    heartbeat_seconds = 10.0
+    poll_seconds = 2.0
+
+    def __init__(self, place: Place, token: Mapping[str, Any]) -> None:
+        self.place, self._token = place, dict(token)
+        self._beats = 0
+        self._mark = ""
+
+    def create(self) -> bool:
+        """See `_FileLease`."""
+        return self._write(IfNoneMatch="*")
+
+    def read(self) -> Holding | None:
+        """See who holds the lease; None if nobody does."""
         try:
-            seen = token, self._path.stat().st_mtime_ns
+            with answers(self.place):
+                found = client().get_object(Bucket=self.place.bucket, Key=self.place.key)
+                content = json.loads(found["Body"].read())
         except FileNotFoundError:
+            return None
+        now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return Holding(content, found["ETag"], (now - found["LastModified"]).total_seconds())
+
+    def succeed(self) -> bool:
+        """See `_FileLease`."""
+        holding = self.read()
+        if holding is None:
+            return self.create()
+        return holding.is_abandoned and self.take_over(holding)
+
+    def take_over(self, abandoned: Holding) -> bool:
+        """Replace a lease that belongs to nobody any more; of several that try, one succeeds."""
+        taken = self._write(IfMatch=abandoned.mark)
+        if taken:
+            _log.info("Took over the lease of a process that ended: %s", self.place)
+        return taken
+
+    def beat(self) -> bool:
+        """See `_FileLease`."""
+        return self._write(IfMatch=self._mark)
+
+    def release(self) -> None:
+        """See `_FileLease`."""
+        if self._is_mine():
+            with answers(self.place):
+                client().delete_object(Bucket=self.place.bucket, Key=self.place.key)
+
+    def _write(self, **condition: str) -> bool:
+        """Write the lease under a condition; False if that does not hold."""
+        from botocore.exceptions import ClientError
+
+        self._beats += 1
+        content = json.dumps({**self._token, "beat": self._beats}).encode()
+        target = {"Bucket": self.place.bucket, "Key": self.place.key, "Body": content}
+        with answers(self.place):
+            try:
+                written = client().put_object(**target, **condition)
+            except ClientError as error:
+                code = error_code(error)
+                if code in _TAKEN or (code in ("404", "NoSuchKey") and "IfMatch" in condition):
+                    # It may have failed for an earlier attempt that had been carried out: boto3
+                    # tries again when an answer is lost.
+                    return self._is_mine()
+                if code not in _UNKNOWN:
+                    raise
+                # Look whether the condition holds, and write: nearly as good.
+                holding = self.read()
+                if (holding.mark if holding else None) != condition.get("IfMatch"):
+                    return False
+                written = client().put_object(**target)
+        self._mark = str(written["ETag"])
+        return True
+
+    def _is_mine(self) -> bool:
+        holding = self.read()
+        if holding is None or holding.token["id"] != self._token["id"]:
             return False
-        now = time.monotonic()
-        if seen != self._seen:
-            self._seen, self._since = seen, now
-        silent = now - self._since
-        return silent > EXPIRY_SECONDS or is_gone(json.loads(token)["process"])
+        self._mark = holding.mark
+        return True
 
 
-def _evict(path: Path) -> None:
-    """Remove an abandoned lease; of several that try, one succeeds."""
-    aside = path.with_name(f".lease.{uuid.uuid4().hex}")
-    stale = _read(path)
+def process_identity() -> dict[str, Any]:
+    """Name this process, as JSON values."""
+    pid = os.getpid()
+    return {"host": _host(), "pid": pid, "started": _started(pid)}
+
+
+def is_gone(process: Mapping[str, Any]) -> bool:
+    """Say whether a process of that `process_identity` has ended; False where it cannot be seen."""
+    return bool(process["host"] == _host() and _started(process["pid"]) != process["started"])
+
+
+@cache
+def _host() -> str:
+    """Name a set of processes that can see each other: machine, boot and process namespace."""
     try:
-        path.rename(aside)
-    except FileNotFoundError:
-        return
-    if _read(aside) != stale:  # somebody else was faster and holds it now: give it back
-        _give_back(aside, path)
-    aside.unlink(missing_ok=True)
-    _log.info("Took over the lease of a process that ended: %s", path.parent)
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        boot = namespace = ""
+    return f"{platform.node()}/{boot}/{namespace}"
 
 
-def _give_back(aside: Path, path: Path) -> None:
-    """Put a lease back unless a third process has created one in between."""
+def _started(pid: int) -> str | None:
+    """When a process started, in clock ticks since boot; None if it is gone (or a zombie)."""
     try:
-        os.link(aside, path)
-    except FileExistsError:
-        _log.warning("Two processes may work on %s; both write the same files.", path.parent)
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "unknown" if not Path("/proc/self").exists() and _is_alive(pid) else None
+    fields = status.rpartition(")")[2].split()  # a program's name may hold brackets and spaces
+    return None if fields[0] in ("Z", "X") else fields[19]
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
-    while not stop.wait(HEARTBEAT_SECONDS):
-        try:
-            os.utime(path)
-        except FileNotFoundError:
-            _log.warning("The lease %s was taken away while in use.", path)
-            return
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

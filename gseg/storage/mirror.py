@@ -2,59 +2,96 @@
 
 The code of stages writes and reads files. With a storage on S3 those files lie in a folder of this
 machine, ``<cache>/s3:/bucket/prefix/...``, and its path says where they belong: whatever is written
-there atomically (`gseg.storage.store.replacing`) is uploaded before it appears under its name, and
+there atomically (`gseg.storage.files.replacing`) is uploaded before it appears under its name, and
 whatever somebody else has uploaded is fetched when it is asked for. The objects are the truth, the
 folder is a copy that may be deleted whenever nothing runs. On a path without ``s3:`` all functions
-work on the file itself.
+work on the file itself. Whatever asks an object store raises `StorageError` if it does not answer.
 
 An object is there whole or not at all, and is seen by everybody as soon as its upload has ended
 (S3 has been consistent in this sense since December 2020).
 """
 
+import fcntl
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Final
-
-from gseg.storage.copies import cache_folder, copies_locked
-from gseg.storage.objects import (
-    Place,
-    StorageError,
-    answers,
-    client,
-    has_object,
-    object_names,
-)
-
-__all__ = [
-    "Place",
-    "StorageError",
-    "describe",
-    "discard",
-    "exists",
-    "fetch",
-    "is_here",
-    "is_published",
-    "names",
-    "place_of",
-    "publish",
-    "read_end",
-    "storage_folder",
-]
+from typing import Any, Final
 
 _MARK: Final = "s3:"
+_ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
+_ATTEMPTS: Final = 8
+
+
+class StorageError(ValueError):
+    """The storage cannot be used; the message says where and why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An object, or the common beginning of several.
+
+    Attributes:
+        bucket: Its bucket.
+        key: Its name there.
+    """
+
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def client() -> Any:  # noqa: ANN401
+    """Give this process's connection; credentials, region and endpoint are boto3's."""
+    return _client(os.getpid())  # a connection must not be shared with a forked process
+
+
+@lru_cache(maxsize=1)
+def _client(_process: int) -> Any:  # noqa: ANN401
+    import boto3
+    from botocore.config import Config
+
+    retries = {"mode": "standard", "max_attempts": _ATTEMPTS}
+    return boto3.client("s3", config=Config(retries=retries))
+
+
+@contextmanager
+def answers(place: Place) -> Iterator[None]:
+    """Turn what can go wrong with an object store into one line that says where.
+
+    Raises:
+        FileNotFoundError: There is no such object.
+        StorageError: Anything else.
+    """
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if error_code(error) in _ABSENT:
+            raise FileNotFoundError(str(place)) from error
+        raise StorageError(f"Cannot use {place}: {error}") from error
+    except (BotoCoreError, Boto3Error) as error:
+        raise StorageError(f"Cannot use {place}: {error}") from error
+
+
+def error_code(error: Any) -> str:  # noqa: ANN401
+    """Give the code of botocore's ClientError, such as ``404``."""
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def storage_folder(place: str) -> Path:
-    """Give the folder of a storage.
+    """Give the folder of a storage, which may not exist yet.
 
     Args:
-        place: A path, or ``s3://bucket/prefix``, whose folder is in the cache: in that of the
-            environment's GSEG_CACHE, or in ``~/.cache/gseg``.
-
-    Returns:
-        The folder; it may not exist yet.
+        place: A path, or ``s3://bucket/prefix``, whose folder is in the cache.
 
     Raises:
         ValueError: The address is of another kind, or names no bucket.
@@ -69,6 +106,33 @@ def storage_folder(place: str) -> Path:
             "stores that speak S3 are named by the environment's AWS_ENDPOINT_URL."
         )
     return cache_folder().joinpath(_MARK, *parts)
+
+
+def cache_folder() -> Path:
+    """Give the folder of all copies: the environment's GSEG_CACHE, or ``~/.cache/gseg``."""
+    named = os.environ.get("GSEG_CACHE") or "~/.cache/gseg"
+    return Path(named).expanduser().absolute()
+
+
+@contextmanager
+def copies_locked(*, shared: bool) -> Iterator[None]:
+    """Keep this machine's other processes from removing copies, or from marking them as used.
+
+    Args:
+        shared: Whether several may hold the lock, as those that mark copies; who removes some
+            holds it alone.
+    """
+    with locked(cache_folder() / ".lock", shared=shared):
+        yield
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock among this machine's processes; it ends with the process that holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
 
 
 def place_of(path: Path) -> Place | None:
@@ -98,13 +162,26 @@ def is_here(path: Path) -> bool:
 
 
 def exists(path: Path) -> bool:
-    """Say whether a file is here or in the object store.
+    """Say whether a file is here or in the object store."""
+    return path.exists() or _stored_size(path) is not None
 
-    Raises:
-        StorageError: The object store does not answer.
+
+def is_published(path: Path) -> bool:
+    """Say whether a file that is here is in the object store in the same size, if it mirrors one.
+
+    The size alone is asked for: an object has no checksum that a file could be compared with.
     """
+    return place_of(path) is None or _stored_size(path) == path.stat().st_size
+
+
+def _stored_size(path: Path) -> int | None:
+    """Bytes of the object that a file mirrors; None if there is none."""
     place = place_of(path)
-    return path.exists() or (place is not None and has_object(place))
+    if place is not None:
+        with suppress(FileNotFoundError), answers(place):
+            head = client().head_object(Bucket=place.bucket, Key=place.key)
+            return int(head["ContentLength"])
+    return None
 
 
 def fetch(path: Path, *, again: bool = False, into: Path | None = None) -> bool:
@@ -117,9 +194,6 @@ def fetch(path: Path, *, again: bool = False, into: Path | None = None) -> bool:
 
     Returns:
         Whether the file is here now.
-
-    Raises:
-        StorageError: The object store does not answer.
     """
     place = place_of(path)
     copy = into or path
@@ -142,15 +216,10 @@ def fetch(path: Path, *, again: bool = False, into: Path | None = None) -> bool:
 
 
 def read_end(path: Path, count: int) -> bytes:
-    """Read the end of an object without a copy of all of it.
-
-    Args:
-        path: A file that mirrors it.
-        count: Bytes to read; all of a shorter object.
+    """Read the last bytes of an object, or all of a shorter one, without a copy of all of it.
 
     Raises:
         FileNotFoundError: There is no such object, or the file mirrors none.
-        StorageError: The object store does not answer.
     """
     place = place_of(path)
     if place is None:
@@ -162,15 +231,7 @@ def read_end(path: Path, count: int) -> bytes:
 
 
 def publish(file: Path, path: Path) -> None:
-    """Upload a file, in one step for whoever looks.
-
-    Args:
-        file: What to upload.
-        path: Where it belongs; nothing happens if that mirrors nothing.
-
-    Raises:
-        StorageError: The object store does not answer or refuses.
-    """
+    """Upload a file to where `path` belongs, in one step for whoever looks, if that is anywhere."""
     place = place_of(path)
     if place is not None:
         with answers(place):
@@ -178,16 +239,11 @@ def publish(file: Path, path: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Delete a file or a folder, here and in the object store; it may be absent.
-
-    Raises:
-        StorageError: The object store does not answer or refuses.
-    """
+    """Delete a file or a folder, here and in the object store; it may be absent."""
     place = place_of(path)
     if place is not None:
         with answers(place):
-            keys = [place.key, *(f"{place.key}/{name}" for name in object_names(place))]
-            for key in keys:
+            for key in (place.key, *(f"{place.key}/{name}" for name in names(path))):
                 client().delete_object(Bucket=place.bucket, Key=key)
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
@@ -196,33 +252,12 @@ def discard(path: Path) -> None:
 
 
 def names(folder: Path) -> list[str]:
-    """List what an object store has below a folder; nothing if the folder mirrors none.
-
-    Returns:
-        Paths in the folder.
-
-    Raises:
-        StorageError: The object store does not answer.
-    """
+    """List paths below a folder that its object store has; nothing if the folder mirrors none."""
     place = place_of(folder)
     if place is None:
         return []
+    prefix = f"{place.key}/"
     with answers(place):
-        return object_names(place)
-
-
-def is_published(path: Path) -> bool:
-    """Say whether a file that is here is in the object store in the same size, if it mirrors one.
-
-    Raises:
-        StorageError: The object store does not answer.
-    """
-    place = place_of(path)
-    if place is None:
-        return True
-    try:
-        with answers(place):
-            head = client().head_object(Bucket=place.bucket, Key=place.key)
-    except FileNotFoundError:
-        return False
-    return bool(head["ContentLength"] == path.stat().st_size)
+        pages = client().get_paginator("list_objects_v2")
+        found = pages.paginate(Bucket=place.bucket, Prefix=prefix)
+        return [item["Key"][len(prefix) :] for page in found for item in page.get("Contents", ())]

@@ -15,18 +15,27 @@ import platform
 import shutil
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from gseg.storage.builds import note_build
-from gseg.storage.digests import canonical, digest, file_digest
-from gseg.storage.files import fetch_folder, publish_folder, replacing, write_atomically
-from gseg.storage.leases import lease
-from gseg.storage.mirror import describe, discard, is_here, place_of, publish
-from gseg.storage.objects import StorageError
+from gseg.storage.digests import canonical, checksum, digest, file_digest
+from gseg.storage.files import replacing, write_atomically
+from gseg.storage.leases import LEASE, lease
+from gseg.storage.mirror import (
+    StorageError,
+    describe,
+    discard,
+    fetch,
+    is_here,
+    is_published,
+    names,
+    place_of,
+    publish,
+)
 
 __all__ = [
     "Artifact",
@@ -46,7 +55,9 @@ _log = logging.getLogger(__name__)
 
 _VERSIONED: Final = ("gseg", "torch", "numpy", "ray")
 _MANIFEST: Final = "manifest.json"
-_LEASE: Final = "lease.json"
+SHARD: Final = "shard"
+"""Stage under which shards of samples are counted as built."""
+_BUILDS: Final = "builds"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,25 +150,15 @@ class Store:
         return self.root / stage / name
 
     def find(self, stage: str, name: str) -> Artifact | None:
-        """Open a finished artifact.
-
-        Args:
-            stage: Stage name.
-            name: Digest.
-
-        Returns:
-            The artifact, or None while it is not complete. All its files are here.
+        """Open an artifact, whose files are here then; None while it is not complete.
 
         Raises:
-            StorageError: The object store does not answer, or what it gives is damaged.
+            StorageError: See `bring_here`.
         """
-        folder = self.folder(stage, name)
-        path = folder / _MANIFEST
-        if not is_here(path) and (place_of(path) is None or not fetch_folder(folder, _MANIFEST)):
-            return None
+        folder = bring_here(self.folder(stage, name))
         try:
-            manifest = json.loads(path.read_text())
-        except FileNotFoundError:  # somebody has discarded it this moment
+            manifest = _read_manifest(folder / _MANIFEST)
+        except FileNotFoundError:  # it is not finished, or has been discarded this moment
             return None
         return Artifact(digest=name, folder=folder, manifest=manifest, reused=True)
 
@@ -181,18 +182,15 @@ class Store:
             build: Writes files into the folder that it is given, atomically or so that it can
                 take up its own unfinished work, and returns facts for the manifest.
             device: Kind of device that it runs on, for the manifest.
-
-        Returns:
-            The finished artifact.
         """
         assert not self.read_only
         name = digest(stage, version, config, list(parents))
-        found = self.find(stage, name)
+        found = self.find(stage, name)  # without a lease, which takes requests of its own on S3
         if found is not None:
             return found
         folder = self.folder(stage, name)
         with lease(folder, unless=lambda: self.find(stage, name) is not None) as held:
-            found = self.find(stage, name)
+            found = self.find(stage, name)  # made by whoever held the lease before
             if found is not None:
                 return found
             assert held
@@ -204,15 +202,41 @@ class Store:
                 "config": canonical(config),
                 "parents": list(parents),
                 "facts": facts,
-                "files": publish_folder(folder, leave_out={_LEASE}),
+                "files": _publish_folder(folder),
                 "seconds": round(time.monotonic() - started, 3),
                 "device": device,
                 "versions": versions(),
                 "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             }
+            # Last: with it the artifact counts as complete.
             write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1).encode())
             note_build(self.root, stage, name)
         return Artifact(digest=name, folder=folder, manifest=manifest, reused=False)
+
+
+def _publish_folder(folder: Path) -> dict[str, dict[str, Any]]:
+    """List a folder's files; fetch those that other machines wrote, upload what is only here.
+
+    Returns:
+        ``bytes`` and ``sha256`` of each file by its path in the folder; names that begin with a
+        point, and the lease, are left out.
+    """
+    files = {}
+    for path in (folder / name for name in names(folder)):
+        if path.name != LEASE and not (path.exists() and is_published(path)):
+            fetch(path, again=True)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith(".") and path.name != LEASE:
+            if not is_published(path):
+                publish(path, path)
+            about = {"bytes": path.stat().st_size, "sha256": checksum(path)}
+            files[path.relative_to(folder).as_posix()] = about
+    return files
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads(path.read_text())
+    return manifest
 
 
 def bring_here(folder: Path) -> Path:
@@ -222,13 +246,30 @@ def bring_here(folder: Path) -> Path:
         folder: Of the artifact, as another machine may have named it.
 
     Returns:
-        The same folder.
+        The same folder; without a manifest if the artifact is not finished.
 
     Raises:
-        StorageError: The object store does not answer, or what it gives is damaged.
+        StorageError: The object store does not answer, or a file is not what the manifest says.
     """
-    if place_of(folder) is not None and not is_here(folder / _MANIFEST):
-        fetch_folder(folder, _MANIFEST)
+    path = folder / _MANIFEST
+    if place_of(folder) is None or is_here(path):
+        return folder
+    # Aside until all files that it lists are here: with a manifest a folder counts as complete.
+    part = folder / f".{uuid.uuid4().hex}" / _MANIFEST
+    if not fetch(path, into=part):
+        part.parent.rmdir()
+        return folder
+    for name, about in _read_manifest(part)["files"].items():
+        file = folder / name
+        if not (is_here(file) and checksum(file) == about["sha256"]):
+            fetch(file, again=True)
+        if not file.exists() or checksum(file) != about["sha256"]:
+            raise StorageError(
+                f"{describe(file)} is damaged: it is not what the manifest beside it says. Delete "
+                f"{describe(folder)}: it will be made again."
+            )
+    part.replace(path)
+    part.parent.rmdir()
     return folder
 
 
@@ -242,3 +283,39 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def note_build(storage: Path, stage: str, name: str) -> None:
+    """Note that this process has computed something, in a file of its own below ``builds/``.
+
+    What is found finished is not computed and leaves no line; what is computed again, since it was
+    damaged or since two processes did not know of each other, leaves a second one. The record says
+    nothing about results and may be deleted. On an object store each machine has that of its own
+    processes.
+
+    Args:
+        storage: Folder of the artifacts.
+        stage: Stage name; `SHARD` for a shard.
+        name: Its digest; ``<digest of the set>/<number>`` for a shard.
+    """
+    path = storage / _BUILDS / f"{platform.node()}-{os.getpid()}.jsonl"
+    line = {"stage": stage, "name": name, "at": round(time.time(), 3)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:  # a full disk; the work itself is done
+        _log.warning("Not counted: %s %s (%s)", stage, name, error)
+
+
+def count_builds(storage: Path) -> Counter[tuple[str, str]]:
+    """Count how often everything was computed, by (stage, name): once each, if work is shared."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for path in sorted((storage / _BUILDS).glob("*.jsonl")):
+        for line in path.read_text().splitlines():
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:  # cut off when its process was killed or the disk was full
+                continue
+            counts[entry["stage"], entry["name"]] += 1
+    return counts

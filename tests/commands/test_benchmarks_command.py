@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from gseg.cli import main
-from gseg.scores.datasets.catalogue import DATA_SETS
+from gseg.scores.specs import DATA_SETS
 
 
 @pytest.fixture(autouse=True)

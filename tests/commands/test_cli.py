@@ -10,7 +10,7 @@ from PIL import Image
 from gseg.cli import main
 from gseg.generators import weights
 from gseg.generators.catalogue import list_generators
-from gseg.images import UnreadableImageError, encode_png, read_image, read_mask
+from gseg.picture_files import UnreadableImageError, encode_png, read_image, read_mask
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
 from gseg.scores.benchmarks import open_benchmark
 from gseg.segmenters.checkpoint import Measurement

@@ -6,7 +6,7 @@ from PIL import Image
 from gseg.cli import main
 from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.images import read_image
+from gseg.picture_files import read_image
 from gseg.pipeline.stages.derived import open_labeller
 from gseg.samples.config import SampleConfig
 from gseg.samples.draw import draw_shard

@@ -3,8 +3,8 @@ import pytest
 from parsed_options import parsed_options
 
 from gseg.commands.options import check_samples
-from gseg.commands.run import all_gans
 from gseg.pipeline.experiment import Experiment
+from gseg.recipes.melas2022 import all_gans
 from gseg.samples.config import LatentConfig, filter_preset
 
 GGAN, SNGAN = "ggan.scenes32", "sngan.scenes32"

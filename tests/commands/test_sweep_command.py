@@ -15,7 +15,7 @@ from PIL import Image
 
 from gseg.commands.app import run as run_app
 from gseg.commands.options import FIRST, SweepOptions
-from gseg.commands.run import all_gans, recipe_app
+from gseg.commands.run import recipe_app
 from gseg.directions.config import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
@@ -23,9 +23,10 @@ from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import note_failure
 from gseg.pipeline.rows import merge_rows, read_rows
 from gseg.pipeline.trial import Context, run_trial
+from gseg.recipes.melas2022 import all_gans
 from gseg.recipes.recipe import Recipe
 from gseg.samples.config import SampleConfig, filter_preset
-from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.search.evaluate import SweepWork
 from gseg.segmenters.config import FitConfig
 from gseg.storage.store import Store

@@ -17,9 +17,9 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from gseg.commands.run import all_gans
 from gseg.distributed.runtime import ray_session
 from gseg.recipes.grids import Grid, grids
+from gseg.recipes.melas2022 import all_gans
 
 _KINDS = ("local_ray", "cluster")
 _NODES = 2

@@ -13,7 +13,7 @@ from gseg.search.evaluate import SearchWork
 from gseg.search.objectives import LABELS_USED, OBJECTIVES
 from gseg.search.source import PointSource
 from gseg.search.space import Space, parse_space
-from gseg.storage.builds import count_builds
+from gseg.storage.store import count_builds
 
 pytestmark = pytest.mark.ray
 

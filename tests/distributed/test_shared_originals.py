@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 
-from gseg.commands.run import all_gans
 from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.jobs.draw import cost_file, read_cost
 from gseg.pipeline.trial import Context, find_parts
+from gseg.recipes.melas2022 import all_gans
 from gseg.samples.shards import Shard
 
 pytestmark = pytest.mark.ray

@@ -9,7 +9,7 @@ from gseg.distributed.runtime import Resources
 from gseg.pipeline.failures import known_failure
 from gseg.pipeline.trial import Context, find_rows
 from gseg.samples.config import FilterConfig
-from gseg.storage.builds import count_builds
+from gseg.storage.store import count_builds
 
 pytestmark = pytest.mark.ray
 

@@ -30,7 +30,7 @@ from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.sets import AcceptanceError
 from gseg.segmenters.config import FitConfig
 from gseg.storage.files import DiskFullError
-from gseg.storage.objects import StorageError
+from gseg.storage.mirror import StorageError
 
 _TINY = Experiment(
     generator="analytic.ellipses32",

@@ -30,8 +30,7 @@ from gseg.samples.config import EmbeddedScenes, LatentConfig, SampleConfig, filt
 from gseg.samples.labeller import labeller
 from gseg.samples.latents import near_embeddings
 from gseg.segmenters.config import FitConfig
-from gseg.storage.builds import SHARD, count_builds
-from gseg.storage.store import Store
+from gseg.storage.store import SHARD, Store, count_builds
 
 SIDE = 16
 PLAIN = Experiment(

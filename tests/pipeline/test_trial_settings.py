@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gseg.commands.run import all_gans
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.settings import SETTINGS, axes, columns, setting_values
 from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import all_gans
 from gseg.recipes.trials import RECIPE_AXES, point_trials, turned
 from gseg.samples.latents import near_embeddings
 from gseg.segmenters.config import native_precision
@@ -179,7 +179,7 @@ import pandas as pd
 from parsed_options import parsed_options
 from gseg.pipeline.rows import COLUMNS, make_row
 from gseg.pipeline.row_values import identity_values
-from gseg.commands.run import all_gans
+from gseg.recipes.melas2022 import all_gans
 from gseg.reports.sweep import experiment_labels
 from gseg.recipes.melas2022 import all_gans
 from gseg.reports.sweep import experiment_labels

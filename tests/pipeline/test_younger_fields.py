@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from gseg.commands.run import all_gans
 from gseg.directions.config import SearchConfig
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
 from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import all_gans
 from gseg.samples.config import FilterConfig, SampleConfig
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.fit import Run, fit_source

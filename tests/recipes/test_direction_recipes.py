@@ -5,12 +5,11 @@ from dataclasses import replace
 import pytest
 from parsed_options import parsed_options
 
-from gseg.commands.run import all_gans
 from gseg.directions.config import SearchConfig
 from gseg.pipeline.plan import make_plan
 from gseg.pipeline.trial import Context
 from gseg.recipes.grids import grids
-from gseg.recipes.melas2022 import both_papers
+from gseg.recipes.melas2022 import all_gans, both_papers
 
 EMBEDDED = grids()["embedded"]
 AXES = {"generator": ("analytic.ellipses32",), "data_size": (10,), "seed": (0, 3)}

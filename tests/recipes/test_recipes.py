@@ -3,10 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from gseg.commands.run import all_gans
 from gseg.pipeline.experiment import LabelledPairs, SelectionConfig
 from gseg.recipes.grids import grids
-from gseg.recipes.melas2022 import table_13
+from gseg.recipes.melas2022 import all_gans, table_13
 from gseg.recipes.trials import baselines
 
 EMBEDDED = grids()["embedded"]

@@ -13,7 +13,8 @@ from gseg.directions.direction import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.generators.catalogue import load_generator
-from gseg.images import encode_png, to_uint8
+from gseg.images import to_uint8
+from gseg.picture_files import encode_png
 from gseg.pipeline.experiment import (
     Experiment,
     LabelledPairs,

@@ -15,8 +15,7 @@ from gseg.samples.draw import draw, draw_shard
 from gseg.samples.sets import GrowingSet, first_samples, load_samples, sum_counts
 from gseg.samples.shards import DamagedShardError, Shard, ShardFacts, shard_name
 from gseg.storage.digests import digest
-from gseg.storage.mirror import storage_folder
-from gseg.storage.objects import StorageError
+from gseg.storage.mirror import StorageError, storage_folder
 
 CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=2)
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from shared_folder import SHARED
 
-from gseg.images import UnreadableImageError
+from gseg.picture_files import UnreadableImageError
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
 from gseg.scores.benchmarks import (
     BenchmarkPart,

@@ -9,11 +9,11 @@ import torch
 
 from gseg.scores.feature_statistics import (
     FeatureStatistics,
+    Moments,
     collect_statistics,
     join_statistics,
 )
-from gseg.scores.fid import compare, feature_moments, frechet_distance
-from gseg.scores.moments import Moments
+from gseg.scores.fid import compare, frechet_distance
 
 TABLE = np.random.default_rng(5).normal(size=(90, 6)).astype(np.float32)
 
@@ -99,8 +99,7 @@ def test_more_pictures_than_announced_are_an_error():
         part(range(11), count=10)
 
 
-@pytest.mark.parametrize("work", ["moments", "statistics"])
-def test_no_more_than_two_batches_are_held_at_a_time(work):
+def test_no_more_than_two_batches_are_held_at_a_time():
     """Memory does not grow with the number of pictures."""
     alive = weakref.WeakSet()
     most = 0
@@ -114,8 +113,5 @@ def test_no_more_than_two_batches_are_held_at_a_time(work):
             most = max(most, len(alive))
             yield batch
 
-    if work == "moments":
-        feature_moments(stream(), Lookup())
-    else:
-        collect_statistics(stream(), Lookup(), source="stream", count=90)
+    collect_statistics(stream(), Lookup(), source="stream", count=90)
     assert most <= 2

@@ -1,21 +1,23 @@
-"""gseg/scores/fid.py against the textbook formula, and parts against the whole."""
+"""gseg/scores/fid.py against textbook formulas and torch-fidelity, and parts against the whole."""
 
 import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gseg.features.scenes import scenes_features
 from gseg.scenes.pictures import HELD_OUT_FIRST, VALIDATION_FIRST, render
-from gseg.scores.fid import (
-    distance_between,
-    feature_moments,
-    frechet_distance,
-    picture_distance,
-    scenes_moments,
+from gseg.scores.feature_statistics import (
+    FeatureStatistics,
+    KeptVectors,
+    Moments,
+    collect_statistics,
+    kept_pictures,
 )
-from gseg.scores.moments import Moments
+from gseg.scores.fid import compare, frechet_distance, kernel_distance, squared_discrepancy
+from gseg.scores.picture_sources import SCENES_SOURCE, ScenesPictures
 
 
 def vectors(seed, count, dim=12, shift=0.0):
@@ -97,41 +99,39 @@ def test_merged_moments_equal_the_whole(cuts):
     np.testing.assert_allclose(merged.covariance, np.cov(table, rowvar=False), atol=1e-6 * scale)
 
 
+def statistics(batches, count, source="made up"):
+    return collect_statistics(batches, scenes_features(), source=source, count=count)
+
+
 def test_stream_of_pictures_equals_one_batch():
-    extractor = scenes_features()
     pictures = render(range(HELD_OUT_FIRST, HELD_OUT_FIRST + 120)).pictures
-    whole = feature_moments([pictures], extractor)
-    parts = feature_moments(torch.split(pictures, 17), extractor)
+    whole = statistics([pictures], 120).moments
+    parts = statistics(torch.split(pictures, 17), 120).moments
     np.testing.assert_allclose(parts.covariance, whole.covariance, rtol=1e-4, atol=1e-6)
 
 
 def test_noise_is_farther_from_scenes_than_scenes_are():
-    extractor = scenes_features()
-    reference = scenes_moments(extractor, count=400)
+    reference = statistics(ScenesPictures(400).batches(range(400)), 400, SCENES_SOURCE)
     scenes = render(range(VALIDATION_FIRST, VALIDATION_FIRST + 400)).pictures
-    near = picture_distance(torch.split(scenes, 200), reference, extractor)
+    near = compare(statistics(torch.split(scenes, 200), 400), reference)
     blurred = torch.nn.functional.avg_pool2d(scenes.float(), 3, 1, 1).to(torch.uint8)
-    middle = picture_distance([blurred], reference, extractor)
+    middle = compare(statistics([blurred], 400), reference)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randint(0, 256, (400, 3, 32, 32), dtype=torch.uint8, generator=generator)
-    far = picture_distance([noise], reference, extractor)
+    far = compare(statistics([noise], 400), reference)
     assert near.value < middle.value < far.value
     assert near.value < 0.2 * middle.value
     assert (near.samples, near.protocol) == (400, "scenes-features-v1, 400 samples")
 
 
-def test_reference_is_of_training_pictures_in_order():
-    extractor = scenes_features()
-    moments = scenes_moments(extractor, count=30)
-    direct = feature_moments([render(range(30)).pictures], extractor)
-    np.testing.assert_allclose(moments.mean, direct.mean, rtol=1e-6)
-    with pytest.raises(ValueError, match="where validation starts"):
-        scenes_moments(extractor, count=10, first=VALIDATION_FIRST - 5)
-
-
 def test_protocol_names_features_and_both_numbers():
-    generated, reference = Moments.of(vectors(1, 50), "f"), Moments.of(vectors(2, 80), "f")
-    assert distance_between(generated, reference).protocol == "f, 50 samples, 80 references"
+    generated, reference = (
+        FeatureStatistics(
+            moments=Moments.of(vectors(number, count), "f"), kept=None, source=SCENES_SOURCE
+        )
+        for number, count in ((1, 50), (2, 80))
+    )
+    assert compare(generated, reference).protocol == "f, 50 samples, 80 references"
 
 
 def test_bad_input_is_named():
@@ -146,3 +146,94 @@ def test_bad_input_is_named():
         Moments.of(np.full((2, 3), np.nan), "f")
     with pytest.raises(ValueError, match=r"\(N, D\)"):
         Moments.of(np.zeros(3), "f")
+
+
+def positive_vectors(seed, count, dim=16, shift=0.0):
+    rng = np.random.default_rng(seed)
+    return (np.abs(rng.normal(size=(count, dim))) + shift).astype(np.float32)
+
+
+def kept(table, features="f"):
+    return KeptVectors(indices=np.arange(len(table)), vectors=table, features=features)
+
+
+def test_discrepancy_equals_a_loop_over_pairs():
+    x, y = positive_vectors(1, 7, dim=3), positive_vectors(2, 5, dim=3)
+
+    def kernel(a, b):
+        return (float(a.astype(np.float64) @ b.astype(np.float64)) / 3 + 1) ** 3
+
+    within = [
+        np.mean([kernel(s[i], s[j]) for i in range(len(s)) for j in range(len(s)) if i != j])
+        for s in (x, y)
+    ]
+    across = np.mean([kernel(a, b) for a in x for b in y])
+    assert squared_discrepancy(x, y) == pytest.approx(sum(within) - 2 * across, rel=1e-12)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2])
+def test_kernel_distance_of_whole_sets_is_torch_fidelity_s(shift):
+    """With subsets as large as the sets, nothing is left to chance."""
+    first, second = positive_vectors(1, 300), positive_vectors(2, 300, shift=shift)
+    theirs = kid_features_to_metric(
+        torch.from_numpy(first),
+        torch.from_numpy(second),
+        kid_subsets=2,
+        kid_subset_size=300,
+        verbose=False,
+    )
+    got = kernel_distance(kept(first), kept(second))
+    # torch-fidelity computes in float32.
+    assert got.value == pytest.approx(theirs["kernel_inception_distance_mean"], abs=2e-6)
+    assert got.deviation is None
+    assert got.protocol == "KID, f, cubic kernel, all 300"
+
+
+def test_subsets_scatter_around_the_whole_and_are_named():
+    first, second = positive_vectors(1, 600), positive_vectors(2, 500, shift=0.1)
+    whole = squared_discrepancy(first, second)
+    got = kernel_distance(kept(first), kept(second), subsets=60, size=100)
+    assert got.deviation > 0
+    assert got.value == pytest.approx(whole, abs=4 * got.deviation / 60**0.5)
+    assert got.protocol == "KID, f, cubic kernel, 60 subsets of 100 from 600 and 500"
+    assert kernel_distance(kept(first), kept(second), subsets=60, size=100) == got
+
+
+def test_equal_distributions_are_near_zero_and_others_far():
+    first = kept(positive_vectors(1, 400))
+    near = kernel_distance(first, kept(positive_vectors(2, 400)), subsets=5, size=200)
+    far = kernel_distance(first, kept(positive_vectors(2, 400, shift=0.5)), subsets=5, size=200)
+    assert abs(near.value) < 0.05 * far.value
+
+
+def test_a_large_set_keeps_a_fixed_choice_of_its_pictures():
+    assert kept_pictures(30, 30).all()
+    chosen = kept_pictures(2000, 300)
+    assert chosen.sum() == 300
+    # Spread over the set, not its beginning: classes may come one after the other.
+    halves = chosen.reshape(2, -1).sum(1)
+    assert halves.min() > 110
+    assert np.array_equal(chosen, kept_pictures(2000, 300))
+
+
+def test_parts_join_in_any_order():
+    table = positive_vectors(1, 40)
+    cut = [
+        KeptVectors(indices=np.array(rows), vectors=table[rows], features="f")
+        for rows in (range(25, 40), range(10), range(10, 25))
+    ]
+    whole = KeptVectors.join(cut)
+    assert np.array_equal(whole.indices, np.arange(40))
+    assert np.array_equal(whole.vectors, table)
+    with pytest.raises(ValueError, match="some come twice"):
+        KeptVectors.join([cut[0], cut[0]])
+    with pytest.raises(ValueError, match="do not go together"):
+        KeptVectors.join([cut[0], kept(table, features="g")])
+
+
+def test_bad_input_of_kernel_distances_is_named():
+    table = positive_vectors(1, 10)
+    with pytest.raises(ValueError, match="no meaning"):
+        kernel_distance(kept(table), kept(table, features="g"))
+    with pytest.raises(ValueError, match="at least 2 pictures"):
+        kernel_distance(kept(table), kept(table[:1]))

@@ -14,7 +14,8 @@ from gseg.randomness import derive_seed
 from gseg.samples.config import LatentConfig
 from gseg.samples.latents import candidates
 from gseg.scenes.pictures import VALIDATION_FIRST, render
-from gseg.scores.fid import compare, scenes_distance, source_statistics
+from gseg.scores.feature_statistics import collect_statistics
+from gseg.scores.fid import compare, scenes_distance
 from gseg.scores.picture_sources import FolderPictures, GeneratedPictures, ScenesPictures
 
 
@@ -102,11 +103,14 @@ def test_bad_folders_are_named(tmp_path):
 
 
 def test_distance_to_scenes_needs_nothing_but_a_generator(generator):
-    got = scenes_distance(generator, 60, seed=1)
-    features = scenes_features()
+    got = scenes_distance(generator, 60)
     want = compare(
-        source_statistics(GeneratedPictures(generator, 60, seed=1), features),
-        source_statistics(ScenesPictures(60), features),
+        *(
+            collect_statistics(
+                each.batches(range(60)), scenes_features(), source=each.name, count=60
+            )
+            for each in (GeneratedPictures(generator, 60), ScenesPictures(60))
+        )
     )
     assert got == want
     assert got.protocol == "scenes-features-v1, 60 samples"

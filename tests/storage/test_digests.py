@@ -6,9 +6,9 @@ from typing import Literal
 
 import pytest
 
-from gseg.commands.run import all_gans
 from gseg.directions.config import ChoiceConfig, DirectionConfig, SearchConfig
 from gseg.recipes.grids import grids
+from gseg.recipes.melas2022 import all_gans
 from gseg.samples.config import LatentConfig, SampleConfig, filter_preset
 from gseg.storage.digests import canonical, restore
 

@@ -1,9 +1,11 @@
-"""Writing files where there is no room for them."""
+"""Writing files where there is no room for them; what users put into an object store."""
 
+import hashlib
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +13,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gseg.storage.files import replacing, write_atomically
-from gseg.storage.objects import StorageError
+from gseg.generators.weights import weights_digest
+from gseg.picture_files import encode_png
+from gseg.scores.benchmarks import open_benchmark
+from gseg.scores.specs import absolute_spec
+from gseg.storage.files import fetch_input, fetch_inputs, find_inputs, replacing, write_atomically
+from gseg.storage.mirror import StorageError, client, storage_folder
 
 _NUMBERS = 100_000
 
@@ -55,3 +61,65 @@ def test_a_full_disk_is_told_with_the_file_and_the_room_that_is_left(small_disk,
     assert [file.name for file in small_disk.iterdir()] == ["big"]
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+@pytest.fixture
+def put(bucket):
+    """Upload objects; gives their folder."""
+
+    def upload(**objects: bytes) -> Path:
+        for name, content in objects.items():
+            key = f"inputs/{name.replace('__', '.')}"
+            client().put_object(Bucket=bucket.removeprefix("s3://"), Key=key, Body=content)
+        return storage_folder(f"{bucket}/inputs")
+
+    return upload
+
+
+def test_a_file_is_fetched_once(put):
+    folder = put(x__pth=b"one")
+    path = folder / "x.pth"
+    assert find_inputs(folder, "x.") == [path]
+    assert fetch_input(path)
+    put(x__pth=b"two")
+    assert fetch_input(path)
+    assert path.read_bytes() == b"one"
+    assert not fetch_input(folder / "absent")
+
+
+def test_a_checksum_beside_it_must_hold(put):
+    right = hashlib.sha256(b"weights").hexdigest()
+    folder = put(x__pth=b"weights", x__pth__sha256=f"{right}  x.pth\n".encode())
+    assert fetch_input(folder / "x.pth")
+    put(y__pth=b"cut off", y__pth__sha256=right.encode())
+    with pytest.raises(StorageError, match=r"s3://.*/y\.pth has the checksum .*, expected"):
+        fetch_input(folder / "y.pth")
+    assert not (folder / "y.pth").exists()
+
+
+def test_weights_of_a_published_generator_come_from_the_store(put, monkeypatch):
+    folder = put(sagan__imagenet128__pth=b"not looked into here")
+    monkeypatch.setenv("GSEG_WEIGHTS", str(folder))
+    assert len(weights_digest("sagan.imagenet128")) == 20
+    assert (folder / "sagan.imagenet128.pth").read_bytes() == b"not looked into here"
+    with pytest.raises(ValueError, match=r"weights of sngan\.imagenet128 are not here"):
+        weights_digest("sngan.imagenet128")
+
+
+def test_a_benchmark_comes_from_the_store(bucket, tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        for number in range(2):
+            picture = torch.from_numpy(np.full((3, 8, 8), 100 * number, dtype=np.uint8))
+            path = tmp_path / kind / f"{number}.png"
+            path.write_bytes(encode_png(picture))
+            key = f"sets/mine/{kind}/{path.name}"
+            client().upload_file(str(path), bucket.removeprefix("s3://"), key)
+    spec = absolute_spec(f"folder:{bucket}/sets/mine")
+    assert len(open_benchmark(spec)) == 2
+    folder = storage_folder(f"{bucket}/sets/mine")
+    assert fetch_inputs(folder)
+    client().delete_object(Bucket=bucket.removeprefix("s3://"), Key="sets/mine/images/0.png")
+    assert len(open_benchmark(spec)) == 2  # from the copy
+    with pytest.raises(ValueError, match="absent"):
+        open_benchmark(absolute_spec(f"folder:{bucket}/sets/absent"))

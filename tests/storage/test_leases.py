@@ -1,15 +1,20 @@
+"""Leases on a disk, and on an object store."""
+
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from gseg.storage import leases
-from gseg.storage.leases import lease
+from gseg.storage import leases, mirror
+from gseg.storage.leases import ObjectLease, lease, process_identity
+from gseg.storage.mirror import place_of, storage_folder
 
 _HOLDER = """
 import sys, time
@@ -98,3 +103,131 @@ for _ in range(20):
     processes = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(3)]
     assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
     assert (tmp_path / "n").read_text() == "60"
+
+
+_OBJECT_HOLDER = """
+import sys, time
+from gseg.storage.leases import lease
+from gseg.storage.mirror import storage_folder
+with lease(storage_folder(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def folder(bucket):
+    return storage_folder(f"{bucket}/stage/digest")
+
+
+def objects(folder):
+    place = place_of(folder)
+    return mirror.client().list_objects_v2(Bucket=place.bucket).get("KeyCount")
+
+
+def token(name: str, host: str | None = None):
+    process = process_identity()
+    return {"id": name, "process": process if host is None else {**process, "host": host}}
+
+
+def test_a_lease_is_held_by_one_and_released(folder):
+    with lease(folder) as held:
+        assert held
+        with lease(folder, unless=lambda: True) as other:
+            assert not other
+    assert objects(folder) == 0
+
+
+def test_a_lease_of_a_killed_process_is_taken_over_at_once(folder, bucket):
+    arguments = [sys.executable, "-c", _OBJECT_HOLDER, f"{bucket}/stage/digest"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        started = time.monotonic()
+        with lease(folder, poll=0.01) as held:
+            assert held
+            assert time.monotonic() - started < 10
+
+
+def test_a_silent_foreign_lease_expires(folder, monkeypatch):
+    foreign = ObjectLease(place_of(folder / "lease.json"), token("x", host="elsewhere"))
+    assert foreign.create()
+    assert not foreign.read().is_abandoned
+    monkeypatch.setattr(leases, "EXPIRY_SECONDS", -1.0)
+    with lease(folder, poll=0.01) as held:
+        assert held
+        assert not foreign.beat()
+        foreign.release()  # which is not his any more
+        assert objects(folder) == 1
+
+
+def test_only_the_store_s_clock_counts(folder, monkeypatch):
+    """This machine's is not looked at: without one, leases are held and judged as ever."""
+    monkeypatch.setattr(leases, "time", SimpleNamespace(sleep=time.sleep))
+    foreign = ObjectLease(place_of(folder / "lease.json"), token("x", host="elsewhere"))
+    assert foreign.create()
+    assert 0 <= foreign.read().silent < 30
+    assert not foreign.read().is_abandoned
+    assert foreign.beat()
+
+
+def test_of_several_that_take_over_one_succeeds(folder):
+    place = place_of(folder / "lease.json")
+    assert ObjectLease(place, token("dead", host="elsewhere")).create()
+    several = [ObjectLease(place, token(str(number))) for number in range(6)]
+    abandoned = [each.read() for each in several]
+    won = []
+
+    def take(each, holding):
+        won.append(each.take_over(holding))
+
+    threads = [
+        threading.Thread(target=take, args=pair) for pair in zip(several, abandoned, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(won) == 1
+
+
+def test_a_heartbeat_keeps_others_from_taking_over(folder):
+    mine = ObjectLease(place_of(folder / "lease.json"), token("mine"))
+    other = ObjectLease(place_of(folder / "lease.json"), token("other"))
+    assert mine.create()
+    seen = other.read()
+    assert mine.beat()
+    assert not other.take_over(seen)
+    assert mine.beat()
+
+
+def test_an_attempt_that_was_carried_out_but_not_answered_counts(folder):
+    place = place_of(folder / "lease.json")
+    mine = ObjectLease(place, token("mine"))
+    assert mine.create()
+    assert ObjectLease(place, token("mine")).create()  # as a connection that tries again does
+    assert not ObjectLease(place, token("other")).create()
+
+
+def test_a_store_without_conditions_is_used_without(folder, monkeypatch):
+    from botocore.exceptions import ClientError
+
+    real = mirror.client()
+
+    class Plain:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def put_object(self, **arguments):
+            if "IfNoneMatch" in arguments or "IfMatch" in arguments:
+                raise ClientError({"Error": {"Code": "NotImplemented"}}, "PutObject")
+            return real.put_object(**arguments)
+
+    monkeypatch.setattr(leases, "client", Plain)
+    with lease(folder) as held:
+        assert held
+        with lease(folder, unless=lambda: True) as other:
+            assert not other
+        assert ObjectLease(place_of(folder / "lease.json"), token("x")).read() is not None
+    assert objects(folder) == 0

@@ -6,8 +6,16 @@ import pytest
 
 from gseg.storage import mirror
 from gseg.storage.files import replacing, write_atomically
-from gseg.storage.mirror import describe, discard, exists, fetch, place_of, storage_folder
-from gseg.storage.objects import StorageError, client
+from gseg.storage.mirror import (
+    StorageError,
+    client,
+    describe,
+    discard,
+    exists,
+    fetch,
+    place_of,
+    storage_folder,
+)
 from gseg.storage.store import Store
 
 

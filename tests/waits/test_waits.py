@@ -21,7 +21,7 @@ from gseg.features.scenes import scenes_features
 from gseg.generators.catalogue import load_generator
 from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.draw import draw_shard, draw_shards
-from gseg.scores.contract import Example
+from gseg.scores.benchmarks import Example
 from gseg.scores.feature_statistics import collect_statistics
 from gseg.scores.picture_sources import GeneratedPictures
 from gseg.scores.protocol import score

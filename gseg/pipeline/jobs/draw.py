@@ -21,10 +21,9 @@ from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.samples.draw import draw_shards
 from gseg.samples.sets import GrowingSet, check_acceptance
 from gseg.samples.shards import shard_name
-from gseg.storage.builds import SHARD, note_build
 from gseg.storage.files import DiskFullError, write_atomically
 from gseg.storage.mirror import fetch
-from gseg.storage.store import Store, bring_here
+from gseg.storage.store import SHARD, Store, bring_here, note_build
 
 _SHARDS_AT_ONCE: Final = 4096
 """Most shards that are asked for before looking at the acceptance again."""

@@ -20,7 +20,7 @@ from gseg.exactness import device_identity
 from gseg.features.named import features_name, open_features
 from gseg.features.networks import NetworkFeatures
 from gseg.generators.encoders import EncoderChoice, PictureEncoder
-from gseg.images import UnreadableImageError
+from gseg.picture_files import UnreadableImageError
 from gseg.pipeline.costs import embed_seconds, features_seconds
 from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.jobs.job import Backend, Listen, RangesJob, run_missing

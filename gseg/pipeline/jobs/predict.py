@@ -16,10 +16,9 @@ from PIL import Image
 from gseg.pipeline.costs import score_seconds, segment_seconds
 from gseg.pipeline.jobs.job import Job, Listen
 from gseg.scores.baselines import centre_disc, otsu
-from gseg.scores.benchmarks import BenchmarkPart, open_benchmark
-from gseg.scores.contract import Benchmark
+from gseg.scores.benchmarks import Benchmark, BenchmarkPart, open_benchmark
 from gseg.scores.protocol import Predict, Scores, merge_scores, score
-from gseg.scores.sizes import EvalProtocol
+from gseg.scores.specs import EvalProtocol
 from gseg.segmenters.segment import SegmentedFiles, check_threshold, segment_to
 from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
 from gseg.storage.store import bring_here

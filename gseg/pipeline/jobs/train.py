@@ -19,8 +19,8 @@ from gseg.pipeline.progress import Report, Watch
 from gseg.samples.sets import first_samples
 from gseg.samples.shards import DamagedShardError, Shard, ShardFacts, put_away
 from gseg.scenes.pictures import render
+from gseg.scores.batches import chosen_pictures, square_pairs
 from gseg.scores.benchmarks import open_benchmark
-from gseg.scores.labelled import chosen_pictures, square_pairs
 from gseg.segmenters.checkpoint import Measurement
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.curves import curve_table

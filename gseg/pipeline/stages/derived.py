@@ -20,7 +20,8 @@ from torch import Tensor
 
 from gseg.exactness import exact
 from gseg.features.named import features_name, open_features
-from gseg.images import from_uint8, read_mask
+from gseg.images import from_uint8
+from gseg.picture_files import read_mask
 from gseg.pipeline.costs import features_seconds, sample_bytes, score_seconds
 from gseg.pipeline.experiment import SelectionConfig
 from gseg.pipeline.graph import Node, Workshop

@@ -33,8 +33,7 @@ from gseg.samples.shards import Shard, shard_name
 from gseg.storage.digests import canonical
 from gseg.storage.files import write_atomically
 from gseg.storage.leases import lease
-from gseg.storage.mirror import fetch
-from gseg.storage.objects import StorageError
+from gseg.storage.mirror import StorageError, fetch
 from gseg.storage.store import Artifact, Cost
 
 _log = logging.getLogger(__name__)

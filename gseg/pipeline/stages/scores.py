@@ -12,9 +12,8 @@ from gseg.pipeline.costs import score_seconds
 from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.predict import ScoreJob
 from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
-from gseg.scores.intervals import CONFIDENCE, RESAMPLES, SEED, bootstrap_intervals
-from gseg.scores.protocol import DEFAULT_PROFILES, Scores
-from gseg.scores.sizes import EvalProtocol
+from gseg.scores.protocol import Scores, bootstrap_intervals
+from gseg.scores.specs import CONFIDENCE, DEFAULT_PROFILES, RESAMPLES, RESAMPLING_SEED, EvalProtocol
 from gseg.storage.files import replacing
 from gseg.storage.store import Artifact, Cost
 
@@ -104,6 +103,6 @@ def _score_facts(scores: Scores) -> dict[str, Any]:
     return {
         "benchmark": scores.benchmark,
         "profiles": profiles,
-        "intervals": {"resamples": RESAMPLES, "confidence": CONFIDENCE, "seed": SEED},
+        "intervals": {"resamples": RESAMPLES, "confidence": CONFIDENCE, "seed": RESAMPLING_SEED},
         "skipped": list(scores.skipped),
     }

@@ -12,28 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from gseg.scores.datasets.layouts import DISTRIBUTED, DataSet, Layout, Listing, Pair, files_by_stem
-from gseg.scores.datasets.masks import union_mask
+from gseg.picture_files import union_mask
+from gseg.scores.datasets.layouts import DataSet, Layout, Listing, Pair, files_by_stem
 
 PARTS: Final = (
-    "skin",
-    "nose",
-    "eye_g",
-    "l_eye",
-    "r_eye",
-    "l_brow",
-    "r_brow",
-    "l_ear",
-    "r_ear",
-    "mouth",
-    "u_lip",
-    "l_lip",
-    "hair",
-    "hat",
-    "ear_r",
-    "neck_l",
-    "neck",
-    "cloth",
+    *("skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear", "mouth"),
+    *("u_lip", "l_lip", "hair", "hat", "ear_r", "neck_l", "neck", "cloth"),
 )
 """All parts that the data set marks; a face has those of them that can be seen."""
 
@@ -43,15 +27,9 @@ _PER_FOLDER: Final = 2000
 
 
 def chosen_faces(numbers: list[int]) -> list[int]:
-    """Choose the faces that are scored.
+    """Choose, of the faces that there are, the 1,000 first by digest, and sort them by number."""
 
-    Args:
-        numbers: Numbers of the faces that there are.
-
-    Returns:
-        The 1,000 first by digest, ascending; all if there are fewer.
-    """
-
+    # By digest, not by a generator of random numbers: anybody can draw it again in any language.
     def rank(number: int) -> bytes:
         return hashlib.blake2b(f"celebamask_hq {number}".encode(), digest_size=8).digest()
 
@@ -64,6 +42,7 @@ def _distributed(parts: Mapping[str, Path]) -> Listing:
     pairs, problems = [], []
     for number in chosen_faces(numbers):
         folder = parts["masks"] / str(number // _PER_FOLDER)
+        # Asked for by name: the folder holds up to 18 files for each of 2,000 faces.
         files = (folder / f"{number:05d}_{part}.png" for part in PARTS)
         masks = tuple(file for file in files if file.exists())
         picture = pictures[str(number)]
@@ -72,24 +51,24 @@ def _distributed(parts: Mapping[str, Path]) -> Listing:
         else:
             problems.append(f"{picture} has no mask ({folder}/{number:05d}_*.png)")
     incomplete = (
-        ""
-        if len(numbers) == _ALL
-        else f"{parts['pictures']} holds {len(numbers):,} of the {_ALL:,} faces among which the "
+        f"{parts['pictures']} holds {len(numbers):,} of the {_ALL:,} faces among which the "
         f"{_CHOSEN:,} are chosen"
     )
-    return Listing(pairs=tuple(pairs), problems=tuple(problems), incomplete=incomplete)
+    return Listing(
+        pairs=tuple(pairs),
+        problems=tuple(problems),
+        incomplete=incomplete if len(numbers) != _ALL else "",
+    )
 
 
 CELEBAMASK_HQ: Final = DataSet(
     name="celebamask_hq",
     title="CelebAMask-HQ",
     pictures=_CHOSEN,
-    crop=False,
     split=f"{_CHOSEN:,} of {_ALL:,} faces, chosen by digest (docs/benchmarks.md)",
     folders=("CelebAMask-HQ", "celebamask_hq"),
     layouts=(
         Layout(
-            name=DISTRIBUTED,
             parts={"pictures": ("CelebA-HQ-img",), "masks": ("CelebAMask-HQ-mask-anno",)},
             pairs=_distributed,
             read_mask=union_mask,

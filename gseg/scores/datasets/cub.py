@@ -11,17 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from gseg.picture_files import votes_mask
 from gseg.scores.datasets.layouts import (
-    DISTRIBUTED,
     PROGRAM,
     DataSet,
     Layout,
     Listing,
     files_by_stem,
     pair_by_name,
-    two_folders,
 )
-from gseg.scores.datasets.masks import votes_mask
 
 SPLIT_FILE: Final = "train_val_test_split.txt"
 SPLIT_ADDRESS: Final = (
@@ -34,13 +32,10 @@ _TEST_DIGEST: Final = "7ba2cc7f06d23e5c"
 
 
 def read_split(path: Path) -> list[str]:
-    """Read the numbers of the test pictures.
+    """Read the numbers of the test pictures, ascending.
 
     Args:
         path: ReDO's file: on each line a picture's number, and 0, 1 or 2 for its part.
-
-    Returns:
-        The numbers of part 2, ascending.
 
     Raises:
         ValueError: The file has another form, or it names 1,000 test pictures that are not ReDO's.
@@ -50,6 +45,7 @@ def read_split(path: Path) -> list[str]:
         raise ValueError(f"{path} is no split of CUB; get it from {SPLIT_ADDRESS}.")
     chosen = sorted((number for number, part in fields if part == _TEST), key=int)
     digest = hashlib.blake2b(" ".join(chosen).encode(), digest_size=8).hexdigest()
+    # Of another number the benchmark itself complains, unless "+subset" allows it.
     if len(chosen) == _TEST_PICTURES and digest != _TEST_DIGEST:
         raise ValueError(
             f"The 1,000 test pictures of {path} are not those of ReDO; get its file from "
@@ -65,15 +61,13 @@ def _distributed(parts: Mapping[str, Path]) -> Listing:
     if unknown:
         raise ValueError(f"{parts['list']} has no picture {unknown[0]}, which the split names.")
     pictures, masks = files_by_stem(parts["pictures"]), files_by_stem(parts["masks"])
-    return pair_by_name(pictures, masks, [names[number] for number in chosen])
+    return pair_by_name(parts, pictures, masks, [names[number] for number in chosen])
 
 
 def _picture_names(path: Path) -> dict[str, str]:
-    names = {}
-    for line in path.read_text().splitlines():
-        number, _, file = line.strip().partition(" ")
-        names[number] = file.rpartition(".")[0]
-    return names
+    """Read images.txt: on each line a picture's number and its file."""
+    lines = (line.strip().partition(" ") for line in path.read_text().splitlines())
+    return {number: file.rpartition(".")[0] for number, _, file in lines}
 
 
 CUB: Final = DataSet(
@@ -87,11 +81,9 @@ CUB: Final = DataSet(
         Layout(
             name=PROGRAM,
             parts={"pictures": ("test_images",), "masks": ("test_segmentations",)},
-            pairs=two_folders,
             read_mask=votes_mask,
         ),
         Layout(
-            name=DISTRIBUTED,
             parts={
                 "pictures": ("images",),
                 "masks": ("segmentations", "../segmentations"),

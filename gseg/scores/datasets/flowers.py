@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from gseg.picture_files import flower_mask
 from gseg.scores.datasets.layouts import (
-    DISTRIBUTED,
     PROGRAM,
     DataSet,
     Layout,
@@ -18,29 +18,22 @@ from gseg.scores.datasets.layouts import (
     files_by_stem,
     pair_by_name,
 )
-from gseg.scores.datasets.masks import flower_mask
 
 _TEST: Final = "trnid"
 _PICTURE, _MASK = "image_", "segmim_"
 
 
-def _distributed(parts: Mapping[str, Path]) -> Listing:
-    return pair_by_name(
-        *_files(parts), [f"{number:05d}" for number in _test_numbers(parts["list"])]
-    )
-
-
-def _program(parts: Mapping[str, Path]) -> Listing:
-    return pair_by_name(*_files(parts))
-
-
-def _files(parts: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, Path]]:
+def _pairs(parts: Mapping[str, Path]) -> Listing:
+    """Pair all pictures, or those of the list if the layout has one."""
     pictures = files_by_stem(parts["pictures"], strip=_PICTURE)
     masks = files_by_stem(parts["masks"], strip=_MASK)
-    return pictures, {name.removeprefix(_PICTURE): file for name, file in masks.items()}
+    # The official program has its masks renamed after the pictures.
+    masks = {name.removeprefix(_PICTURE): file for name, file in masks.items()}
+    names = _test_names(parts["list"]) if "list" in parts else None
+    return pair_by_name(parts, pictures, masks, names)
 
 
-def _test_numbers(path: Path) -> list[int]:
+def _test_names(path: Path) -> list[str]:
     from scipy.io import loadmat  # takes long to import
     from scipy.io.matlab import MatReadError
 
@@ -50,7 +43,7 @@ def _test_numbers(path: Path) -> list[int]:
         raise ValueError(f"Cannot read the split {path}: {error}") from error
     if _TEST not in lists:
         raise ValueError(f"{path} holds no {_TEST!r}; expected the split of Flowers-102.")
-    return sorted(int(number) for number in lists[_TEST].reshape(-1))
+    return [f"{number:05d}" for number in sorted(map(int, lists[_TEST].reshape(-1)))]
 
 
 FLOWERS: Final = DataSet(
@@ -64,12 +57,11 @@ FLOWERS: Final = DataSet(
         Layout(
             name=PROGRAM,
             parts={"pictures": ("test_images",), "masks": ("test_segmentations",)},
-            pairs=_program,
+            pairs=_pairs,
         ),
         Layout(
-            name=DISTRIBUTED,
             parts={"pictures": ("jpg",), "masks": ("segmim",), "list": ("setid.mat",)},
-            pairs=_distributed,
+            pairs=_pairs,
             read_mask=flower_mask,
         ),
     ),

@@ -4,14 +4,12 @@ A layout names its parts (folders and lists) by the places where each may be; a 
 in the first of its layouts of which every part is there.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gseg.scores.datasets.masks import MaskReader, binary_mask
-from gseg.scores.folders import SUFFIXES
+from gseg.picture_files import SUFFIXES, MaskReader, binary_mask, picture_files
 
 PROGRAM: Final = "official program"
 DISTRIBUTED: Final = "as distributed"
@@ -53,21 +51,100 @@ class Listing:
     incomplete: str = ""
 
 
+def pair_by_name(
+    parts: Mapping[str, Path],
+    pictures: Mapping[str, Path],
+    masks: Mapping[str, Path],
+    names: Iterable[str] | None = None,
+) -> Listing:
+    """Match pictures and masks of equal name.
+
+    Args:
+        parts: The folders ``pictures`` and ``masks``.
+        pictures: Picture file by name.
+        masks: Mask file by name.
+        names: The split; without it, every name that occurs.
+
+    Returns:
+        Pairs in the order of the names, and what has no counterpart.
+    """
+    pairs, problems = [], []
+    for name in sorted(pictures.keys() | masks.keys()) if names is None else names:
+        picture, mask = pictures.get(name), masks.get(name)
+        if picture and mask:
+            pairs.append(Pair(id=name, picture=picture, masks=(mask,)))
+        elif picture:
+            problems.append(f"{picture} has no mask in {parts['masks']}")
+        elif mask:
+            problems.append(f"{mask} has no picture in {parts['pictures']}")
+        else:
+            problems.append(f"{name} has neither picture nor mask")
+    return Listing(pairs=tuple(pairs), problems=tuple(problems))
+
+
+def by_stem(files: Iterable[Path], strip: str = "") -> tuple[dict[str, Path], list[str]]:
+    """Index files by name without suffix and `strip`; a second file of one name is a problem."""
+    found: dict[str, Path] = {}
+    problems = []
+    for file in files:
+        first = found.setdefault(file.stem.removeprefix(strip), file)
+        if first is not file:
+            problems.append(f"{file} has the same name as {first.name} but for the suffix")
+    return found, problems
+
+
+def files_by_stem(folder: Path, *, strip: str = "") -> dict[str, Path]:
+    """Index the picture files of a folder and of its subfolders, one level deep.
+
+    Args:
+        folder: Where to look.
+        strip: Beginning of file names that does not count, such as "image_".
+
+    Returns:
+        Files by name without suffix, preceded by the subfolder's if there is one.
+
+    Raises:
+        ValueError: Two files differ in their suffix only.
+    """
+    files, problems = by_stem(picture_files(folder), strip)
+    # Only what is no picture by its name is looked at: a folder may hold 30,000 files.
+    others = (entry for entry in folder.iterdir() if entry.suffix.lower() not in SUFFIXES)
+    for subfolder in filter(Path.is_dir, others):
+        below, more = by_stem(picture_files(subfolder), strip)
+        files |= {f"{subfolder.name}/{name}": file for name, file in below.items()}
+        problems += more
+    if problems:
+        raise ValueError(f"{problems[0]}.")
+    return files
+
+
+def two_folders(parts: Mapping[str, Path]) -> Listing:
+    """List a layout of which everything in ``pictures`` and ``masks`` belongs to the split."""
+    return pair_by_name(parts, files_by_stem(parts["pictures"]), files_by_stem(parts["masks"]))
+
+
+def names_in_list(parts: Mapping[str, Path]) -> Listing:
+    """List a layout whose split is a file ``list`` with a picture's name in each line."""
+    names = [line.strip() for line in parts["list"].read_text().splitlines() if line.strip()]
+    pictures, masks = files_by_stem(parts["pictures"]), files_by_stem(parts["masks"])
+    return pair_by_name(parts, pictures, masks, names)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
     """One way in which a data set's files lie in a folder.
 
     Attributes:
-        name: `DISTRIBUTED` or `PROGRAM`.
         parts: Places of each part below the data set's folder; the first that exists counts.
         pairs: Lists the split's pairs, given where the parts are; ValueError if a list is bad.
         read_mask: How its masks are stored.
+        name: `DISTRIBUTED` or `PROGRAM`.
     """
 
-    name: str
     parts: Mapping[str, Sequence[str]]
-    pairs: Callable[[Mapping[str, Path]], Listing]
+    pairs: Callable[[Mapping[str, Path]], Listing] = two_folders
     read_mask: MaskReader = binary_mask
+    name: str = DISTRIBUTED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,11 +167,11 @@ class DataSet:
     name: str
     title: str
     pictures: int
-    crop: bool
     split: str
     folders: tuple[str, ...]
     layouts: tuple[Layout, ...]
     address: str
+    crop: bool = False
     licence: str = "see there"
     mask_scale: float = 1.0
 
@@ -115,14 +192,11 @@ class Place:
 
 
 def find_place(dataset: DataSet, path: Path) -> Place:
-    """Find a data set's files.
+    """Find a data set's files, in the first of its layouts that is complete.
 
     Args:
         dataset: Which.
         path: Its folder, or a root folder that holds it.
-
-    Returns:
-        Where they are, in the first layout that is complete.
 
     Raises:
         NotHereError: There is no such folder, or nothing of any layout in it.
@@ -136,6 +210,7 @@ def find_place(dataset: DataSet, path: Path) -> Place:
             parts = _existing_parts(folder, layout)
             if len(parts) == len(layout.parts):
                 return Place(folder=folder, layout=layout, parts=parts)
+            # What lies beside the folder (CUB's masks) alone does not make it the data set's.
             inside = [part for part in parts.values() if ".." not in part.parts]
             if inside and (best is None or len(parts) > len(best[2])):
                 best = folder, layout, parts
@@ -148,66 +223,6 @@ def find_place(dataset: DataSet, path: Path) -> Place:
         f"{dataset.title} in {folder} is not complete: {there} is there, but no {missing}. "
         f"Expected {_wanted(dataset)}. Where to get it: {dataset.address}."
     )
-
-
-def pair_by_name(
-    pictures: Mapping[str, Path], masks: Mapping[str, Path], names: Iterable[str] | None = None
-) -> Listing:
-    """Match pictures and masks of equal name.
-
-    Args:
-        pictures: Picture file by name.
-        masks: Mask file by name.
-        names: The split; without it, every name that occurs.
-
-    Returns:
-        Pairs in the order of the names, and what has no counterpart.
-    """
-    pairs, problems = [], []
-    for name in sorted(pictures.keys() | masks.keys()) if names is None else names:
-        if name in pictures and name in masks:
-            pairs.append(Pair(id=name, picture=pictures[name], masks=(masks[name],)))
-        elif name in pictures:
-            problems.append(f"{pictures[name]} has no mask")
-        elif name in masks:
-            problems.append(f"{masks[name]} has no picture")
-        else:
-            problems.append(f"{name} has neither picture nor mask")
-    return Listing(pairs=tuple(pairs), problems=tuple(problems))
-
-
-def files_by_stem(folder: Path, *, strip: str = "") -> dict[str, Path]:
-    """Index the picture files of a folder and of its subfolders.
-
-    Args:
-        folder: Where to look, one level of subfolders deep.
-        strip: Beginning of file names that does not count, such as "image_".
-
-    Returns:
-        Files by name without suffix, preceded by the subfolder's if there is one.
-
-    Raises:
-        ValueError: Two files differ in their suffix only.
-    """
-    files: dict[str, Path] = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            within = os.scandir(entry) if entry.is_dir() else (entry,)
-            for file in map(Path, within):
-                if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
-                    continue
-                parent = "" if file.parent == folder else f"{file.parent.name}/"
-                first = files.setdefault(parent + file.stem.removeprefix(strip), file)
-                if first is not file:
-                    raise ValueError(
-                        f"{file} has the same name as {first.name} but for the suffix."
-                    )
-    return files
-
-
-def two_folders(parts: Mapping[str, Path]) -> Listing:
-    """List a layout of which everything in ``pictures`` and ``masks`` belongs to the split."""
-    return pair_by_name(files_by_stem(parts["pictures"]), files_by_stem(parts["masks"]))
 
 
 def first_of(problems: Sequence[str]) -> str:
@@ -226,8 +241,5 @@ def _existing_parts(folder: Path, layout: Layout) -> dict[str, Path]:
 
 
 def _wanted(dataset: DataSet) -> str:
-    layouts = [
-        ", ".join(places[0] for places in layout.parts.values()) for layout in dataset.layouts
-    ]
-    own = f"itself or in a folder {dataset.folders[0]}/" if dataset.folders else "itself"
-    return f"{'; or '.join(layouts)}; in the folder {own}"
+    layouts = (", ".join(place[0] for place in each.parts.values()) for each in dataset.layouts)
+    return f"{'; or '.join(layouts)}; in the folder itself or in a folder {dataset.folders[0]}/"

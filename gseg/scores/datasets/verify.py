@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from gseg.images import UnreadableImageError
-from gseg.scores.datasets.reader import DataSetBenchmark
+from gseg.picture_files import UnreadableImageError
+from gseg.scores.benchmarks import DataSetBenchmark
 
 _READERS: Final = 8
 _AHEAD: Final = 64
@@ -35,13 +35,6 @@ class Verification:
     foreground: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Finding:
-    problem: str = ""
-    share: float = 0.0
-    grey: bool = False
-
-
 def verify(
     benchmark: DataSetBenchmark, progress: Callable[[int, int], None] | None = None
 ) -> Verification:
@@ -54,28 +47,32 @@ def verify(
     Returns:
         What was found; problems of the opening included.
     """
-    findings: list[_Finding] = []
+    problems, shares, grey = list(benchmark.bad), [], 0
     total = len(benchmark)
+
+    def check(index: int) -> tuple[float, bool] | str:
+        try:
+            example, cut = benchmark.read(index)
+        except UnreadableImageError as error:
+            return str(error)
+        return float(example.mask.float().mean()), cut > 0
+
     with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as readers:
         for start in range(0, total, _AHEAD):
             block = range(start, min(start + _AHEAD, total))
-            findings += readers.map(lambda index: _check(benchmark, index), block)
+            for found in readers.map(check, block):
+                if isinstance(found, str):
+                    problems.append(found)
+                else:
+                    shares.append(found[0])
+                    grey += found[1]
             if progress is not None:
-                progress(len(findings), total)
-    good = [finding for finding in findings if not finding.problem]
+                progress(block.stop, total)
     return Verification(
-        pictures=len(good),
-        problems=(*benchmark.bad, *(each.problem for each in findings if each.problem)),
-        empty=sum(finding.share == 0 for finding in good),
-        full=sum(finding.share == 1 for finding in good),
-        grey=sum(finding.grey for finding in good),
-        foreground=sum(finding.share for finding in good) / max(len(good), 1),
+        pictures=len(shares),
+        problems=tuple(problems),
+        empty=shares.count(0),
+        full=shares.count(1),
+        grey=grey,
+        foreground=sum(shares) / max(len(shares), 1),
     )
-
-
-def _check(benchmark: DataSetBenchmark, index: int) -> _Finding:
-    try:
-        example, grey = benchmark.read(index)
-    except UnreadableImageError as error:
-        return _Finding(problem=str(error))
-    return _Finding(share=float(example.mask.float().mean()), grey=grey > 0)

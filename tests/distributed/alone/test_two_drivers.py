@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from gseg.pipeline.rows import KEY
-from gseg.storage.builds import SHARD, count_builds
-from gseg.storage.store import Store
+from gseg.storage.store import SHARD, Store, count_builds
 
 _ROOT = Path(__file__).parents[3]
 

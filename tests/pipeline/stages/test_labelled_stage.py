@@ -9,7 +9,7 @@ import pytest
 from gseg.directions.config import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.images import encode_png
+from gseg.picture_files import encode_png
 from gseg.pipeline.experiment import Experiment, LabelledPairs
 from gseg.pipeline.trial import Context, find_parts, find_rows, run_trial
 from gseg.samples.config import SampleConfig

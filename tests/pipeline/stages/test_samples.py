@@ -23,7 +23,7 @@ from gseg.pipeline.trial import samples_node
 from gseg.samples.config import FilterConfig, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.draw import draw
 from gseg.samples.sets import AcceptanceError, load_samples
-from gseg.storage.objects import StorageError
+from gseg.storage.mirror import StorageError
 from gseg.storage.store import Store
 
 NAME = "analytic.ellipses16"

@@ -9,8 +9,8 @@ from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.jobs.predict import SCORED_AT_ONCE, ScoreJob
 from gseg.pipeline.stages.scores import ScoresNode
-from gseg.scores.collected import COLUMNS
-from gseg.scores.protocol import DEFAULT_PROFILES
+from gseg.scores.protocol import COLUMNS
+from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.storage.store import Store
 
 SPECS = ("scenes:20", "scenes:30")

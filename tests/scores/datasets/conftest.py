@@ -10,7 +10,7 @@ from scipy.io import savemat
 from shared_folder import SHARED
 
 from gseg.scores import benchmarks
-from gseg.scores.datasets.catalogue import DATA_SETS
+from gseg.scores.specs import DATA_SETS
 
 HEIGHT, WIDTH = 24, 36
 
