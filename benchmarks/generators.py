@@ -39,6 +39,7 @@ from torch import Tensor, nn
 
 from gseg.directions.config import SearchConfig
 from gseg.directions.search import search_direction
+from gseg.exactness import exact
 from gseg.generators.catalogue import list_generators, load_generator
 from gseg.generators.checkpoints import plan
 from gseg.generators.contract import Generator
@@ -70,7 +71,7 @@ class Context:
     def context(self, device: str) -> Iterator[None]:
         """Run what is inside in this precision."""
         with ExitStack() as stack:
-            stack.enter_context(tf32(self.tf32))
+            stack.enter_context(tf32() if self.tf32 else exact())
             if self.narrow:
                 stack.enter_context(torch.autocast(device, torch.bfloat16))
             yield
@@ -82,10 +83,10 @@ class Context:
 
 
 @contextmanager
-def tf32(allowed: bool) -> Iterator[None]:
-    """Allow TF32 in convolutions and matrix products, or forbid it."""
+def tf32() -> Iterator[None]:
+    """Allow TF32 in convolutions and matrix products."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     try:
         yield
     finally:

@@ -86,8 +86,8 @@ def random_pairs(case: Case) -> InMemoryPairs:
 class BareSteps:
     """Steps of a U-Net on one batch that is in memory."""
 
-    def __init__(self, case: Case, device: torch.device, backend: str | None = None) -> None:
-        """Compile the network if the case says so, or with a backend of `torch.compile`."""
+    def __init__(self, case: Case, device: torch.device) -> None:
+        """Compile the network if the case says so."""
         config, side, on_card = case.config, case.resolution, device.type == "cuda"
         self._network = UNet(width=config.width, depth=config.depth).to(device)
         self._network.to(memory_format=torch.channels_last)
@@ -102,8 +102,8 @@ class BareSteps:
         self._targets = torch.randint(2, (config.batch, side, side), device=device)
         self._bfloat16 = config.precision == "bfloat16"
         self._model: torch.nn.Module = self._network
-        if config.compiled or backend:
-            self._model = torch.compile(self._network, backend=backend or "inductor")
+        if config.compiled:
+            self._model = torch.compile(self._network)
 
     def __call__(self) -> None:
         """Do one."""

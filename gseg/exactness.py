@@ -1,10 +1,14 @@
-"""Float32 that is computed in float32 on a GPU, too.
+"""Float32 that is computed in float32 on a GPU, too, and there as well twice with the same bits.
 
 PyTorch lets the convolutions of float32 tensors round their inputs to TensorFloat-32 (10 bits of
 mantissa) unless it is told otherwise, and matrix products where a user or an environment asks for
 it. On an H100, 23 of the 24 published checkpoints then miss the tolerance of their public
 programs' outputs, by .0005 to .014; without it all 24 keep it. So whatever computes a result runs
 inside `exact`. Only drawing may be set otherwise (`gseg.generators.precision`).
+
+cuDNN also has algorithms that add in the order in which threads arrive, above all for transposed
+convolutions, to it the gradient of a convolution. On an H100 two equal forwards of 22 of 23
+checkpoints then differ in last bits, and so do the pictures of a shard that is drawn twice.
 """
 
 import threading
@@ -16,7 +20,7 @@ import torch
 
 @contextmanager
 def exact() -> Iterator[None]:
-    """Forbid TensorFloat-32 in a ``with`` block, or as ``@exact()`` in a function.
+    """Forbid TensorFloat-32 and sums in any order: in a ``with`` block, or as ``@exact()``.
 
     PyTorch's switches belong to the process, not to a thread or device: while anyone is inside,
     nobody rounds, and the last to leave puts them back. It costs twenty microseconds, or one
@@ -65,8 +69,8 @@ _SWITCH = _Switch()
 
 
 def _forbid() -> Callable[[], None]:
-    """Turn TensorFloat-32 off; give what turns it back to what it was."""
-    put_back = [_forbid_convolutions(), _forbid_products()]
+    """Turn TensorFloat-32 and sums in any order off; give what turns all back to what it was."""
+    put_back = [_forbid_convolutions(), _forbid_products(), _fix_order()]
 
     def undo() -> None:
         for each in put_back:
@@ -120,6 +124,18 @@ def _forbid_products() -> Callable[[], None]:
             torch.set_float32_matmul_precision("medium")
         if newer and matmul.fp32_precision != precision:
             matmul.fp32_precision = precision
+
+    return undo
+
+
+def _fix_order() -> Callable[[], None]:
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic
+    # Not torch.use_deterministic_algorithms, which forbids operations that have no such form.
+    cudnn.deterministic = True
+
+    def undo() -> None:
+        cudnn.deterministic = before
 
     return undo
 

@@ -23,6 +23,7 @@ def _state():
         _read(lambda: CUDNN.allow_tf32),
         _read(lambda: MATMUL.allow_tf32),
         _read(torch.get_float32_matmul_precision),
+        CUDNN.deterministic,
     ]
     if NEWER:
         places = (CUDNN.conv, CUDNN.rnn, CUDNN, MATMUL, torch.backends)
@@ -56,6 +57,7 @@ USERS = {
     "products on": "torch.backends.cuda.matmul.allow_tf32 = True",
     "products high": "torch.set_float32_matmul_precision('high')",
     "products medium": "torch.set_float32_matmul_precision('medium')",
+    "a fixed order": "torch.backends.cudnn.deterministic = True",
 }
 NEWER_USERS = {
     "all on, newer": "torch.backends.fp32_precision = 'tf32'",
@@ -82,7 +84,7 @@ def test_whatever_a_user_set_is_off_inside_and_put_back():
             "    exec(setting)",
             "    before, cpu = _state(), _of_cpu()",
             "    with exact():",
-            "        assert not _rounds(), _state()",
+            "        assert not _rounds() and torch.backends.cudnn.deterministic, _state()",
             "        assert _of_cpu() == cpu",
             "    assert _state() == before, (before, _state())",
             "    os._exit(0)",
@@ -121,6 +123,7 @@ def test_nobody_rounds_while_another_thread_is_inside():
         thread.start()
         entered.wait()
     assert not _rounds()  # the other is inside still
+    assert CUDNN.deterministic
     left.set()
     thread.join()
     assert seen == [False]

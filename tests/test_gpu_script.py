@@ -2,7 +2,9 @@
 
 import contextlib
 import re
+import signal
 import subprocess
+import sys
 import tarfile
 import time
 from pathlib import Path
@@ -12,8 +14,9 @@ import pytest
 from benchmarks.gpu import __main__ as script
 from benchmarks.gpu import report
 from benchmarks.gpu import tests as tested
-from benchmarks.gpu.generators import SETTINGS, choose
-from benchmarks.gpu.sweep import check
+from benchmarks.gpu.generators import BATCHES, SETTINGS, TRAINED, choose
+from benchmarks.gpu.sweep import check, logged
+from gseg.generators.catalogue import list_generators
 
 JUNIT = """<?xml version="1.0" encoding="utf-8"?><testsuites><testsuite name="pytest">
 <testcase classname="tests.a" name="one" time="0.5" />
@@ -118,6 +121,19 @@ def test_the_rule_chooses_the_fastest_setting_that_keeps_every_generator():
     assert choose({"a": shares(tf32=False, narrow=False)})["chosen"] == exact
     with pytest.raises(ValueError, match="No setting"):
         choose({"a": both["a"], "b": []})
+
+
+def test_generators_that_are_measured_are_in_the_catalogue():
+    # A rehearsal builds one of each kind; the others would meet a card first.
+    assert {*TRAINED, *BATCHES} <= {card.name for card in list_generators()}
+
+
+def test_a_sweep_that_takes_too_long_is_killed_and_its_lines_have_seconds(tmp_path):
+    log = tmp_path / "log"
+    lasting = "import time; print('begun', flush=True); time.sleep(60)"
+    assert logged([sys.executable, "-c", lasting], log, 3.0) == -signal.SIGKILL
+    assert re.fullmatch(r"\[ +\d\.\d s\] begun\n", log.read_text())
+    assert logged([sys.executable, "-c", "raise SystemExit(3)"], log, 60.0) == 3
 
 
 def test_rows_of_a_sweep_are_checked():

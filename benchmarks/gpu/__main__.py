@@ -45,11 +45,11 @@ BASE = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "cv2", "P
 BIGGAN = ("pytorch_pretrained_biggan", "boto3", "requests", "tqdm")
 PARTS = {
     "tests": Part(70, ("pytest", "pytest_timeout", *BIGGAN)),
-    "generators": Part(165, BIGGAN),
-    "samples": Part(80),
-    "unet": Part(72, ("rich",)),
-    "stages": Part(30, ("rich",)),
-    "sweep": Part(63, ("ray", "pydantic", "tensorboardX", "matplotlib", "rich")),
+    "generators": Part(160, BIGGAN),
+    "samples": Part(56),
+    "unet": Part(50, ("rich",)),
+    "stages": Part(44, ("rich",)),
+    "sweep": Part(100, ("ray", "pydantic", "tensorboardX", "matplotlib", "rich")),
 }
 ALL_SECONDS = 480
 REHEARSAL = 3

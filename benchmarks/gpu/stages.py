@@ -11,7 +11,6 @@ import torch
 
 from benchmarks.directions import passes
 from benchmarks.fid import random_inception
-from benchmarks.generators import tf32
 from benchmarks.gpu.findings import Task
 from benchmarks.gpu.networks import BIGBIGAN, build_generator
 from benchmarks.gpu.speed import spent
@@ -23,6 +22,7 @@ from gseg.directions.config import search_preset
 from gseg.directions.direction import Direction
 from gseg.directions.operators import fit_operators
 from gseg.directions.search import optimise
+from gseg.exactness import exact
 from gseg.features.contract import NetworkFeatures
 from gseg.features.scenes import scenes_features
 from gseg.generators.contract import Generator
@@ -43,7 +43,7 @@ def stages(task: Task) -> None:
         "scenes features": lambda: features(scenes_features(device=device), 32, 20_000, task),
         "Inception features": lambda: features(random_inception(device), 64, 1_024, task),
     }
-    with tf32(False):  # results are exact, and so is what they are compared with
+    with exact():  # results are, and so is what they are compared with
         for name, work in todo.items():
             task.findings.attempt("stages", name, work)
 
@@ -113,7 +113,7 @@ def one_operator(generator: Generator, task: Task) -> dict[str, Any]:
 
 
 def scoring(task: Task) -> dict[str, Any]:
-    count, width = (20, 8) if task.rehearsal else (1_000, 64)
+    count, width = (20, 8) if task.rehearsal else (500, 64)
     with tempfile.TemporaryDirectory() as folder:
         made_up_photographs(Path(folder), count, 10 if task.rehearsal else 40)
         benchmark = FolderBenchmark(folder)
