@@ -110,16 +110,45 @@ def scatter_chart(
         An ``<svg>`` element.
     """
     with _chart(title, x_label, y_label, groups) as (figure, axes):
-        draw_points(axes, points)
+        _draw_points(axes, points)
         if band is not None:
             # It widens far beyond the points and is cut off where they end.
             axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
             grey: dict[str, Any] = {"color": _DIM, "gid": "band|"}
             axes.fill_between(band.x, band.low, band.high, alpha=0.16, linewidth=0, **grey)
             axes.plot(band.x, band.line, "--", linewidth=1.4, **grey)
-        lay_out(figure)
-        draw_labels(axes, points)
+        _lay_out(figure)
+        _draw_labels(axes, points)
         return _to_svg(figure, title)
+
+
+def scatter_picture(
+    path: Path,
+    panels: Mapping[tuple[str, str], Sequence[Point]],
+    *,
+    title: str,
+    x_label: str,
+    groups: Sequence[str],
+) -> None:
+    """Draw what `scatter_chart` draws as a PNG file of several panels.
+
+    Args:
+        path: The file.
+        panels: What y is and the heading of each panel, and its points.
+        title: Above.
+        x_label: Below.
+        groups: Names of the points' groups, for a legend.
+    """
+    with drawing(6 * len(panels), 5.6, title) as figure:
+        _draw_legend(figure, groups)
+        every = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, ((y_label, heading), points) in zip(every, panels.items(), strict=True):
+            axes.set(xlabel=x_label, ylabel=y_label, title=heading)
+            _draw_points(axes, points)
+        _lay_out(figure)
+        for axes, points in zip(every, panels.values(), strict=True):
+            _draw_labels(axes, points)
+        save_picture(figure, path)
 
 
 def curve_chart(
@@ -144,7 +173,7 @@ def curve_chart(
             axes.plot(x, y, color=colour, linewidth=1.6, gid="curve|")
             for point in points:
                 _draw_point(axes, point, group, f"{name}, {_tick_text(point.x)}")
-        lay_out(figure)
+        _lay_out(figure)
         marks = sorted({point.x for points in curves.values() for point in points})
         if (np.diff(axes.transData.transform([(x, 0) for x in marks])[:, 0]) >= _APART).all():
             axes.set_xticks(marks)
@@ -177,7 +206,7 @@ def heat_chart(values: pd.DataFrame, *, title: str, x_label: str, y_label: str) 
             axis.set_ticks(np.arange(len(names)) + 0.5, [f"{name:g}" for name in names])
         axes.grid(visible=False)
         axes.invert_yaxis()
-        lay_out(figure)
+        _lay_out(figure)
         return _to_svg(figure, title)
 
 
@@ -197,7 +226,7 @@ def save_picture(figure: Figure, path: Path) -> None:
         figure.savefig(part, format="png", dpi=150)
 
 
-def lay_out(figure: Figure) -> None:
+def _lay_out(figure: Figure) -> None:
     """Place what has been drawn; what comes later moves nothing."""
     engine = figure.get_layout_engine()
     assert engine is not None
@@ -206,7 +235,7 @@ def lay_out(figure: Figure) -> None:
     figure.set_layout_engine(None)
 
 
-def draw_legend(figure: Figure, names: Sequence[str]) -> None:
+def _draw_legend(figure: Figure, names: Sequence[str]) -> None:
     """Write the names of groups 0, 1, ... with their markers below a figure's panels."""
     looks = [{"label": name, **_look(group)} for group, name in enumerate(names)]
     handles = [Line2D([], [], **look) for look in looks]
@@ -215,7 +244,7 @@ def draw_legend(figure: Figure, names: Sequence[str]) -> None:
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, handletextpad=0.2)
 
 
-def draw_points(axes: Axes, points: Sequence[Point]) -> None:
+def _draw_points(axes: Axes, points: Sequence[Point]) -> None:
     """Draw points without their labels, see `scatter_chart`."""
     for point in points:
         _draw_point(axes, point, point.group, f"{point.label}: {point.x:.6g}")
@@ -223,7 +252,7 @@ def draw_points(axes: Axes, points: Sequence[Point]) -> None:
     axes.invert_xaxis()
 
 
-def draw_labels(axes: Axes, points: Sequence[Point]) -> None:
+def _draw_labels(axes: Axes, points: Sequence[Point]) -> None:
     """Write labels beside points, each where it covers least of what is there already.
 
     The figure is laid out: only then it is known where the points lie.
@@ -255,7 +284,7 @@ def _chart(
     """Begin a chart with one panel, whose legend makes it higher."""
     height += 17 * math.ceil(len(names) / _legend_columns(names))
     with drawing(_WIDTH / 72, height / 72) as figure:
-        draw_legend(figure, names)
+        _draw_legend(figure, names)
         axes = figure.subplots()
         axes.set(title=title, xlabel=x_label, ylabel=y_label)
         yield figure, axes

@@ -7,6 +7,8 @@ from typing import Final, Literal
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from gseg.reports.settings import DIGITS, HEADINGS
+
 Best = Literal["highest", "lowest"]
 _LONG_TEXT: Final = 40
 """Letters from which on a page breaks a column's text into lines."""
@@ -37,8 +39,9 @@ class ReportTable:
         name: File name without suffix.
         title: Above the table.
         frame: Cells; numbers stay numbers, so that files keep their digits.
-        headings: Column name to what people read; others are shown as they are.
-        digits: Decimal places of number columns, -1 for as many as needed; 3 for others.
+        headings: Column name to what people read, where that is not `settings.HEADINGS`'.
+        digits: Decimal places of number columns, -1 for as many as needed, where they are not
+            `settings.DIGITS`'; 3 for others.
         best: Columns whose best value is marked, and which way.
         competing: A yes-or-no column that says which lines may be best; not shown. None for all.
         words: Texts of cells to what people read instead.
@@ -53,8 +56,8 @@ class ReportTable:
     name: str
     title: str
     frame: pd.DataFrame
-    headings: Mapping[str, str] = field(default_factory=dict)
-    digits: Mapping[str, int] = field(default_factory=dict)
+    headings: dict[str, str] = field(default_factory=dict)
+    digits: dict[str, int] = field(default_factory=dict)
     best: Mapping[str, Best] = field(default_factory=dict)
     competing: str | None = None
     words: Mapping[str, str] = field(default_factory=dict)
@@ -78,7 +81,7 @@ class ReportTable:
 
     def heading(self, column: str) -> str:
         """What people read above a column."""
-        return self.headings.get(column, column.replace("_", " "))
+        return (HEADINGS | self.headings).get(column, column.replace("_", " "))
 
     def kind(self, column: str) -> str:
         """How a column is set: ``number`` at the right, ``long`` text in lines, others in one."""
@@ -134,7 +137,7 @@ class ReportTable:
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, float):
-            digits = self.digits.get(column, 3)
+            digits = (DIGITS | self.digits).get(column, 3)
             return f"{value:g}" if digits < 0 else f"{value:,.{digits}f}"
         if isinstance(value, int):
             return f"{value:,}" if abs(value) >= 10_000 or "size" in column else str(value)

@@ -18,13 +18,8 @@ from gseg.generators.catalogue import list_generators
 from gseg.recipes.published.cells import published_tables
 from gseg.reports.charts import (
     Point,
-    draw_labels,
-    draw_legend,
-    draw_points,
-    drawing,
-    lay_out,
-    save_picture,
     scatter_chart,
+    scatter_picture,
 )
 from gseg.reports.content import Chart, Part, ReportTable
 from gseg.reports.settings import main_profile, over_seeds, setting_text, short_names, varying
@@ -321,19 +316,14 @@ def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:
     largest = rows[groups == len(sizes) - 1]
     first = largest.drop_duplicates("generator")["generator"]
     named = first.map(short_names(first)).reindex(rows.index, fill_value="")
-    with drawing(12, 5.6, title) as figure:
-        draw_legend(figure, [f"{size:,} samples" for size in sizes])
-        panels = []
-        for axes, (score, name) in zip(figure.subplots(1, 2), _SCORES.items(), strict=True):
-            axes.set_xlabel(f"Fréchet distance ({rows['fid_protocol'].iloc[0]})")
-            axes.set(ylabel=name, title=_rank_correlation(largest["fid"], largest[score]))
-            values = zip(rows["fid"], rows[score], named, groups, strict=True)
-            panels.append((axes, [Point(x=a, y=b, label=c, group=d) for a, b, c, d in values]))
-            draw_points(*panels[-1])
-        lay_out(figure)
-        for axes, points in panels:
-            draw_labels(axes, points)
-        save_picture(figure, path)
+    panels = {}
+    for score, name in _SCORES.items():
+        values = zip(rows["fid"], rows[score], named, groups, strict=True)
+        heading = _rank_correlation(largest["fid"], largest[score])
+        panels[name, heading] = [Point(x=a, y=b, label=c, group=d) for a, b, c, d in values]
+    x_label = f"Fréchet distance ({rows['fid_protocol'].iloc[0]})"
+    names = [f"{size:,} samples" for size in sizes]
+    scatter_picture(path, panels, title=title, x_label=x_label, groups=names)
 
 
 def _rank_correlation(distances: "pd.Series[float]", scores: "pd.Series[float]") -> str:

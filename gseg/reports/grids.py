@@ -8,7 +8,6 @@ import pandas as pd
 from gseg.reports.charts import Point, curve_chart, heat_chart
 from gseg.reports.content import Chart, Part, ReportTable
 from gseg.reports.settings import (
-    DIGITS,
     HEADINGS,
     SCORING,
     SETTINGS,
@@ -166,7 +165,5 @@ def _numbers(
         name=name,
         title=f"Numbers of the {what}",
         frame=pd.concat(frames, ignore_index=True)[[*columns]],
-        headings=HEADINGS,
-        digits=DIGITS,
         folded=True,
     )

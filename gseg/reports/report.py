@@ -155,7 +155,7 @@ def write_index(folder: Path, pages: Mapping[Path, Path]) -> Path:
         name="index",
         title="",
         frame=frame,
-        headings={"name": "results", "iou": "IoU"},
+        headings={"name": "results"},
         link="address",
         most=len(frame),
     )

@@ -7,12 +7,9 @@ import pandas as pd
 
 from gseg.reports.content import Best, ReportTable
 from gseg.reports.settings import (
-    DIGITS,
-    HEADINGS,
     SCORES,
     SCORING,
     SEEDS,
-    SETTINGS,
     main_profile,
     over_seeds,
     present,
@@ -73,7 +70,7 @@ def overview_table(rows: pd.DataFrame) -> ReportTable:
         name="overview",
         title="The best generator, and what needs none",
         frame=best[columns].rename(columns={"name": "best"}),
-        headings=HEADINGS | {"best": "best of its kind", "eval_protocol": "protocol"},
+        headings={"best": "best of its kind", "eval_protocol": "protocol"},
         note=f"Metric profile {main_profile(rows)}; by IoU.",
     )
 
@@ -118,9 +115,7 @@ def _table(
     rows: pd.DataFrame, benchmark: str, protocol: str, profile: str, *, folded: bool
 ) -> ReportTable:
     lines = seed_lines(rows)
-    settings = [
-        name for name in varying(rows[rows["method"] == "gan"], SETTINGS) if name != "supervision"
-    ]
+    settings = [name for name in varying(rows[rows["method"] == "gan"]) if name != "supervision"]
     several = bool((lines["seeds"] > 1).any())
     columns = ["fid"] if rows["fid_protocol"].nunique() <= 1 else []
     if several:
@@ -134,8 +129,7 @@ def _table(
         name=re.sub(r"[^\w.-]", "-", f"scores_{benchmark}_{protocol}_{profile}"),
         title=f"{benchmark}: {pictures:,} pictures, protocol {protocol}, profile {profile}",
         frame=lines[["name", *settings, *columns, "is_gan"]],
-        headings=HEADINGS,
-        digits=DIGITS | {"fid": 2},
+        digits={"fid": 2},
         best=_BEST,
         competing="is_gan",
         note=_note(rows, several=several),

@@ -128,14 +128,12 @@ def _draw_panel(
 
 def _show_range(axes: Axes, parameter: Parameter) -> None:
     """Lay out an axis over the whole range of a setting."""
-    low, high = parameter.low, parameter.high
     if parameter.scale == "log":
         set_logarithmic(axes)
-        margin = (high / low) ** _MARGIN
-        axes.set_xlim(low / margin, high * margin)
-    else:
-        margin = (high - low) * _MARGIN
-        axes.set_xlim(low - margin, high + margin)
+    low, high = axes.transScale.transform([(parameter.low, 1), (parameter.high, 1)])[:, 0]
+    margin = (high - low) * _MARGIN
+    ends = [(low - margin, 0), (high + margin, 0)]
+    axes.set_xlim(axes.transScale.inverted().transform(ends)[:, 0].tolist())
 
 
 def _draw_front(

@@ -28,17 +28,10 @@ SCORING: Final = ("benchmark", "eval_protocol", "metric_profile")
 """Columns that make scores of one experiment differ."""
 SCORES: Final = ("accuracy", "iou", "f_beta", "max_f_beta")
 HEADINGS: Final = {
-    "name": "generator",
-    "iou": "IoU",
-    "iou_sd": "± IoU",
-    "accuracy_sd": "± accuracy",
-    "f_beta": "Fβ",
-    "max_f_beta": "max Fβ",
-    "fid": "Fréchet distance",
-    "fid_protocol": "distance protocol",
-    "iou_low": "IoU, low",
-    "iou_high": "IoU, high",
-    "cosine": "v_l · v_d",
+    **{"name": "generator", "cosine": "v_l · v_d", "accuracy_sd": "± accuracy"},
+    **{"iou": "IoU", "iou_sd": "± IoU", "iou_low": "IoU, low", "iou_high": "IoU, high"},
+    **{"f_beta": "Fβ", "max_f_beta": "max Fβ"},
+    **{"fid": "Fréchet distance", "fid_protocol": "distance protocol"},
     **{name: each.heading for name, each in columns().items() if each.heading},
 }
 """Column name to what people read."""
@@ -137,11 +130,13 @@ def over_seeds(
         (n - 1), empty for one seed; and ``seeds``, n.
     """
     keys, chosen = present(rows, keys), present(rows, values)
-    groups = rows[chosen].astype("Float64").groupby(same_in(rows, keys), sort=False)
-    first = rows[keys].groupby(same_in(rows, keys), sort=False).head(1)
-    means, deviations = groups.mean(), groups.std().add_suffix("_sd")
-    found = pd.concat([means, deviations, groups.size().rename("seeds")], axis=1)
-    return pd.concat([first.reset_index(drop=True), found.reset_index(drop=True)], axis=1)
+    same = same_in(rows, keys)
+    groups = rows[chosen].astype("Float64").groupby(same, sort=False)
+    parts = (
+        rows[keys][~same.duplicated()],
+        *(groups.mean(), groups.std().add_suffix("_sd"), groups.size().rename("seeds")),
+    )
+    return pd.concat([part.reset_index(drop=True) for part in parts], axis=1)
 
 
 def setting_text(line: "pd.Series[Any]", names: Sequence[str]) -> str:
@@ -149,10 +144,9 @@ def setting_text(line: "pd.Series[Any]", names: Sequence[str]) -> str:
     parts = []
     for name in names:
         value = line[name]
-        if pd.isna(value):
-            continue
-        shown = f"{value:,}" if name == "data_size" else f"{value:g}" if _float(value) else value
-        parts.append(f"{HEADINGS.get(name, name.replace('_', ' '))} {shown}")
+        kind = "," if name == "data_size" else "g" if isinstance(value, float) else ""
+        if pd.notna(value):
+            parts.append(f"{HEADINGS.get(name, name.replace('_', ' '))} {value:{kind}}")
     return ", ".join(parts)
 
 
@@ -175,7 +169,3 @@ def _short(generator: str) -> str:
     family, _, rest = generator.partition(".")
     size = "-".join(rest.split("-")[1:])
     return f"{family}-{size}" if size else family
-
-
-def _float(value: object) -> bool:
-    return isinstance(value, float)

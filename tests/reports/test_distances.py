@@ -148,9 +148,9 @@ def drawn(monkeypatch, tmp_path):
     panels = []
     subplots = charts.Figure.subplots
 
-    def recorded(self, *arguments):
-        found = subplots(self, *arguments)
-        panels.extend(found)
+    def recorded(self, *arguments, **options):
+        found = subplots(self, *arguments, **options)
+        panels.extend(found.ravel())
         return found
 
     monkeypatch.setattr(charts.Figure, "subplots", recorded)
