@@ -145,7 +145,9 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
     _WORDS.set(given)
     try:
         status = app(given, exit_on_error=False, print_error=False)
-        return WRONG_USE if not given and app.default_command is None else int(status or 0)
+        if status is None and not any(word.startswith("-") for word in given):
+            return WRONG_USE  # a command of this one is missing; help was shown, which names them
+        return int(status or 0)
     except CycloptsError as error:
         return _complain(f"{' '.join((name, *(error.command_chain or ())))}: {_told(error)}")
     except ValueError as error:

@@ -6,14 +6,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from gseg.commands.app import Group, Number, Parameter
+from gseg.commands.app import Group, Number, Parameter, Place
 
 if TYPE_CHECKING:
     from gseg.pipeline.jobs.job import Backend
 
 Device = Literal["cpu", "cuda"]
+AnyWeights = Annotated[
+    Place | None,
+    Parameter(
+        help="Folder of published weights, or s3://BUCKET/PREFIX; without it that of the "
+        "environment's GSEG_WEIGHTS."
+    ),
+]
 
 
 @Parameter(name="*", group=Group("where to compute", sort_key=9))
