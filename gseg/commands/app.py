@@ -171,7 +171,10 @@ def _told(error: CycloptsError) -> str:
         word = (error.token.keyword or error.token.value).partition("=")[0]
         return _unknown(word, [name for each in error.argument_collection for name in each.names])
     if isinstance(error, UnusedCliTokensError):
-        return f"unknown argument {(error.unused_tokens or ['?'])[0]}; see --help."
+        word = (error.unused_tokens or ["?"])[0]
+        if error.app is not None and word in error.app:
+            return f"{word} comes first: {' '.join(error.app.name)} {word}, then its options."
+        return f"unknown argument {word}; see --help."
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         if error.keyword or isinstance(error, ConsumeMultipleError):
             return f"{error.keyword or error.argument.name} needs a value; see --help."

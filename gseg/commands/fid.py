@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gseg.commands.app import Parameter, Place, console, make_app
+from gseg.commands.app import Count, Parameter, Place, console, make_app
 from gseg.commands.bars import stage_bars
 from gseg.commands.working import HERE, Working
 
@@ -45,8 +45,8 @@ class Pictures:
     """
 
     features: str = "scenes"
-    count: int = 5_000
-    resolution: int | None = None
+    count: Count = 5_000
+    resolution: Count | None = None
     seed: int = 0
     truncation: float | None = None
     classes: tuple[int, ...] = ()

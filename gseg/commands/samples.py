@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from gseg.commands.app import Number, Place, console, make_app
+from gseg.commands.app import Place, console, make_app
 from gseg.commands.bars import stage_bars
 from gseg.commands.working import HERE, AnyWeights, Working
 from gseg.samples.encoding import PictureFormat
@@ -36,7 +36,7 @@ def draw(
     epsilon: float | None = None,
     mask_kind: MaskKind = "lighter",
     filters: FilterPreset = "gseg",
-    seed: Number = 0,
+    seed: int = 0,
     batch: int | None = None,
     picture_format: PictureFormat = "exact",
     weights: AnyWeights = None,
@@ -57,7 +57,7 @@ def draw(
         epsilon: Length ε > 0 of the latent shift, in the search and for the masks; without it 1.
         mask_kind: Which pictures a mask is made from.
         filters: Rules that decide which candidates are kept.
-        seed: Trial seed.
+        seed: Trial seed, 0 or more.
         batch: Candidates at once; part of what the samples are. Without it 64.
         picture_format: How pictures are stored; jpeg95 changes them a little.
         weights: Of published generators.
