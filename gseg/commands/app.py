@@ -173,7 +173,7 @@ def _told(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         word = (error.unused_tokens or ["?"])[0]
         if error.app is not None and word in error.app:
-            return f"{word} comes first: {' '.join(error.app.name)} {word}, then its options."
+            return f"{word} comes before the options, not after them."
         return f"unknown argument {word}; see --help."
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         if error.keyword or isinstance(error, ConsumeMultipleError):

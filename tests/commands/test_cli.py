@@ -80,7 +80,7 @@ def test_bare_command_shows_help(
         ("generators --knd all", "did you mean --kind?"),
         ("generators fetch x --wights d", "gseg generators fetch: unknown option --wights; did"),
         ("generators fetch x y", "unknown argument y"),
-        ("generators --weights d fetch x", "fetch comes first: generators fetch, then"),
+        ("generators --weights d fetch x", "gseg generators: fetch comes before the options"),
         ("segmet", 'Unknown command "segmet". Did you mean "segment"?'),
         ("segment a.png", "gseg segment: --out is missing"),
         ("segment --out o", "gseg segment: IMAGES is missing"),
