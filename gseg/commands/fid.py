@@ -121,7 +121,8 @@ def fid(
     from gseg.pipeline.stages.distance import StatisticsNode
     from gseg.scores.feature_statistics import FeatureStatistics
     from gseg.scores.fid import compare
-    from gseg.storage.store import Store, write_atomically
+    from gseg.storage.files import write_atomically
+    from gseg.storage.store import Store
 
     card = None if _is_path(pictures) else find_card(pictures)
     with working.backend() as backend, stage_bars() as report:

@@ -173,7 +173,7 @@ def export(path: Place, /, *, out: Path) -> int:
     from gseg.images import encode_png
     from gseg.samples.labeller import sample_name
     from gseg.samples.shards import Shard
-    from gseg.storage.store import write_atomically
+    from gseg.storage.files import write_atomically
 
     written = 0
     for file in _shards(path):

@@ -55,7 +55,7 @@ def write_scenes(out: Path, indices: range, side: int = _SIDE) -> None:
     """
     from gseg.images import encode_png
     from gseg.scenes.pictures import render
-    from gseg.storage.store import write_atomically
+    from gseg.storage.files import write_atomically
 
     names = [f"{index:07d}.png" for index in indices]
     _check_folder(out, set(names))
