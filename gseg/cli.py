@@ -17,7 +17,7 @@ _COMMANDS: Final = {
     "embed": ("embed:embed", "Find the latents of pictures, for samples that resemble them."),
     "directions": ("directions:app", "Choose a segmenting direction."),
     "segment": ("segment:segment", "Write masks for pictures."),
-    "fid": ("fid:fid", "Measure the Fréchet distance of pictures to a reference."),
+    "fid": ("fid:app", "Measure the Fréchet distance of pictures to a reference."),
     "curves": ("results:curves", "Draw the loss curves of trainings."),
     "scenes": ("scenes:scenes", "Write embedded pictures with their masks."),
     "report": ("results:report", "Write a report of results."),
@@ -29,8 +29,12 @@ _COMMANDS: Final = {
 """By name: where it is, below `gseg.commands`, and what ``gseg --help`` says of it."""
 
 
-def gseg_app() -> App:
-    """Make the command line."""
+def gseg_app(first: str = "") -> App:
+    """Make the command line.
+
+    Args:
+        first: Word of it.
+    """
     app = make_app(
         "gseg",
         "Unsupervised foreground segmentation from pretrained GANs.",
@@ -38,7 +42,9 @@ def gseg_app() -> App:
         version_flags=("--version",),
     )
     for place, (name, (function, about)) in enumerate(_COMMANDS.items()):
-        app.command(f"gseg.commands.{function}", name=name, help=about, sort_key=place)
+        # What is said here would stand in place of what the command that runs says of itself.
+        told = None if name == first else about
+        app.command(f"gseg.commands.{function}", name=name, help=told, sort_key=place)
     app.register_install_completion_command(add_to_startup=False)
     return app
 
@@ -52,7 +58,8 @@ def main(words: Sequence[str] | None = None) -> int:
     Returns:
         Exit status, see `gseg.commands.app.run`.
     """
-    return run_app(gseg_app(), words)
+    given = sys.argv[1:] if words is None else words
+    return run_app(gseg_app(next(iter(given), "")), given)
 
 
 if __name__ == "__main__":

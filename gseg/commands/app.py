@@ -146,7 +146,9 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
     _WORDS.set(given)
     try:
         status = app(given, exit_on_error=False, print_error=False)
-        return WRONG_USE if not given and app.default_command is None else int(status or 0)
+        if status is None and not any(word.startswith("-") for word in given):
+            return WRONG_USE  # a command of this one is missing; help was shown, which names them
+        return int(status or 0)
     except CycloptsError as error:
         return _complain(f"{' '.join((name, *(error.command_chain or ())))}: {_told(error)}")
     except ValueError as error:
@@ -170,7 +172,10 @@ def _told(error: CycloptsError) -> str:
         word = (error.token.keyword or error.token.value).partition("=")[0]
         return _unknown(word, [name for each in error.argument_collection for name in each.names])
     if isinstance(error, UnusedCliTokensError):
-        return f"unknown argument {(error.unused_tokens or ['?'])[0]}; see --help."
+        word = (error.unused_tokens or ["?"])[0]
+        if error.app is not None and word in error.app:
+            return f"{word} comes before the options, not after them."
+        return f"unknown argument {word}; see --help."
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         if error.keyword or isinstance(error, ConsumeMultipleError):
             return f"{error.keyword or error.argument.name} needs a value; see --help."

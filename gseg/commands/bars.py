@@ -1,17 +1,52 @@
-"""Progress bars on standard error; nothing where that is no terminal."""
+"""What commands show: progress bars on standard error where that is a terminal, and tables."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from gseg.pipeline.progress import Report
+
+
+@contextmanager
+def stage_bars(*, in_bytes: bool = False) -> "Iterator[Report]":
+    """Show a bar for each stage that reports.
+
+    Args:
+        in_bytes: Whether bytes are counted, not things.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn() if in_bytes else MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int | None, detail: str = "") -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total, detail=detail)
+            bars.update(tasks[stage], completed=done, total=total, detail=detail)
+
+        yield report
 
 
 @contextmanager
@@ -27,10 +62,28 @@ def progress_bar(
     Yields:
         A function that is called with how much is done and, where known, how much there is.
     """
-    count = DownloadColumn() if in_bytes else MofNCompleteColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
-    console = Console(stderr=True)
-    hidden = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with stage_bars(in_bytes=in_bytes) as report:
+
+        def progress(done: int, total: int | None) -> None:
+            report(title, done, total)  # type: ignore[arg-type] # a bar without end, not a stage
+
+        progress(0, None)  # there from the beginning, before anything is done
+        yield progress
+
+
+def plain_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = ()
+) -> Table:
+    """Make a table for the terminal.
+
+    Args:
+        headings: Of the columns.
+        rows: Of as many cells.
+        right: Headings of the columns that end at the right, as numbers do.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in right else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))  # as text: what is in brackets is no markup
+    return table

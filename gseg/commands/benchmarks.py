@@ -1,131 +1,126 @@
 """``gseg benchmarks``: the published benchmarks as a table, and checking a folder of them."""
 
-import argparse
 import os
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from gseg.commands.app import console, make_app
+from gseg.commands.bars import plain_table, progress_bar
 
-from gseg.commands.bars import progress_bar
-from gseg.scores.benchmarks import DataSetBenchmark
-from gseg.scores.datasets.layouts import DataSet, NotHereError, find_place, first_of
-from gseg.scores.datasets.verify import Verification, verify
-from gseg.scores.specs import DATA_SETS, ROOT_VARIABLE, Specification, parse_spec
+if TYPE_CHECKING:
+    from gseg.scores.datasets.layouts import DataSet
+    from gseg.scores.specs import Specification
 
-_GOOD, _SOME_BAD = 0, 1
+app = make_app("benchmarks", "")
 
 
-def show(options: argparse.Namespace, console: Console) -> int:
-    """List the published benchmarks.
+@app.default
+def benchmarks(*, root: Path | None = None) -> int:
+    """List the published benchmarks: how many pictures, where to get them, and which are here.
+
+    docs/benchmarks.md shows where each data set's files belong.
 
     Args:
-        options: ``root``.
-        console: Receives the table, and where to get each.
-
-    Returns:
-        Exit status 0.
+        root: Folder of benchmarks; without it the environment's GSEG_BENCHMARKS.
 
     Raises:
         ValueError: The root folder does not exist.
     """
-    root = _root(options.root)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("name", "data set", "pictures", "cut", "here"):
-        number = heading == "pictures"
-        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
-    for dataset in DATA_SETS.values():
-        cut = "central square" if dataset.crop else "whole"
-        cells = (dataset.name, dataset.title, f"{dataset.pictures:,}", cut, _state(dataset, root))
-        table.add_row(*(Text(cell) for cell in cells))
-    console.print(table)
-    for dataset in DATA_SETS.values():
-        console.print(
-            f"{dataset.name}: {dataset.split}\n  from {dataset.address}\n"
-            f"  licence: {dataset.licence}",
-            markup=False,
+    from gseg.scores.specs import DATA_SETS, ROOT_VARIABLE
+
+    given = os.environ.get(ROOT_VARIABLE)
+    root = _folder(root or (Path(given) if given else None))
+    rows = [
+        (
+            dataset.name,
+            dataset.title,
+            f"{dataset.pictures:,}",
+            "central square" if dataset.crop else "whole",
+            _state(dataset, root),
         )
-    where = root or f"none; set {ROOT_VARIABLE} or give --root DIR"
-    console.print(f"folder of benchmarks: {where}", markup=False)
-    return _GOOD
+        for dataset in DATA_SETS.values()
+    ]
+    headings = ("name", "data set", "pictures", "cut", "here")
+    say = console().print
+    say(plain_table(headings, rows, right=("pictures",)))
+    for dataset in DATA_SETS.values():
+        say(f"{dataset.name}: {dataset.split}\n  from {dataset.address}")
+        say(f"  licence: {dataset.licence}")
+    say(f"folder of benchmarks: {root or f'none; set {ROOT_VARIABLE} or give --root DIR'}")
+    return 0
 
 
-def check(options: argparse.Namespace, console: Console) -> int:
+@app.command
+def verify(root: Path, names: tuple[str, ...] = (), /) -> int:
     """Read every file of the benchmarks in a folder.
 
-    Args:
-        options: ``root`` and ``names``.
-        console: Hears of each data set, and of its bad files.
+    Every picture and mask is read, their number is compared with the published one, and masks
+    without foreground are counted. Exit status 1 if a data set is not complete or a file is bad.
 
-    Returns:
-        Exit status: 0, or 1 if a data set is not complete or a file is bad.
+    Args:
+        root: Folder of the benchmarks.
+        names: Data sets to check, such as cub or ecssd+subset; without them all that are there.
 
     Raises:
         ValueError: There is no such folder or data set, or the folder holds none.
     """
-    root = _root(options.root)
-    assert root is not None
-    wanted = [parse_spec(name) for name in options.names or DATA_SETS]
+    from gseg.scores.specs import DATA_SETS, parse_spec
+
+    _folder(root)
+    wanted = [parse_spec(name) for name in names or DATA_SETS]
     for each in wanted:
         if each.kind not in DATA_SETS or each.rest:
             raise ValueError(
                 f"{each.kind!r} is no data set to verify; there are {', '.join(DATA_SETS)}."
             )
-    results = [_check(each, root, bool(options.names), console) for each in wanted]
+    results = [_check(each, root, bool(names)) for each in wanted]
     if all(result is None for result in results):
         raise ValueError(f"{root} holds none of {', '.join(each.kind for each in wanted)}.")
-    return _GOOD if all(result is not False for result in results) else _SOME_BAD
+    return int(not all(result is not False for result in results))
 
 
-def _check(wanted: Specification, root: Path, named: bool, console: Console) -> bool | None:
+def _check(wanted: "Specification", root: Path, named: bool) -> bool | None:
     """Check one data set; None if it is not there and nobody asked for it."""
+    from gseg.scores.benchmarks import DataSetBenchmark
+    from gseg.scores.datasets.layouts import NotHereError, first_of
+    from gseg.scores.datasets.verify import verify
+    from gseg.scores.specs import DATA_SETS
+
     name = "+".join([wanted.kind, *wanted.options])
+    say = console().print
     try:
-        benchmark = _open(wanted, root)
+        # Bad files are listed, unless none is good.
+        benchmark = DataSetBenchmark(
+            DATA_SETS[wanted.kind], root, options=wanted.options, skip_bad=True
+        )
         with progress_bar(name) as progress:
             found = verify(benchmark, progress)
     except NotHereError as error:
-        console.print(f"{name}: {error if named else 'not here'}", markup=False)
+        say(f"{name}: {error if named else 'not here'}")
         return False if named else None
     except ValueError as error:
-        console.print(f"{name}: {error}", markup=False)
+        say(f"{name}: {error}")
         return False
-    console.print(f"{name}: {_told(benchmark, found)}", markup=False)
-    return not found.problems
-
-
-def _open(wanted: Specification, root: Path) -> DataSetBenchmark:
-    """Open a data set with its bad files listed, unless none is good."""
-    return DataSetBenchmark(DATA_SETS[wanted.kind], root, options=wanted.options, skip_bad=True)
-
-
-def _told(benchmark: DataSetBenchmark, found: Verification) -> str:
-    place = benchmark.place
-    counts: Sequence[tuple[int, str]] = (
-        (found.empty, "without foreground"),
-        (found.full, "without background"),
-        (found.grey, "with grey, cut at half"),
+    place, bad = benchmark.place, found.problems
+    listed = f"; {len(bad):,} bad:{first_of(bad)}" if bad else ""
+    say(
+        f"{name}: {found.pictures:,} of {found.pictures + len(bad):,} in good order in "
+        f"{place.folder} ({place.layout.name}); foreground {found.foreground:.1%}; masks: "
+        f"{found.empty:,} without foreground, {found.full:,} without background, "
+        f"{found.grey:,} with grey, cut at half{listed}"
     )
-    masks = ", ".join(f"{count:,} {what}" for count, what in counts)
-    bad = f"; {len(found.problems):,} bad:{first_of(found.problems)}" if found.problems else ""
-    total = found.pictures + len(found.problems)
-    return (
-        f"{found.pictures:,} of {total:,} in good order in {place.folder} ({place.layout.name}); "
-        f"foreground {found.foreground:.1%}; masks: {masks}{bad}"
-    )
+    return not bad
 
 
-def _root(given: Path | None) -> Path | None:
-    place = given or (Path(os.environ[ROOT_VARIABLE]) if os.environ.get(ROOT_VARIABLE) else None)
+def _folder(place: Path | None) -> Path | None:
     if place is not None and not place.is_dir():
         raise ValueError(f"there is no folder {place}.")
     return place
 
 
-def _state(dataset: DataSet, root: Path | None) -> str:
+def _state(dataset: "DataSet", root: Path | None) -> str:
+    from gseg.scores.datasets.layouts import NotHereError, find_place
+
     if root is None:
         return ""
     try:

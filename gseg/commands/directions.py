@@ -1,97 +1,127 @@
 """``gseg directions``: choose a segmenting direction among candidates, and show how."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from gseg.commands.app import console, make_app
+from gseg.commands.bars import plain_table, progress_bar
+from gseg.commands.working import AnyWeights, Device
+from gseg.directions.config import CandidateKind, ChoiceRule
 
-from gseg.commands.bars import progress_bar
-from gseg.directions.candidates import load_candidates, make_candidates, save_candidates
-from gseg.directions.choosing import Choice, choose_direction, save_choice
-from gseg.directions.config import CandidateConfig, ChoiceConfig
-from gseg.generators.catalogue import load_generator, use_weights
-from gseg.generators.contract import Generator
-from gseg.pipeline.jobs.job import require_device
-from gseg.recipes.grids import Grid, grids
-from gseg.reports.paper_figures import choice_figure
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gseg.directions.choosing import Choice
+    from gseg.directions.config import ChoiceConfig
 
 _SHOWN: Final = 5
+"""Candidates in the table that is printed."""
 _FIGURE: Final = "choice.png"
 
+app = make_app("directions", "Find latent directions that part foreground from background.")
 
-def choose(options: argparse.Namespace, console: Console) -> int:
-    """Choose a direction, write it, its candidates and a figure.
+
+@app.command
+def choose(
+    generator: str,
+    /,
+    *,
+    out: Path,
+    candidates: CandidateKind = "random",
+    count: int = 120,
+    steps: int | None = None,
+    layer: str = "",
+    rule: ChoiceRule = "voynov2021",
+    epsilon: float | None = None,
+    pictures: int | None = None,
+    seed: int = 0,
+    weights: AnyWeights = None,
+    device: Device = "cpu",
+) -> int:
+    """Choose a segmenting direction among candidates (Voynov et al. 2021).
+
+    Two colour maps are fitted to what each one does to pictures. Writes the direction, a table of
+    all candidates, and a figure. Learnt candidates that were interrupted go on.
 
     Args:
-        options: ``generator``, ``out``, ``candidates``, ``count``, ``steps``, ``rule``,
-            ``epsilon``, ``pictures``, ``seed``, ``weights`` and ``device``.
-        console: Receives the best candidates.
-
-    Returns:
-        Exit status 0.
+        generator: Catalogue name.
+        out: Folder of results.
+        candidates: Random unit vectors, directions that a network learns to tell apart (hours with
+            large generators), components of activations, or factors of weights.
+        count: Candidates in all.
+        steps: Updates of learnt candidates; without it those of the settings.
+        layer: Module whose activations pca takes; without it what suits the architecture.
+        rule: voynov2021: the most different maps among the 70 % that explain best; affine_ratio:
+            two maps explain most against one.
+        epsilon: Length of the shift; without it 5, of embedded generators 1.
+        pictures: How many the maps are fitted to, 0 for fresh ones in each step; without it 0, of
+            embedded generators 32.
+        seed: Of candidates and pictures.
+        weights: Of published generators.
+        device: Where to compute.
 
     Raises:
         ValueError: An option is out of range, or the candidates are of another generator.
     """
-    use_weights(options.weights)
-    require_device(options.device)
-    generator = load_generator(options.generator, device=options.device)
-    config = _config(options, generator)
-    folder: Path = options.out
+    from gseg.directions.candidates import load_candidates, make_candidates, save_candidates
+    from gseg.directions.choosing import choose_direction, save_choice
+    from gseg.generators.catalogue import load_generator, use_weights
+    from gseg.pipeline.jobs.job import require_device
+    from gseg.recipes.grids import grids
+    from gseg.reports.paper_figures import choice_figure
+
+    use_weights(weights)
+    require_device(device)
+    loaded = load_generator(generator, device=device)
+    grid = grids()["embedded" if loaded.card.dataset == "scenes" else "paper"]
+    config = grid.with_candidates(candidates).choice
+    kind = replace(config.candidates, count=count, layer=layer)
+    if steps is not None:
+        if kind.learnt is None:
+            raise ValueError("--steps is for learnt candidates: add --candidates learnt.")
+        kind = replace(kind, learnt=replace(kind.learnt, steps=steps))
+    if layer and candidates != "pca":
+        raise ValueError("--layer is for components of activations: add --candidates pca.")
+    config = replace(
+        config,
+        candidates=kind,
+        rule=rule,
+        epsilon=config.epsilon if epsilon is None else epsilon,
+        pictures=config.pictures if pictures is None else pictures,
+    ).with_seed(seed)
     with progress_bar("candidates") as progress:
-        found = make_candidates(generator, config.candidates, folder=folder, progress=progress)
-    save_candidates(folder, found)
-    vectors = load_candidates(folder)
+        found = make_candidates(loaded, config.candidates, folder=out, progress=progress)
+    save_candidates(out, found)
+    vectors = load_candidates(out)
     with progress_bar("colour maps") as progress:
-        choice = choose_direction(generator, vectors, config, progress=progress)
-    save_choice(folder, choice, config)
-    choice_figure(folder / _FIGURE, generator, vectors, choice, config)
-    console.print(_table(choice, config))
-    facts = choice.direction.provenance
-    console.print(
-        f"direction: {folder}, candidate {choice.number} of {len(vectors)} "
-        f"({_candidate_name(config.candidates, found.facts)}); {facts['border_vote']:.0%} of the "
-        "pictures' borders get lighter along it, so lighter is "
-        f"{'its opposite' if facts['border_vote'] > 0.5 else 'its own sense'}",
-        markup=False,
-    )
-    console.print(f"figure: {folder / _FIGURE}", markup=False)
+        choice = choose_direction(loaded, vectors, config, progress=progress)
+    save_choice(out, choice, config)
+    choice_figure(out / _FIGURE, loaded, vectors, choice, config)
+    _tell(choice, config, found.facts.get("accuracy"), out)
     return 0
 
 
-def _config(options: argparse.Namespace, generator: Generator) -> ChoiceConfig:
-    """Take the embedded settings for generators of scenes, the paper's for others."""
-    grid: Grid = grids()["embedded" if generator.card.dataset == "scenes" else "paper"]
-    choice = grid.with_candidates(options.candidates).choice
-    candidates = replace(choice.candidates, count=options.count)
-    if options.steps is not None:
-        if candidates.learnt is None:
-            raise ValueError("--steps is for learnt candidates: add --candidates learnt.")
-        candidates = replace(candidates, learnt=replace(candidates.learnt, steps=options.steps))
-    if options.layer and options.candidates != "pca":
-        raise ValueError("--layer is for components of activations: add --candidates pca.")
-    return replace(
-        choice,
-        candidates=replace(candidates, layer=options.layer),
-        rule=options.rule,
-        epsilon=choice.epsilon if options.epsilon is None else options.epsilon,
-        pictures=choice.pictures if options.pictures is None else options.pictures,
-    ).with_seed(options.seed)
+def _tell(choice: "Choice", config: "ChoiceConfig", accuracy: float | None, folder: Path) -> None:
+    told = "" if accuracy is None else f", {accuracy:.0%} told apart"
+    vote = choice.direction.provenance["border_vote"]
+    say = console().print
+    say(_table(choice, config))
+    say(
+        f"direction: {folder}, candidate {choice.number} of {len(choice.scores.ratios)} "
+        f"({config.candidates.kind}{told}); {vote:.0%} of the pictures' borders get lighter along "
+        f"it, so lighter is {'its opposite' if vote > 0.5 else 'its own sense'}"
+    )
+    say(f"figure: {folder / _FIGURE}")
 
 
-def _table(choice: Choice, config: ChoiceConfig) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("candidate", "loss", "D", "two maps / one", "lightened", "eligible"):
-        table.add_column(heading, justify="right")
+def _table(choice: "Choice", config: "ChoiceConfig") -> "Table":
     scores = choice.scores
     eligible = scores.eligible(config)
-    for number in _ranked(choice, config)[:_SHOWN]:
-        table.add_row(
+    headings = ("candidate", "loss", "D", "two maps / one", "lightened", "eligible")
+    rows = [
+        (
             str(number),
             f"{scores.two.losses[number]:.4f}",
             f"{scores.two.distances[number]:.4f}",
@@ -99,10 +129,12 @@ def _table(choice: Choice, config: ChoiceConfig) -> Table:
             f"{scores.two.shares[number]:.0%}",
             "yes" if eligible[number] else "no",
         )
-    return table
+        for number in _ranked(choice, config)[:_SHOWN]
+    ]
+    return plain_table(headings, rows, right=headings)
 
 
-def _ranked(choice: Choice, config: ChoiceConfig) -> Sequence[int]:
+def _ranked(choice: "Choice", config: "ChoiceConfig") -> Sequence[int]:
     """Order candidates by the rule, the chosen one first."""
     scores = choice.scores
     if config.rule == "affine_ratio":
@@ -111,9 +143,3 @@ def _ranked(choice: Choice, config: ChoiceConfig) -> Sequence[int]:
     eligible = scores.eligible(config)
     numbers = range(len(eligible))
     return sorted(numbers, key=lambda k: (not eligible[k], -float(scores.two.distances[k])))
-
-
-def _candidate_name(config: CandidateConfig, facts: dict[str, float]) -> str:
-    if "accuracy" in facts:
-        return f"{config.kind}, {facts['accuracy']:.0%} told apart"
-    return config.kind

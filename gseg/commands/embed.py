@@ -1,96 +1,99 @@
 """``gseg embed``: latents of pictures, for samples that resemble them."""
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from rich.console import Console
+from cyclopts import Parameter
 
+from gseg.commands.app import console
 from gseg.commands.bars import progress_bar
-from gseg.commands.working import working
-from gseg.generators.catalogue import find_card
-from gseg.generators.encoders import EncoderChoice, choose_encoder
-from gseg.pipeline.jobs.pictures import (
-    EmbedJob,
-    PictureSet,
-    embed_job,
-    embed_pictures,
-    save_found,
-)
-from gseg.storage.callables import absolute_callable, is_callable_name
+from gseg.commands.working import HERE, Working
+
+if TYPE_CHECKING:
+    from gseg.pipeline.jobs.pictures import PictureSet
 
 _SCENES: Final = "scenes:"
 
 
-def embed(options: argparse.Namespace, console: Console) -> int:
-    """Find latents and write them.
+def embed(
+    pictures: str,
+    /,
+    *,
+    encoder: str,
+    out: Path,
+    generator: Annotated[str | None, Parameter(name="--for")] = None,
+    size: int | None = None,
+    sampled: bool = False,
+    skip_bad: bool = False,
+    working: Working = HERE,
+) -> int:
+    """Find the latents of pictures with an encoder, for samples that resemble these pictures.
+
+    Each picture's middle square is resized to the encoder's size (Voynov et al. 2021, section
+    3.3). What was interrupted goes on. A function of your own takes pictures (N, 3, R, R), float32
+    in [-1, 1], and gives latents (N, latent_dim) of its generator. Exit status 1 if files were
+    left out.
 
     Args:
-        options: See `gseg.commands.embed_options`.
-        console: Hears what was skipped, and where the latents are.
-
-    Returns:
-        Exit status: 0, or 1 if a picture could not be read and was skipped.
+        pictures: Folder of pictures, with everything below it, or scenes:COUNT for the first
+            pictures that embedded generators are trained on.
+        encoder: Generator whose encoder ships with gseg (bigbigan.scenes32-large), or a function:
+            FILE.py:FUNCTION or MODULE:FUNCTION.
+        out: File .npy of latents, an array as the official program's files have it; a .parquet
+            beside it names each latent's picture.
+        generator: Generator whose latents these shall be; what does not fit it is an error.
+        size: Side of the pictures that a function takes; without it that of --for.
+        sampled: Draw each latent from the distribution that a shipped encoder gives, instead of
+            taking its mean: what a picture does not decide then varies as in the prior.
+        skip_bad: Leave out files that cannot be read, and list them, instead of stopping.
+        working: Where the work is done.
 
     Raises:
         ValueError: Pictures or encoder are not there, or do not fit.
     """
-    if options.out.suffix != ".npy":
-        raise ValueError(f"--out takes a file that ends in .npy, got {options.out}.")
-    if options.size is not None and options.size < 1:
-        raise ValueError(f"--size is at least 1, got {options.size}.")
-    encoder = _encoder(options)
+    from gseg.generators.catalogue import find_card
+    from gseg.generators.encoders import choose_encoder
+    from gseg.pipeline.jobs.pictures import embed_job, embed_pictures, save_found
+    from gseg.storage.callables import absolute_callable, is_callable_name
+
+    if out.suffix != ".npy":
+        raise ValueError(f"--out takes a file that ends in .npy, got {out}.")
+    if size is not None and size < 1:
+        raise ValueError(f"--size is at least 1, got {size}.")
+    card = find_card(generator) if generator else None
+    chosen = choose_encoder(encoder, card, resolution=size, sampled=sampled)
+    if is_callable_name(chosen.name):
+        chosen = replace(chosen, name=absolute_callable(chosen.name))
     job = embed_job(
-        picture_set(options.pictures, encoder.resolution),
-        encoder,
-        options.out.absolute().with_suffix(".parts"),
-        skip_bad=options.skip_bad,
-        device=options.device,
+        _picture_set(pictures, chosen.resolution),
+        chosen,
+        out.absolute().with_suffix(".parts"),
+        skip_bad=skip_bad,
+        device=working.device,
     )
-    with working(options) as backend, progress_bar("embedding") as progress:
+    with working.backend() as backend, progress_bar("embedding") as progress:
         found = embed_pictures(job, backend, progress)
-    save_found(options.out, found, job)
-    _clear(job)
+    save_found(out, found, job)
+    job.clear()
+    # The folder above the parts stays while those of another command are there.
+    for folder in (job.folder, job.folder.parent):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
     for reason in found.skipped:
-        console.print(f"skipped: {reason}", markup=False)
+        console().print(f"skipped: {reason}")
     count, width = found.latents.shape
-    console.print(f"{options.out}: latents of {count:,} pictures, {width} wide", markup=False)
-    return 1 if found.skipped else 0
+    console().print(f"{out}: latents of {count:,} pictures, {width} wide")
+    return int(bool(found.skipped))
 
 
-def picture_set(name: str, resolution: int) -> PictureSet:
-    """Read which pictures are meant.
+def _picture_set(name: str, resolution: int) -> "PictureSet":
+    """Read which pictures are meant: a folder's, or ``scenes:COUNT``."""
+    from gseg.pipeline.jobs.pictures import PictureSet
 
-    Args:
-        name: A folder, or ``scenes:COUNT``.
-        resolution: Side to which they are brought.
-
-    Returns:
-        The set.
-
-    Raises:
-        ValueError: The count is none.
-    """
     if not name.startswith(_SCENES):
         return PictureSet(folder=Path(name).expanduser().absolute(), resolution=resolution)
     count = name.removeprefix(_SCENES)
     if not count.isdecimal() or int(count) < 1:
         raise ValueError(f"scenes:COUNT needs a number of pictures, such as scenes:10000; {name}.")
     return PictureSet(count=int(count), resolution=resolution)
-
-
-def _encoder(options: argparse.Namespace) -> EncoderChoice:
-    card = find_card(options.generator) if options.generator else None
-    chosen = choose_encoder(options.encoder, card, resolution=options.size, sampled=options.sampled)
-    if not is_callable_name(chosen.name):
-        return chosen
-    return replace(chosen, name=absolute_callable(chosen.name))
-
-
-def _clear(job: EmbedJob) -> None:
-    """Remove the parts, and the folder above them unless other parts are there."""
-    job.clear()
-    for folder in (job.folder, job.folder.parent):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()

@@ -1,101 +1,154 @@
 """``gseg fid``: the distance between a generator or a folder and a reference."""
 
-import argparse
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
+from cyclopts import Parameter
 
-from gseg.commands.bars import progress_bar
-from gseg.commands.working import working
-from gseg.features.named import features_name
-from gseg.generators.cards import GeneratorCard
-from gseg.generators.catalogue import find_card
-from gseg.pipeline.graph import Workshop
-from gseg.pipeline.jobs.job import Backend
-from gseg.pipeline.jobs.pictures import PictureSet
-from gseg.pipeline.progress import Report
-from gseg.pipeline.stages.distance import StatisticsNode
-from gseg.samples.config import LatentConfig
-from gseg.samples.latents import near_embeddings
-from gseg.scores.feature_statistics import FeatureStatistics
-from gseg.scores.fid import Distance, compare
-from gseg.scores.picture_sources import SCENES_RESOLUTION
-from gseg.storage.files import write_atomically
-from gseg.storage.mirror import storage_folder
-from gseg.storage.store import Store
+from gseg.commands.app import Count, Place, console, make_app
+from gseg.commands.bars import stage_bars
+from gseg.commands.working import HERE, Working
+
+if TYPE_CHECKING:
+    from gseg.generators.cards import GeneratorCard
+    from gseg.pipeline.jobs.pictures import PictureSet
+    from gseg.samples.config import LatentConfig
+    from gseg.scores.fid import Distance
+
+app = make_app(
+    "fid",
+    "",
+    first=(
+        *("--reference", "--features", "--count", "--resolution", "--seed", "--save", "--json"),
+        *("--storage", "--device", "--actors"),
+    ),
+)
 
 
-def measure(options: argparse.Namespace, console: Console) -> int:
-    """Measure a distance.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pictures:
+    """Which pictures are measured, and how.
+
+    Attributes:
+        features: scenes; inception or inception-pytorch-fid, whose public weights are fetched, or
+            are in FILE: inception:FILE; or resnet50:FILE.
+        count: Pictures of a generator, and of scenes.
+        resolution: Bring pictures of folders to this side, their middle square resized; without it
+            the generator's, or their own size if there is none.
+        seed: Of a generator's latents.
+        truncation: Of a generator; without it none.
+        classes: Draw only these classes of a conditional generator; without it all of them.
+        embeddings: Draw latents near these (.npy, one in each row); without it from the prior.
+        alpha: Noise around them.
+    """
+
+    features: str = "scenes"
+    count: Count = 5_000
+    resolution: Count | None = None
+    seed: int = 0
+    truncation: float | None = None
+    classes: tuple[int, ...] = ()
+    embeddings: Path | None = None
+    alpha: float = 0.0
+
+    def named(self, what: str, card: "GeneratorCard | None", count: int) -> "PictureSet":
+        """Give the pictures that a word of the command line means.
+
+        Args:
+            what: A generator's name, scenes, or a folder.
+            card: Of the generator that is measured.
+            count: How many scenes.
+        """
+        from gseg.pipeline.jobs.pictures import PictureSet
+        from gseg.scores.picture_sources import SCENES_RESOLUTION
+
+        side = self.resolution or (card.resolution if card else None)
+        if what == "scenes":
+            return PictureSet(count=count, resolution=side or SCENES_RESOLUTION)
+        if _is_path(what):
+            return PictureSet(folder=Path(what).absolute(), resolution=side)
+        return PictureSet(generator=what, latents=self._latents(), seed=self.seed, count=self.count)
+
+    def _latents(self) -> "LatentConfig":
+        from gseg.samples.config import LatentConfig
+        from gseg.samples.latents import near_embeddings
+
+        if not self.embeddings:
+            return LatentConfig(truncation=self.truncation, classes=self.classes)
+        if self.truncation is not None or self.classes:
+            raise ValueError("Embeddings come without --truncation and --classes.")
+        return near_embeddings(self.embeddings, alpha=self.alpha)
+
+
+_PICTURES: Final = Pictures()
+
+
+@app.default
+def fid(
+    pictures: str,
+    /,
+    *,
+    reference: str = "scenes",
+    options: Pictures = _PICTURES,
+    save: Path | None = None,
+    json_: Path | None = None,
+    storage: Place = Path("storage"),
+    working: Working = HERE,
+) -> int:
+    """Measure the Fréchet distance of pictures to a reference, and the kernel distance (KID).
+
+    Numbers compare only if their protocols are the same; the protocol is printed with the number.
+    Features are taken in parts and kept in the storage: what was interrupted goes on, and a
+    reference is used again. --help-all shows all options.
 
     Args:
-        options: See `gseg.commands.fid_options`.
-        console: Hears the distance with its protocol.
-
-    Returns:
-        Exit status 0.
+        pictures: A generator's name, a folder of pictures, or a file of statistics (.npz).
+        reference: scenes (the embedded training pictures), a folder of pictures, or a file of
+            statistics (.npz, with mu and sigma, as pytorch-fid writes it).
+        options: Which pictures are measured, and how.
+        save: Write the statistics of PICTURES (.npz), a reference for later.
+        json_: Write the distances and their protocols.
+        storage: Folder of features that were taken, or s3://BUCKET/PREFIX.
+        working: Where the work is done.
 
     Raises:
         ValueError: Pictures, reference or features are not there, or do not go together.
     """
-    generator = None if _is_path(options.pictures) else find_card(options.pictures)
-    with working(options) as backend, progress_bar("features") as progress:
+    from gseg.features.named import features_name
+    from gseg.generators.catalogue import find_card
+    from gseg.pipeline.graph import Workshop
+    from gseg.pipeline.stages.distance import StatisticsNode
+    from gseg.scores.feature_statistics import FeatureStatistics
+    from gseg.scores.fid import compare
+    from gseg.storage.files import write_atomically
+    from gseg.storage.store import Store
 
-        def report(stage: str, done: int, total: int, detail: str = "") -> None:
-            progress(done, total)
+    card = None if _is_path(pictures) else find_card(pictures)
+    with working.backend() as backend, stage_bars() as report:
+        shop = Workshop(Store(storage.absolute()), backend, report)
 
-        pictures = _statistics(options.pictures, options, generator, backend, report)
-        count = pictures.count or options.count
-        reference = _statistics(options.reference, options, generator, backend, report, count)
-    distance = compare(pictures, reference)
-    if options.save:
-        pictures.save(options.save)
-    if options.json:
-        write_atomically(options.json, json.dumps(asdict(distance), indent=1).encode())
-    _tell(distance, generator, console)
+        def statistics(what: str, count: int) -> FeatureStatistics:
+            if what.endswith(".npz"):
+                return FeatureStatistics.load(Path(what), features_name(options.features))
+            chosen = options.named(what, card, count)
+            node = StatisticsNode(pictures=chosen, features=options.features, device=working.device)
+            return node.read(shop)
+
+        found = statistics(pictures, options.count)
+        # As many scenes as there are pictures, unless their number is not known.
+        known = statistics(reference, found.count or options.count)
+    distance = compare(found, known)
+    if save:
+        found.save(save)
+    if json_:
+        write_atomically(json_, json.dumps(asdict(distance), indent=1).encode())
+    for line in _told(distance, card):
+        console().print(line)
     return 0
-
-
-def _statistics(
-    what: str,
-    options: argparse.Namespace,
-    generator: GeneratorCard | None,
-    backend: Backend,
-    report: Report,
-    count: int = 0,
-) -> FeatureStatistics:
-    """Read statistics from a file, or take them."""
-    if what.endswith(".npz"):
-        return FeatureStatistics.load(Path(what), features_name(options.features))
-    node = StatisticsNode(
-        pictures=_picture_set(what, options, generator, count),
-        features=options.features,
-        device=options.device,
-    )
-    return node.read(Workshop(Store(storage_folder(options.storage).absolute()), backend, report))
-
-
-def _picture_set(
-    what: str, options: argparse.Namespace, generator: GeneratorCard | None, count: int
-) -> PictureSet:
-    side = options.resolution or (generator.resolution if generator else None)
-    if what == "scenes":
-        return PictureSet(count=count or options.count, resolution=side or SCENES_RESOLUTION)
-    if _is_path(what):
-        return PictureSet(folder=Path(what).absolute(), resolution=side)
-    return PictureSet(
-        generator=what, latents=_latents(options), seed=options.seed, count=options.count
-    )
-
-
-def _latents(options: argparse.Namespace) -> LatentConfig:
-    if options.embeddings:
-        if options.truncation is not None or options.classes:
-            raise ValueError("Embeddings come without --truncation and --classes.")
-        return near_embeddings(options.embeddings, alpha=options.alpha)
-    return LatentConfig(truncation=options.truncation, classes=tuple(options.classes))
 
 
 def _is_path(what: str) -> bool:
@@ -103,13 +156,11 @@ def _is_path(what: str) -> bool:
     return what == "scenes" or what.endswith(".npz") or Path(what).is_dir()
 
 
-def _tell(distance: Distance, generator: GeneratorCard | None, console: Console) -> None:
-    lines = [f"Fréchet distance {distance.value:.4f} ({distance.protocol})"]
+def _told(distance: "Distance", card: "GeneratorCard | None") -> Iterator[str]:
+    yield f"Fréchet distance {distance.value:.4f} ({distance.protocol})"
     if distance.kernel is not None:
         kernel = distance.kernel
         spread = "" if kernel.deviation is None else f" ± {kernel.deviation:.6f}"
-        lines.append(f"kernel distance {kernel.value:.6f}{spread} ({kernel.protocol})")
-    if generator is not None and generator.published_fid is not None:
-        lines.append(f"published {generator.published_fid:g} ({generator.fid_protocol})")
-    for line in lines:
-        console.print(line, markup=False)
+        yield f"kernel distance {kernel.value:.6f}{spread} ({kernel.protocol})"
+    if card is not None and card.published_fid is not None:
+        yield f"published {card.published_fid:g} ({card.fid_protocol})"

@@ -1,17 +1,13 @@
 """``gseg generators``: the catalogue as a table, and fetching published weights."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from cyclopts import Parameter
 
-from gseg.commands.bars import progress_bar
-from gseg.generators.cards import GeneratorCard
+from gseg.commands.app import console, make_app
+from gseg.commands.bars import plain_table, progress_bar
 from gseg.generators.catalogue import (
     Kind,
     find_weights,
@@ -19,98 +15,93 @@ from gseg.generators.catalogue import (
     use_weights,
     weights_folder,
 )
-from gseg.generators.weights import fetch_weights
+
+if TYPE_CHECKING:
+    from gseg.generators.cards import GeneratorCard
+
+Weights = Annotated[
+    Path | None,
+    Parameter(help="Folder of published weights; without it the environment's GSEG_WEIGHTS."),
+]
 
 _EMBEDDED, _PRESENT, _FETCH, _BY_HAND = "in the package", "present", "fetch", "by hand"
 _MEANINGS: Final = {
     _FETCH: "not here; gseg generators fetch NAME downloads it",
     _BY_HAND: "not here; gseg generators fetch NAME says where to find it",
 }
+_WITH_GSEG: Final[tuple[Kind, ...]] = ("embedded", "snapshots")
+
+app = make_app("generators", "")
 
 
-def show(options: argparse.Namespace, console: Console) -> int:
-    """List the catalogue.
+@app.default
+def generators(*, kind: Kind = "all", weights: Weights = None) -> int:
+    """List the generators of the catalogue, or fetch the weights of a published one.
 
     Args:
-        options: ``kind`` and ``weights``.
-        console: Receives the table and its legend.
-
-    Returns:
-        Exit status 0.
+        kind: Embedded generators and snapshots of their training ship with gseg, published ones
+            need their weights.
+        weights: See `Weights`.
 
     Raises:
         ValueError: The folder of weights does not exist.
     """
-    if options.weights is not None and not options.weights.is_dir():
-        raise ValueError(f"there is no folder {options.weights}; --weights names an existing one.")
-    folder = _choose_folder(options.weights)
-    cards = list_generators(options.kind)
-    kinds: tuple[Kind, ...] = ("embedded", "snapshots")
-    embedded = {card.name for kind in kinds for card in list_generators(kind)}
-    places = [_EMBEDDED if card.name in embedded else _place(card) for card in cards]
+    if weights is not None and not weights.is_dir():
+        raise ValueError(f"there is no folder {weights}; --weights names an existing one.")
+    use_weights(weights)
+    cards = list_generators(kind)
+    shipped = {card.name for each in _WITH_GSEG for card in list_generators(each)}
+    places = [_EMBEDDED if card.name in shipped else _place(card) for card in cards]
     protocols = list(dict.fromkeys(card.fid_protocol for card in cards if card.fid_protocol))
-    console.print(_table(cards, places, protocols))
     legend = [f"[{number}] {protocol}" for number, protocol in enumerate(protocols, start=1)]
     legend += [f"{place}: {means}" for place, means in _MEANINGS.items() if place in places]
-    if options.kind not in kinds:
-        chosen = folder or "none; set GSEG_WEIGHTS or give --weights DIR"
+    if kind not in _WITH_GSEG:
+        chosen = weights or weights_folder() or "none; set GSEG_WEIGHTS or give --weights DIR"
         legend.append(f"folder of published weights: {chosen}")
-    console.print("\n".join(legend), markup=False)
+    rows = [_cells(card, place, protocols) for card, place in zip(cards, places, strict=True)]
+    headings = ("name", "family", "data set", "px", "classes", "FID", "weights")
+    console().print(plain_table(headings, rows, right=("px", "classes", "FID")))
+    console().print("\n".join(legend))
     return 0
 
 
-def fetch(options: argparse.Namespace, console: Console) -> int:
-    """Download published weights.
+@app.command
+def fetch(name: str, /, *, weights: Weights = None) -> int:
+    """Download the weights of a published generator.
+
+    An interrupted download goes on where it stopped. Where there is no direct address, say how to
+    get the file by hand.
 
     Args:
-        options: ``name`` and ``weights``.
-        console: Hears where the file is.
-
-    Returns:
-        Exit status 0.
+        name: Catalogue name, such as stylegan2.ffhq1024.
+        weights: See `Weights`.
 
     Raises:
         ValueError: It cannot be fetched; the message says why, and how to get it by hand.
     """
-    folder = _choose_folder(options.weights)
+    from gseg.generators.weights import fetch_weights
+
+    use_weights(weights)
+    folder = weights or weights_folder()
     if folder is None:
         raise ValueError("where to? Give --weights DIR, or set GSEG_WEIGHTS to a folder.")
-    with progress_bar(options.name, in_bytes=True) as progress:
-        path = fetch_weights(options.name, folder, progress=progress)
+    with progress_bar(name, in_bytes=True) as progress:
+        path = fetch_weights(name, folder, progress=progress)
     size = path.stat().st_size / 2**20
-    console.print(f"{path}: {size:,.1f} MiB; sweeps take it with --weights {folder}", markup=False)
+    console().print(f"{path}: {size:,.1f} MiB; sweeps take it with --weights {folder}")
     return 0
 
 
-def _choose_folder(weights: Path | None) -> Path | None:
-    """Make the folder that was asked for that of this process; give the one that counts."""
-    use_weights(weights)
-    return weights or weights_folder()
-
-
-def _place(card: GeneratorCard) -> str:
+def _place(card: "GeneratorCard") -> str:
     if find_weights(card.name) is not None:
         return _PRESENT
     return _FETCH if card.address else _BY_HAND
 
 
-def _table(cards: Sequence[GeneratorCard], places: Sequence[str], protocols: list[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("name", "family", "data set", "px", "classes", "FID", "weights"):
-        number = heading in ("px", "classes", "FID")
-        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
-    for card, place in zip(cards, places, strict=True):
-        dataset = card.dataset.removesuffix(f", {card.resolution} px")
-        classes = str(card.num_classes or "")
-        distance = _distance(card, protocols)
-        cells = (card.name, card.family, dataset, str(card.resolution), classes, distance, place)
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
-
-
-def _distance(card: GeneratorCard, protocols: list[str]) -> str:
-    """Show the published FID with its protocol's number in the legend."""
-    if card.published_fid is None:
-        return ""
+def _cells(card: "GeneratorCard", place: str, protocols: Sequence[str]) -> Sequence[str]:
+    dataset = card.dataset.removesuffix(f", {card.resolution} px")
+    # A published FID stands with its protocol's number in the legend.
     mark = f" [{protocols.index(card.fid_protocol) + 1}]" if card.fid_protocol else ""
-    return f"{card.published_fid:.2f}{mark}"
+    distance = "" if card.published_fid is None else f"{card.published_fid:.2f}{mark}"
+    classes = str(card.num_classes or "")
+    return (card.name, card.family, dataset, str(card.resolution), classes, distance, place)

@@ -1,152 +1,194 @@
 """``gseg samples``: draw samples of a generator, and look at samples."""
 
-import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from gseg.commands.app import Place, console, make_app
+from gseg.commands.bars import stage_bars
+from gseg.commands.working import HERE, AnyWeights, Working
+from gseg.samples.config import FilterPreset, MaskKind, PictureFormat
 
-from gseg.commands.working import working
-from gseg.generators.catalogue import use_weights
-from gseg.generators.weights import weights_digest
-from gseg.picture_files import encode_png
-from gseg.pipeline.graph import Node, Workshop
-from gseg.pipeline.jobs.job import prepare_process
-from gseg.pipeline.progress import Report
-from gseg.pipeline.stages.directions import DirectionNode, GivenDirection
-from gseg.pipeline.trial import sample_nodes, samples_node
-from gseg.recipes.grids import grids
-from gseg.recipes.melas2022 import all_gans
-from gseg.reports.sheets import sample_sheet
-from gseg.samples.config import SampleConfig, filter_preset
-from gseg.samples.labeller import sample_name
-from gseg.samples.shards import Shard, shard_name
-from gseg.storage.files import write_atomically
-from gseg.storage.mirror import describe, fetch, storage_folder
-from gseg.storage.store import Artifact, Store
+_STORAGE: Final = Path("storage")
+
+app = make_app("samples", "Draw generated pictures with their masks, and look at them.")
+_draw = make_app(
+    "draw",
+    "",
+    first=(
+        *("--count", "--out", "--direction", "--epsilon", "--mask-kind", "--filters", "--seed"),
+        *("--weights", "--device", "--actors"),
+    ),
+)
+app.command(_draw)
 
 
-def draw(options: argparse.Namespace, console: Console) -> int:
-    """Draw samples into a storage.
+@_draw.default
+def draw(
+    generator: str,
+    /,
+    *,
+    count: int,
+    out: Place = _STORAGE,
+    direction: Path | None = None,
+    epsilon: float | None = None,
+    mask_kind: MaskKind = "lighter",
+    filters: FilterPreset = "gseg",
+    seed: int = 0,
+    batch: int | None = None,
+    picture_format: PictureFormat = "exact",
+    weights: AnyWeights = None,
+    working: Working = HERE,
+) -> int:
+    """Draw samples of a generator, until enough are accepted.
+
+    The generator's direction is found first, unless it is given. What was interrupted goes on, a
+    larger --count extends what is there, and a sweep with the same --storage uses it. --help-all
+    shows all options.
 
     Args:
-        options: See `gseg.commands.samples_options`.
-        console: Hears where the samples are, and what was rejected.
-
-    Returns:
-        Exit status 0.
+        generator: Catalogue name, see gseg generators.
+        count: Accepted samples.
+        out: Storage, a folder or s3://BUCKET/PREFIX; samples go to samples/HASH in it.
+        direction: Folder of a direction, such as direction/HASH of a storage; without it one is
+            searched.
+        epsilon: Length ε > 0 of the latent shift, in the search and for the masks; without it 1.
+        mask_kind: Which pictures a mask is made from.
+        filters: Rules that decide which candidates are kept.
+        seed: Trial seed, 0 or more.
+        batch: Candidates at once; part of what the samples are. Without it 64.
+        picture_format: How pictures are stored; jpeg95 changes them a little.
+        weights: Of published generators.
+        working: Where the work is done.
 
     Raises:
         ValueError: An option is out of range, nearly all is rejected, or there is no room.
     """
-    use_weights(options.weights)
-    weights_digest(options.generator)
-    search, config = _settings(options)
-    prepare_process(1)  # part of what the samples are: a sweep's trials take one
-    direction: Node[Artifact] = DirectionNode(
-        generator=options.generator, search=search, device=options.device
+    from gseg.generators.catalogue import use_weights
+    from gseg.generators.weights import weights_digest
+    from gseg.pipeline.graph import Node, Workshop
+    from gseg.pipeline.jobs.job import prepare_process
+    from gseg.pipeline.stages.directions import DirectionNode, GivenDirection
+    from gseg.pipeline.trial import sample_nodes, samples_node
+    from gseg.recipes.grids import grids
+    from gseg.recipes.trials import combinations
+    from gseg.samples.config import filter_preset
+    from gseg.storage.mirror import describe
+    from gseg.storage.store import Artifact, Store
+
+    use_weights(weights)
+    weights_digest(generator)
+    # The search and the samples are those of a sweep with the embedded preset, which uses them.
+    axes: dict[str, tuple[Any, ...]] = {
+        "generator": (generator,),
+        "data_size": (count,),
+        "seed": (seed,),
+    }
+    if epsilon is not None:
+        axes["epsilon"] = (epsilon,)
+    experiment = combinations(grids()["embedded"], axes, "all_gans")[0]
+    config = sample_nodes(experiment, working.device)[0].samples
+    config = replace(
+        config,
+        mask_kind=mask_kind,
+        filters=filter_preset(filters),
+        picture_format=picture_format,
+        batch=config.batch if batch is None else batch,
     )
-    if options.direction is not None:
-        direction = GivenDirection(given=options.direction)
-    node = samples_node(options.generator, direction, config, options.count, options.device)
-    with working(options) as backend, _bars() as report:
-        store = Store(storage_folder(options.out).absolute())
+    prepare_process(1)  # part of what the samples are: a sweep's trials take one
+    search = experiment.search
+    assert search is not None
+    found: Node[Artifact] = DirectionNode(generator=generator, search=search, device=working.device)
+    if direction is not None:
+        found = GivenDirection(given=direction)
+    node = samples_node(generator, found, config, count, working.device)
+    with working.backend() as backend, stage_bars() as report:
+        store = Store(out.absolute())
         store.check()
         made = Workshop(store, backend, report).make(node)
     counts = dict(made.counts)
     candidates, accepted = counts.pop("candidates"), counts.pop("accepted")
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in counts.items() if number)
-    folder = made.pairs.shards[0].parent
-    console.print(
-        f"{options.count:,} samples in {describe(folder)}\n{accepted:,} of {candidates:,} "
-        f"candidates accepted{'; rejected: ' + reasons if reasons else ''}\n"
-        f"look at them: gseg samples show {describe(folder)}",
-        markup=False,
+    folder = describe(made.pairs.shards[0].parent)
+    console().print(
+        f"{count:,} samples in {folder}\n{accepted:,} of {candidates:,} candidates accepted"
+        f"{'; rejected: ' + reasons if reasons else ''}\nlook at them: gseg samples show {folder}"
     )
     return 0
 
 
-def show(options: argparse.Namespace, console: Console) -> int:
+@app.command
+def show(
+    path: Place,
+    /,
+    *,
+    out: Path = Path("samples.png"),
+    rows: int = 8,
+    rejected: int = 4,
+    tile: int = 96,
+) -> int:
     """Draw a contact sheet of samples.
 
-    Args:
-        options: See `gseg.commands.samples_options`.
-        console: Hears where the sheet is.
+    It shows pictures with their masks, and, where the direction is in the same storage, shifted
+    pictures and rejected candidates with the reason.
 
-    Returns:
-        Exit status 0.
+    Args:
+        path: A shard, a folder of shards, or a storage, whose latest samples are shown.
+        out: PNG file of the sheet.
+        rows: Accepted samples to show.
+        rejected: Rejected candidates to show of each reason.
+        tile: Side of a picture in pixels.
 
     Raises:
         ValueError: There are no samples, or an option is out of range.
     """
-    if min(options.rows, options.tile) < 1 or options.rejected < 0:
+    from gseg.reports.sheets import sample_sheet
+
+    if min(rows, tile) < 1 or rejected < 0:
         raise ValueError(
             "--rows and --tile are at least 1 and --rejected at least 0, got "
-            f"{options.rows}, {options.tile} and {options.rejected}."
+            f"{rows}, {tile} and {rejected}."
         )
-    about = sample_sheet(
-        options.out,
-        _shards(storage_folder(options.path)),
-        rows=options.rows,
-        rejected=options.rejected,
-        tile=options.tile,
-    )
-    console.print(f"{options.out}: {about}", markup=False)
+    about = sample_sheet(out, _shards(path), rows=rows, rejected=rejected, tile=tile)
+    console().print(f"{out}: {about}")
     return 0
 
 
-def export(options: argparse.Namespace, console: Console) -> int:
-    """Write the pictures of samples as files.
+@app.command
+def export(path: Place, /, *, out: Path) -> int:
+    """Write the pictures of samples as files, for another program to label.
+
+    They are PNG files. Masks that another program makes of them, under the same names, are what a
+    labeller folder:PATH gives the samples.
 
     Args:
-        options: ``path`` and ``out``.
-        console: Hears how many there are.
-
-    Returns:
-        Exit status 0.
+        path: A folder of shards, such as samples/HASH of a storage.
+        out: Folder of the pictures.
 
     Raises:
         ValueError: There are no samples.
     """
+    from gseg.picture_files import encode_png
+    from gseg.samples.labeller import sample_name
+    from gseg.samples.shards import Shard
+    from gseg.storage.files import write_atomically
+
     written = 0
-    for path in _shards(storage_folder(options.path)):
-        shard = Shard.load(path)
+    for file in _shards(path):
+        shard = Shard.load(file)
         seed = int(shard.provenance["config"]["seed"])
         for index, picture in zip(shard.indices.tolist(), shard.pictures, strict=True):
-            file = options.out / f"{sample_name(seed, index)}.png"
-            write_atomically(file, encode_png(picture))
+            write_atomically(out / f"{sample_name(seed, index)}.png", encode_png(picture))
             written += 1
-    console.print(f"{written:,} pictures in {options.out}", markup=False)
+    console().print(f"{written:,} pictures in {out}")
     return 0
-
-
-def _settings(options: argparse.Namespace) -> tuple[Any, SampleConfig]:
-    """Give the search and the sampling that a sweep of the embedded grid would make."""
-    axes: dict[str, tuple[Any, ...]] = {
-        "generator": (options.generator,),
-        "data_size": (options.count,),
-        "seed": (options.seed,),
-    }
-    if options.epsilon is not None:
-        axes["epsilon"] = (options.epsilon,)
-    experiment = all_gans(grids()["embedded"], axes)[0]
-    config = sample_nodes(experiment, options.device)[0].samples
-    config = replace(
-        config,
-        mask_kind=options.mask_kind,
-        filters=filter_preset(options.filters),
-        picture_format=options.picture_format,
-        **({} if options.batch is None else {"batch": options.batch}),
-    )
-    return experiment.search, config
 
 
 def _shards(path: Path) -> list[Path]:
     """Find shards in what a user may mean by samples."""
+    from gseg.samples.shards import shard_name
+    from gseg.storage.mirror import describe, fetch
+
     if path.suffix == ".parquet":
         return [path]
     sets = sorted(path.glob("samples/*"), key=lambda each: each.stat().st_mtime, reverse=True)
@@ -159,25 +201,3 @@ def _shards(path: Path) -> list[Path]:
         f"{describe(path)} holds no samples: give a file such as {shard_name(0)}, a folder of "
         "them, or a storage. gseg samples draw makes some."
     )
-
-
-@contextmanager
-def _bars() -> Iterator[Report]:
-    """Show how far the stages are, on standard error if that is a terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[detail]}"),
-    )
-    hidden = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int, detail: str = "") -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total, detail="")
-            progress.update(tasks[stage], completed=done, total=total, detail=detail)
-
-        yield report

@@ -1,51 +1,48 @@
 """``gseg scenes``: embedded pictures with their masks as a benchmark folder."""
 
-import argparse
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-
+from gseg.commands.app import console
 from gseg.commands.bars import progress_bar
-from gseg.picture_files import encode_png
-from gseg.pipeline.jobs.train import SCENES_SIDE
-from gseg.scenes.pictures import render
-from gseg.storage.files import write_atomically
 
+_SIDE: Final = 32
+"""That of the embedded generators' pictures, in pixels."""
 _PIXELS_AT_ONCE: Final = 2**18
 _SMALLEST: Final = 8
 _FOLDERS: Final = ("images", "masks")
 
 
-def write(options: argparse.Namespace, console: Console) -> int:
-    """Write pictures and masks.
+def scenes(out: Path, /, *, count: int, first: int = 3_000_000, resolution: int = _SIDE) -> int:
+    """Write embedded pictures with their exact masks.
+
+    They are PNG files in OUT/images and OUT/masks, a benchmark that sweeps take as --benchmark
+    folder:OUT.
 
     Args:
-        options: ``out``, ``count``, ``first``, ``resolution``.
-        console: Hears how to use the folder.
-
-    Returns:
-        Exit status 0.
+        out: Folder, made if missing.
+        count: How many pictures.
+        first: Number of the first picture; those below 1,000,000 are for training, from 3,000,000
+            on the benchmark 'scenes' scores.
+        resolution: Side in pixels.
 
     Raises:
         ValueError: An option is out of range, or the folder holds other pictures.
     """
-    out, side = options.out, options.resolution
-    if options.count < 1 or options.first < 0 or side < _SMALLEST:
+    if count < 1 or first < 0 or resolution < _SMALLEST:
         raise ValueError(
             f"--count is at least 1, --first at least 0 and --resolution at least {_SMALLEST}, "
-            f"got {options.count}, {options.first} and {side}."
+            f"got {count}, {first} and {resolution}."
         )
-    write_scenes(out, range(options.first, options.first + options.count), side)
-    console.print(
-        f"{options.count:,} pictures with masks in {out}; sweeps score on them with "
-        f"--benchmark folder:{out}",
-        markup=False,
+    write_scenes(out, range(first, first + count), resolution)
+    console().print(
+        f"{count:,} pictures with masks in {out}; sweeps score on them with --benchmark "
+        f"folder:{out}"
     )
     return 0
 
 
-def write_scenes(out: Path, indices: range, side: int = SCENES_SIDE) -> None:
+def write_scenes(out: Path, indices: range, side: int = _SIDE) -> None:
     """Write pictures and masks as a benchmark folder.
 
     Args:
@@ -56,17 +53,20 @@ def write_scenes(out: Path, indices: range, side: int = SCENES_SIDE) -> None:
     Raises:
         ValueError: The folder holds other pictures.
     """
+    from gseg.picture_files import encode_png
+    from gseg.scenes.pictures import render
+    from gseg.storage.files import write_atomically
+
     names = [f"{index:07d}.png" for index in indices]
     _check_folder(out, set(names))
     at_once = max(1, _PIXELS_AT_ONCE // side**2)
     with progress_bar("rendering") as progress:
         for start in range(0, len(names), at_once):
-            scenes = render(indices[start : start + at_once], resolution=side)
-            for name, picture, mask in zip(
-                names[start : start + at_once], scenes.pictures, scenes.masks, strict=True
-            ):
-                write_atomically(out / "images" / name, encode_png(picture))
-                write_atomically(out / "masks" / name, encode_png(mask))
+            part = slice(start, start + at_once)
+            found = render(indices[part], resolution=side)
+            for name, *pair in zip(names[part], found.pictures, found.masks, strict=True):
+                for folder, pixels in zip(_FOLDERS, pair, strict=True):
+                    write_atomically(out / folder / name, encode_png(pixels))
             progress(min(start + at_once, len(names)), len(names))
 
 

@@ -1,92 +1,101 @@
 """``gseg segment``: masks for a user's own pictures."""
 
-import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from rich.console import Console
+from cyclopts import Parameter
 
+from gseg.commands.app import console
 from gseg.commands.bars import progress_bar
-from gseg.commands.working import working
-from gseg.picture_files import SUFFIXES
-from gseg.pipeline.jobs.job import run_missing
-from gseg.pipeline.jobs.predict import SegmentJob
-from gseg.reports.sheets import FoundMask, compare_masks, draw_strip, find_truths, spread_text
-from gseg.segmenters.segment import name_masks
+from gseg.commands.working import HERE, Working
 
 _FILE: Final = "segmenter.safetensors"
 _SHIPPED: Final = "scenes"
 """What the segmenter that comes with the package is called."""
 
 
-def segment(options: argparse.Namespace, console: Console) -> int:
-    """Segment pictures.
+def segment(
+    images: tuple[Path, ...],
+    /,
+    *,
+    # One value each time it is given: pictures may follow it.
+    model: Annotated[tuple[Path, ...], Parameter(consume_multiple=False)] = (),
+    out: Path,
+    overlay: bool = False,
+    strip: Path | None = None,
+    truth: Path | None = None,
+    columns: int = 8,
+    threshold: float = 0.5,
+    size: int | None = None,
+    working: Working = HERE,
+) -> int:
+    """Write a PNG mask of the same size for each picture: white is foreground.
+
+    Exit status 1 if some of the files could not be read; the others have their masks.
 
     Args:
-        options: See `gseg.commands.segment_options`.
-        console: Hears what was skipped, how many masks there are, and where the strip is.
-
-    Returns:
-        Exit status: 0, or 1 if a file could not be read.
+        images: Picture files, and folders, which are searched with everything below them.
+        model: A segmenter: its .safetensors file, a folder segmenter/HASH in a sweep's storage, or
+            a .ckpt or .pth of the papers' programs; given several times, their mean. Without it
+            scenes, a small one for trying, which was trained on generated pictures of 32 pixels.
+        out: Folder of the masks, made if missing; masks of the same names are replaced.
+        overlay: Also write the pictures with the foreground tinted, to overlays in that folder.
+        strip: Also draw some of the pictures with their masks side by side, as a PNG file.
+        truth: Folder of true masks, named as the pictures: the strip goes from the best to the
+            worst by IoU.
+        columns: Pictures in the strip.
+        threshold: Probability in [0, 1) above which a pixel is foreground.
+        size: Shorter side in pixels at which the network sees a picture; without it that of its
+            training, if the file says so, or 128.
+        working: Where the work is done.
 
     Raises:
         ValueError: The model or the pictures are not there, or an option is out of range.
     """
-    pictures = [file for path in options.images for file in _pictures(path, options.out)]
-    truths = _truths(options, pictures)
-    masks = name_masks(pictures, options.out)
+    from gseg.pipeline.jobs.job import run_missing
+    from gseg.pipeline.jobs.predict import SegmentJob
+    from gseg.reports.sheets import FoundMask, compare_masks, draw_strip, find_truths, spread_text
+    from gseg.segmenters.segment import name_masks
+
+    pictures = [file for path in images for file in _pictures(path, out)]
+    if truth is not None and strip is None:
+        raise ValueError("--truth orders the pictures of a strip: add --strip FILE.")
+    if columns < 1:
+        raise ValueError(f"--columns is at least 1, got {columns}.")
+    if strip is not None and strip.resolve() in {each.resolve() for each in pictures}:
+        raise ValueError(f"--strip {strip} would replace one of the pictures.")
+    truths = {} if truth is None else find_truths(truth)
     job = SegmentJob(
-        files=tuple((picture, mask.absolute()) for picture, mask in masks.items()),
-        models=tuple(map(_model, options.model or [])) or (None,),
-        working_size=options.size,
-        threshold=options.threshold,
-        overlay=options.overlay,
-        device=options.device,
+        files=tuple((file, mask.absolute()) for file, mask in name_masks(pictures, out).items()),
+        models=tuple(map(_model, model)) or (None,),
+        working_size=size,
+        threshold=threshold,
+        overlay=overlay,
+        device=working.device,
     )
-    with working(options) as backend, progress_bar("segmenting") as progress:
+    with working.backend() as backend, progress_bar("segmenting") as progress:
         done = job.collect(run_missing(job, len(job.files), backend, progress))
+    say = console().print
     for reason in done.skipped.values():
-        console.print(f"skipped: {reason}", markup=False)
+        say(f"skipped: {reason}")
     total = len(done.masks) + len(done.skipped)
     failed = f"; {len(done.skipped)} could not be read" if done.skipped else ""
-    console.print(
-        f"{len(done.masks):,} masks for {total:,} pictures in {options.out}{failed}", markup=False
-    )
-    if options.strip is not None and done.masks:
-        _draw_strip(options, done.masks, truths, console)
-    return 1 if done.skipped else 0
-
-
-def _truths(options: argparse.Namespace, pictures: Sequence[Path]) -> Mapping[str, Path]:
-    """Look for true masks, and see that what is asked for beside masks makes sense."""
-    if options.truth is not None and options.strip is None:
-        raise ValueError("--truth orders the pictures of a strip: add --strip FILE.")
-    if options.columns < 1:
-        raise ValueError(f"--columns is at least 1, got {options.columns}.")
-    if options.strip is not None and options.strip.resolve() in {
-        each.resolve() for each in pictures
-    }:
-        raise ValueError(f"--strip {options.strip} would replace one of the pictures.")
-    return {} if options.truth is None else find_truths(options.truth)
-
-
-def _draw_strip(
-    options: argparse.Namespace,
-    masks: Mapping[Path, Path],
-    truths: Mapping[str, Path],
-    console: Console,
-) -> None:
-    found = [FoundMask(picture=picture, mask=mask) for picture, mask in masks.items()]
-    if truths:
-        found = compare_masks(masks, truths)
-        console.print(spread_text(found), markup=False)
-    draw_strip(options.strip, found, columns=options.columns)
-    console.print(f"strip: {options.strip}", markup=False)
+    say(f"{len(done.masks):,} masks for {total:,} pictures in {out}{failed}")
+    if strip is not None and done.masks:
+        found = [FoundMask(picture=picture, mask=mask) for picture, mask in done.masks.items()]
+        if truths:
+            found = compare_masks(done.masks, truths)
+            say(spread_text(found))
+        draw_strip(strip, found, columns=columns)
+        say(f"strip: {strip}")
+    return int(bool(done.skipped))
 
 
 def _pictures(path: Path, out: Path) -> Iterator[Path]:
     """Give a file as it is, and of a folder all pictures below it except earlier masks."""
+    from gseg.picture_files import SUFFIXES
+
     if not path.exists():
         raise ValueError(f"there is no file or folder {path}.")
     if not path.is_dir():
@@ -106,20 +115,20 @@ def _pictures(path: Path, out: Path) -> Iterator[Path]:
 
 
 def _model(path: Path) -> Path | None:
-    """Find a segmenter's file; None for the one that ships."""
-    return None if str(path) == _SHIPPED and not path.exists() else _file(path)
-
-
-def _file(path: Path) -> Path:
-    """Find the segmenter's file if a folder of the storage is given."""
-    if not path.is_dir() or (path / _FILE).is_file():
-        return path / _FILE if path.is_dir() else path
+    """Find a segmenter's file, in a folder of the storage too; None for the one that ships."""
+    # A folder that happens to be called scenes is no segmenter.
+    if str(path) == _SHIPPED and not path.exists():
+        return None
+    if not path.is_dir():
+        return path
+    if (path / _FILE).is_file():
+        return path / _FILE
     others = sorted(
         file.parent for depth in ("*", "segmenter/*") for file in path.glob(f"{depth}/{_FILE}")
     )
     hint = (
         f"choose one of its {len(others)} segmenters, such as {others[0]}"
         if others
-        else ("give a segmenter's file, or a folder segmenter/<hash> of a sweep's storage")
+        else "give a segmenter's file, or a folder segmenter/<hash> of a sweep's storage"
     )
     raise ValueError(f"{path} holds no {_FILE}; {hint}.")

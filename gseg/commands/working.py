@@ -6,16 +6,23 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from gseg.commands.app import Number
+from gseg.commands.app import Number, Place
 
 if TYPE_CHECKING:
     from gseg.pipeline.jobs.job import Backend
 
 Device = Literal["cpu", "cuda"]
+AnyWeights = Annotated[
+    Place | None,
+    Parameter(
+        help="Folder of published weights, or s3://BUCKET/PREFIX; without it that of the "
+        "environment's GSEG_WEIGHTS."
+    ),
+]
 
 
 @Parameter(name="*", group=Group("where to compute", sort_key=9))

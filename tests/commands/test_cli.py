@@ -24,12 +24,8 @@ SIDE = 32
 
 def mistake(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """Give the one line that a mistake costs."""
-    try:
-        status = main(words)
-    except SystemExit as left:
-        status = left.code
+    assert main(words) == 2
     said = capsys.readouterr()
-    assert status == 2
     assert said.out == ""
     assert said.err.count("\n") == 1
     return said.err
@@ -69,33 +65,12 @@ def load(model: Path) -> Segmenter:
     return Segmenter.load(model / "segmenter.safetensors")
 
 
-def test_bare_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
-    assert "segment" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "generators",
-        "generators fetch",
-        "benchmarks",
-        "benchmarks verify",
-        "segment",
-        "curves",
-        "scenes",
-    ],
-)
-def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main([*command.split(), "--help"])
-    assert left.value.code == 0
-    lines = capsys.readouterr().out.splitlines()
-    for number, line in enumerate(lines):
-        option = re.match(r"  --[\w-]+( [A-Z{][\w,}]*)?(?P<help>.*)", line)
-        if option:
-            following = lines[number + 1] if number + 1 < len(lines) else ""
-            assert option["help"].strip() or following.startswith(" " * 10), line
+@pytest.mark.parametrize(("words", "shown"), [("", "segment"), ("samples", "export")])
+def test_bare_command_shows_help(
+    words: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    assert shown in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -105,9 +80,13 @@ def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[
         ("generators --knd all", "did you mean --kind?"),
         ("generators fetch x --wights d", "gseg generators fetch: unknown option --wights; did"),
         ("generators fetch x y", "unknown argument y"),
-        ("segmet", "choose from 'generators', 'benchmarks', "),
-        ("segment a.png", "required: --out"),
-        ("scenes out --count many", "invalid int value: 'many'"),
+        ("generators --weights d fetch x", "gseg generators: fetch comes before the options"),
+        ("segmet", 'Unknown command "segmet". Did you mean "segment"?'),
+        ("segment a.png", "gseg segment: --out is missing"),
+        ("segment --out o", "gseg segment: IMAGES is missing"),
+        ("scenes out --count many", 'Invalid value for --count: unable to convert "many" into int'),
+        ("scenes out --count", "gseg scenes: --count needs a value"),
+        ("samples drw x", "Did you mean"),
     ],
 )
 def test_mistyped_command(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,12 +121,8 @@ def test_missing_weights_folder(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "no folder" in mistake(capsys, "generators", "--weights", str(tmp_path / "typo"))
 
 
-@pytest.mark.parametrize("before", [True, False])
 def test_fetch_downloads(
-    before: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def download(address: str, part: Path, progress: weights.Progress) -> None:
         assert address.startswith("https://nvlabs-fi-cdn.nvidia.com/")
@@ -155,9 +130,8 @@ def test_fetch_downloads(
         progress(7, 7)
 
     monkeypatch.setattr(weights, "_download", download)
-    folder = ["--weights", str(tmp_path)]
-    words = [*folder, "fetch"] if before else ["fetch", *folder]
-    assert main(["generators", *words, "stylegan2.ffhq1024"]) == 0
+    words = ["fetch", "--weights", str(tmp_path), "stylegan2.ffhq1024"]
+    assert main(["generators", *words]) == 0
     assert (tmp_path / "stylegan2.ffhq1024.pkl").read_bytes() == b"weights"
     assert str(tmp_path / "stylegan2.ffhq1024.pkl") in capsys.readouterr().out
 
@@ -204,8 +178,10 @@ def test_segment_folder(
 
 
 def test_segment_with_several_models(photos: Path, models: list[Path], tmp_path: Path) -> None:
-    files = [f"--model={model / 'segmenter.safetensors'}" for model in models]
-    assert main(["segment", str(photos / "a.png"), *files, "--out", str(tmp_path / "out")]) == 0
+    one, other = (str(model / "segmenter.safetensors") for model in models)
+    # Each --model takes one file, so that pictures may follow.
+    files = ["--model", one, f"--model={other}", "--out", str(tmp_path / "out")]
+    assert main(["segment", *files, str(photos / "a.png")]) == 0
     mean = Ensemble([load(model) for model in models])
     expected = segment_picture(mean, read_image(photos / "a.png")) > 0.5
     assert torch.equal(read_mask(tmp_path / "out" / "a.png"), expected)

@@ -1,0 +1,91 @@
+"""Help: what it shows, and that it is there at once."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from gseg.cli import _COMMANDS, gseg_app, main
+from gseg.commands.app import App
+
+ROOT = Path(__file__).parents[2]
+LIGHT = (
+    *("", "benchmarks", "benchmarks verify", "embed", "segment", "fid", "curves", "scenes"),
+    *("report", "published"),
+)
+"""Commands whose help needs no heavy library."""
+_PROGRAM = """
+import contextlib, io, sys
+from gseg.cli import main
+for command in sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        assert main([*command.split(), "--help"]) == 0, command
+    assert "Usage: gseg" in shown.getvalue(), command
+    heavy = {"torch", "ray", "scipy", "cv2", "matplotlib"} & set(sys.modules)
+    assert not heavy, (command, heavy)
+"""
+
+
+def python(*words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def apps(app: App, name: str) -> Iterator[tuple[str, App]]:
+    """Give a command, and the commands of it."""
+    yield name, app
+    for inner in app:
+        if not inner.startswith("-"):
+            yield from apps(app[inner], f"{name} {inner}")
+
+
+def test_help_loads_no_heavy_library() -> None:
+    python("-c", _PROGRAM, *LIGHT)
+
+
+def test_module_and_version() -> None:
+    assert python("-m", "gseg", "--version") == f"{version('gseg')}\n"
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_every_option_is_explained(command: str) -> None:
+    for name, app in apps(gseg_app(command)[command], command):
+        if app.default_command is None:
+            assert app.help, name
+            continue
+        for argument in app.assemble_argument_collection(parse_docstring=True):
+            if argument.show and argument.parse:
+                assert argument.parameter.help, f"{name} {argument.name}"
+
+
+def test_first_help_shows_a_part_and_help_all_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+    for words in ("fid --help", "fid --help-all"):
+        assert main(words.split()) == 0
+        shown.append(capsys.readouterr().out)
+    assert ["--alpha" in text for text in shown] == [False, True]
+    assert all("--reference" in text and "PICTURES" in text for text in shown)
+    assert "[default: scenes]" in shown[0]
+
+
+def documented() -> list[str]:
+    """Find the command lines in the code blocks of README and docs."""
+    files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    text = "\n".join(file.read_text() for file in files).replace("\\\n", " ")
+    return sorted({line.split("#")[0].strip() for line in re.findall(r"^gseg .*", text, re.M)})
+
+
+def test_documented_commands_are_understood() -> None:
+    found = documented()
+    assert len(found) > 10
+    for line in found:
+        words = shlex.split(line)[1:]
+        gseg_app(words[0]).parse_args(words, exit_on_error=False, print_error=False)
