@@ -320,9 +320,10 @@ class DirectionSweep(PointsCommand):
         )
 
     def _end(self, found: list[Found]) -> None:
-        from gseg.commands.endings import DIRECTION_ENDINGS
+        from gseg.commands.endings import DIRECTION_ENDINGS, own_rows
 
-        rows = DIRECTION_ENDINGS[self._name](found, self._options, self._console)
+        end = DIRECTION_ENDINGS.get(self._name, own_rows)
+        rows = end(found, self._options, self._console)
         if rows is None:
             return
         with replacing(self._results / "rows.parquet") as part:
