@@ -160,7 +160,8 @@ def table_7(grid: Grid, axes: Axes) -> list[Experiment]:
     Without arguments: two embedded generators. The paper's form: BigBiGAN on five benchmarks.
     """
     weights = tuple(factor * grid.search.contrast_weight for factor in TABLE_7_FACTORS)
-    return ablation_trials("table_7", grid, axes, {"mask_kind": ("both",), "contrast_weight": weights})
+    own = {"mask_kind": ("both",), "contrast_weight": weights}
+    return ablation_trials("table_7", grid, axes, own)
 
 
 def _by_epsilon(grid: Grid, line: Line) -> str | None:
