@@ -23,7 +23,7 @@ SEARCH: Final = tuple(
 """Columns that a direction depends on, besides generator and seed."""
 SEEDS: Final = tuple(name for name, each in columns().items() if each.is_seed)
 _OWN: Final = "custom"
-"""Name of filters that are no preset's, see `gseg.samples.filters.preset_name`."""
+"""Name of filters that are no preset's, see `gseg.samples.config.filter_preset_name`."""
 SCORING: Final = ("benchmark", "eval_protocol", "metric_profile")
 """Columns that make scores of one experiment differ."""
 SCORES: Final = ("accuracy", "iou", "f_beta", "max_f_beta")

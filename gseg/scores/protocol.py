@@ -65,9 +65,9 @@ class Scores:
     protocol: EvalProtocol
     working_size: int
     table: pd.DataFrame
-    sums: tuple[MetricSums, ...]
+    sums: tuple[MetricSums, ...] = field(repr=False)  # arrays of every picture
     skipped: tuple[str, ...]
-    curves: dict[ProfileName, NDArray[np.float32]] = field(default_factory=dict)
+    curves: dict[ProfileName, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     @property
     def aggregates(self) -> dict[ProfileName, Aggregate]:

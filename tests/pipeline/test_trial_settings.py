@@ -181,8 +181,6 @@ from gseg.pipeline.rows import COLUMNS, make_row
 from gseg.pipeline.row_values import identity_values
 from gseg.recipes.melas2022 import all_gans
 from gseg.reports.sweep import trial_labels
-from gseg.recipes.melas2022 import all_gans
-from gseg.reports.sweep import trial_labels
 from gseg.reports.settings import DIGITS, HEADINGS, varying
 from gseg.search.records import records_schema
 from gseg.search.space import parse_space
