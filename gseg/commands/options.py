@@ -17,9 +17,8 @@ from cyclopts import Group, Parameter
 from gseg.commands.app import Count, Here, Number, Place, Whole, wholes
 from gseg.distributed.runtime import Placement, Resources
 from gseg.generators.catalogue import Kind, find_card, list_generators, own_file
-from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
+from gseg.pipeline.experiment import Context, Experiment, LabelledPairs, SelectionConfig
 from gseg.pipeline.settings import Setting, axes
-from gseg.pipeline.trial import Context
 from gseg.recipes.grids import Axes, Grid, grids
 from gseg.recipes.trials import trial, varied_grids
 from gseg.samples.config import LatentConfig

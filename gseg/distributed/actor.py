@@ -13,10 +13,10 @@ from ray import tune
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import PERCENT, Resources
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.failures import forget_failure, is_worth_another_attempt, note_failure
 from gseg.pipeline.jobs.job import prepare_process
 from gseg.pipeline.progress import FileReport, HaltedError, Report, Watch
-from gseg.pipeline.trial import Context
 from gseg.search.evaluate import Outcome, Work
 from gseg.search.source import Point
 

@@ -28,8 +28,8 @@ from gseg.distributed.actor import PointActor
 from gseg.distributed.runtime import PERCENT, Asha, Resources, trials_at_once, with_later_actors
 from gseg.generators.catalogue import weights_folder
 from gseg.pipeline.direction_trial import AnyTrial
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.rows import Row
-from gseg.pipeline.trial import Context
 from gseg.search.evaluate import SweepWork, Work
 from gseg.search.objectives import OBJECTIVES
 from gseg.search.records import Record, State

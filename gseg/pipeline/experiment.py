@@ -2,11 +2,13 @@
 
 import difflib
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, Literal, get_args
 
 from gseg.directions.config import DirectionConfig
 from gseg.features.named import parse_features
 from gseg.samples.config import LabellerConfig, MaskKind, SampleConfig
+from gseg.scores.specs import EvalProtocol
 from gseg.segmenters.config import FitConfig
 from gseg.storage.digests import digest, since
 
@@ -252,6 +254,23 @@ class Experiment:
     def member_kinds(self) -> tuple[MaskKind, ...]:
         """The mask kinds of the networks that the trial trains."""
         return ("lighter", "darker") if self.mask_kind == "ensemble" else (self.mask_kind,)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What all trials of a sweep have in common.
+
+    Attributes:
+        storage: Folder of the artifacts.
+        benchmarks: Specifications; see `gseg.scores.benchmarks.open_benchmark`.
+        eval_protocol: How pictures are brought to size and where they are scored.
+        skip_bad: Whether unreadable files of a benchmark are skipped and listed.
+    """
+
+    storage: Path
+    benchmarks: tuple[str, ...] = ("scenes",)
+    eval_protocol: EvalProtocol = "text"
+    skip_bad: bool = False
 
 
 def _require(config: object, **least: int) -> None:

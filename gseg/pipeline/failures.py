@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.jobs.draw import BatchTooLargeError
-from gseg.pipeline.trial import Context
 from gseg.samples.shards import DamagedShardError
 from gseg.storage.digests import digest
 from gseg.storage.files import DiskFullError, write_atomically

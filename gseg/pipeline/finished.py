@@ -33,13 +33,13 @@ from gseg.exactness import exact
 from gseg.generators.catalogue import cached_generator
 from gseg.generators.contract import Generator
 from gseg.images import from_uint8
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.graph import Told
 from gseg.pipeline.origin import Origin, find_origin
 from gseg.pipeline.row_values import TrialParts
 from gseg.pipeline.rows import Row
 from gseg.pipeline.stages.samples import SampleNode
-from gseg.pipeline.trial import Context, find_parts, find_rows, stages_of
+from gseg.pipeline.trial import find_parts, find_rows, stages_of
 from gseg.randomness import derive_seed
 from gseg.samples.masks import make_masks
 from gseg.samples.sets import load_samples

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from gseg.generators.catalogue import find_card
 from gseg.pipeline.direction_trial import AnyTrial
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.stages.samples import SamplesNode
-from gseg.pipeline.trial import Context, trial_graph
+from gseg.pipeline.trial import trial_graph
 from gseg.storage.store import Cost, Store
 
 _log = logging.getLogger(__name__)

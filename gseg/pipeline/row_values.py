@@ -1,18 +1,23 @@
 """The columns of a trial's rows, from its settings and its artifacts."""
 
+import itertools
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from gseg.directions.direction import Direction
 from gseg.features.named import features_name
 from gseg.generators.catalogue import find_card
+from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.train import SCENES_SIDE
-from gseg.pipeline.settings import setting_values
+from gseg.pipeline.settings import columns, setting_values
 from gseg.pipeline.stages.samples import SampledSet
 from gseg.pipeline.stages.segmenter import FILE
 from gseg.samples.config import REASONS
@@ -167,3 +172,74 @@ def provenance() -> dict[str, Any]:
         commit = done.stdout.strip() or None
     names = ("gseg", "python", "torch", "ray")
     return {**{f"{name}_version": found.get(name) for name in names}, "commit": commit}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A finished search.
+
+    Attributes:
+        trial: What was asked for.
+        artifact: The direction's folder and facts.
+    """
+
+    trial: DirectionTrial
+    artifact: Artifact
+
+    def row(self, device: str) -> dict[str, Any]:
+        """Give the columns that identify generator and search, ``cosine`` (v_l · v_d), losses.
+
+        Also how well two affine maps explain the direction, seconds, versions and commit; the
+        device is the kind that searched.
+        """
+        return self.identity(device) | direction_values(self.artifact)
+
+    def identity(self, device: str) -> dict[str, Any]:
+        """Give the columns that identify generator and search."""
+        trial, card = self.trial, find_card(self.trial.generator)
+        told = {
+            name: each.value(trial) for name, each in columns().items() if each.stands_in(trial)
+        }
+        named = ("family", "dataset", "resolution", "latent_dim")
+        return {
+            "experiment": trial.digest,
+            **told,
+            **{name: getattr(card, name) for name in named},
+            "device": device,
+            **provenance(),
+        }
+
+
+def direction_rows(found: Iterable[Found], device: str) -> pd.DataFrame:
+    """Make one row for each direction; see `Found.row`."""
+    return pd.DataFrame([each.row(device) for each in found])
+
+
+def pair_rows(found: Sequence[Found], device: str) -> pd.DataFrame:
+    """Make one row for each pair of directions that differ in nothing but their seed.
+
+    Args:
+        found: Finished searches.
+        device: Kind of device that searched.
+
+    Returns:
+        The identifying columns, ``seed_a`` and ``seed_b``, and the cosines between the two
+        ``lighter`` and the two ``darker`` vectors.
+    """
+    rows = []
+    for one, other in itertools.combinations(found, 2):
+        first, second = (
+            replace(each.trial, search=each.trial.search.with_seed(0)) for each in (one, other)
+        )
+        if first != second:
+            continue
+        a, b = (Direction.load(each.artifact.folder) for each in (one, other))
+        identity = one.identity(device)
+        del identity["experiment"], identity["direction_seed"]
+        seeds = {"seed_a": one.trial.search.seed, "seed_b": other.trial.search.seed}
+        cosines = {
+            "lighter": float(a.lighter @ b.lighter),
+            "darker": float(a.darker @ b.darker),
+        }
+        rows.append({**identity, **seeds, **cosines})
+    return pd.DataFrame(rows)

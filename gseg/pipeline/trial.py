@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from gseg.generators.catalogue import find_card
-from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial, Found
-from gseg.pipeline.experiment import Experiment, TrainedLabeller
+from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial
+from gseg.pipeline.experiment import Context, Experiment, TrainedLabeller
 from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.progress import Report, silent
 from gseg.pipeline.row_values import (
+    Found,
     Member,
     TrialParts,
     direction_values,
@@ -30,26 +30,8 @@ from gseg.pipeline.stages.scores import ScoresNode
 from gseg.pipeline.stages.segmenter import SegmenterNode
 from gseg.randomness import derive_seed
 from gseg.samples.config import SampleConfig
-from gseg.scores.specs import EvalProtocol
 from gseg.storage.cache_limit import trial_runs
 from gseg.storage.store import Artifact, Store
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Context:
-    """What all trials of a sweep have in common.
-
-    Attributes:
-        storage: Folder of the artifacts.
-        benchmarks: Specifications; see `gseg.scores.benchmarks.open_benchmark`.
-        eval_protocol: How pictures are brought to size and where they are scored.
-        skip_bad: Whether unreadable files of a benchmark are skipped and listed.
-    """
-
-    storage: Path
-    benchmarks: tuple[str, ...] = ("scenes",)
-    eval_protocol: EvalProtocol = "text"
-    skip_bad: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

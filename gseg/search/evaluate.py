@@ -23,12 +23,12 @@ from gseg.directions.codes import codes_and_labels
 from gseg.exactness import exact
 from gseg.generators.catalogue import cached_generator
 from gseg.pipeline.direction_trial import AnyTrial
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.jobs.predict import ScoreJob
 from gseg.pipeline.progress import Report
 from gseg.pipeline.rows import Row
-from gseg.pipeline.trial import Context, find_parts, run_trial
+from gseg.pipeline.trial import find_parts, run_trial
 from gseg.randomness import derive_seed
 from gseg.search.definition import Search
 from gseg.search.objectives import row_values, with_mark

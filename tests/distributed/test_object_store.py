@@ -7,9 +7,10 @@ import pytest
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.jobs.train import FitJob, Material
 from gseg.pipeline.progress import silent
-from gseg.pipeline.trial import Context, find_parts, find_rows, run_trial
+from gseg.pipeline.trial import find_parts, find_rows, run_trial
 from gseg.randomness import derive_seed
 from gseg.samples.shards import shard_name
 from gseg.segmenters.segmenter import Segmenter

@@ -7,7 +7,7 @@ import pytest
 
 from gseg.distributed.run import Listener, run_points
 from gseg.distributed.runtime import Asha, Resources
-from gseg.pipeline.trial import Context
+from gseg.pipeline.experiment import Context
 from gseg.search.definition import Search
 from gseg.search.evaluate import SearchWork
 from gseg.search.objectives import LABELS_USED, OBJECTIVES

@@ -10,8 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gseg.generators import contract
 from gseg.pipeline.costs import generator_size
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.jobs.job import LocalBackend
-from gseg.pipeline.trial import Context, run_trial
+from gseg.pipeline.trial import run_trial
 
 _ROUNDED = re.compile(r"aten\.(_?conv|mkldnn_.*conv|mm|addmm|bmm|baddbmm|linear|mkldnn_linear)")
 """What a GPU may round: convolutions and products, and their backward passes."""

@@ -14,9 +14,8 @@ from gseg.pipeline.costs import (
     sample_bytes,
     score_seconds,
 )
-from gseg.pipeline.experiment import DistanceConfig, Experiment
+from gseg.pipeline.experiment import Context, DistanceConfig, Experiment
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Context
 from gseg.samples.config import SampleConfig
 from gseg.segmenters.config import FitConfig
 
