@@ -53,6 +53,7 @@ _DEFAULTS: Final = {
     "mask_kind": "lighter, or what a table is about",
     "epsilon_sample": "that of the search",
     "alpha": "0",
+    "train_precision": "the faster one of the device",
 }
 """Of options whose default no preset says."""
 _GENERATORS: Final = (
@@ -75,7 +76,7 @@ def _axis_option(name: str, setting: Setting) -> tuple[str, Any, Any]:
     def shown(_: object) -> str:
         if name in _DEFAULTS:
             return _DEFAULTS[name]
-        grid = grids()["embedded"]
+        grid = grids(native=False)["embedded"]
         if name == "data_size":
             return " ".join(map(str, grid.data_sizes))
         chosen = replace(grid, direction="voynov2021")

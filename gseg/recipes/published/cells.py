@@ -10,10 +10,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
 _UNREADABLE: Final = "?"
 _TEXT: Final = "string"
@@ -67,27 +66,23 @@ _SETTINGS: Final = (
 _METHODS: Final = {"melas2022": "Melas 2022", "voynov2021": "Voynov 2021"}
 
 
-def published_tables() -> "pd.DataFrame":
+def published_tables() -> pd.DataFrame:
     """Give all readable numbers of both papers' tables.
 
     Returns:
         `PUBLISHED_COLUMNS`, one line for each number, in the papers' order.
     """
-    import pandas as pd  # command lines read the recipes without it
-
     cells = [cell for cell in _all_cells() if cell["value"] is not None]
     table = pd.DataFrame(cells, columns=list(PUBLISHED_COLUMNS))
     return table.astype({name: kind for name, (kind, _) in PUBLISHED_COLUMNS.items()})
 
 
-def unreadable_cells() -> "pd.DataFrame":
+def unreadable_cells() -> pd.DataFrame:
     """List the cells whose number the paper's extracted text has damaged.
 
     Returns:
         Columns ``paper``, ``table``, ``row``, ``benchmark``, ``metric``.
     """
-    import pandas as pd
-
     names = ["paper", "table", "row", "benchmark", "metric"]
     cells = [cell for cell in _all_cells() if cell["value"] is None]
     return pd.DataFrame(cells, columns=list(PUBLISHED_COLUMNS))[names]

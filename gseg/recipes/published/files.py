@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from gseg.recipes.published.cells import published_tables
 from gseg.storage.files import replacing
 
@@ -18,9 +21,6 @@ def write_published(folder: Path) -> Path:
     Returns:
         The file. The same numbers give the same rows in the same order.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = folder / _FILE
     with replacing(path) as part:
         pq.write_table(
