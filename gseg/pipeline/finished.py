@@ -35,6 +35,7 @@ from gseg.generators.contract import Generator
 from gseg.images import from_uint8
 from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.graph import Told
+from gseg.pipeline.jobs.predict import load_predictor
 from gseg.pipeline.origin import Origin, find_origin
 from gseg.pipeline.row_values import TrialParts
 from gseg.pipeline.rows import Row
@@ -47,7 +48,7 @@ from gseg.samples.shards import shard_name
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark, Example, open_benchmark
 from gseg.scores.specs import DEFAULT_PROFILES
-from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
+from gseg.segmenters.segmenter import Predictor
 from gseg.storage.mirror import fetch
 from gseg.storage.store import Store
 
@@ -124,6 +125,7 @@ def find_trace(row: "pd.Series[Any]", storage: Path) -> Trace | None:
         found = Trace(
             origin=find_origin(samples),
             samples=samples,
+            # Of the samples; the second is that of labelled pictures beside them.
             count=trained[0].config["count"][0],
             segmenters=tuple(each.folder / "segmenter.safetensors" for each in trained),
             benchmark=scores.config["benchmark"],
@@ -132,6 +134,7 @@ def find_trace(row: "pd.Series[Any]", storage: Path) -> Trace | None:
         )
     except (FileNotFoundError, KeyError, IndexError, TypeError):
         return None
+    # Readers open files without asking the object store.
     files = (samples / shard_name(0), *found.segmenters, found.images)
     return found if all(map(fetch, files)) else None
 
@@ -180,6 +183,7 @@ def _worst_samples(parts: TrialParts, count: int) -> list[FailureCase]:
     predictor = load_predictor([each.file for each in parts.members])
     batches = torch.split(samples.pictures, _BATCH)
     found = torch.cat([predictor.probability(from_uint8(each)) > 0.5 for each in batches])
+    # Two empty masks agree, but nothing was found: such samples are looked at first.
     scores = mask_ious(found, samples.masks, empty=0.0)
     return [
         FailureCase(
@@ -203,7 +207,7 @@ def _worst_pictures(
         if count == 0:
             return
         example = benchmark[int(str(place))]
-        if example.mask.any():
+        if example.mask.any():  # Figure 13 leaves out pictures without a foreground
             count -= 1
             yield FailureCase(
                 id=str(line["id"]),
@@ -212,12 +216,6 @@ def _worst_pictures(
                 mask=example.mask,
                 found=predict_example(predictor, example, size) > 0.5,
             )
-
-
-def load_predictor(files: Sequence[Path]) -> Predictor:
-    """Load a trial's network, or the ensemble of its networks."""
-    members: list[Predictor] = [Segmenter.load(path) for path in files]
-    return members[0] if len(members) == 1 else Ensemble(members)
 
 
 @torch.inference_mode()
@@ -258,6 +256,7 @@ def compare_papers(
     lines = []
     for optimised, chosen in itertools.product(experiments, repeat=2):
         ways = isinstance(optimised.search, SearchConfig), isinstance(chosen.search, ChoiceConfig)
+        # Each with each: one optimised trial has a line for every rule that was chosen by.
         if not all(ways) or _shared(optimised) != _shared(chosen):
             continue
         rows = [find_rows(each, setting, device) for each in (optimised, chosen)]
@@ -322,6 +321,7 @@ def lighter_pairs(
     generator: Generator, direction: Direction, epsilon: float, count: int
 ) -> tuple[Tensor, Tensor]:
     """Generate fresh pictures and their lighter twins, (N, 3, R, R) in [-1, 1] each."""
+    # Seeds of samples never have this name: no pair was trained on.
     code, y = codes_and_labels(generator, derive_seed(0, "papers"), range(count))
     shift = epsilon * direction.lighter.to(code.device)
     return generator(code, y).clamp(-1, 1), generator(code + shift, y).clamp(-1, 1)

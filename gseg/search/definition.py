@@ -6,10 +6,11 @@ and started again goes on with the points that it would have tried anyway.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.settings import Value
+from gseg.randomness import derive_seed
 from gseg.recipes.grids import Grid
 from gseg.recipes.trials import point_trials
 from gseg.search.objectives import Objective
@@ -18,12 +19,10 @@ from gseg.search.space import Parameter, Space, searched_axes
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial
 
 Sampler = Literal["grid", "random", "tpe"]
 RANDOM_FIRST: Final = 10
-"""Points that are drawn at random before the tree-structured estimator takes over; Optuna's
-default."""
+"""Optuna's default."""
 _TRIES: Final = 200
 """Points drawn at random to find one that has not been tried yet."""
 
@@ -44,7 +43,7 @@ class Search:
         trial_seeds: Each point is tried with each of them.
         seed: Of the search.
         watched: Objective by which points are stopped early; empty for none.
-        random_first: See `suggest`.
+        random_first: Points known before which `suggest` draws at random.
         recipe: Name that the rows bear.
     """
 
@@ -93,9 +92,7 @@ class Search:
             ValueError: A value is out of range.
         """
         settings, trial = searched_axes(), self.trials_of(parameters)[0]
-        return {
-            name: value for name, value in parameters.items() if settings[name].stands_in(trial)
-        }
+        return {name: each for name, each in parameters.items() if settings[name].stands_in(trial)}
 
     def check(self) -> None:
         """Make sure that every value can be used, each with the first values of the others.
@@ -103,6 +100,7 @@ class Search:
         Raises:
             ValueError: One cannot; the message says which.
         """
+        # All combinations would be as many experiments to make; a range is as good as its ends.
         values = {each.name: each.choices or each.limits for each in self.space.parameters}
         first = {name: some[0] for name, some in values.items()}
         for name, some in values.items():
@@ -136,6 +134,7 @@ class Search:
             inside = self._inside(record)
             if inside is None:
                 continue
+            # A look-up by state: what each state needs to count as known.
             done = {
                 "complete": all(each.name in record.values for each in self.objectives),
                 "pruned": bool(self.watched),
@@ -153,73 +152,71 @@ class Search:
         values: dict[str, Value] = {}
         for parameter in self.space.parameters:
             setting = searched_axes()[parameter.name]
+            # A setting that did not vary then has the value that it had in the trial.
             if not setting.stands_in(trial):
                 continue
             value = record.parameters.get(parameter.name, setting.value(trial))
             if value is None or value not in parameter:
                 return None
             values[parameter.name] = value
+        # Digests decide, not settings: what is fixed may have changed since.
         return values if self.names_of(values) == record.experiments else None
 
+    def suggest(self, history: Sequence[Record], number: int) -> dict[str, Value]:
+        """Suggest a point by the tree-structured Parzen estimator (Bergstra et al. 2011) of Optuna.
 
-def suggest(
-    space: Space,
-    objectives: Sequence[Objective],
-    history: Sequence[Record],
-    number: int,
-    *,
-    seed: int,
-    watched: str = "",
-    random_first: int = RANDOM_FIRST,
-) -> dict[str, Value]:
-    """Suggest a point by the tree-structured Parzen estimator (Bergstra et al. 2011) of Optuna.
+        With several objectives it is the multi-objective form (Ozaki et al. 2022), which looks for
+        the points that no other beats in everything.
 
-    With several objectives it is the multi-objective form (Ozaki et al. 2022), which looks for
-    the points that no other beats in everything.
+        Args:
+            history: Points of the space that are known, whatever their number.
+            number: Of the point that is wanted.
+        """
+        import optuna
 
-    Args:
-        space: Where to look.
-        objectives: What to look for.
-        history: Points of the space that are known, whatever their number.
-        number: Of the point that is wanted.
-        seed: Of the search.
-        watched: Objective by which points were stopped early, if any: where it is the only
-            objective, such points teach something, too.
-        random_first: Points known before which points are drawn at random.
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # A study of its own for each point: what a killed search knew is in the records alone.
+        sampler = optuna.samplers.TPESampler(
+            seed=derive_seed(self.seed, "tpe", number) % 2**32, n_startup_trials=self.random_first
+        )
+        goals = [f"{each.goal.upper()}IMIZE" for each in self.objectives]
+        directions = [optuna.study.StudyDirection[goal] for goal in goals]
+        study = optuna.create_study(directions=directions, sampler=sampler)
+        distributions = {each.name: _distribution(each) for each in self.space.parameters}
+        # Points end in any order, and the estimator's draws depend on the order of its history.
+        for record in sorted(history, key=lambda each: each.number):
+            if told := self._told(record):
+                # Optuna wants a distribution for each value, and no others.
+                params = {n: each for n, each in record.parameters.items() if n in distributions}
+                among = {name: distributions[name] for name in params}
+                frozen = optuna.trial.create_trial(params=params, distributions=among, **told)
+                study.add_trial(frozen)
+        point: dict[str, Value] = study.ask(distributions).params
+        return {name: point[name] for name in self.space.names}
 
-    Returns:
-        A value for each setting.
-    """
-    import optuna
+    def _told(self, record: Record) -> dict[str, Any]:
+        """Give what a known point teaches, in Optuna's words; empty for nothing."""
+        names = [each.name for each in self.objectives]
+        if record.state == "complete" and all(name in record.values for name in names):
+            return {"values": [record.values[name] for name in names]}
+        last = {"held_out_loss": record.loss, "held_out_iou": record.iou}.get(self.watched)
+        # Optuna compares pruned trials by their last value, which has to be that of the objective.
+        compared = names == [self.watched] and None not in (last, record.percent)
+        if record.state == "pruned" and compared:
+            from optuna.trial import TrialState
 
-    from gseg.randomness import derive_seed
+            return {"state": TrialState.PRUNED, "intermediate_values": {record.percent: last}}
+        return {}
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(
-        seed=derive_seed(seed, "tpe", number) % 2**32, n_startup_trials=random_first
-    )
-    directions = [optuna.study.StudyDirection[f"{each.goal.upper()}IMIZE"] for each in objectives]
-    study = optuna.create_study(directions=directions, sampler=sampler)
-    distributions = {each.name: _distribution(each) for each in space.parameters}
-    for record in sorted(history, key=lambda each: each.number):
-        frozen = _frozen(record, distributions, objectives, watched)
-        if frozen is not None:
-            study.add_trial(frozen)
-    point: dict[str, Value] = study.ask(distributions).params
-    return {name: point[name] for name in space.names}
+    def draw_point(
+        self, is_taken: Callable[[Mapping[str, Value]], bool], number: int
+    ) -> dict[str, Value] | None:
+        """Draw a point at random that is not taken; None if hardly any is left."""
+        import numpy as np
 
-
-def draw_point(
-    space: Space, is_taken: Callable[[Mapping[str, Value]], bool], number: int, *, seed: int
-) -> dict[str, Value] | None:
-    """Draw a point at random that is not taken; None if hardly any is left."""
-    import numpy as np
-
-    from gseg.randomness import derive_seed
-
-    random = np.random.default_rng(derive_seed(seed, "random", number))
-    drawn = (space.draw(random) for _ in range(_TRIES))
-    return next((point for point in drawn if not is_taken(point)), None)
+        random = np.random.default_rng(derive_seed(self.seed, "random", number))
+        drawn = (self.space.draw(random) for _ in range(_TRIES))
+        return next((point for point in drawn if not is_taken(point)), None)
 
 
 def _distribution(parameter: Parameter) -> "BaseDistribution":
@@ -231,27 +228,3 @@ def _distribution(parameter: Parameter) -> "BaseDistribution":
     if parameter.whole:
         return distributions.IntDistribution(round(low), round(high), log=log)
     return distributions.FloatDistribution(low, high, log=log)
-
-
-def _frozen(
-    record: Record,
-    distributions: "Mapping[str, BaseDistribution]",
-    objectives: Sequence[Objective],
-    watched: str,
-) -> "FrozenTrial | None":
-    """Give a known point in Optuna's form; None for one that teaches nothing."""
-    from optuna.trial import TrialState, create_trial
-
-    params = {name: value for name, value in record.parameters.items() if name in distributions}
-    among = {name: distributions[name] for name in params}
-    if record.state == "complete" and all(each.name in record.values for each in objectives):
-        values = [record.values[each.name] for each in objectives]
-        return create_trial(params=params, distributions=among, values=values)
-    last = {"held_out_loss": record.loss, "held_out_iou": record.iou}.get(watched)
-    alone = [each.name for each in objectives] == [watched]
-    if record.state == "pruned" and alone and last is not None and record.percent is not None:
-        steps, state = {record.percent: last}, TrialState.PRUNED
-        return create_trial(
-            params=params, distributions=among, state=state, intermediate_values=steps
-        )
-    return None

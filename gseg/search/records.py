@@ -155,6 +155,7 @@ def keep_records(folder: Path, records: Iterable[Record]) -> None:
 
     from gseg.pipeline.rows import writing_to
 
+    # Another run of the same search may write, too: read and replace under one lease.
     with writing_to(folder):
         merged = {record.point: record for record in (*read_records(folder), *records)}
         ordered = sorted(merged.values(), key=lambda record: record.number)
@@ -188,6 +189,8 @@ def best_points(records: Sequence[Record], objectives: Sequence[Objective]) -> l
         for record in records
         if record.state == "complete" and all(each.name in record.values for each in objectives)
     ]
+    # Quadratic in the points, of which there are thousands at most.
     if len(objectives) > 1:
         known = [each for each in known if not any(beats(other[0], each[0]) for other in known)]
+    # Ties by number, so that the order does not depend on the file's.
     return [record for *_, record in sorted(known, key=lambda each: (each[0][0], each[1]))]

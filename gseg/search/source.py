@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gseg.pipeline.direction_trial import AnyTrial
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.settings import Value
-from gseg.search.definition import Search, draw_point, suggest
+from gseg.search.definition import Search
 from gseg.search.records import Record
 
 
@@ -175,6 +175,7 @@ class PointSource(ListedSource):
 
     def _new_point(self) -> Point | None:
         number = next(each for each in itertools.count() if each not in self._taken_numbers)
+        # The point waits for all that it may learn from, or another run would suggest another.
         if any(running <= number - self.at_once for running in self._running):
             return None
         parameters = self._parameters(number)
@@ -204,17 +205,11 @@ class PointSource(ListedSource):
         if search.sampler == "grid":
             return next((point for point in self._grid if not self._is_taken(point)), None)
         if search.sampler == "tpe":
+            # What runs beside it counts as unknown even if it is done: how fast it was is chance.
             last = number - self.at_once
             seen = [record for other, record in self._finished.items() if other <= last]
-            suggested = suggest(
-                search.space,
-                search.objectives,
-                seen,
-                number,
-                seed=search.seed,
-                watched=search.watched,
-                random_first=search.random_first,
-            )
+            suggested = search.suggest(seen, number)
             if not self._is_taken(suggested):
                 return suggested
-        return draw_point(search.space, self._is_taken, number, seed=search.seed)
+        # The estimator may repeat itself, mostly in small spaces: chance helps on.
+        return search.draw_point(self._is_taken, number)
