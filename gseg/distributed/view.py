@@ -88,6 +88,7 @@ class TrialsView(Listener):
         with self._lock:
             self._running[point.number] = self._describe(point)
             self._remaining.start(point.number)
+            # The first point alone tells how long Ray and Tune took; later ones find None.
             begun, self._begun = self._begun, None
         if begun is not None:
             waited = format_seconds(time.monotonic() - begun)
@@ -111,7 +112,7 @@ class TrialsView(Listener):
 
     def _line(self, text: str, *, always: bool = False) -> None:
         if self._live is not None and not always:
-            return
+            return  # the bars say it
         with self._lock:
             head = f"[{self._done + self._failed}/{self._total}{self._left()}]"
         self._console.print(f"{head} {text}", markup=False, highlight=False, soft_wrap=True)
@@ -146,6 +147,7 @@ class TrialsView(Listener):
         for label, file in running[:_MOST_SHOWN]:
             state = read_progress(file)
             stage, now, end, detail = state or ("starting", 0, 1, "")
+            # Rich divides by the total.
             bar = ProgressBar(total=max(end, 1), completed=now, width=24)
             count = f"{now:,}/{end:,}" if state else ""
             lines.add_row(f"  {label}", stage, bar, count, detail)
@@ -183,6 +185,7 @@ class Remaining:
     def start(self, number: int) -> None:
         """Note that a point has started, perhaps once more."""
         self._begun[number] = time.monotonic()
+        # What is started again was taken off what waits the first time.
         if number not in self._started:
             self._started.add(number)
             self._waiting -= self._estimate(number)
@@ -210,6 +213,7 @@ class Remaining:
             max(self._estimate(number) * factor - (now - begun), 0.0)
             for number, begun in self._begun.items()
         ]
+        # The longest one that runs ends last, however many run beside it.
         shared = (sum(running) + max(self._waiting, 0.0) * factor) / self._most_running
         return max(shared, *running, 0.0)
 

@@ -80,11 +80,13 @@ def known_failure(trial: AnyTrial, setting: Context) -> Failed | None:
     None if it has not failed, if that was not its own fault, or under other versions.
     """
     path = _file(trial, setting)
+    # Again: another machine may have failed or forgotten it since.
     if not fetch(path, again=True):
         return None
     try:
         kept: dict[str, Any] = json.loads(path.read_text())
         failed = Failed(**{name: kept[name] for name in Failed.__slots__})
+    # An older version's form counts as no failure: the trial is run again.
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return None
     return failed if failed.own_fault and kept.get("versions") == versions() else None

@@ -7,12 +7,7 @@ from typing import Any
 
 from gseg.pipeline.graph import Told
 from gseg.pipeline.stages.directions import DirectionNode, OperatorsNode
-from gseg.pipeline.stages.embeddings import (
-    EMBEDDINGS,
-    EmbeddingsNode,
-    find_embeddings,
-    with_file,
-)
+from gseg.pipeline.stages.embeddings import EMBEDDINGS, EmbeddingsNode, find_embeddings, with_file
 from gseg.pipeline.stages.samples import SampleNode
 from gseg.pipeline.trial import stages_of
 from gseg.samples.config import LatentConfig, SampleConfig

@@ -237,9 +237,6 @@ def pair_rows(found: Sequence[Found], device: str) -> pd.DataFrame:
         identity = one.identity(device)
         del identity["experiment"], identity["direction_seed"]
         seeds = {"seed_a": one.trial.search.seed, "seed_b": other.trial.search.seed}
-        cosines = {
-            "lighter": float(a.lighter @ b.lighter),
-            "darker": float(a.darker @ b.darker),
-        }
+        cosines = {"lighter": float(a.lighter @ b.lighter), "darker": float(a.darker @ b.darker)}
         rows.append({**identity, **seeds, **cosines})
     return pd.DataFrame(rows)

@@ -158,6 +158,7 @@ def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
     fresh = pa.Table.from_pylist(list({key_of(row): row for row in rows}.values()), schema=SCHEMA)
     with writing_to(folder):
         old = _read(folder, list(COLUMNS))
+        # In Arrow, not row by row: ten thousands of rows are merged after every trial.
         replaced = pc.is_in(_joined_key(old), value_set=_joined_key(fresh))
         merged = pa.concat_tables([old.filter(pc.invert(replaced)), fresh])
         _write(folder, merged)
@@ -178,6 +179,7 @@ def fill_rows(folder: Path, rows: Iterable[Row]) -> None:
         return
     found = {key_of(row): row for row in rows}
     with writing_to(folder):
+        # Once more, as another process may have filled it before this one got the lease.
         lacking, old = _lacking(folder), _read(folder, list(COLUMNS)).to_pylist()
         for row in old:
             today = found.get(key_of(row), row)
@@ -192,6 +194,7 @@ def _lacking(folder: Path) -> list[str]:
 
 def _write(folder: Path, table: pa.Table) -> None:
     with replacing(folder / _FILE) as part:
+        # Sorted, so that the same rows are the same file, whichever trial was first.
         ordered = table.sort_by([(name, "ascending") for name in KEY])
         pq.write_table(ordered, part, compression="zstd")
 
@@ -233,4 +236,5 @@ def _read(folder: Path, names: list[str]) -> pa.Table:
 
 def _joined_key(table: pa.Table) -> pa.ChunkedArray:
     columns = (table[name] for name in KEY)
+    # A line's end stands in no name; older files may lack a key's column.
     return pc.binary_join_element_wise(*columns, "\n", null_handling="replace")

@@ -5,21 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gseg.generators.catalogue import find_card
+from gseg.pipeline import row_values
 from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial
 from gseg.pipeline.experiment import Context, Experiment, TrainedLabeller
 from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.progress import Report, silent
-from gseg.pipeline.row_values import (
-    Found,
-    Member,
-    TrialParts,
-    direction_values,
-    identity_values,
-    member_values,
-    score_values,
-    trained_side,
-)
 from gseg.pipeline.rows import Row, make_row
 from gseg.pipeline.stages.derived import RelabelledNode, SelectionNode
 from gseg.pipeline.stages.directions import DirectionNode, with_operators
@@ -62,20 +53,18 @@ class TrialGraph:
         """Give all, in the order in which they are made."""
         return (*self.networks, self.distance, *self.scores)
 
-    def parts(self, shop: Workshop) -> TrialParts:
+    def parts(self, shop: Workshop) -> row_values.TrialParts:
         """Say what was left of the nodes up to the networks, which have been made."""
         direction = None if self.direction is None else shop.make(self.direction)
-        members = []
-        for node in self.segmenters:
-            samples = node.samples
-            members.append(
-                Member(
-                    segmenter=shop.make(node),
-                    samples=samples.sampled(shop) if samples else None,
-                    agreement=samples.agreement(shop) if samples else {},
-                )
+        members = tuple(
+            row_values.Member(
+                segmenter=shop.make(node),
+                samples=node.samples.sampled(shop) if node.samples else None,
+                agreement=node.samples.agreement(shop) if node.samples else {},
             )
-        return TrialParts(direction=direction, members=tuple(members))
+            for node in self.segmenters
+        )
+        return row_values.TrialParts(direction=direction, members=members)
 
 
 def trial_graph(trial: AnyTrial, setting: Context, device: str) -> TrialGraph:
@@ -106,7 +95,7 @@ def trial_graph(trial: AnyTrial, setting: Context, device: str) -> TrialGraph:
         benchmark="",
         skip_bad=setting.skip_bad,
         protocol=setting.eval_protocol,
-        working_size=trained_side(trial),
+        working_size=row_values.trained_side(trial),
         device=device if segmenters else "cpu",
     )
     return TrialGraph(
@@ -131,6 +120,7 @@ def sample_nodes(trial: AnyTrial, device: str) -> tuple[SamplesNode, ...]:
     direction, found = _direction(trial, device), []
     for kind in trial.member_kinds:
         config = replace(trial.samples, mask_kind=kind)
+        # Another seed: no held-out sample has a latent that was trained on.
         held_out = replace(config, seed=derive_seed(config.seed, "validation"))
         wanted = ((config, trial.drawn_size), (held_out, trial.validation_size))
         found += [
@@ -208,6 +198,7 @@ def _relabelled(samples: SampleNode, experiment: Experiment) -> SampleNode:
 
 
 def _kinds_of(*kinds: type) -> Iterator[Any]:
+    # Abstract ones have no stage. All subclasses are known: this module imports the stages.
     for kind in kinds:
         if hasattr(kind, "stage"):
             yield kind
@@ -252,7 +243,7 @@ def run_trial(
             yield from sample_nodes(each, device)
 
     shop = Workshop(Store(setting.storage), backend, report, together=together)
-    with trial_runs(setting.storage):
+    with trial_runs(setting.storage):  # what it uses is not dropped from a full cache
         for node in shop.walk(*graph.targets):
             shop.make(node)
         return _rows(graph, shop, trial, setting, device)
@@ -267,7 +258,7 @@ def find_rows(trial: AnyTrial, setting: Context, device: str) -> list[Row] | Non
     return _rows(graph, shop, trial, setting, device) if shop.has_all(*graph.targets) else None
 
 
-def find_parts(trial: AnyTrial, setting: Context, device: str) -> TrialParts | None:
+def find_parts(trial: AnyTrial, setting: Context, device: str) -> row_values.TrialParts | None:
     """Find what a trial left in the storage; None if any artifact is not complete.
 
     The device is the kind that did the work.
@@ -287,13 +278,13 @@ def _rows(
     parts = graph.parts(shop)
     if isinstance(trial, DirectionTrial):
         assert parts.direction is not None
-        return [Found(trial=trial, artifact=parts.direction).row(device)]
-    values = dict(identity_values(trial, device))
+        return [row_values.Found(trial=trial, artifact=parts.direction).row(device)]
+    values = dict(row_values.identity_values(trial, device))
     if parts.direction is not None:
-        values |= direction_values(parts.direction)
+        values |= row_values.direction_values(parts.direction)
     if graph.distance is not None:
         values |= graph.distance.values(shop)
-    values |= member_values(parts.members)
+    values |= row_values.member_values(parts.members)
     rows = []
     for scores in map(shop.make, graph.scores):
         common = {
@@ -306,7 +297,7 @@ def _rows(
             "scores": scores.digest,
         }
         rows += [
-            make_row({**common, "metric_profile": profile, **score_values(means)})
+            make_row({**common, "metric_profile": profile, **row_values.score_values(means)})
             for profile, means in scores.facts["profiles"].items()
         ]
     return rows

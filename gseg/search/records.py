@@ -189,7 +189,7 @@ def best_points(records: Sequence[Record], objectives: Sequence[Objective]) -> l
         for record in records
         if record.state == "complete" and all(each.name in record.values for each in objectives)
     ]
-    # Quadratic in the points, of which there are thousands at most.
+    # Quadratic in the points, of which a search has hundreds.
     if len(objectives) > 1:
         known = [each for each in known if not any(beats(other[0], each[0]) for other in known)]
     # Ties by number, so that the order does not depend on the file's.

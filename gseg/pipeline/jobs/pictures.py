@@ -26,11 +26,7 @@ from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.jobs.job import Backend, Listen, RangesJob, run_missing
 from gseg.samples.config import LatentConfig
 from gseg.samples.latents import Embeddings, save_embeddings
-from gseg.scores.feature_statistics import (
-    FeatureStatistics,
-    collect_statistics,
-    join_statistics,
-)
+from gseg.scores.feature_statistics import FeatureStatistics, collect_statistics, join_statistics
 from gseg.scores.picture_sources import (
     SCENES_RESOLUTION,
     FolderPictures,

@@ -13,12 +13,7 @@ from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.experiment import DistanceConfig
 from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.pictures import MeasureJob, PictureSet
-from gseg.pipeline.stages.embeddings import (
-    EMBEDDINGS,
-    EmbeddingsNode,
-    embeddings_node,
-    with_file,
-)
+from gseg.pipeline.stages.embeddings import EMBEDDINGS, EmbeddingsNode, embeddings_node, with_file
 from gseg.samples.config import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import compare
@@ -47,11 +42,12 @@ class StatisticsNode(Stage):
 
     def config(self, shop: Workshop) -> Mapping[str, Any]:
         return {
-            "pictures": replace(self.pictures, folder=None),
+            "pictures": replace(self.pictures, folder=None),  # a parent names what is in it
             "features": features_name(self.features),
         }
 
     def parents(self, shop: Workshop) -> Sequence[Node[Any] | str]:
+        # Pictures that are there are named by their content, generated ones by what makes them.
         if not self.pictures.generator:
             return [self.pictures.open().identity]
         weights = weights_digest(self.pictures.generator)
@@ -77,7 +73,7 @@ class StatisticsNode(Stage):
         shop.run(job, total, "distance")
         whole = job.collect()
         whole.save(folder / _FILE)
-        job.clear()
+        job.clear()  # the whole is kept; its parts would be as much again
         return {"pictures": total, "source": whole.source, "features": whole.features}
 
     def read(self, shop: Workshop) -> FeatureStatistics:
@@ -128,13 +124,11 @@ class DistanceNode(Stage):
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
         """Compare."""
-        features = self.generated.features
-        file = self.file
-        if self.reference is not None:
-            file = shop.make(self.reference).folder / _FILE
+        name = features_name(self.generated.features)
+        file = shop.make(self.reference).folder / _FILE if self.reference else self.file
         assert file is not None
-        distance = compare(self.generated.read(shop), _read_once(file, features))
-        kernel = distance.kernel
+        distance = compare(self.generated.read(shop), _read_once(file, name))
+        kernel = distance.kernel  # None where a file has moments alone
         return {
             "value": distance.value,
             "protocol": distance.protocol,
@@ -199,7 +193,6 @@ def distance_node(
     return DistanceNode(generated=generated, reference=reference)
 
 
-@lru_cache(maxsize=1)
-def _read_once(file: Path, features: str) -> FeatureStatistics:
-    """Read a reference, whose folder names its content, for all that are compared with it."""
-    return FeatureStatistics.load(file, features_name(features))
+# A reference of Inception features is 32 MB and compared with every generator of a sweep; its
+# folder names its content, so that what was read stays right.
+_read_once = lru_cache(maxsize=1)(FeatureStatistics.load)

@@ -45,6 +45,7 @@ class EmbeddingsNode(Stage):
         encoder = self.encoder
         return {
             "pictures": self.pictures.open(self.device).identity,
+            # An encoder of one's own is named by its file's digest, wherever the file lies.
             "encoder": canonical(replace(encoder, name="" if encoder.digest else encoder.name)),
             "skip_bad": self.skip_bad,
         }
@@ -104,10 +105,7 @@ def with_file(latents: LatentConfig, file: Path) -> LatentConfig:
     """
     found = near_embeddings(file)
     return replace(
-        latents,
-        scenes=None,
-        embeddings=found.embeddings,
-        embeddings_digest=found.embeddings_digest,
+        latents, scenes=None, embeddings=found.embeddings, embeddings_digest=found.embeddings_digest
     )
 
 
@@ -128,6 +126,7 @@ def find_embeddings(store: Store, content: str) -> Path | None:
     there = {each.name for each in folder.glob("*")} | {
         each.split("/")[0] for each in names(folder)
     }
+    # Reading every file to digest it takes long, but happens only if the user's own file is gone.
     for name in sorted(there):
         found = store.find("embeddings", name)
         if found is not None and file_digest(found.folder / EMBEDDINGS) == content:

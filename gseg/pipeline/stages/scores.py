@@ -54,7 +54,7 @@ class ScoresNode(Stage):
         """
         return {
             "baseline": self.baseline,
-            "benchmark": shop.benchmark(self.benchmark, self.skip_bad).identity,
+            "benchmark": shop.benchmark(self.benchmark, skip_bad=self.skip_bad).identity,
             "protocol": self.protocol,
             "profiles": list(DEFAULT_PROFILES),
             "working_size": self.working_size,
@@ -65,7 +65,7 @@ class ScoresNode(Stage):
         return self.segmenters
 
     def cost(self, shop: Workshop) -> Cost:
-        pictures = len(shop.benchmark(self.benchmark, self.skip_bad))
+        pictures = len(shop.benchmark(self.benchmark, skip_bad=self.skip_bad))
         return Cost(seconds=score_seconds(pictures, self.working_size, self.device))
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
@@ -89,6 +89,7 @@ class ScoresNode(Stage):
 
 def _score_facts(scores: Scores) -> dict[str, Any]:
     intervals = bootstrap_intervals(scores)
+    # How many masks are empty is the same under all profiles.
     first = scores.table[scores.table.profile == scores.sums[0].profile.name]
     empty = int((first.foreground == 0).sum())
     profiles = {}
@@ -97,6 +98,7 @@ def _score_facts(scores: Scores) -> dict[str, Any]:
         for score, (low, high) in intervals[name].items():
             values |= {f"{score}_low": low, f"{score}_high": high}
         profiles[name] = {
+            # JSON has no NaN: the mean of what no picture has is None there.
             key: None if isinstance(value, float) and math.isnan(value) else value
             for key, value in values.items()
         }

@@ -58,6 +58,7 @@ class SegmenterNode(Stage):
             "count": [count for count in (first, labelled.count if labelled else 0) if count],
             "weights": canonical(self._weights),
             "validation": held_out,
+            # Younger than its neighbours: left out where it is not used, so that names stay.
             **({"shrunk": [self.shrunk]} if self.samples and self.shrunk else {}),
         }
 
@@ -65,7 +66,7 @@ class SegmenterNode(Stage):
         """Give what it is made from: the training samples come first."""
         sets = [each for each in (self.samples, self.held_out) if each is not None]
         if self.labelled is not None:
-            identity = shop.benchmark(self.labelled.benchmark, False).identity
+            identity = shop.benchmark(self.labelled.benchmark).identity
             return [*sets, f"{identity} side={self.labelled.side} seed={self.labelled.seed}"]
         return sets or [SCENES_NAME]
 
@@ -83,13 +84,13 @@ class SegmenterNode(Stage):
             material=self._material(shop), config=self.training, folder=folder, device=self.device
         )
         facts = shop.backend.train(job, shop.report)
-        discard(job.checkpoint)
+        discard(job.checkpoint)  # with the optimiser's state it is larger than the network
         return facts
 
     @property
     def _weights(self) -> tuple[float, ...]:
         share = None if self.labelled is None else self.labelled.weight
-        return () if share is None else (1 - share, share)
+        return () if share is None else (1 - share, share)  # generated, labelled
 
     def _material(self, shop: Workshop) -> Material:
         training = [] if self.samples is None else [self._of_set(self.samples, shop)]
