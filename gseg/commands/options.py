@@ -459,7 +459,7 @@ def check_samples(experiment: Experiment) -> None:
             pictures cannot be read.
     """
     from gseg.features.named import features_name
-    from gseg.pipeline.stages.embeddings import embeddings_node
+    from gseg.pipeline.stages.pictures import embeddings_node
     from gseg.samples.latents import candidates
     from gseg.scores.batches import chosen_pictures
     from gseg.scores.benchmarks import open_benchmark

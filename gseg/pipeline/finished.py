@@ -1,6 +1,7 @@
 """What finished trials tell: where a segmenter fails, how far both papers' directions agree.
 
-Rows lead to what their trials left, from the scores back from parent to parent.
+Rows lead to what their trials left, from the scores back from parent to parent, and samples to what
+they were drawn from.
 
 Failure cases are those of Melas-Kyriazi et al. 2022, Figures 12 to 14. On labelled pictures: those
 with the lowest IoU; pictures whose true mask is empty are left out, as in Figure 13. Of generated
@@ -16,7 +17,7 @@ colour maps (Eq. (5)), and those with masks by maps fitted to each picture (sect
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,12 +37,14 @@ from gseg.images import from_uint8
 from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.graph import Told
 from gseg.pipeline.jobs.predict import load_predictor
-from gseg.pipeline.origin import Origin, find_origin
 from gseg.pipeline.row_values import TrialParts
 from gseg.pipeline.rows import Row
+from gseg.pipeline.stages.directions import DirectionNode, OperatorsNode
+from gseg.pipeline.stages.pictures import EMBEDDINGS, EmbeddingsNode, find_embeddings, with_file
 from gseg.pipeline.stages.samples import SampleNode
 from gseg.pipeline.trial import find_parts, find_rows, stages_of
 from gseg.randomness import derive_seed
+from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.samples.masks import make_masks
 from gseg.samples.sets import load_samples
 from gseg.samples.shards import shard_name
@@ -49,6 +52,7 @@ from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark, Example, open_benchmark
 from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.segmenters.segmenter import Predictor
+from gseg.storage.digests import file_digest, restore
 from gseg.storage.mirror import fetch
 from gseg.storage.store import Store
 
@@ -57,6 +61,75 @@ LOOKED_THROUGH: Final = 500
 _BATCH: Final = 100
 _PICTURES: Final = 128
 _SCORES: Final = ("accuracy", "iou", "max_f_beta", "two_affine_ratio", "direction_seconds")
+
+
+class LostEmbeddingsError(ValueError):
+    """Samples were drawn near embeddings that are not there; the message says which."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """What samples were drawn from.
+
+    Attributes:
+        generator: Catalogue name.
+        direction: Folder that `Direction.load` reads; with the colour maps, if the masks need some.
+        config: How they were drawn.
+    """
+
+    generator: str
+    direction: Path
+    config: SampleConfig
+
+
+def find_origin(samples: Path) -> Origin:
+    """Find what samples were drawn from.
+
+    Args:
+        samples: Folder of their shards in a storage; they may be relabelled or selected.
+
+    Returns:
+        The origin.
+
+    Raises:
+        FileNotFoundError: The storage lacks it.
+        LostEmbeddingsError: It lacks the user's own embeddings only.
+        StorageError: The object store does not answer, or what it gives is damaged.
+    """
+    folder = samples.absolute()
+    store = Store(folder.parent.parent, read_only=True)
+    told = Told.of(store, folder.name, folder.parent.name)
+    while "samples" not in told.config:
+        told = told.parent(*stages_of(SampleNode))
+    return Origin(
+        generator=told.config["generator"],
+        direction=told.parent(*stages_of(DirectionNode, OperatorsNode)).folder,
+        config=restore(SampleConfig, _with_embeddings(told)),
+    )
+
+
+def _with_embeddings(told: Told) -> Mapping[str, Any]:
+    """Give the settings of drawn samples with the file of embeddings that they were near to."""
+    settings: Mapping[str, Any] = told.config["samples"]
+    latents = settings.get("latents", {})
+    if latents.get("scenes"):
+        made = told.parent(*stages_of(EmbeddingsNode)).folder / EMBEDDINGS
+        near = with_file(restore(LatentConfig, latents), made)
+        named = {"scenes": None, "embeddings_digest": near.embeddings_digest}
+        return {**settings, "latents": {**latents, **named, "embeddings": near.embeddings}}
+    content = latents.get("embeddings_digest")
+    if not content:
+        return settings
+    own = Path(told.about.get("embeddings", ""))
+    mine = own if own.is_file() and file_digest(own) == content else None
+    file = mine or find_embeddings(told.store, content)
+    if file is None:
+        raise LostEmbeddingsError(
+            f"the samples were drawn near embeddings {content}, which are neither in the "
+            f"storage nor where they were ({told.about.get('embeddings', 'not noted')}): put the "
+            "file back there."
+        )
+    return {**settings, "latents": {**latents, "embeddings": str(file)}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

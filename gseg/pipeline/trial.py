@@ -14,11 +14,9 @@ from gseg.pipeline.progress import Report, silent
 from gseg.pipeline.rows import Row, make_row
 from gseg.pipeline.stages.derived import RelabelledNode, SelectionNode
 from gseg.pipeline.stages.directions import DirectionNode, with_operators
-from gseg.pipeline.stages.distance import DistanceNode, distance_node
-from gseg.pipeline.stages.embeddings import embeddings_node
+from gseg.pipeline.stages.pictures import DistanceNode, distance_node, embeddings_node
 from gseg.pipeline.stages.samples import SampleNode, SamplesNode
-from gseg.pipeline.stages.scores import ScoresNode
-from gseg.pipeline.stages.segmenter import SegmenterNode
+from gseg.pipeline.stages.segmenter import ScoresNode, SegmenterNode
 from gseg.randomness import derive_seed
 from gseg.samples.config import SampleConfig
 from gseg.storage.cache_limit import trial_runs

@@ -30,9 +30,8 @@ from gseg.pipeline.progress import Report
 from gseg.pipeline.rows import Row
 from gseg.pipeline.trial import find_parts, run_trial
 from gseg.randomness import derive_seed
-from gseg.search.definition import Search
 from gseg.search.objectives import row_values, with_mark
-from gseg.search.source import Point
+from gseg.search.source import Point, Search
 
 PICTURES: Final = 64
 """Pictures that segmenters are compared on."""

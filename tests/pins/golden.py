@@ -36,7 +36,7 @@ from gseg.pipeline.experiment import Context, DistanceConfig, Experiment, Labell
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.jobs.pictures import PictureSet
-from gseg.pipeline.stages.embeddings import EmbeddingsNode
+from gseg.pipeline.stages.pictures import EmbeddingsNode
 from gseg.pipeline.trial import run_trial
 from gseg.samples.config import FilterConfig, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.labeller import labeller

@@ -37,7 +37,7 @@ from gseg.pipeline.experiment import (
 )
 from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.jobs.pictures import PictureSet
-from gseg.pipeline.stages.embeddings import EmbeddingsNode
+from gseg.pipeline.stages.pictures import EmbeddingsNode
 from gseg.pipeline.trial import trial_graph
 from gseg.recipes.grids import Grid, grids
 from gseg.recipes.recipe import recipes

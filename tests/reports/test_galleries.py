@@ -24,7 +24,7 @@ from gseg.pipeline.experiment import (
 )
 from gseg.pipeline.finished import find_trace
 from gseg.pipeline.rows import merge_rows, results
-from gseg.pipeline.stages.embeddings import EMBEDDINGS
+from gseg.pipeline.stages.pictures import EMBEDDINGS
 from gseg.pipeline.trial import find_parts, run_trial
 from gseg.reports import galleries
 from gseg.reports.galleries import gallery_section, left_figures, left_pictures, make_sheet

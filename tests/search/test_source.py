@@ -10,10 +10,9 @@ from gseg.pipeline.experiment import Experiment, SelectionConfig
 from gseg.pipeline.trial import sample_nodes
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import all_gans
-from gseg.search.definition import Search
 from gseg.search.objectives import OBJECTIVES
 from gseg.search.records import Record, best_points, keep_records, read_records
-from gseg.search.source import PointSource, listed, sharing_groups
+from gseg.search.source import PointSource, Search, listed, sharing_groups
 from gseg.search.space import Space, parse_space
 
 _SPACE = ("contrast_weight=log:1:20", "epsilon=uniform:0.2:3")

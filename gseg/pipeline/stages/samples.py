@@ -20,7 +20,7 @@ from gseg.pipeline.costs import sample_bytes, sampling_seconds
 from gseg.pipeline.graph import ABOUT, Node, Stage, Workshop
 from gseg.pipeline.jobs import draw
 from gseg.pipeline.jobs.train import Pairs
-from gseg.pipeline.stages.embeddings import EMBEDDINGS, EmbeddingsNode, with_file
+from gseg.pipeline.stages.pictures import EMBEDDINGS, EmbeddingsNode, with_file
 from gseg.samples.config import SampleConfig
 from gseg.samples.sets import GrowingSet
 from gseg.samples.shards import Shard, shard_name
