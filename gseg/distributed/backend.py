@@ -155,7 +155,7 @@ class RayBackend:
         """Say how many cores there are for each process that shares a GPU; None without GPUs."""
         if not self._resources.gpus_per_trial:
             return None
-        # Drawing on a GPU compresses pictures in threads: they share the machine's cores.
+        # Drawing on a GPU keeps threads of the host busy: who shares the GPU shares the cores.
         available = there_now()
         sharers = available.get("GPU", 1.0) / self._resources.gpus_per_trial
         return max(1, int(available.get("CPU", 1.0) / max(sharers, 1.0)))

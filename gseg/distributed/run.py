@@ -202,7 +202,7 @@ class _Tracker(tune.Callback):
         point = self._point(trial)
         if point is None:
             return
-        # The actor puts no error into a result but one that is the trial's own fault.
+        # What another attempt may mend is no result, but an error of Tune's (`on_trial_error`).
         if "failure" in result:
             self._end(point, "failed", reason=result["failure"], own_fault=result["own_fault"])
         elif "outcome" in result:

@@ -147,7 +147,6 @@ class TrialsView(Listener):
         for label, file in running[:_MOST_SHOWN]:
             state = read_progress(file)
             stage, now, end, detail = state or ("starting", 0, 1, "")
-            # Rich divides by the total.
             bar = ProgressBar(total=max(end, 1), completed=now, width=24)
             count = f"{now:,}/{end:,}" if state else ""
             lines.add_row(f"  {label}", stage, bar, count, detail)

@@ -99,6 +99,7 @@ def find_origin(samples: Path) -> Origin:
     folder = samples.absolute()
     store = Store(folder.parent.parent, read_only=True)
     told = Told.of(store, folder.name, folder.parent.name)
+    # Relabelled and selected samples lead to the drawn ones, whose config has how.
     while "samples" not in told.config:
         told = told.parent(*stages_of(SampleNode))
     return Origin(
@@ -120,6 +121,7 @@ def _with_embeddings(told: Told) -> Mapping[str, Any]:
     content = latents.get("embeddings_digest")
     if not content:
         return settings
+    # The user's file may have changed since: it counts only with the same content.
     own = Path(told.about.get("embeddings", ""))
     mine = own if own.is_file() and file_digest(own) == content else None
     file = mine or find_embeddings(told.store, content)
@@ -332,6 +334,7 @@ def compare_papers(
         # Each with each: one optimised trial has a line for every rule that was chosen by.
         if not all(ways) or _shared(optimised) != _shared(chosen):
             continue
+        # A trial that is not finished has no line yet.
         rows = [find_rows(each, setting, device) for each in (optimised, chosen)]
         if rows[0] is None or rows[1] is None:
             continue

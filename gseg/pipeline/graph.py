@@ -236,11 +236,7 @@ class _Here:
         self._report(stage, done, total, detail)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _nothing, ()
-
-
-def _nothing() -> Report:
-    return silent
+        return _Here, (silent,)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,7 +61,7 @@ class FileReport:
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
         """Write, at most twice a second and at every change of stage."""
         now = time.monotonic()
-        # Samples come by the thousand, and a small file may lie on a network's disk.
+        # Some stages report many times a second, and the file may lie on a network's disk.
         if stage == self._stage and now < self._next:
             return
         self._stage, self._next = stage, now + _WRITE_EVERY

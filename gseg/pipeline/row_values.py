@@ -69,15 +69,18 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
         "supervision": "true masks" if experiment.method == "true_masks" else "none",
         **provenance(),
     }
+    # Baselines and true masks have no generator: its columns stay empty.
     if experiment.method == "gan":
         card = find_card(experiment.generator)
         named = ("family", "dataset", "resolution", "supervision", "published_fid")
         values |= {name: getattr(card, name) for name in named}
         values["published_fid_protocol"] = card.fid_protocol or None
     if experiment.training is not None:
+        # The setting is None for the generator's own side; rows tell the side itself.
         values |= {"train_resolution": trained_side(experiment), "device": device}
     if experiment.selection is not None:
         side = find_card(experiment.generator).resolution
+        # By content, as another folder of this name may hold other pictures.
         pictures = FolderPictures(experiment.selection.folder, resolution=side)
         features = features_name(experiment.selection.features)
         values["selection"] = f"{pictures.name}, {features}"
@@ -110,6 +113,7 @@ def direction_values(direction: Artifact) -> dict[str, Any]:
     """Columns about a direction."""
     facts = direction.facts
     return {
+        # A chosen direction has no losses, an optimised one of an older version no maps.
         "edge_loss": facts["losses"].get("lighter_edges"),
         "contrast_loss": facts["losses"].get("lighter_contrast"),
         "cosine": facts["cosine"],
@@ -130,10 +134,12 @@ def member_values(members: Sequence[Member]) -> dict[str, Any]:
     averaged = ("validation_iou", "validation_loss", "foreground_share", *members[0].agreement)
     values: dict[str, Any] = {name: _mean([fact[name] for fact in facts]) for name in averaged}
     values |= {
+        # Networks are trained one after the other: their peaks do not add.
         "peak_memory_mib": max(fact["peak_memory_mib"] for fact in facts),
         "training_seconds": sum(each.seconds for each in trained),
         "training_reused": all(each.reused for each in trained),
     }
+    # Networks that are trained on true masks have no samples.
     sets = [member.samples for member in members if member.samples is not None]
     if sets:
         counts = sum_counts([samples.counts for samples in sets])
@@ -161,6 +167,7 @@ def score_values(means: Mapping[str, Any]) -> dict[str, Any]:
     return {name: means[name] for name in names}
 
 
+# A process of Git's for each row would cost more than the row.
 @cache
 def provenance() -> dict[str, Any]:
     """Name the versions and the commit that rows are made with."""
@@ -232,7 +239,7 @@ def pair_rows(found: Sequence[Found], device: str) -> pd.DataFrame:
             replace(each.trial, search=each.trial.search.with_seed(0)) for each in (one, other)
         )
         if first != second:
-            continue
+            continue  # they differ in more than their seed
         a, b = (Direction.load(each.artifact.folder) for each in (one, other))
         identity = one.identity(device)
         del identity["experiment"], identity["direction_seed"]

@@ -158,7 +158,7 @@ def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
     fresh = pa.Table.from_pylist(list({key_of(row): row for row in rows}.values()), schema=SCHEMA)
     with writing_to(folder):
         old = _read(folder, list(COLUMNS))
-        # In Arrow, not row by row: ten thousands of rows are merged after every trial.
+        # In Arrow, not row by row: a large sweep merges its rows after every trial.
         replaced = pc.is_in(_joined_key(old), value_set=_joined_key(fresh))
         merged = pa.concat_tables([old.filter(pc.invert(replaced)), fresh])
         _write(folder, merged)

@@ -293,11 +293,8 @@ def _members(hint: Any) -> list[Any]:  # noqa: ANN401
 def _meaning(owner: type, name: str) -> str:
     """Find what a field's docstring says; of a property its own."""
     found = inspect.getattr_static(owner, name, None)
-    told = found.__doc__ if isinstance(found, property) else _field_docs(owner).get(name)
-    if told is None:
-        raise TypeError(
-            f"{owner.__name__}.{name} has no docstring, nor a line in that of its class."
-        )
+    told = found.__doc__ if isinstance(found, property) else _field_docs(owner)[name]
+    assert told is not None
     return " ".join(told.split())
 
 

@@ -166,6 +166,7 @@ def _segmenters(
     labelled = experiment.labelled
     node = SegmenterNode(training=experiment.training, labelled=labelled, device=device)
     if experiment.method == "true_masks":
+        # Labelled pictures take the place of scenes.
         scenes = 0 if labelled else experiment.data_size
         yield replace(node, scenes=scenes, validation=experiment.validation_size)
         return
@@ -178,6 +179,7 @@ def _segmenters(
         yield replace(
             node,
             samples=_relabelled(samples, experiment),
+            # Measured with masks of the kind that is learnt.
             held_out=_relabelled(held_out[0], experiment) if held_out else None,
             shrunk=experiment.train_resolution,
         )
@@ -236,6 +238,7 @@ def run_trial(
     device, both = backend.device, (trial, *siblings)
     graph = trial_graph(trial, setting, device)
 
+    # A function: the siblings' names are resolved only if there is something to draw.
     def together() -> Iterator[SamplesNode]:
         for each in both:
             yield from sample_nodes(each, device)
@@ -277,6 +280,7 @@ def _rows(
     if isinstance(trial, DirectionTrial):
         assert parts.direction is not None
         return [row_values.Found(trial=trial, artifact=parts.direction).row(device)]
+    # What all rows of a trial share; benchmarks and profiles make several of it.
     values = dict(row_values.identity_values(trial, device))
     if parts.direction is not None:
         values |= row_values.direction_values(parts.direction)

@@ -331,6 +331,7 @@ def sharing_groups(trials: Sequence[AnyTrial], processes: int) -> list[tuple[int
             key = (trial.generator, trial.samples.candidates_key)
             same.setdefault(key, []).append(number)
     others: list[tuple[int, ...]] = [() for _ in trials]
+    # As many parts as give every process a group, or some would wait while one draws for all.
     parts = max(1, math.ceil(processes / max(len(same), 1)))
     for numbers in same.values():
         for part in range(parts):  # those that start next to each other go to different parts
@@ -369,7 +370,9 @@ class PointSource(ListedSource):
         points = (Point(number=each.number, parameters=each.parameters) for each in again)
         super().__init__(points, at_once=at_once)
         self._finished = {record.number: record for record in self.known}
+        # By experiments: points may differ in what means nothing and be the same.
         self._names = {record.experiments for record in (*self.known, *again)}
+        # Those of other spaces, too: one file holds all, and a number stands once in it.
         self._taken_numbers = {record.number for record in records}
         self._grid = search.space.points() if search.sampler == "grid" else []
         self.wanted = len(self._grid) if search.points is None else search.points

@@ -64,6 +64,7 @@ class Parameter:
         """Whether this is one of the values."""
         if self.choices:
             return value in self.choices
+        # Whoever writes 100.0 for a count means 100.
         if isinstance(value, str) or not isinstance(value, int | float):
             return False
         return self.low <= value <= self.high and (not self.whole or float(value).is_integer())
@@ -104,6 +105,7 @@ class Space:
                 f"Nothing to search over: name settings with --space, such as {such}=log:1:20, "
                 "or give several values to options such as --epsilon 0.5 1 2."
             )
+        # --space and an option may name the same setting.
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"Given twice in the space: {', '.join(twice)}.")

@@ -181,7 +181,7 @@ def run_missing(
         done += units
         progress(done, total)
 
-    listen(0)
+    listen(0)  # what was there already is told at once
     return backend.run(job, parts, listen)
 
 
@@ -206,6 +206,7 @@ def prepare_process(threads: int, weights: Path | None = None) -> None:
         weights: Folder of published weights, from `weights_folder` of the process that this one
             works for; None for that of the environment.
     """
+    # PyTorch keeps this number for each thread that calls it, not for the process.
     torch.set_num_threads(threads)
     use_weights(weights)
     if sys.platform == "linux":

@@ -77,6 +77,7 @@ class ScoreJob(Job[Scores]):
         return range(self.parts)
 
     def size(self, part: int) -> int:
+        # Parts of nearly equal size, as `BenchmarkPart` cuts them.
         return self.total * (part + 1) // self.parts - self.total * part // self.parts
 
     def seconds(self, parts: Sequence[int]) -> float:
@@ -113,6 +114,7 @@ class ScoreJob(Job[Scores]):
     def _score(self, predict: Predict, benchmark: Benchmark, listen: Listen) -> Scores:
         heard = 0
 
+        # Scoring tells how many are done, a job hears how many more.
         def tell(done: int, _: int) -> None:
             nonlocal heard
             listen(done - heard)
@@ -168,7 +170,7 @@ class SegmentJob(Job[SegmentedFiles]):
         predictor = load_predictor(self.models, self.device)
 
         def do(part: int, listen: Listen) -> SegmentedFiles:
-            with _huge_pictures():
+            with _huge_pictures():  # around each part: the process may serve others
                 return segment_to(
                     predictor,
                     self._files(part),

@@ -109,6 +109,7 @@ def _write(folder: Path, pairs: Pairs, places: Tensor, similarity: Tensor) -> No
         here = places[(places >= start) & (places < start + len(shard))]
         kept = rows_of(shard, here - start)
         statistics = {**kept.statistics, "similarity": similarity[here]}
+        # Candidates and rejections stay those of the drawn shard, which rows add up.
         counts = {**shard.counts, "accepted": len(kept)}
         # Pictures that were stored as JPEG would change again.
         kept = replace(kept, statistics=statistics, counts=counts, picture_format="exact")
@@ -162,6 +163,7 @@ class RelabelledNode(DerivedNode):
             ValueError: The labeller is not there, has changed, or gives no masks.
         """
         config = self.labeller
+        # A network of the graph is a segmenter's file like any other, once it is made.
         if config is None:
             assert self.network is not None
             file = shop.make(self.network).folder / FILE
@@ -214,6 +216,7 @@ def open_labeller(config: LabellerConfig, device: str) -> Label:
     if config.kind == "segmenter":
         bring_here(Path(config.place).parent)
     prefix = "" if config.kind == "function" else f"{config.kind}:"
+    # The digest in the stage's name is of what was there when the trial was planned.
     if labeller(prefix + config.place) != config:
         raise ValueError(f"{config.place} has changed since the trial was planned: start again.")
     if config.kind == "folder":

@@ -12,7 +12,7 @@ from gseg.pipeline.costs import fit_seconds, score_seconds
 from gseg.pipeline.experiment import LabelledPairs
 from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.predict import ScoreJob
-from gseg.pipeline.jobs.train import SCENES_SIDE, FitJob, Material, Pairs
+from gseg.pipeline.jobs.train import SCENES_SIDE, FitJob, Pairs
 from gseg.pipeline.stages.samples import SampleNode
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
 from gseg.scores.protocol import Scores, bootstrap_intervals
@@ -87,8 +87,18 @@ class SegmenterNode(Stage):
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
         """Train, or go on with a training that was interrupted."""
+        pairs = [] if self.samples is None else [self._of_set(self.samples, shop)]
+        if self.labelled is not None:
+            pairs.append(_labelled(self.labelled))
+        if self.scenes:
+            pairs.append(Pairs(count=self.scenes))
         job = FitJob(
-            material=self._material(shop), config=self.training, folder=folder, device=self.device
+            pairs=tuple(pairs),
+            weights=self._weights,
+            validation=self._held_out(shop),
+            config=self.training,
+            folder=folder,
+            device=self.device,
         )
         facts = shop.backend.train(job, shop.report)
         discard(job.checkpoint)  # with the optimiser's state it is larger than the network
@@ -98,16 +108,6 @@ class SegmenterNode(Stage):
     def _weights(self) -> tuple[float, ...]:
         share = None if self.labelled is None else self.labelled.weight
         return () if share is None else (1 - share, share)  # generated, labelled
-
-    def _material(self, shop: Workshop) -> Material:
-        training = [] if self.samples is None else [self._of_set(self.samples, shop)]
-        if self.labelled is not None:
-            training.append(_labelled(self.labelled))
-        if self.scenes:
-            training.append(Pairs(count=self.scenes))
-        return Material(
-            training=tuple(training), weights=self._weights, validation=self._held_out(shop)
-        )
 
     def _held_out(self, shop: Workshop) -> Pairs | None:
         if self.held_out is not None:
@@ -185,14 +185,10 @@ class ScoresNode(Stage):
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
         """Score, part by part."""
+        same = ("baseline", "benchmark", "skip_bad", "protocol", "working_size", "device")
         job = ScoreJob(
             segmenters=tuple(shop.make(each).folder / FILE for each in self.segmenters),
-            baseline=self.baseline,
-            benchmark=self.benchmark,
-            skip_bad=self.skip_bad,
-            protocol=self.protocol,
-            working_size=self.working_size,
-            device=self.device,
+            **{name: getattr(self, name) for name in same},
         )
         scores = job.collect(shop.run(job, job.total, "scoring"))
         curves = pd.concat([part.curves() for part in scores.sums], ignore_index=True)
