@@ -1,4 +1,4 @@
-"""gseg/pipeline/stages/distance.py: kept, shared between generators, resumed, the same on Ray."""
+"""gseg/pipeline/stages/pictures.py: kept, shared between generators, resumed, the same on Ray."""
 
 from dataclasses import replace
 

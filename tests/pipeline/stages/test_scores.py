@@ -1,4 +1,4 @@
-"""pipeline/stages/scores.py: what a scoring leaves in the storage, and finds again."""
+"""pipeline/stages/segmenter.py: what a scoring leaves in the storage, and finds again."""
 
 import pickle
 
