@@ -207,6 +207,7 @@ def _knock(address: str) -> None:
     """Fail at once where nothing listens at HOST:PORT; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if host and port.isdecimal() and "://" not in address:
+        # Addresses with a scheme (ray://) go through a proxy of Ray's.
         socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
 
 
@@ -279,7 +280,7 @@ def most_resources(config: dict[str, Any]) -> dict[str, float]:
         left = int(config.get("max_workers") or 0)
         total = amount.get(str(config.get("head_node_type")), 0.0)
         for name in sorted(types, key=lambda name: -amount[name]):
-            own = types[name].get("max_workers")
+            own = types[name].get("max_workers")  # without it, a type has no limit of its own
             nodes = left if own is None else min(left, int(own))
             total += nodes * amount[name]
             left -= nodes

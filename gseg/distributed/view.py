@@ -73,6 +73,7 @@ class TrialsView(Listener):
         if self._is_live:
             self._live = Live(self._draw(), console=self._console, auto_refresh=False)
             self._live.start()
+        # A thread: Tune calls back at starts and ends alone, and stages take minutes.
         self._thread.start()
         return self
 
@@ -201,6 +202,7 @@ class Remaining:
 
     def seconds(self) -> float | None:
         """Say how long it still takes; None if nothing is known of it yet."""
+        # Estimates are good to a factor of two: what has ended says which.
         if self._ended_estimates > 0:
             factor = self._ended_seconds / self._ended_estimates
         elif self._estimates is not None:
@@ -226,6 +228,7 @@ def _outcome(record: Record, rows: list[Row], objectives: Sequence[str]) -> str:
         return ", ".join(f"{name} {record.values[name]:.4f}" for name in known)
     if rows and "metric_profile" not in rows[0]:  # of a trial that ends with its direction
         return f"v_l · v_d {rows[0]['cosine']:.3f}"
+    # Other profiles' scores are in the tables.
     shown = [row for row in rows if row["metric_profile"] == DEFAULT_PROFILES[0]]
     several = len(shown) > 1
     parts = [f"{row['benchmark'] if several else ''} {row['iou']:.3f}" for row in shown]

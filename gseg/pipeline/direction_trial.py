@@ -39,6 +39,7 @@ class DirectionTrial:
     @property
     def label(self) -> str:
         """A name for people and files."""
+        # A function of one's own is FILE.py:FUNCTION: no folder and no colon may stay.
         name = Path(self.generator).name.replace(":", "-")
         return f"{name}-{self._strength('')}-{self.search.epsilon:g}-{self.search.seed}"
 
@@ -50,6 +51,7 @@ class DirectionTrial:
 
     def _strength(self, symbol: str) -> str:
         """Say λ of an optimised direction, the rule of a chosen one."""
+        # The settings know where λ stands; a chosen direction has none.
         weight = next(each for each in columns().values() if each.heading == "λ").value(self)
         return getattr(self.search, "rule", "") if weight is None else f"{symbol}{weight:g}"
 

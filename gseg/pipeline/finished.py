@@ -277,6 +277,7 @@ def _worst_pictures(
 ) -> Iterator[FailureCase]:
     """Find the labelled pictures with the lowest of these scores (Figures 12 and 13)."""
     predictor = load_predictor([each.file for each in parts.members])
+    # As it was scored: at the side of its training, which baselines and older files lack.
     size = predictor.resolution or benchmark.working_size
     for place, line in scores.sort_values("iou", kind="stable").dropna(subset="iou").iterrows():
         if count == 0:
@@ -300,6 +301,7 @@ def predict_example(predictor: Predictor, example: Example, size: int) -> Tensor
     Returns:
         (H, W) probabilities, of the size of the true mask.
     """
+    # The text's protocol, whatever the row's: a picture that is shown keeps its own size.
     seen = prepare(example, 0, "text", size).picture
     probability = predictor.probability(from_uint8(seen[None]))
     return resize_probability(probability, example.mask[None])[0]
@@ -371,6 +373,7 @@ def _scores(rows: Sequence[Row], side: str) -> dict[str, Any]:
 def _agreement(
     optimised: Experiment, chosen: Experiment, setting: Context, device: str
 ) -> dict[str, float]:
+    # Masks of fresh pictures: how the two directions' own samples were filtered plays no part.
     generator = cached_generator(optimised.generator, device)
     directions, pairs, masks = [], [], []
     for each in (optimised, chosen):

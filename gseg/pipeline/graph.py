@@ -144,6 +144,7 @@ class Workshop:
         self.settings: Callable[[Node[Any]], Mapping[str, Any]]
         self.settings = cache(lambda node: node.settings(self))
         self._backend = backend
+        # Two memories: a name is known before its node is made, and may be another afterwards.
         self._names: dict[Node[Any], str] = {}
         self._known: dict[Node[Any], Any] = {}
 

@@ -96,6 +96,7 @@ def trial_graph(trial: AnyTrial, setting: Context, device: str) -> TrialGraph:
         working_size=row_values.trained_side(trial),
         device=device if segmenters else "cpu",
     )
+    # True masks and baselines have no sets, and so nothing that comes before those.
     return TrialGraph(
         direction=_direction(trial, device) if sets else None,
         sets=sets,
@@ -171,6 +172,7 @@ def _segmenters(
         yield replace(node, scenes=scenes, validation=experiment.validation_size)
         return
     for kind in experiment.member_kinds:
+        # `sample_nodes` gives them in this order; there may be no held-out ones.
         drawn, *held_out = (each for each in sets if each.samples.mask_kind == kind)
         samples: SampleNode = drawn
         if experiment.selection is not None:
@@ -188,7 +190,7 @@ def _segmenters(
 def _relabelled(samples: SampleNode, experiment: Experiment) -> SampleNode:
     labeller, device = experiment.labeller, samples.device
     if labeller is None:
-        return samples
+        return samples  # with their own masks
     node = RelabelledNode(source=samples, count=samples.count, device=device)
     if not isinstance(labeller, TrainedLabeller):
         return replace(node, labeller=labeller)

@@ -23,15 +23,8 @@ State = Literal["complete", "pruned", "failed"]
 _FILE: Final = "trials.parquet"
 _JOIN: Final = ","
 _PLAIN: Final = {
-    "number": "number",
-    "state": "state",
-    "reason": "reason",
-    "percent": "last_percent",
-    "loss": "last_held_out_loss",
-    "iou": "last_held_out_iou",
-    "seconds": "seconds",
-    "own_fault": "own_fault",
-    "labels_used": "labels_used",
+    **{name: name for name in ("number", "state", "reason", "seconds", "own_fault", "labels_used")},
+    **{"percent": "last_percent", "loss": "last_held_out_loss", "iou": "last_held_out_iou"},
 }
 """Columns of the fields that a record has of its own."""
 
@@ -92,6 +85,7 @@ class Record:
     @property
     def point(self) -> str:
         """Name by content: points with the same experiments are the same."""
+        # Not by settings: what means nothing, or has another name now, would make two of one.
         return digest("point", list(self.experiments))
 
     def row(self) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class PictureSet:
         Args:
             device: Where a generator computes.
         """
+        # One record for three kinds, and not three records: it goes into names as it is.
         if self.folder is not None:
             return FolderPictures(self.folder, resolution=self.resolution)
         if not self.generator:
@@ -222,6 +223,7 @@ class EmbedJob(PicturesJob):
         self, source: PictureSource, rows: range, skipped: list[str]
     ) -> tuple[Tensor, Sequence[int], list[str]]:
         """Read those pictures that can be read, with their numbers and names; list the others."""
+        # Pictures that are made can always be read.
         if not isinstance(source, FolderPictures):
             return torch.cat(list(source.batches(rows))), rows, [str(row) for row in rows]
         pictures, numbers = [], []
@@ -305,6 +307,7 @@ def embed_pictures(
 def save_found(path: Path, found: Embeddings, job: EmbedJob) -> None:
     """Write latents to an ``.npy`` file with where they come from; see `save_embeddings`."""
     encoder = job.encoder
+    # Beside the latents, for whoever finds the file: what may sample near them.
     told = {
         "encoder": encoder.name,
         "encoder_digest": encoder.digest,

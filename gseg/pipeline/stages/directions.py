@@ -113,6 +113,7 @@ class DirectionNode(Stage):
 
     def parents(self, shop: Workshop) -> Sequence[Node[Artifact] | str]:
         weights, candidates = weights_digest(self.generator), self.candidates
+        # The weights by content: a catalogue name may come to mean others.
         return [weights] if candidates is None else [weights, candidates]
 
     def cost(self, shop: Workshop) -> Cost:
@@ -254,6 +255,7 @@ def with_operators(
         samples: Its mask kind decides; the maps are fitted for its length of shift.
         device: Kind of device.
     """
+    # A node of its own: the direction is shared by all mask kinds, and most need no maps.
     if not MASKS[samples.mask_kind].fitted:
         return direction
     return OperatorsNode(
@@ -267,6 +269,7 @@ def with_operators(
 
 def _explained(model: Generator, found: Direction, config: SearchConfig) -> dict[str, float]:
     """Measure how well affine maps explain an optimised direction."""
+    # A chosen one among one: it is scored as those that are chosen are, and rows compare the two.
     scores = score_candidates(
         model,
         found.lighter[None],

@@ -45,7 +45,6 @@ class EmbeddingsNode(Stage):
     Attributes:
         pictures: At the encoder's size.
         encoder: Whose latents.
-        skip_bad: Whether pictures that cannot be read are left out.
     """
 
     stage: ClassVar[str] = "embeddings"
@@ -53,7 +52,6 @@ class EmbeddingsNode(Stage):
 
     pictures: PictureSet
     encoder: EncoderChoice
-    skip_bad: bool = False
 
     def config(self, shop: Workshop) -> Mapping[str, Any]:
         encoder = self.encoder
@@ -61,7 +59,7 @@ class EmbeddingsNode(Stage):
             "pictures": self.pictures.open(self.device).identity,
             # An encoder of one's own is named by its file's digest, wherever the file lies.
             "encoder": canonical(replace(encoder, name="" if encoder.digest else encoder.name)),
-            "skip_bad": self.skip_bad,
+            "skip_bad": False,  # names hold it from when a stage could leave pictures out
         }
 
     def parents(self, shop: Workshop) -> Sequence[str]:
@@ -73,9 +71,7 @@ class EmbeddingsNode(Stage):
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
         """Find the latents; parts that are there are not made again."""
-        job = embed_job(
-            self.pictures, self.encoder, folder, skip_bad=self.skip_bad, device=self.device
-        )
+        job = embed_job(self.pictures, self.encoder, folder, device=self.device)
         found = embed_pictures(job, shop.backend, partial(shop.report, "embeddings"))
         save_found(folder / EMBEDDINGS, found, job)
         job.clear()
@@ -271,6 +267,7 @@ class DistanceNode(Stage):
         The seconds are those of the generator's pictures and their features, not of the
         reference, which generators share.
         """
+        # Made already: to make is to look here.
         made, generated = shop.make(self), shop.make(self.generated)
         parts = [made, generated, *([shop.make(self.reference)] if self.reference else [])]
         facts = made.facts
@@ -311,6 +308,7 @@ def distance_node(
         embeddings=embeddings_node(latents, card, device),
         device=device,
     )
+    # Real pictures are brought to the generator's size: features depend on it.
     kind, _, path = config.reference.partition(":")
     if kind == "file":
         return DistanceNode(generated=generated, file=Path(path).expanduser())

@@ -115,6 +115,7 @@ class SegmenterNode(Stage):
         if not self.validation:
             return None
         if self.labelled is not None:  # others of the same set
+            # The order of the choice goes on where the training pictures end.
             labelled = self.labelled
             return _labelled(labelled, first=labelled.count, count=self.validation)
         return Pairs(count=self.validation, first=VALIDATION_FIRST)
