@@ -28,7 +28,7 @@ from gseg.metrics.sums import MetricSums
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.jobs.pictures import PictureSet
-from gseg.pipeline.stages.distance import StatisticsNode
+from gseg.pipeline.stages.pictures import StatisticsNode
 from gseg.scores.feature_statistics import KEPT, Moments
 from gseg.scores.fid import compare, frechet_distance
 from gseg.storage.store import Store

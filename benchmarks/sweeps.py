@@ -34,8 +34,8 @@ from rich.table import Table
 from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.generators.catalogue import list_generators
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Context
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import all_gans
 from gseg.search import evaluate

@@ -12,10 +12,9 @@ from gseg.commands.options import SweepOptions
 from gseg.directions.affine import fit_operators
 from gseg.directions.direction import Direction
 from gseg.generators.catalogue import load_generator
-from gseg.pipeline.direction_trial import Found, direction_rows, pair_rows
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.finished import compare_papers
-from gseg.pipeline.trial import Context
+from gseg.pipeline.row_values import Found, direction_rows, pair_rows
 from gseg.recipes.melas2022 import strip_epsilons
 from gseg.recipes.published.cells import published_tables
 from gseg.recipes.voynov2021 import voynov_grid

@@ -121,7 +121,7 @@ def fid(
     from gseg.features.named import features_name
     from gseg.generators.catalogue import find_card
     from gseg.pipeline.graph import Workshop
-    from gseg.pipeline.stages.distance import StatisticsNode
+    from gseg.pipeline.stages.pictures import StatisticsNode
     from gseg.scores.feature_statistics import FeatureStatistics
     from gseg.scores.fid import compare
     from gseg.storage.files import write_atomically

@@ -17,9 +17,8 @@ from cyclopts import Group, Parameter
 from gseg.commands.app import Count, Here, Number, Place, Whole, wholes
 from gseg.distributed.runtime import Placement, Resources
 from gseg.generators.catalogue import Kind, find_card, list_generators, own_file
-from gseg.pipeline.experiment import Experiment, LabelledPairs, SelectionConfig
+from gseg.pipeline.experiment import Context, Experiment, LabelledPairs, SelectionConfig
 from gseg.pipeline.settings import Setting, axes
-from gseg.pipeline.trial import Context
 from gseg.recipes.grids import Axes, Grid, grids
 from gseg.recipes.trials import trial, varied_grids
 from gseg.samples.config import LatentConfig
@@ -54,6 +53,7 @@ _DEFAULTS: Final = {
     "mask_kind": "lighter, or what a table is about",
     "epsilon_sample": "that of the search",
     "alpha": "0",
+    "train_precision": "the faster one of the device",
 }
 """Of options whose default no preset says."""
 _GENERATORS: Final = (
@@ -76,7 +76,7 @@ def _axis_option(name: str, setting: Setting) -> tuple[str, Any, Any]:
     def shown(_: object) -> str:
         if name in _DEFAULTS:
             return _DEFAULTS[name]
-        grid = grids()["embedded"]
+        grid = grids(native=False)["embedded"]
         if name == "data_size":
             return " ".join(map(str, grid.data_sizes))
         chosen = replace(grid, direction="voynov2021")
@@ -459,7 +459,7 @@ def check_samples(experiment: Experiment) -> None:
             pictures cannot be read.
     """
     from gseg.features.named import features_name
-    from gseg.pipeline.stages.embeddings import embeddings_node
+    from gseg.pipeline.stages.pictures import embeddings_node
     from gseg.samples.latents import candidates
     from gseg.scores.batches import chosen_pictures
     from gseg.scores.benchmarks import open_benchmark

@@ -16,9 +16,10 @@ from gseg.distributed.runtime import Asha, Resources, ray_session, trials_at_onc
 from gseg.distributed.view import TrialsView, Watched, format_seconds
 from gseg.generators.catalogue import use_weights
 from gseg.generators.weights import weights_digest
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.plan import SweepPlan
 from gseg.pipeline.rows import Row, known_scores
-from gseg.pipeline.trial import Context, stage_words
+from gseg.pipeline.trial import stage_words
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.search.evaluate import Work
 from gseg.search.records import Record

@@ -22,11 +22,10 @@ from gseg.pipeline.settings import Value
 from gseg.recipes.grids import Axes, Grid, seeds_of
 from gseg.recipes.trials import RECIPE_AXES, turned
 from gseg.reports.search import draw_search, search_table
-from gseg.search.definition import RANDOM_FIRST, Sampler, Search
 from gseg.search.evaluate import SearchWork
 from gseg.search.objectives import OBJECTIVES, chosen_objectives
 from gseg.search.records import Record, best_points, keep_records, read_records
-from gseg.search.source import Point, PointSource
+from gseg.search.source import RANDOM_FIRST, Point, PointSource, Sampler, Search
 from gseg.search.space import Parameter as SpaceParameter
 from gseg.search.space import Space, parse_space, searched_axes
 

@@ -9,10 +9,11 @@ from gseg.commands.options import SweepOptions, check_samples
 from gseg.commands.points import PointsCommand, exit_status
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.view import TrialsView, format_seconds
-from gseg.pipeline.direction_trial import DirectionTrial, Found
+from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import Failed, details_file, known_failure
 from gseg.pipeline.plan import Costs, SweepPlan, make_plan
+from gseg.pipeline.row_values import Found
 from gseg.pipeline.rows import Key, Row, fill_rows, key_of, known_scores, merge_rows
 from gseg.pipeline.trial import find_parts, find_rows, run_trial
 from gseg.recipes.recipe import Recipe

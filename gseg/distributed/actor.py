@@ -13,10 +13,10 @@ from ray import tune
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import PERCENT, Resources
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.failures import forget_failure, is_worth_another_attempt, note_failure
 from gseg.pipeline.jobs.job import prepare_process
 from gseg.pipeline.progress import FileReport, HaltedError, Report, Watch
-from gseg.pipeline.trial import Context
 from gseg.search.evaluate import Outcome, Work
 from gseg.search.source import Point
 
@@ -59,7 +59,7 @@ class PointActor(tune.Trainable):
         self._point = Point(**json.loads(new_config["point"]))
         self._attempt: _Attempt | None = None
         self._measured = _UNMEASURED
-        return True
+        return True  # Tune: the process can go on with another point
 
     def step(self) -> dict[str, Any]:
         """Give the next measurement, or what came of the point."""
@@ -76,7 +76,7 @@ class PointActor(tune.Trainable):
             values = {name: found.values[name] for name in _UNMEASURED if name in found.values}
             outcome = json.dumps({"rows": found.rows, "values": found.values})
             return {**self._measured, **values, "outcome": outcome, "done": True}
-        self._measured = found
+        self._measured = found  # kept: Tune's last result of a point has to have all keys
         return dict(found)
 
     def cleanup(self) -> None:
@@ -144,8 +144,8 @@ class _Attempt(threading.Thread):
     def halt(self) -> None:
         """Stop the work as soon as it says something."""
         self._halted = True
-        self._leave.release()
-        self.join(_GOODBYE_SECONDS)
+        self._leave.release()  # it may wait after a measurement
+        self.join(_GOODBYE_SECONDS)  # not for ever: Tune waits for this
 
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
         """Hear how far a stage is."""
@@ -161,6 +161,7 @@ class _Attempt(threading.Thread):
         if self._closed or percent <= self._percent:
             return
         self._percent = percent
+        # In percent: points may vary the number of steps, and are compared at equal shares.
         self._found.put({PERCENT: percent, "held_out_loss": loss, "held_out_iou": iou})
         if self._holds:
             self._leave.acquire()

@@ -85,8 +85,10 @@ class RayBackend:
 
     def _on_pool(self, job: Job[T], parts: Sequence[int]) -> Iterator[tuple[int, T]]:
         """Do parts on actors; give what comes out as it comes."""
+        # An actor costs seconds to start: no more than there is surely work for.
         most = min(len(parts), job.useful(parts), self._actors())
         first = min(self._resources.min_actors or most, most)
+        # A block for each part, or Ray Data would give an actor many at once.
         numbers = [{"part": part} for part in parts]
         rows = ray.data.from_items(numbers, override_num_blocks=len(parts)).map_batches(
             _Worker,
@@ -98,6 +100,7 @@ class RayBackend:
             num_gpus=self._resources.gpus_per_trial if job.device != "cpu" else 0.0,
         )
         for row in rows.iter_rows():
+            # Pickled: results are scores and counts, which Arrow has no columns for.
             result, error = pickle.loads(row["done"])
             if error is not None:
                 raise error
@@ -135,6 +138,7 @@ class RayBackend:
         )
         fault = folder / _FAULT
         discard(fault)
+        # Ray Train wraps the error of a worker; the job's own words are in the file.
         try:
             trainer.fit()
         finally:
@@ -151,6 +155,7 @@ class RayBackend:
         """Say how many cores there are for each process that shares a GPU; None without GPUs."""
         if not self._resources.gpus_per_trial:
             return None
+        # Drawing on a GPU keeps threads of the host busy: who shares the GPU shares the cores.
         available = there_now()
         sharers = available.get("GPU", 1.0) / self._resources.gpus_per_trial
         return max(1, int(available.get("CPU", 1.0) / max(sharers, 1.0)))

@@ -28,8 +28,8 @@ from gseg.distributed.actor import PointActor
 from gseg.distributed.runtime import PERCENT, Asha, Resources, trials_at_once, with_later_actors
 from gseg.generators.catalogue import weights_folder
 from gseg.pipeline.direction_trial import AnyTrial
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.rows import Row
-from gseg.pipeline.trial import Context
 from gseg.search.evaluate import SweepWork, Work
 from gseg.search.objectives import OBJECTIVES
 from gseg.search.records import Record, State
@@ -130,6 +130,7 @@ def run_points(
                 failure_config=tune.FailureConfig(max_failures=RESTARTS),
             ),
         )
+        # What Tune still prints with verbose=0.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             tuner.fit()
     return [tracker.ended[number] for number in sorted(tracker.ended)]
@@ -201,11 +202,13 @@ class _Tracker(tune.Callback):
         point = self._point(trial)
         if point is None:
             return
+        # What another attempt may mend is no result, but an error of Tune's (`on_trial_error`).
         if "failure" in result:
             self._end(point, "failed", reason=result["failure"], own_fault=result["own_fault"])
         elif "outcome" in result:
             outcome = json.loads(result["outcome"])
-            self._end(point, "complete", values=outcome["values"], rows=outcome["rows"])
+            values = {n: each for n, each in outcome["values"].items() if n in OBJECTIVES}
+            self._end(point, "complete", outcome["rows"], values=values)
         elif self._asha is not None:
             self._measured[point.number] = result
             if result.get("done"):
@@ -243,11 +246,8 @@ class _Tracker(tune.Callback):
         self,
         point: Point,
         state: State,
-        *,
-        reason: str = "",
-        values: dict[str, float] | None = None,
-        rows: list[Row] | None = None,
-        own_fault: bool = False,
+        rows: Sequence[Row] = (),
+        **told: Any,  # noqa: ANN401 fields of a record
     ) -> None:
         now, measured = time.monotonic(), self._measured.get(point.number, {})
         record = Record(
@@ -255,20 +255,19 @@ class _Tracker(tune.Callback):
             parameters=point.parameters,
             experiments=tuple(each.digest for each in self._work.trials_of(point)),
             state=state,
-            values={name: each for name, each in (values or {}).items() if name in OBJECTIVES},
-            reason=reason,
             percent=measured.get(PERCENT),
             loss=measured.get("held_out_loss"),
             iou=measured.get("held_out_iou"),
             seconds=round(now - self._begun.get(point.number, now), 3),
-            own_fault=own_fault,
             labels_used=self._work.uses_labels,
+            **told,
         )
         self.ended[point.number] = record
         self._source.finish(record)
+        # Kept before it is told: who is killed at this moment has lost a line, not a result.
         if self._keep is not None:
-            self._keep(record, rows or [])
-        self._listener.ended(record, rows or [])
+            self._keep(record, list(rows))
+        self._listener.ended(record, list(rows))
 
 
 class _TimeIsUp(tune.Stopper):

@@ -207,6 +207,7 @@ def _knock(address: str) -> None:
     """Fail at once where nothing listens at HOST:PORT; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if host and port.isdecimal() and "://" not in address:
+        # Addresses with a scheme (ray://) go through a proxy of Ray's.
         socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
 
 
@@ -219,15 +220,13 @@ def trials_at_once(resources: Resources, *, large: bool) -> int:
     """
     if resources.concurrency:
         return resources.concurrency
-    cluster = cluster_capacity()
-    if large:
-        processes = max(resources.workers, resources.actors, 1)
-        if resources.gpus_per_trial:
-            return max(1, int(cluster["GPU"] / (processes * resources.gpus_per_trial)))
-        return max(1, int(cluster["CPU"] / processes))
-    fits = cluster["CPU"] / resources.cpus_per_trial
-    if resources.gpus_per_trial:
-        fits = min(fits, cluster["GPU"] / resources.gpus_per_trial)
+    cluster, gpus = cluster_capacity(), resources.gpus_per_trial
+    # Trials of large stages wait for their jobs: as many as jobs fit side by side.
+    processes = max(resources.workers, resources.actors, 1) if large else 1
+    fits = cluster["CPU"] / (processes if large else resources.cpus_per_trial)
+    if gpus:
+        on_gpus = cluster["GPU"] / (processes * gpus)
+        fits = on_gpus if large else min(fits, on_gpus)
     return max(1, int(fits))
 
 
@@ -253,6 +252,7 @@ def with_later_actors(resources: Resources) -> Resources:
         run on other nodes, and see only what is there already.
     """
     kind, most = "GPU" if resources.gpus_per_trial else "CPU", cluster_capacity()
+    # On a cluster that does not grow, each trial counts what is there when it needs actors.
     if resources.actors or most[kind] <= there_now().get(kind, 0.0):
         return resources
     return replace(resources, actors=resources.processes(most))
@@ -276,10 +276,11 @@ def most_resources(config: dict[str, Any]) -> dict[str, float]:
             name: float((about.get("resources") or {}).get(kind, 0.0))
             for name, about in types.items()
         }
+        # What all types may have together; each may have less.
         left = int(config.get("max_workers") or 0)
         total = amount.get(str(config.get("head_node_type")), 0.0)
         for name in sorted(types, key=lambda name: -amount[name]):
-            own = types[name].get("max_workers")
+            own = types[name].get("max_workers")  # without it, a type has no limit of its own
             nodes = left if own is None else min(left, int(own))
             total += nodes * amount[name]
             left -= nodes

@@ -73,6 +73,7 @@ class TrialsView(Listener):
         if self._is_live:
             self._live = Live(self._draw(), console=self._console, auto_refresh=False)
             self._live.start()
+        # A thread: Tune calls back at starts and ends alone, and stages take minutes.
         self._thread.start()
         return self
 
@@ -88,6 +89,7 @@ class TrialsView(Listener):
         with self._lock:
             self._running[point.number] = self._describe(point)
             self._remaining.start(point.number)
+            # The first point alone tells how long Ray and Tune took; later ones find None.
             begun, self._begun = self._begun, None
         if begun is not None:
             waited = format_seconds(time.monotonic() - begun)
@@ -111,7 +113,7 @@ class TrialsView(Listener):
 
     def _line(self, text: str, *, always: bool = False) -> None:
         if self._live is not None and not always:
-            return
+            return  # the bars say it
         with self._lock:
             head = f"[{self._done + self._failed}/{self._total}{self._left()}]"
         self._console.print(f"{head} {text}", markup=False, highlight=False, soft_wrap=True)
@@ -183,6 +185,7 @@ class Remaining:
     def start(self, number: int) -> None:
         """Note that a point has started, perhaps once more."""
         self._begun[number] = time.monotonic()
+        # What is started again was taken off what waits the first time.
         if number not in self._started:
             self._started.add(number)
             self._waiting -= self._estimate(number)
@@ -199,6 +202,7 @@ class Remaining:
 
     def seconds(self) -> float | None:
         """Say how long it still takes; None if nothing is known of it yet."""
+        # Estimates are good to a factor of two: what has ended says which.
         if self._ended_estimates > 0:
             factor = self._ended_seconds / self._ended_estimates
         elif self._estimates is not None:
@@ -210,6 +214,7 @@ class Remaining:
             max(self._estimate(number) * factor - (now - begun), 0.0)
             for number, begun in self._begun.items()
         ]
+        # The longest one that runs ends last, however many run beside it.
         shared = (sum(running) + max(self._waiting, 0.0) * factor) / self._most_running
         return max(shared, *running, 0.0)
 
@@ -223,6 +228,7 @@ def _outcome(record: Record, rows: list[Row], objectives: Sequence[str]) -> str:
         return ", ".join(f"{name} {record.values[name]:.4f}" for name in known)
     if rows and "metric_profile" not in rows[0]:  # of a trial that ends with its direction
         return f"v_l · v_d {rows[0]['cosine']:.3f}"
+    # Other profiles' scores are in the tables.
     shown = [row for row in rows if row["metric_profile"] == DEFAULT_PROFILES[0]]
     several = len(shown) > 1
     parts = [f"{row['benchmark'] if several else ''} {row['iou']:.3f}" for row in shown]

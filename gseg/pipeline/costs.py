@@ -6,14 +6,13 @@ H100 (`results/gpu`) or, where it says so, assumed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig, LearntConfig
+from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig
 from gseg.generators.catalogue import cached_generator
 from gseg.segmenters.config import FitConfig, Precision
 
@@ -52,40 +51,20 @@ _SEGMENT_SECONDS: Final = {"cpu": 0.2, "cuda": 0.05}
 the published width, as much again for a photograph of 6 megapixels; a GPU's are assumed."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Size:
-    """What estimates need to know of a generator.
-
-    Attributes:
-        flops: Floating-point operations of one picture.
-        resolution: Side of its pictures in pixels.
-    """
-
-    flops: int
-    resolution: int
-
-
 @lru_cache(maxsize=256)
-def generator_size(generator: str) -> Size:
-    """Measure a generator, once for each process.
-
-    Args:
-        generator: Catalogue name; it is loaded.
-
-    Returns:
-        Its size.
-    """
+def generator_flops(generator: str) -> int:
+    """Count the floating-point operations of one picture; the generator is loaded for that."""
     model = cached_generator(generator, "cpu")
     z = torch.zeros(1, model.card.latent_dim)
     y = torch.zeros(1, dtype=torch.int64) if model.card.num_classes else None
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(model.code(z), y)
-    return Size(flops=int(counter.get_total_flops()), resolution=model.card.resolution)
+    return int(counter.get_total_flops())
 
 
 def draw_seconds(generator: str, candidates: int, device: str) -> float:
     """Estimate drawing candidates, in one-thread seconds of the device."""
-    return _FORWARDS * candidates * generator_size(generator).flops / _DRAW_FLOPS[device]
+    return _FORWARDS * candidates * generator_flops(generator) / _DRAW_FLOPS[device]
 
 
 def sampling_seconds(generator: str, samples: int, acceptance: float | None, device: str) -> float:
@@ -111,7 +90,7 @@ def sample_bytes(side: int, picture_format: str = "exact") -> float:
 
 def direction_seconds(generator: str, steps: int, batch: int, device: str) -> float:
     """Estimate a search for a direction, in one-thread seconds of the device."""
-    work = _DIRECTION_FACTOR * steps * batch * generator_size(generator).flops
+    work = _DIRECTION_FACTOR * steps * batch * generator_flops(generator)
     return work / _DRAW_FLOPS[device]
 
 
@@ -125,10 +104,11 @@ def choosing_seconds(generator: str, config: ChoiceConfig, device: str) -> float
 def candidates_seconds(generator: str, config: CandidateConfig, device: str) -> float:
     """Estimate making candidate directions, in one-thread seconds of the device."""
     if config.learnt is not None:
-        return _learning_seconds(generator, config.learnt, device)
+        learnt = config.learnt
+        return _LEARNT_FACTOR * direction_seconds(generator, learnt.steps, learnt.batch, device)
     if config.kind == "pca":
         return draw_seconds(generator, round(config.samples / _FORWARDS), device)
-    return 0.0
+    return 0.0  # random vectors, and axes of the latent space: no picture is made
 
 
 def operators_seconds(generator: str, config: AffineConfig, device: str) -> float:
@@ -140,11 +120,6 @@ def _affine_pictures(config: AffineConfig) -> int:
     return (config.steps + config.test_batches) * config.batch
 
 
-def _learning_seconds(generator: str, config: LearntConfig, device: str) -> float:
-    """Estimate learning candidate directions, in one-thread seconds of the device."""
-    return _LEARNT_FACTOR * direction_seconds(generator, config.steps, config.batch, device)
-
-
 def fit_seconds(config: FitConfig, side: int, device: str) -> float:
     """Estimate a training on pictures of this side, in one-thread seconds of the device."""
     work = config.steps * config.batch * side**2 * config.width**2
@@ -153,6 +128,7 @@ def fit_seconds(config: FitConfig, side: int, device: str) -> float:
 
 def score_seconds(pictures: int, working_size: int | None, device: str) -> float:
     """Estimate scoring a benchmark, in one-thread seconds of the device."""
+    # 1.5: photographs of 3:2.
     return pictures * (working_size or 128) ** 2 * 1.5 / _SCORE_PIXELS[device]
 
 

@@ -2,11 +2,13 @@
 
 import difflib
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, Literal, get_args
 
 from gseg.directions.config import DirectionConfig
 from gseg.features.named import parse_features
 from gseg.samples.config import LabellerConfig, MaskKind, SampleConfig
+from gseg.scores.specs import EvalProtocol
 from gseg.segmenters.config import FitConfig
 from gseg.storage.digests import digest, since
 
@@ -32,12 +34,13 @@ class DistanceConfig:
 
     count: int = 5_000
     seed: int = 0
+    # The usual Inception network has to be downloaded, and was made for photographs.
     features: str = "scenes"
     reference: str = "scenes"
 
     def __post_init__(self) -> None:
         _require(self, count=2, seed=0)
-        parse_features(self.features)
+        parse_features(self.features)  # a wrong name is told before anything is drawn
         if self.reference != "scenes" and not self.reference.startswith(("folder:", "file:")):
             raise ValueError(
                 f"Unknown reference {self.reference!r} of the distance: expected 'scenes', "
@@ -118,6 +121,7 @@ class TrainedLabeller:
     @property
     def name(self) -> str:
         """Other model that gave the samples their masks."""
+        # With a hash: trainings of equal size differ in more than rows have columns for.
         return f"true masks of {self.count} scenes [{digest('labeller', self)[:8]}]"
 
 
@@ -162,6 +166,7 @@ class Experiment:
     labeller: LabellerConfig | TrainedLabeller | None = None
     data_size: int = 0
     validation_size: int = 128
+    # Younger than experiments that are in storages: hashed only where it is not None.
     train_resolution: int | None = since("0.1", None)
     training: FitConfig | None = None
     train_preset: str = ""
@@ -179,6 +184,7 @@ class Experiment:
                 hint = f" Did you mean {close[0]!r}?" if close else ""
                 raise ValueError(f"Unknown {word} {value!r}; there are {', '.join(known)}.{hint}")
         _require(self, data_size=0, validation_size=0)
+        # The nearest of fewer than are wanted would be all of them.
         if self.selection is not None and self.selection.candidates < self.data_size:
             raise ValueError(
                 f"A selection of {self.data_size} samples needs as many candidates or more, got "
@@ -223,12 +229,14 @@ class Experiment:
                     "Method 'true_masks' trains on labelled pictures alone: give them a data_size "
                     f"of 0 and no weight, got {self.data_size} and {self.labelled.weight}."
                 )
+        # Labelled pictures alone are no samples; all others need some to train on.
         elif self.data_size < 1:
             raise ValueError(f"The data size must be at least 1, got {self.data_size}.")
 
     @property
     def digest(self) -> str:
         """Name by content; recipe, preset name and the distance do not count."""
+        # Names are for people; the distance is the generator's and changes no segmenter.
         return digest("experiment", 1, replace(self, recipe="", train_preset="", distance=None))
 
     @property
@@ -254,10 +262,28 @@ class Experiment:
         return ("lighter", "darker") if self.mask_kind == "ensemble" else (self.mask_kind,)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What all trials of a sweep have in common.
+
+    Attributes:
+        storage: Folder of the artifacts.
+        benchmarks: Specifications; see `gseg.scores.benchmarks.open_benchmark`.
+        eval_protocol: How pictures are brought to size and where they are scored.
+        skip_bad: Whether unreadable files of a benchmark are skipped and listed.
+    """
+
+    storage: Path
+    benchmarks: tuple[str, ...] = ("scenes",)
+    eval_protocol: EvalProtocol = "text"
+    skip_bad: bool = False
+
+
 def _require(config: object, **least: int) -> None:
     """Make sure that fields are whole numbers of at least so many."""
     for name, at_least in least.items():
         value = getattr(config, name)
+        # A bool is an int to Python, and 1 to whoever writes validation_size=True.
         if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
             raise ValueError(
                 f"{name} must be a whole number of at least {at_least}, got {value!r}."

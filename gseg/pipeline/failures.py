@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.jobs.draw import BatchTooLargeError
-from gseg.pipeline.trial import Context
 from gseg.samples.shards import DamagedShardError
 from gseg.storage.digests import digest
 from gseg.storage.files import DiskFullError, write_atomically
@@ -80,11 +80,13 @@ def known_failure(trial: AnyTrial, setting: Context) -> Failed | None:
     None if it has not failed, if that was not its own fault, or under other versions.
     """
     path = _file(trial, setting)
+    # Again: another machine may have failed or forgotten it since.
     if not fetch(path, again=True):
         return None
     try:
         kept: dict[str, Any] = json.loads(path.read_text())
         failed = Failed(**{name: kept[name] for name in Failed.__slots__})
+    # An older version's form counts as no failure: the trial is run again.
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return None
     return failed if failed.own_fault and kept.get("versions") == versions() else None

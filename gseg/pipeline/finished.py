@@ -1,6 +1,7 @@
 """What finished trials tell: where a segmenter fails, how far both papers' directions agree.
 
-Rows lead to what their trials left, from the scores back from parent to parent.
+Rows lead to what their trials left, from the scores back from parent to parent, and samples to what
+they were drawn from.
 
 Failure cases are those of Melas-Kyriazi et al. 2022, Figures 12 to 14. On labelled pictures: those
 with the lowest IoU; pictures whose true mask is empty are left out, as in Figure 13. Of generated
@@ -16,7 +17,7 @@ colour maps (Eq. (5)), and those with masks by maps fitted to each picture (sect
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,21 +34,25 @@ from gseg.exactness import exact
 from gseg.generators.catalogue import cached_generator
 from gseg.generators.contract import Generator
 from gseg.images import from_uint8
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.graph import Told
-from gseg.pipeline.origin import Origin, find_origin
+from gseg.pipeline.jobs.predict import load_predictor
 from gseg.pipeline.row_values import TrialParts
 from gseg.pipeline.rows import Row
+from gseg.pipeline.stages.directions import DirectionNode, OperatorsNode
+from gseg.pipeline.stages.pictures import EMBEDDINGS, EmbeddingsNode, find_embeddings, with_file
 from gseg.pipeline.stages.samples import SampleNode
-from gseg.pipeline.trial import Context, find_parts, find_rows, stages_of
+from gseg.pipeline.trial import find_parts, find_rows, stages_of
 from gseg.randomness import derive_seed
+from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.samples.masks import make_masks
 from gseg.samples.sets import load_samples
 from gseg.samples.shards import shard_name
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark, Example, open_benchmark
 from gseg.scores.specs import DEFAULT_PROFILES
-from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
+from gseg.segmenters.segmenter import Predictor
+from gseg.storage.digests import file_digest, restore
 from gseg.storage.mirror import fetch
 from gseg.storage.store import Store
 
@@ -56,6 +61,77 @@ LOOKED_THROUGH: Final = 500
 _BATCH: Final = 100
 _PICTURES: Final = 128
 _SCORES: Final = ("accuracy", "iou", "max_f_beta", "two_affine_ratio", "direction_seconds")
+
+
+class LostEmbeddingsError(ValueError):
+    """Samples were drawn near embeddings that are not there; the message says which."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """What samples were drawn from.
+
+    Attributes:
+        generator: Catalogue name.
+        direction: Folder that `Direction.load` reads; with the colour maps, if the masks need some.
+        config: How they were drawn.
+    """
+
+    generator: str
+    direction: Path
+    config: SampleConfig
+
+
+def find_origin(samples: Path) -> Origin:
+    """Find what samples were drawn from.
+
+    Args:
+        samples: Folder of their shards in a storage; they may be relabelled or selected.
+
+    Returns:
+        The origin.
+
+    Raises:
+        FileNotFoundError: The storage lacks it.
+        LostEmbeddingsError: It lacks the user's own embeddings only.
+        StorageError: The object store does not answer, or what it gives is damaged.
+    """
+    folder = samples.absolute()
+    store = Store(folder.parent.parent, read_only=True)
+    told = Told.of(store, folder.name, folder.parent.name)
+    # Relabelled and selected samples lead to the drawn ones, whose config has how.
+    while "samples" not in told.config:
+        told = told.parent(*stages_of(SampleNode))
+    return Origin(
+        generator=told.config["generator"],
+        direction=told.parent(*stages_of(DirectionNode, OperatorsNode)).folder,
+        config=restore(SampleConfig, _with_embeddings(told)),
+    )
+
+
+def _with_embeddings(told: Told) -> Mapping[str, Any]:
+    """Give the settings of drawn samples with the file of embeddings that they were near to."""
+    settings: Mapping[str, Any] = told.config["samples"]
+    latents = settings.get("latents", {})
+    if latents.get("scenes"):
+        made = told.parent(*stages_of(EmbeddingsNode)).folder / EMBEDDINGS
+        near = with_file(restore(LatentConfig, latents), made)
+        named = {"scenes": None, "embeddings_digest": near.embeddings_digest}
+        return {**settings, "latents": {**latents, **named, "embeddings": near.embeddings}}
+    content = latents.get("embeddings_digest")
+    if not content:
+        return settings
+    # The user's file may have changed since: it counts only with the same content.
+    own = Path(told.about.get("embeddings", ""))
+    mine = own if own.is_file() and file_digest(own) == content else None
+    file = mine or find_embeddings(told.store, content)
+    if file is None:
+        raise LostEmbeddingsError(
+            f"the samples were drawn near embeddings {content}, which are neither in the "
+            f"storage nor where they were ({told.about.get('embeddings', 'not noted')}): put the "
+            "file back there."
+        )
+    return {**settings, "latents": {**latents, "embeddings": str(file)}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,6 +200,7 @@ def find_trace(row: "pd.Series[Any]", storage: Path) -> Trace | None:
         found = Trace(
             origin=find_origin(samples),
             samples=samples,
+            # Of the samples; the second is that of labelled pictures beside them.
             count=trained[0].config["count"][0],
             segmenters=tuple(each.folder / "segmenter.safetensors" for each in trained),
             benchmark=scores.config["benchmark"],
@@ -132,6 +209,7 @@ def find_trace(row: "pd.Series[Any]", storage: Path) -> Trace | None:
         )
     except (FileNotFoundError, KeyError, IndexError, TypeError):
         return None
+    # Readers open files without asking the object store.
     files = (samples / shard_name(0), *found.segmenters, found.images)
     return found if all(map(fetch, files)) else None
 
@@ -180,6 +258,7 @@ def _worst_samples(parts: TrialParts, count: int) -> list[FailureCase]:
     predictor = load_predictor([each.file for each in parts.members])
     batches = torch.split(samples.pictures, _BATCH)
     found = torch.cat([predictor.probability(from_uint8(each)) > 0.5 for each in batches])
+    # Two empty masks agree, but nothing was found: such samples are looked at first.
     scores = mask_ious(found, samples.masks, empty=0.0)
     return [
         FailureCase(
@@ -198,12 +277,13 @@ def _worst_pictures(
 ) -> Iterator[FailureCase]:
     """Find the labelled pictures with the lowest of these scores (Figures 12 and 13)."""
     predictor = load_predictor([each.file for each in parts.members])
+    # As it was scored: at the side of its training, which baselines and older files lack.
     size = predictor.resolution or benchmark.working_size
     for place, line in scores.sort_values("iou", kind="stable").dropna(subset="iou").iterrows():
         if count == 0:
             return
         example = benchmark[int(str(place))]
-        if example.mask.any():
+        if example.mask.any():  # Figure 13 leaves out pictures without a foreground
             count -= 1
             yield FailureCase(
                 id=str(line["id"]),
@@ -214,12 +294,6 @@ def _worst_pictures(
             )
 
 
-def load_predictor(files: Sequence[Path]) -> Predictor:
-    """Load a trial's network, or the ensemble of its networks."""
-    members: list[Predictor] = [Segmenter.load(path) for path in files]
-    return members[0] if len(members) == 1 else Ensemble(members)
-
-
 @torch.inference_mode()
 def predict_example(predictor: Predictor, example: Example, size: int) -> Tensor:
     """Segment a labelled picture, `size` pixels at its shorter side, at its own size.
@@ -227,6 +301,7 @@ def predict_example(predictor: Predictor, example: Example, size: int) -> Tensor
     Returns:
         (H, W) probabilities, of the size of the true mask.
     """
+    # The text's protocol, whatever the row's: a picture that is shown keeps its own size.
     seen = prepare(example, 0, "text", size).picture
     probability = predictor.probability(from_uint8(seen[None]))
     return resize_probability(probability, example.mask[None])[0]
@@ -258,8 +333,10 @@ def compare_papers(
     lines = []
     for optimised, chosen in itertools.product(experiments, repeat=2):
         ways = isinstance(optimised.search, SearchConfig), isinstance(chosen.search, ChoiceConfig)
+        # Each with each: one optimised trial has a line for every rule that was chosen by.
         if not all(ways) or _shared(optimised) != _shared(chosen):
             continue
+        # A trial that is not finished has no line yet.
         rows = [find_rows(each, setting, device) for each in (optimised, chosen)]
         if rows[0] is None or rows[1] is None:
             continue
@@ -296,6 +373,7 @@ def _scores(rows: Sequence[Row], side: str) -> dict[str, Any]:
 def _agreement(
     optimised: Experiment, chosen: Experiment, setting: Context, device: str
 ) -> dict[str, float]:
+    # Masks of fresh pictures: how the two directions' own samples were filtered plays no part.
     generator = cached_generator(optimised.generator, device)
     directions, pairs, masks = [], [], []
     for each in (optimised, chosen):
@@ -322,6 +400,7 @@ def lighter_pairs(
     generator: Generator, direction: Direction, epsilon: float, count: int
 ) -> tuple[Tensor, Tensor]:
     """Generate fresh pictures and their lighter twins, (N, 3, R, R) in [-1, 1] each."""
+    # Seeds of samples never have this name: no pair was trained on.
     code, y = codes_and_labels(generator, derive_seed(0, "papers"), range(count))
     shift = epsilon * direction.lighter.to(code.device)
     return generator(code, y).clamp(-1, 1), generator(code + shift, y).clamp(-1, 1)

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 from gseg.exactness import device_identity
 from gseg.pipeline.jobs.job import Backend, Job, run_missing
 from gseg.pipeline.progress import Report, silent
-from gseg.scores.benchmarks import Benchmark, open_benchmark
+from gseg.scores.benchmarks import open_benchmark
 from gseg.storage.digests import digest
 from gseg.storage.mirror import fetch
 from gseg.storage.store import Artifact, Cost, Store
@@ -138,12 +138,13 @@ class Workshop:
     ) -> None:
         self.store, self.report, self.together = store, report, together
         # Each is asked once: some open a benchmark or a folder of pictures.
-        self.benchmark = cache(_open)
+        self.benchmark = cache(open_benchmark)
         self.parents: Callable[[Node[Any]], Sequence[Node[Any] | str]]
         self.parents = cache(lambda node: node.parents(self))
         self.settings: Callable[[Node[Any]], Mapping[str, Any]]
         self.settings = cache(lambda node: node.settings(self))
         self._backend = backend
+        # Two memories: a name is known before its node is made, and may be another afterwards.
         self._names: dict[Node[Any], str] = {}
         self._known: dict[Node[Any], Any] = {}
 
@@ -191,6 +192,7 @@ class Workshop:
 
     def find(self, node: Node[_T]) -> _T | None:
         """Look for a node; None while it is not complete."""
+        # What is found stays found; what is missing may have come since, so it is looked for again.
         found: _T | None = self._known.get(node)
         if found is None and (found := node.find(self)) is not None:
             self._known[node] = found
@@ -200,6 +202,7 @@ class Workshop:
         """Find or make a node, and before it what it is made from."""
         if node not in self._known:
             for each in self.walk(node):
+                # Parents come first: a node may ask for them in `make` without a deep recursion.
                 if each not in self._known:
                     self._known[each] = each.make(self)
         made: _T = self._known[node]
@@ -207,6 +210,7 @@ class Workshop:
 
     def walk(self, *targets: Node[Any] | None) -> Iterator[Node[Any]]:
         """Go through nodes and all that they are made from, parents first, each once."""
+        # Equal nodes are the same thing, however often the graph names them.
         seen: set[Node[Any]] = set()
 
         def visit(*nodes: Node[Any] | str | None) -> Iterator[Node[Any]]:
@@ -233,15 +237,7 @@ class _Here:
         self._report(stage, done, total, detail)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _nothing, ()
-
-
-def _nothing() -> Report:
-    return silent
-
-
-def _open(spec: str, skip_bad: bool) -> Benchmark:
-    return open_benchmark(spec, skip_bad=skip_bad)
+        return _Here, (silent,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +266,7 @@ class Told:
         """
         for stage in stages:
             folder = store.folder(stage, name)
+            # Growing sets of samples first: they have no manifest for `find` to see.
             if fetch(folder / ABOUT):
                 about = json.loads((folder / ABOUT).read_text())
                 return cls(store=store, stage=stage, folder=folder, about=about)
@@ -291,6 +288,7 @@ class Told:
             FileNotFoundError: The storage lacks it.
             StorageError: The object store does not answer, or what it gives is damaged.
         """
+        # A parent's name does not say its stage: try each with those that are asked for.
         for name in self.about["parents"]:
             try:
                 return Told.of(self.store, name, *stages)

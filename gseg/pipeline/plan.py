@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from gseg.generators.catalogue import find_card
 from gseg.pipeline.direction_trial import AnyTrial
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.stages.samples import SamplesNode
-from gseg.pipeline.trial import Context, trial_graph
+from gseg.pipeline.trial import trial_graph
 from gseg.storage.store import Cost, Store
 
 _log = logging.getLogger(__name__)
@@ -63,11 +63,7 @@ class SweepPlan:
 
 
 def make_plan(
-    trials: Sequence[AnyTrial],
-    setting: Context,
-    device: str,
-    *,
-    first: Costs | None = None,
+    trials: Sequence[AnyTrial], setting: Context, device: str, *, first: Costs | None = None
 ) -> SweepPlan:
     """Find what a sweep has to make, estimate it, and count what its trials share.
 
@@ -84,6 +80,7 @@ def make_plan(
         ValueError: Samples would have to be enlarged.
     """
     missing, naive, estimates = dict(first or {}), len(first or {}), []
+    # One for all trials: what several share is named and looked for once.
     shop = Workshop(Store(setting.storage, read_only=True))
     for trial in trials:
         if isinstance(trial, Experiment):

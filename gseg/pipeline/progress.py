@@ -61,6 +61,7 @@ class FileReport:
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
         """Write, at most twice a second and at every change of stage."""
         now = time.monotonic()
+        # Some stages report many times a second, and the file may lie on a network's disk.
         if stage == self._stage and now < self._next:
             return
         self._stage, self._next = stage, now + _WRITE_EVERY
@@ -81,7 +82,7 @@ def read_progress(path: Path) -> Progress | None:
     """Read what a `FileReport` wrote; None before its first word."""
     try:
         state = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, json.JSONDecodeError):  # on a network's disk it may be half there
         return None
     return Progress(**state)
 
@@ -127,7 +128,7 @@ def following(path: Path, report: Report, *, look_seconds: float = 1.0) -> Itera
         nonlocal told
         last = False
         while not last:
-            last = stop.wait(look_seconds)
+            last = stop.wait(look_seconds)  # once more after the end, for what came last
             for each in read_measurements(path)[told:]:
                 told += 1
                 try:

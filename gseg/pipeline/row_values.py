@@ -1,18 +1,23 @@
 """The columns of a trial's rows, from its settings and its artifacts."""
 
+import itertools
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from gseg.directions.direction import Direction
 from gseg.features.named import features_name
 from gseg.generators.catalogue import find_card
+from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.jobs.train import SCENES_SIDE
-from gseg.pipeline.settings import setting_values
+from gseg.pipeline.settings import columns, setting_values
 from gseg.pipeline.stages.samples import SampledSet
 from gseg.pipeline.stages.segmenter import FILE
 from gseg.samples.config import REASONS
@@ -64,15 +69,18 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
         "supervision": "true masks" if experiment.method == "true_masks" else "none",
         **provenance(),
     }
+    # Baselines and true masks have no generator: its columns stay empty.
     if experiment.method == "gan":
         card = find_card(experiment.generator)
         named = ("family", "dataset", "resolution", "supervision", "published_fid")
         values |= {name: getattr(card, name) for name in named}
         values["published_fid_protocol"] = card.fid_protocol or None
     if experiment.training is not None:
+        # The setting is None for the generator's own side; rows tell the side itself.
         values |= {"train_resolution": trained_side(experiment), "device": device}
     if experiment.selection is not None:
         side = find_card(experiment.generator).resolution
+        # By content, as another folder of this name may hold other pictures.
         pictures = FolderPictures(experiment.selection.folder, resolution=side)
         features = features_name(experiment.selection.features)
         values["selection"] = f"{pictures.name}, {features}"
@@ -105,6 +113,7 @@ def direction_values(direction: Artifact) -> dict[str, Any]:
     """Columns about a direction."""
     facts = direction.facts
     return {
+        # A chosen direction has no losses, an optimised one of an older version no maps.
         "edge_loss": facts["losses"].get("lighter_edges"),
         "contrast_loss": facts["losses"].get("lighter_contrast"),
         "cosine": facts["cosine"],
@@ -125,10 +134,12 @@ def member_values(members: Sequence[Member]) -> dict[str, Any]:
     averaged = ("validation_iou", "validation_loss", "foreground_share", *members[0].agreement)
     values: dict[str, Any] = {name: _mean([fact[name] for fact in facts]) for name in averaged}
     values |= {
+        # Networks are trained one after the other: their peaks do not add.
         "peak_memory_mib": max(fact["peak_memory_mib"] for fact in facts),
         "training_seconds": sum(each.seconds for each in trained),
         "training_reused": all(each.reused for each in trained),
     }
+    # Networks that are trained on true masks have no samples.
     sets = [member.samples for member in members if member.samples is not None]
     if sets:
         counts = sum_counts([samples.counts for samples in sets])
@@ -156,6 +167,7 @@ def score_values(means: Mapping[str, Any]) -> dict[str, Any]:
     return {name: means[name] for name in names}
 
 
+# A process of Git's for each row would cost more than the row.
 @cache
 def provenance() -> dict[str, Any]:
     """Name the versions and the commit that rows are made with."""
@@ -167,3 +179,71 @@ def provenance() -> dict[str, Any]:
         commit = done.stdout.strip() or None
     names = ("gseg", "python", "torch", "ray")
     return {**{f"{name}_version": found.get(name) for name in names}, "commit": commit}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A finished search.
+
+    Attributes:
+        trial: What was asked for.
+        artifact: The direction's folder and facts.
+    """
+
+    trial: DirectionTrial
+    artifact: Artifact
+
+    def row(self, device: str) -> dict[str, Any]:
+        """Give the columns that identify generator and search, ``cosine`` (v_l · v_d), losses.
+
+        Also how well two affine maps explain the direction, seconds, versions and commit; the
+        device is the kind that searched.
+        """
+        return self.identity(device) | direction_values(self.artifact)
+
+    def identity(self, device: str) -> dict[str, Any]:
+        """Give the columns that identify generator and search."""
+        trial, card = self.trial, find_card(self.trial.generator)
+        told = {
+            name: each.value(trial) for name, each in columns().items() if each.stands_in(trial)
+        }
+        named = ("family", "dataset", "resolution", "latent_dim")
+        return {
+            "experiment": trial.digest,
+            **told,
+            **{name: getattr(card, name) for name in named},
+            "device": device,
+            **provenance(),
+        }
+
+
+def direction_rows(found: Iterable[Found], device: str) -> pd.DataFrame:
+    """Make one row for each direction; see `Found.row`."""
+    return pd.DataFrame([each.row(device) for each in found])
+
+
+def pair_rows(found: Sequence[Found], device: str) -> pd.DataFrame:
+    """Make one row for each pair of directions that differ in nothing but their seed.
+
+    Args:
+        found: Finished searches.
+        device: Kind of device that searched.
+
+    Returns:
+        The identifying columns, ``seed_a`` and ``seed_b``, and the cosines between the two
+        ``lighter`` and the two ``darker`` vectors.
+    """
+    rows = []
+    for one, other in itertools.combinations(found, 2):
+        first, second = (
+            replace(each.trial, search=each.trial.search.with_seed(0)) for each in (one, other)
+        )
+        if first != second:
+            continue  # they differ in more than their seed
+        a, b = (Direction.load(each.artifact.folder) for each in (one, other))
+        identity = one.identity(device)
+        del identity["experiment"], identity["direction_seed"]
+        seeds = {"seed_a": one.trial.search.seed, "seed_b": other.trial.search.seed}
+        cosines = {"lighter": float(a.lighter @ b.lighter), "darker": float(a.darker @ b.darker)}
+        rows.append({**identity, **seeds, **cosines})
+    return pd.DataFrame(rows)

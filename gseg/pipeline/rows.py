@@ -5,8 +5,10 @@ The columns, their types and their meaning are written down here and, for settin
 """
 
 import time
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,113 +32,26 @@ _POLL_SECONDS: Final = 0.02
 _ORDER: Final = ("benchmark", "metric_profile", "method", "generator", "data_size", *KEY)
 _NULLABLE: Final = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
-_TEXT, _NUMBER, _COUNT, _FLAG = pa.string(), pa.float64(), pa.int64(), pa.bool_()
-_TYPES: Final = {"word": _TEXT, "number": _NUMBER, "count": _COUNT, "flag": _FLAG}
-
-COLUMNS: Final[dict[str, tuple[pa.DataType, str]]] = {
-    "experiment": (_TEXT, "Hash of everything that decides the trained segmenter."),
-    "benchmark": (_TEXT, "What the segmenter was scored on."),
-    "metric_profile": (_TEXT, "Which source's definition of the metrics."),
-    **{
-        name: (_TYPES[each.kind], each.meaning.replace("``", "`"))
-        for name, each in setting_columns().items()
-    },
-    "family": (_TEXT, "Generator's family, such as SNGAN."),
-    "dataset": (_TEXT, "What the generator was trained on."),
-    "resolution": (_COUNT, "Side of the generated pictures in pixels."),
-    "supervision": (
-        _TEXT,
-        "none; class labels (in the GAN's training); labels used in a search; another model's "
-        "masks; or true masks.",
-    ),
-    "eval_protocol": (_TEXT, "How pictures are brought to size and where they are scored."),
-    "accuracy": (_NUMBER, "Share of pixels that are right, mean over pictures."),
-    "iou": (_NUMBER, "Intersection over union of the foreground, mean over pictures."),
-    "f_beta": (_NUMBER, "Fβ at threshold 0.5, β² = 0.3."),
-    "max_f_beta": (_NUMBER, "Largest Fβ over all thresholds, β² = 0.3."),
-    "mean_f_beta": (_NUMBER, "Mean of the same curve of Fβ over all thresholds."),
-    "mae": (_NUMBER, "Mean absolute error of the probabilities, mean over pictures."),
-    "accuracy_low": (_NUMBER, "Lower limit of the 95 % interval of accuracy, see below."),
-    "accuracy_high": (_NUMBER, "Upper limit."),
-    **{
-        f"{score}_{side}": (_NUMBER, text)
-        for score in ("iou", "f_beta", "max_f_beta", "mae")
-        for side, text in (
-            ("low", f"Lower limit of the 95 % interval of {score}."),
-            ("high", "Upper limit."),
-        )
-    },
-    "images": (_COUNT, "Pictures that were scored."),
-    "skipped": (_COUNT, "Files of the benchmark that could not be read (with --skip-bad)."),
-    "degenerate_masks": (_COUNT, "Pictures whose true mask is all foreground or all background."),
-    "empty_masks": (_COUNT, "Of those, pictures whose true mask is all background."),
-    "edge_loss": (_NUMBER, "Edge loss at the end of the search, lighter direction."),
-    "contrast_loss": (_NUMBER, "Contrast loss at the end of the search, lighter direction."),
-    "cosine": (_NUMBER, "v_l · v_d."),
-    "two_affine_ratio": (
-        _NUMBER,
-        "Restoration loss of two affine colour maps over that of one (Voynov et al. 2021, Eq. 3); "
-        "small when the shift treats two regions differently. Uses no labels.",
-    ),
-    "restoration_loss": (
-        _NUMBER,
-        "Mean distance of colours that two affine maps leave (Voynov et al. 2021, Eq. 3).",
-    ),
-    "operator_distance": (
-        _NUMBER,
-        "D, how far the two maps part the colours of pictures (section 3.2 there).",
-    ),
-    "labeller_iou": (
-        _NUMBER,
-        "IoU of the labeller's masks and the samples' own, mean over samples with a foreground.",
-    ),
-    "labeller_accuracy": (_NUMBER, "Share of pixels in which the two agree."),
-    "foreground_share": (_NUMBER, "Mean share of foreground in the training masks."),
-    "validation_iou": (_NUMBER, "IoU on held-out generated pairs: a score without labels."),
-    "validation_loss": (_NUMBER, "Cross-entropy of a pixel of held-out generated pairs."),
-    "fid": (_NUMBER, "Fréchet distance of generated and real pictures under fid_protocol."),
-    "fid_protocol": (_TEXT, "Features, numbers of pictures and reference of that distance."),
-    "kid": (_NUMBER, "Kernel distance of the same pictures, mean over subsets (about 0 at best)."),
-    "kid_deviation": (_NUMBER, "Standard deviation of kid over its subsets, if there are any."),
-    "kid_protocol": (_TEXT, "Features, kernel and subsets of that distance."),
-    "published_fid": (_NUMBER, "FID as published for this checkpoint."),
-    "published_fid_protocol": (_TEXT, "How and by whom that FID was measured."),
-    "candidates": (_COUNT, "Pictures drawn to get data_size samples."),
-    "accepted": (_COUNT, "Of those, accepted."),
-    "rejected_histogram": (_COUNT, "Of those, rejected for their histogram."),
-    "rejected_contrast": (_COUNT, "Of those, rejected for a small change of brightness."),
-    "rejected_empty": (_COUNT, "Of those, rejected for a mask without foreground."),
-    "rejected_components": (_COUNT, "Of those, rejected for the shape of their components."),
-    "rejected_area": (_COUNT, "Of those, rejected for their share of foreground."),
-    "rejected_agreement": (_COUNT, "Of those, rejected since two directions' masks disagree."),
-    "direction_seconds": (
-        _NUMBER,
-        "Time that finding the direction took, whenever that was, with its candidates.",
-    ),
-    "samples_seconds": (_NUMBER, "Time that drawing the samples took."),
-    "samples_forwards": (
-        _NUMBER,
-        "Pictures that the generator made for the samples; what several sample sets shared counts "
-        "for each in equal parts.",
-    ),
-    "training_seconds": (_NUMBER, "Time that training took."),
-    "scoring_seconds": (_NUMBER, "Time that scoring took."),
-    "fid_seconds": (_NUMBER, "Time that the Fréchet distance took."),
-    "direction_reused": (_FLAG, "Whether the direction was found in the storage."),
-    "samples_reused": (_FLAG, "Whether all samples were found in the storage."),
-    "training_reused": (_FLAG, "Whether the segmenter was found in the storage."),
-    "scoring_reused": (_FLAG, "Whether the scores were found in the storage."),
-    "fid_reused": (_FLAG, "Whether the distance was found in the storage."),
-    "device": (_TEXT, "Kind of device that the segmenter was trained on."),
-    "peak_memory_mib": (_NUMBER, "Largest memory of the process, or of its GPU, in MiB."),
-    "gseg_version": (_TEXT, "Version of gseg."),
-    "python_version": (_TEXT, "Version of Python."),
-    "torch_version": (_TEXT, "Version of PyTorch."),
-    "ray_version": (_TEXT, "Version of Ray."),
-    "commit": (_TEXT, "Commit of the source tree, if it is a repository."),
-    "scores": (_TEXT, "Hash of the scores in the storage; its folder has every picture's."),
-    "finished": (_TEXT, "When the row was made, UTC."),
+_TYPES: Final = {
+    "word": pa.string(),
+    "number": pa.float64(),
+    "count": pa.int64(),
+    "flag": pa.bool_(),
 }
+
+
+def _columns() -> dict[str, tuple[pa.DataType, str]]:
+    told = tomllib.loads((files(__package__) / "columns.toml").read_text(encoding="utf-8"))
+    # Docstrings write literals in two backquotes, the README in Markdown's one.
+    settings = {
+        name: (each.kind, each.meaning.replace("``", "`"))
+        for name, each in setting_columns().items()
+    }
+    ordered = {**told["key"], **settings, **told["result"]}
+    return {name: (_TYPES[kind], meaning) for name, (kind, meaning) in ordered.items()}
+
+
+COLUMNS: Final = _columns()
 """Column name to (type, meaning)."""
 
 SCHEMA: Final = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()])
@@ -243,6 +158,7 @@ def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
     fresh = pa.Table.from_pylist(list({key_of(row): row for row in rows}.values()), schema=SCHEMA)
     with writing_to(folder):
         old = _read(folder, list(COLUMNS))
+        # In Arrow, not row by row: a large sweep merges its rows after every trial.
         replaced = pc.is_in(_joined_key(old), value_set=_joined_key(fresh))
         merged = pa.concat_tables([old.filter(pc.invert(replaced)), fresh])
         _write(folder, merged)
@@ -263,6 +179,7 @@ def fill_rows(folder: Path, rows: Iterable[Row]) -> None:
         return
     found = {key_of(row): row for row in rows}
     with writing_to(folder):
+        # Once more, as another process may have filled it before this one got the lease.
         lacking, old = _lacking(folder), _read(folder, list(COLUMNS)).to_pylist()
         for row in old:
             today = found.get(key_of(row), row)
@@ -277,6 +194,7 @@ def _lacking(folder: Path) -> list[str]:
 
 def _write(folder: Path, table: pa.Table) -> None:
     with replacing(folder / _FILE) as part:
+        # Sorted, so that the same rows are the same file, whichever trial was first.
         ordered = table.sort_by([(name, "ascending") for name in KEY])
         pq.write_table(ordered, part, compression="zstd")
 
@@ -318,4 +236,5 @@ def _read(folder: Path, names: list[str]) -> pa.Table:
 
 def _joined_key(table: pa.Table) -> pa.ChunkedArray:
     columns = (table[name] for name in KEY)
+    # A line's end stands in no name; older files may lack a key's column.
     return pc.binary_join_element_wise(*columns, "\n", null_handling="replace")

@@ -7,11 +7,8 @@ of trials, the settings in which a report's rows differ, options, spaces and ``r
 follow from `SETTINGS`: a new setting is a field of a config and a line there.
 """
 
-import ast
 import inspect
-import itertools
 import re
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache
@@ -82,12 +79,14 @@ class Setting:
     @property
     def meaning(self) -> str:
         """What it means: the docstring of its field, in one line."""
+        # Told to people, who need the meaning of both where one column holds either.
         found = [_field(path)[0] for path in (self.path, self.or_path) if path]
         return " Or, of a chosen direction: ".join(found)
 
     @property
     def kind(self) -> Kind:
         """What its values are."""
+        # What `shown` makes of a config is its preset's name.
         return "word" if self.shown is not None else _field(self.path)[1]
 
     @property
@@ -121,6 +120,7 @@ class Setting:
             return None
         if self.needs_embeddings and not lie_near_embeddings(getattr(trial, "samples", None)):
             return None
+        # A field is absent where the config above it is None, or is of the union's other kind.
         for path in filter(None, (self.path, self.or_path)):
             found: Any = trial
             for name in path.split("."):
@@ -128,7 +128,7 @@ class Setting:
                     break
                 found = getattr(found, name)
             else:
-                return (found,)
+                return (found,)  # in a tuple: a field whose value is None does stand there
         return None
 
 
@@ -265,6 +265,7 @@ def setting_values(trial: object) -> dict[str, Value | None]:
 def _field(path: str) -> tuple[str, Kind, tuple[str, ...]]:
     """Say what a field of an experiment means, of what kind it is, and which words it knows."""
     *above, name = path.split(".")
+    # Of unions (a direction is optimised or chosen) the first kind that has the field tells it.
     owners: list[type] = [Experiment]
     for step in above:
         hints = [_hint(owner, step) for owner in owners]
@@ -273,12 +274,14 @@ def _field(path: str) -> tuple[str, Kind, tuple[str, ...]]:
     members = _members(_hint(owner, name))
     literals = (get_args(each) for each in members if get_origin(each) is Literal)
     words = tuple(word for each in literals for word in each if isinstance(word, str))
+    # Words first: a field may be one of some words or a number.
     known = [] if words else [_KINDS[each] for each in members if each in _KINDS]
     return _meaning(owner, name), known[0] if known else "word", words
 
 
 def _hint(owner: type, name: str) -> Any:  # noqa: ANN401 a type, or a form of typing's
     """Give the annotation of a field or property; None if there is no such one."""
+    # Static: a slot's descriptor or a property itself, not what calling it would give.
     found = inspect.getattr_static(owner, name, None)
     if isinstance(found, property):
         return get_type_hints(found.fget)["return"]
@@ -295,26 +298,13 @@ def _members(hint: Any) -> list[Any]:  # noqa: ANN401
 def _meaning(owner: type, name: str) -> str:
     """Find what a field's docstring says; of a property its own."""
     found = inspect.getattr_static(owner, name, None)
-    told = found.__doc__ if isinstance(found, property) else _field_docs(owner).get(name)
-    if told is None:
-        raise TypeError(
-            f"{owner.__name__}.{name} has no docstring, nor a line in that of its class."
-        )
+    told = found.__doc__ if isinstance(found, property) else _field_docs(owner)[name]
+    assert told is not None
     return " ".join(told.split())
 
 
 @cache
 def _field_docs(owner: type) -> Mapping[str, str]:
-    """Read the strings below a class's fields, and the lines of its docstring that name some."""
+    """Read the lines of a class's docstring that name its fields."""
     lines = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", inspect.getdoc(owner) or "", re.MULTILINE)
-    found = dict(lines)
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
-    assert isinstance(definition, ast.ClassDef)
-    for field, below in itertools.pairwise(definition.body):
-        match field, below:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ):
-                found[name] = text
-    return found
+    return dict(lines)

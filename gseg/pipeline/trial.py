@@ -2,54 +2,25 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from gseg.generators.catalogue import find_card
-from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial, Found
-from gseg.pipeline.experiment import Experiment, TrainedLabeller
+from gseg.pipeline import row_values
+from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial
+from gseg.pipeline.experiment import Context, Experiment, TrainedLabeller
 from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.progress import Report, silent
-from gseg.pipeline.row_values import (
-    Member,
-    TrialParts,
-    direction_values,
-    identity_values,
-    member_values,
-    score_values,
-    trained_side,
-)
 from gseg.pipeline.rows import Row, make_row
 from gseg.pipeline.stages.derived import RelabelledNode, SelectionNode
 from gseg.pipeline.stages.directions import DirectionNode, with_operators
-from gseg.pipeline.stages.distance import DistanceNode, distance_node
-from gseg.pipeline.stages.embeddings import embeddings_node
+from gseg.pipeline.stages.pictures import DistanceNode, distance_node, embeddings_node
 from gseg.pipeline.stages.samples import SampleNode, SamplesNode
-from gseg.pipeline.stages.scores import ScoresNode
-from gseg.pipeline.stages.segmenter import SegmenterNode
+from gseg.pipeline.stages.segmenter import ScoresNode, SegmenterNode
 from gseg.randomness import derive_seed
 from gseg.samples.config import SampleConfig
-from gseg.scores.specs import EvalProtocol
 from gseg.storage.cache_limit import trial_runs
 from gseg.storage.store import Artifact, Store
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Context:
-    """What all trials of a sweep have in common.
-
-    Attributes:
-        storage: Folder of the artifacts.
-        benchmarks: Specifications; see `gseg.scores.benchmarks.open_benchmark`.
-        eval_protocol: How pictures are brought to size and where they are scored.
-        skip_bad: Whether unreadable files of a benchmark are skipped and listed.
-    """
-
-    storage: Path
-    benchmarks: tuple[str, ...] = ("scenes",)
-    eval_protocol: EvalProtocol = "text"
-    skip_bad: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,20 +51,18 @@ class TrialGraph:
         """Give all, in the order in which they are made."""
         return (*self.networks, self.distance, *self.scores)
 
-    def parts(self, shop: Workshop) -> TrialParts:
+    def parts(self, shop: Workshop) -> row_values.TrialParts:
         """Say what was left of the nodes up to the networks, which have been made."""
         direction = None if self.direction is None else shop.make(self.direction)
-        members = []
-        for node in self.segmenters:
-            samples = node.samples
-            members.append(
-                Member(
-                    segmenter=shop.make(node),
-                    samples=samples.sampled(shop) if samples else None,
-                    agreement=samples.agreement(shop) if samples else {},
-                )
+        members = tuple(
+            row_values.Member(
+                segmenter=shop.make(node),
+                samples=node.samples.sampled(shop) if node.samples else None,
+                agreement=node.samples.agreement(shop) if node.samples else {},
             )
-        return TrialParts(direction=direction, members=tuple(members))
+            for node in self.segmenters
+        )
+        return row_values.TrialParts(direction=direction, members=members)
 
 
 def trial_graph(trial: AnyTrial, setting: Context, device: str) -> TrialGraph:
@@ -124,9 +93,10 @@ def trial_graph(trial: AnyTrial, setting: Context, device: str) -> TrialGraph:
         benchmark="",
         skip_bad=setting.skip_bad,
         protocol=setting.eval_protocol,
-        working_size=trained_side(trial),
+        working_size=row_values.trained_side(trial),
         device=device if segmenters else "cpu",
     )
+    # True masks and baselines have no sets, and so nothing that comes before those.
     return TrialGraph(
         direction=_direction(trial, device) if sets else None,
         sets=sets,
@@ -149,6 +119,7 @@ def sample_nodes(trial: AnyTrial, device: str) -> tuple[SamplesNode, ...]:
     direction, found = _direction(trial, device), []
     for kind in trial.member_kinds:
         config = replace(trial.samples, mask_kind=kind)
+        # Another seed: no held-out sample has a latent that was trained on.
         held_out = replace(config, seed=derive_seed(config.seed, "validation"))
         wanted = ((config, trial.drawn_size), (held_out, trial.validation_size))
         found += [
@@ -196,10 +167,12 @@ def _segmenters(
     labelled = experiment.labelled
     node = SegmenterNode(training=experiment.training, labelled=labelled, device=device)
     if experiment.method == "true_masks":
+        # Labelled pictures take the place of scenes.
         scenes = 0 if labelled else experiment.data_size
         yield replace(node, scenes=scenes, validation=experiment.validation_size)
         return
     for kind in experiment.member_kinds:
+        # `sample_nodes` gives them in this order; there may be no held-out ones.
         drawn, *held_out = (each for each in sets if each.samples.mask_kind == kind)
         samples: SampleNode = drawn
         if experiment.selection is not None:
@@ -208,6 +181,7 @@ def _segmenters(
         yield replace(
             node,
             samples=_relabelled(samples, experiment),
+            # Measured with masks of the kind that is learnt.
             held_out=_relabelled(held_out[0], experiment) if held_out else None,
             shrunk=experiment.train_resolution,
         )
@@ -216,7 +190,7 @@ def _segmenters(
 def _relabelled(samples: SampleNode, experiment: Experiment) -> SampleNode:
     labeller, device = experiment.labeller, samples.device
     if labeller is None:
-        return samples
+        return samples  # with their own masks
     node = RelabelledNode(source=samples, count=samples.count, device=device)
     if not isinstance(labeller, TrainedLabeller):
         return replace(node, labeller=labeller)
@@ -226,6 +200,7 @@ def _relabelled(samples: SampleNode, experiment: Experiment) -> SampleNode:
 
 
 def _kinds_of(*kinds: type) -> Iterator[Any]:
+    # Abstract ones have no stage. All subclasses are known: this module imports the stages.
     for kind in kinds:
         if hasattr(kind, "stage"):
             yield kind
@@ -265,12 +240,13 @@ def run_trial(
     device, both = backend.device, (trial, *siblings)
     graph = trial_graph(trial, setting, device)
 
+    # A function: the siblings' names are resolved only if there is something to draw.
     def together() -> Iterator[SamplesNode]:
         for each in both:
             yield from sample_nodes(each, device)
 
     shop = Workshop(Store(setting.storage), backend, report, together=together)
-    with trial_runs(setting.storage):
+    with trial_runs(setting.storage):  # what it uses is not dropped from a full cache
         for node in shop.walk(*graph.targets):
             shop.make(node)
         return _rows(graph, shop, trial, setting, device)
@@ -285,7 +261,7 @@ def find_rows(trial: AnyTrial, setting: Context, device: str) -> list[Row] | Non
     return _rows(graph, shop, trial, setting, device) if shop.has_all(*graph.targets) else None
 
 
-def find_parts(trial: AnyTrial, setting: Context, device: str) -> TrialParts | None:
+def find_parts(trial: AnyTrial, setting: Context, device: str) -> row_values.TrialParts | None:
     """Find what a trial left in the storage; None if any artifact is not complete.
 
     The device is the kind that did the work.
@@ -305,13 +281,14 @@ def _rows(
     parts = graph.parts(shop)
     if isinstance(trial, DirectionTrial):
         assert parts.direction is not None
-        return [Found(trial=trial, artifact=parts.direction).row(device)]
-    values = dict(identity_values(trial, device))
+        return [row_values.Found(trial=trial, artifact=parts.direction).row(device)]
+    # What all rows of a trial share; benchmarks and profiles make several of it.
+    values = dict(row_values.identity_values(trial, device))
     if parts.direction is not None:
-        values |= direction_values(parts.direction)
+        values |= row_values.direction_values(parts.direction)
     if graph.distance is not None:
         values |= graph.distance.values(shop)
-    values |= member_values(parts.members)
+    values |= row_values.member_values(parts.members)
     rows = []
     for scores in map(shop.make, graph.scores):
         common = {
@@ -324,7 +301,7 @@ def _rows(
             "scores": scores.digest,
         }
         rows += [
-            make_row({**common, "metric_profile": profile, **score_values(means)})
+            make_row({**common, "metric_profile": profile, **row_values.score_values(means)})
             for profile, means in scores.facts["profiles"].items()
         ]
     return rows

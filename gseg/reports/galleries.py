@@ -14,8 +14,9 @@ from PIL import Image
 from gseg.directions.direction import Direction
 from gseg.generators.contract import Generator
 from gseg.images import contact_sheet
-from gseg.pipeline.finished import Trace, find_trace, load_predictor
+from gseg.pipeline.finished import Trace, find_trace
 from gseg.pipeline.jobs.draw import sampled_generator
+from gseg.pipeline.jobs.predict import load_predictor
 from gseg.pipeline.settings import columns
 from gseg.reports.content import Part, Section, Sheet
 from gseg.reports.settings import SEEDS, SETTINGS, main_profile, present, setting_text

@@ -11,8 +11,8 @@ from typing import Final
 import pandas as pd
 from tensorboardX import SummaryWriter
 
-from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.trial import Context, find_parts
+from gseg.pipeline.experiment import Context, Experiment
+from gseg.pipeline.trial import find_parts
 from gseg.reports.charts import drawing, save_picture
 from gseg.segmenters.curves import Curve, find_curves
 

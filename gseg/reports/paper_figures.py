@@ -25,10 +25,9 @@ from gseg.directions.direction import Direction
 from gseg.generators.catalogue import cached_generator
 from gseg.generators.contract import Generator
 from gseg.images import to_pixels
-from gseg.pipeline.direction_trial import Found
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.finished import find_failures, lighter_pairs
-from gseg.pipeline.trial import Context
+from gseg.pipeline.row_values import Found
 from gseg.randomness import derive_seed
 from gseg.reports.galleries import sheet_name
 from gseg.reports.settings import main_profile

@@ -14,9 +14,8 @@ from gseg.generators.contract import Generator
 from gseg.images import contact_sheet, tinted
 from gseg.picture_files import SUFFIXES, read_image, read_mask
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.finished import mask_ious, predict_example
+from gseg.pipeline.finished import LostEmbeddingsError, find_origin, mask_ious, predict_example
 from gseg.pipeline.jobs.draw import sampled_generator
-from gseg.pipeline.origin import LostEmbeddingsError, find_origin
 from gseg.pipeline.row_values import TrialParts
 from gseg.samples.config import REASONS, SampleConfig
 from gseg.samples.draw import Review, review

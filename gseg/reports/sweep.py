@@ -12,7 +12,12 @@ from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.row_values import identity_values
 from gseg.pipeline.rows import Row
 from gseg.pipeline.settings import setting_values
-from gseg.pipeline.trial import Context, find_parts
+from gseg.pipeline.experiment import Context
+from gseg.pipeline.trial import find_parts
+from gseg.pipeline.experiment import Context, Experiment
+from gseg.pipeline.row_values import identity_values
+from gseg.pipeline.rows import Row
+from gseg.pipeline.trial import find_parts
 from gseg.reports.distances import distance_figure
 from gseg.reports.galleries import sheet_name
 from gseg.reports.settings import HEADINGS, SEEDS, varying

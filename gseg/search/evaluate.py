@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -23,16 +23,15 @@ from gseg.directions.codes import codes_and_labels
 from gseg.exactness import exact
 from gseg.generators.catalogue import cached_generator
 from gseg.pipeline.direction_trial import AnyTrial
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.jobs.job import Backend
-from gseg.pipeline.jobs.predict import ScoreJob
+from gseg.pipeline.jobs.predict import load_predictor
 from gseg.pipeline.progress import Report
 from gseg.pipeline.rows import Row
-from gseg.pipeline.trial import Context, find_parts, run_trial
+from gseg.pipeline.trial import find_parts, run_trial
 from gseg.randomness import derive_seed
-from gseg.search.definition import Search
 from gseg.search.objectives import row_values, with_mark
-from gseg.search.source import Point
+from gseg.search.source import Point, Search
 
 PICTURES: Final = 64
 """Pictures that segmenters are compared on."""
@@ -52,30 +51,9 @@ class Outcome:
     values: dict[str, float]
 
 
-class Work(Protocol):
-    """What the points of a sweep or a search mean, in whichever process they are tried."""
-
-    @property
-    def uses_labels(self) -> bool:
-        """Whether labels decide what is tried next."""
-        ...
-
-    def name_of(self, point: Point) -> str:
-        """Name a point's file in the storage's folder ``progress``."""
-        ...
-
-    def trials_of(self, point: Point) -> Sequence[AnyTrial]:
-        """Give a point's trials."""
-        ...
-
-    def evaluate(self, point: Point, setting: Context, backend: Backend, report: Report) -> Outcome:
-        """Try a point; what is in the storage already is not made again."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepWork:
-    """The points of a sweep.
+    """What the points of a sweep mean, in whichever process they are tried.
 
     Attributes:
         trials: The list: experiments, or trials that end with their direction.
@@ -85,7 +63,7 @@ class SweepWork:
     uses_labels: ClassVar[bool] = False
 
     def name_of(self, point: Point) -> str:
-        """Name a point; see `Work`."""
+        """Name a point's file in the storage's folder ``progress``."""
         return self.trials[point.number].digest
 
     def trials_of(self, point: Point) -> Sequence[AnyTrial]:
@@ -93,7 +71,7 @@ class SweepWork:
         return (self.trials[point.number],)
 
     def evaluate(self, point: Point, setting: Context, backend: Backend, report: Report) -> Outcome:
-        """Run the trial of a point; see `Work`."""
+        """Run the trial of a point; what is in the storage already is not made again."""
         siblings = [self.trials[number] for number in point.siblings]
         trial = self.trials[point.number]
         rows = run_trial(trial, setting, backend, report, siblings=siblings)
@@ -102,17 +80,17 @@ class SweepWork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchWork:
-    """The points of a search."""
+    """What the points of a search mean, in whichever process they are tried."""
 
     search: Search
 
     @property
     def uses_labels(self) -> bool:
-        """Whether labels decide."""
+        """Whether labels decide what is tried next."""
         return self.search.uses_labels
 
     def name_of(self, point: Point) -> str:
-        """Name a point; see `Work`."""
+        """Name a point's file in the storage's folder ``progress``."""
         return f"{self.search.recipe}-{point.number}"
 
     def trials_of(self, point: Point) -> Sequence[Experiment]:
@@ -125,11 +103,16 @@ class SearchWork:
         rows_of_seeds = [run_trial(each, setting, backend, report) for each in experiments]
         values = row_values(rows_of_seeds, labels=search.uses_labels)
         if any(objective.of_row is None for objective in search.objectives):
+            # With the trials' own backend: this process may have no GPU.
             measure = partial(_stability, experiments, setting, backend.device)
             values |= backend.call(measure)
         rows = [row for rows in rows_of_seeds for row in rows]
+        # Whoever reads a row has to see that labels chose its settings.
         marked = [with_mark(row) for row in rows] if search.uses_labels else rows
         return Outcome(rows=marked, values=values)
+
+
+Work = SweepWork | SearchWork
 
 
 @exact()
@@ -139,21 +122,15 @@ def _stability(
 ) -> Mapping[str, float]:
     """Measure how far the segmenters of several seeds agree on pictures that no sample has."""
     generator = cached_generator(experiments[0].generator, device)
+    # The same pictures for all points, so that their agreement can be compared.
     seed = derive_seed(0, "stability", "latents")
     pictures = generator(*codes_and_labels(generator, seed, range(PICTURES))).clamp(-1, 1)
     masks = []
     for experiment in experiments:
         parts = find_parts(experiment, setting, device)
         assert parts is not None
-        predict = ScoreJob(
-            segmenters=tuple(member.file for member in parts.members),
-            benchmark="",
-            skip_bad=False,
-            protocol=setting.eval_protocol,
-            working_size=None,
-            device=device,
-        ).predictor()
-        masks.append(predict(pictures) > 0.5)
+        predictor = load_predictor([member.file for member in parts.members], device)
+        masks.append(predictor.probability(pictures) > 0.5)
     return {"stability": agreement(torch.stack(masks))}
 
 
@@ -185,7 +162,9 @@ def agreement(masks: Tensor) -> float:
 
 
 def _kappa(first: Tensor, second: Tensor) -> float:
+    # In double precision: shares of a million pixels differ in the seventh digit.
     observed = float((first == second).double().mean())
     q, r = first.double().mean(0), second.double().mean(0)
     chance = float((q * r + (1 - q) * (1 - r)).mean())
+    # Masks that are everything or nothing leave nothing to chance, and know nothing.
     return (observed - chance) / (1 - chance) if 1 - chance > _LEAST else 0.0

@@ -23,15 +23,8 @@ State = Literal["complete", "pruned", "failed"]
 _FILE: Final = "trials.parquet"
 _JOIN: Final = ","
 _PLAIN: Final = {
-    "number": "number",
-    "state": "state",
-    "reason": "reason",
-    "percent": "last_percent",
-    "loss": "last_held_out_loss",
-    "iou": "last_held_out_iou",
-    "seconds": "seconds",
-    "own_fault": "own_fault",
-    "labels_used": "labels_used",
+    **{name: name for name in ("number", "state", "reason", "seconds", "own_fault", "labels_used")},
+    **{"percent": "last_percent", "loss": "last_held_out_loss", "iou": "last_held_out_iou"},
 }
 """Columns of the fields that a record has of its own."""
 
@@ -92,6 +85,7 @@ class Record:
     @property
     def point(self) -> str:
         """Name by content: points with the same experiments are the same."""
+        # Not by settings: what means nothing, or has another name now, would make two of one.
         return digest("point", list(self.experiments))
 
     def row(self) -> dict[str, Any]:
@@ -155,6 +149,7 @@ def keep_records(folder: Path, records: Iterable[Record]) -> None:
 
     from gseg.pipeline.rows import writing_to
 
+    # Another run of the same search may write, too: read and replace under one lease.
     with writing_to(folder):
         merged = {record.point: record for record in (*read_records(folder), *records)}
         ordered = sorted(merged.values(), key=lambda record: record.number)
@@ -188,6 +183,8 @@ def best_points(records: Sequence[Record], objectives: Sequence[Objective]) -> l
         for record in records
         if record.state == "complete" and all(each.name in record.values for each in objectives)
     ]
+    # Quadratic in the points, of which a search has hundreds.
     if len(objectives) > 1:
         known = [each for each in known if not any(beats(other[0], each[0]) for other in known)]
+    # Ties by number, so that the order does not depend on the file's.
     return [record for *_, record in sorted(known, key=lambda each: (each[0][0], each[1]))]

@@ -7,7 +7,7 @@ range, ends included: ``uniform:LOW:HIGH``, or ``log:LOW:HIGH`` for one whose lo
 import difflib
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -23,11 +23,6 @@ Scale = Literal["uniform", "log"]
 def searched_axes() -> dict[str, Setting]:
     """Give the settings that a search may vary, by name; what others depend on comes first."""
     return {name: setting for name, setting in axes().items() if setting.searched}
-
-
-def _such() -> str:
-    """Name a setting that is a number, as an example."""
-    return next(name for name, setting in searched_axes().items() if setting.kind == "number")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +64,7 @@ class Parameter:
         """Whether this is one of the values."""
         if self.choices:
             return value in self.choices
+        # Whoever writes 100.0 for a count means 100.
         if isinstance(value, str) or not isinstance(value, int | float):
             return False
         return self.low <= value <= self.high and (not self.whole or float(value).is_integer())
@@ -86,6 +82,7 @@ class Parameter:
             drawn = math.exp(random.uniform(math.log(self.low), math.log(self.high)))
         else:
             drawn = random.uniform(self.low, self.high)
+        # exp(log(high)) may be a last bit above high.
         drawn = min(max(drawn, self.low), self.high)
         return round(drawn) if self.whole else drawn
 
@@ -103,10 +100,12 @@ class Space:
     def __post_init__(self) -> None:
         names = self.names
         if not names:
+            such = next(name for name, each in searched_axes().items() if each.kind == "number")
             raise ValueError(
-                f"Nothing to search over: name settings with --space, such as {_such()}=log:1:20, "
+                f"Nothing to search over: name settings with --space, such as {such}=log:1:20, "
                 "or give several values to options such as --epsilon 0.5 1 2."
             )
+        # --space and an option may name the same setting.
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"Given twice in the space: {', '.join(twice)}.")
@@ -115,12 +114,6 @@ class Space:
     def names(self) -> tuple[str, ...]:
         """Names of the settings."""
         return tuple(parameter.name for parameter in self.parameters)
-
-    def __contains__(self, point: Mapping[str, Value]) -> bool:
-        """Whether a point has a value of the space for every setting, and no other setting."""
-        return set(point) == set(self.names) and all(
-            point[parameter.name] in parameter for parameter in self.parameters
-        )
 
     def draw(self, random: "np.random.Generator") -> dict[str, Value]:
         """Draw a point, all settings independently."""
@@ -164,6 +157,7 @@ def _parameter(word: str) -> Parameter:
     form, colon, rest = values.partition(":")
     if colon and form in ("uniform", "log"):
         return _range(name, found, form, rest)  # type: ignore[arg-type]
+    # A value may hold a colon itself (a generator of one's own, FILE.py:FUNCTION).
     listed = rest if colon and form == "choice" else values
     choices = tuple(_value(name, found, each) for each in listed.split(","))
     return Parameter(name=name, choices=choices)
@@ -180,9 +174,8 @@ def _range(name: str, found: Setting, scale: Scale, ends: str) -> Parameter:
             f"The range of {name} needs two ends, as in {name}={scale}:1:20; got {ends!r}."
         )
     low, high = (_value(name, found, part) for part in parts)
-    return Parameter(
-        name=name, low=float(low), high=float(high), scale=scale, whole=found.kind == "count"
-    )
+    whole = found.kind == "count"
+    return Parameter(name=name, low=float(low), high=float(high), scale=scale, whole=whole)
 
 
 def _value(name: str, found: Setting, text: str) -> Value:

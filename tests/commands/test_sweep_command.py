@@ -19,10 +19,10 @@ from gseg.commands.run import recipe_app
 from gseg.directions.config import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.failures import note_failure
 from gseg.pipeline.rows import merge_rows, read_rows
-from gseg.pipeline.trial import Context, run_trial
+from gseg.pipeline.trial import run_trial
 from gseg.recipes.melas2022 import all_gans
 from gseg.recipes.recipe import Recipe
 from gseg.samples.config import SampleConfig, filter_preset

@@ -11,11 +11,10 @@ from gseg.commands.points import plan_lines, slots_here
 from gseg.commands.run import recipe_app
 from gseg.directions.config import SearchConfig
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.failures import known_failure, note_failure
 from gseg.pipeline.plan import SweepPlan
 from gseg.pipeline.rows import KEY
-from gseg.pipeline.trial import Context
 from gseg.recipes.recipe import Recipe
 from gseg.samples.config import SampleConfig, filter_preset
 from gseg.segmenters.config import FitConfig

@@ -10,8 +10,8 @@ from gseg.distributed import run
 from gseg.distributed.actor import _Attempt
 from gseg.distributed.run import Listener, run_points, run_sweep
 from gseg.distributed.runtime import Resources
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.progress import silent
-from gseg.pipeline.trial import Context
 from gseg.search.evaluate import Outcome
 from gseg.search.source import ListedSource, Point
 

@@ -10,8 +10,9 @@ import pytest
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.graph import Workshop
-from gseg.pipeline.trial import Context, find_parts, run_trial, sample_nodes
+from gseg.pipeline.trial import find_parts, run_trial, sample_nodes
 from gseg.samples.sets import load_samples
 from gseg.storage.store import Store
 

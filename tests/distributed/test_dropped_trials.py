@@ -9,7 +9,7 @@ from gseg.distributed import run
 from gseg.distributed.actor import PointActor
 from gseg.distributed.run import RESTARTS, Listener, run_points
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.trial import Context
+from gseg.pipeline.experiment import Context
 from gseg.search.evaluate import Outcome, SweepWork
 from gseg.search.source import ListedSource, Point
 

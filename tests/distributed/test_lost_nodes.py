@@ -13,7 +13,7 @@ from gseg.distributed.runtime import Resources
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.predict import ScoreJob
-from gseg.pipeline.jobs.train import FitJob, Material, Pairs
+from gseg.pipeline.jobs.train import FitJob, Pairs
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.trial import samples_node
@@ -29,7 +29,10 @@ from gseg.storage.store import Store
 pytestmark = pytest.mark.ray
 
 TRAINING = FitConfig(steps=400, batch=8, width=2, depth=2, decay_at=200, validate_every=120)
-MATERIAL = Material(training=(Pairs(count=60),), validation=Pairs(count=10, first=VALIDATION_FIRST))
+MATERIAL = {
+    "pairs": (Pairs(count=60),),
+    "validation": Pairs(count=10, first=VALIDATION_FIRST),
+}
 SAMPLES = SampleConfig(epsilon=2.0, batch=16, blocks_per_shard=4, seed=7)
 COUNT = 4_000
 
@@ -65,11 +68,9 @@ class LosesNode(threading.Thread):
 
 
 def test_a_training_goes_on_elsewhere_to_the_same_bits(tmp_path, cluster):
-    expected = FitJob(material=MATERIAL, config=TRAINING, folder=tmp_path / "here")
+    expected = FitJob(**MATERIAL, config=TRAINING, folder=tmp_path / "here")
     RayBackend(Resources(placement="process")).train(expected, silent)
-    job = FitJob(
-        material=MATERIAL, config=TRAINING, folder=tmp_path / "there", checkpoint_seconds=0.0
-    )
+    job = FitJob(**MATERIAL, config=TRAINING, folder=tmp_path / "there", checkpoint_seconds=0.0)
     reached = []
 
     def is_on_its_way():

@@ -7,7 +7,7 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.pictures import MeasureJob, PictureSet
-from gseg.pipeline.stages.distance import StatisticsNode
+from gseg.pipeline.stages.pictures import StatisticsNode
 from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray

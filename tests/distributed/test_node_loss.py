@@ -7,8 +7,9 @@ import pytest
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.rows import key_of
-from gseg.pipeline.trial import Context, run_trial
+from gseg.pipeline.trial import run_trial
 
 pytestmark = pytest.mark.ray
 

@@ -7,9 +7,10 @@ import pytest
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.jobs.train import FitJob, Material
+from gseg.pipeline.experiment import Context
+from gseg.pipeline.jobs.train import FitJob
 from gseg.pipeline.progress import silent
-from gseg.pipeline.trial import Context, find_parts, find_rows, run_trial
+from gseg.pipeline.trial import find_parts, find_rows, run_trial
 from gseg.randomness import derive_seed
 from gseg.samples.shards import shard_name
 from gseg.segmenters.segmenter import Segmenter
@@ -69,7 +70,7 @@ def test_an_unfinished_training_goes_on_on_another_machine(machine, tiny_experim
     run_trial(tiny_experiment, setting(storage), backend())
     pairs = find_parts(tiny_experiment, setting(storage), "cpu").members[0].samples.pairs
     config = replace(tiny_experiment.training, steps=20, seed=derive_seed(0, "another"))
-    whole = FitJob(material=Material(training=(pairs,)), config=config, folder=tmp_path / "whole")
+    whole = FitJob(pairs=(pairs,), config=config, folder=tmp_path / "whole")
     job = replace(whole, folder=storage / "segmenter" / "x", checkpoint_seconds=0)
 
     def lose(stage: str, done: int, total: int, detail: str = "") -> None:

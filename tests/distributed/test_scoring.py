@@ -6,7 +6,7 @@ import pytest
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.graph import Workshop
-from gseg.pipeline.stages.scores import ScoresNode
+from gseg.pipeline.stages.segmenter import ScoresNode
 from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray

@@ -7,11 +7,10 @@ import pytest
 
 from gseg.distributed.run import Listener, run_points
 from gseg.distributed.runtime import Asha, Resources
-from gseg.pipeline.trial import Context
-from gseg.search.definition import Search
+from gseg.pipeline.experiment import Context
 from gseg.search.evaluate import SearchWork
 from gseg.search.objectives import LABELS_USED, OBJECTIVES
-from gseg.search.source import PointSource
+from gseg.search.source import PointSource, Search
 from gseg.search.space import Space, parse_space
 from gseg.storage.store import count_builds
 

@@ -6,8 +6,9 @@ import pytest
 
 from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.jobs.draw import cost_file, read_cost
-from gseg.pipeline.trial import Context, find_parts
+from gseg.pipeline.trial import find_parts
 from gseg.recipes.melas2022 import all_gans
 from gseg.samples.shards import Shard
 

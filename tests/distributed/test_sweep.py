@@ -18,9 +18,10 @@ from gseg.directions.objective import objective
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.failures import details_file
 from gseg.pipeline.rows import KEY
-from gseg.pipeline.trial import Context, find_rows, run_trial
+from gseg.pipeline.trial import find_rows, run_trial
 from gseg.samples.config import FilterConfig
 from gseg.samples.shards import Shard
 

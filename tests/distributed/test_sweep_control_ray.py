@@ -6,8 +6,9 @@ import pytest
 
 from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.failures import known_failure
-from gseg.pipeline.trial import Context, find_rows
+from gseg.pipeline.trial import find_rows
 from gseg.samples.config import FilterConfig
 from gseg.storage.store import count_builds
 

@@ -9,7 +9,7 @@ import pytest
 
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.jobs.train import FitJob, Material, Pairs
+from gseg.pipeline.jobs.train import FitJob, Pairs
 from gseg.pipeline.progress import silent
 from gseg.scenes.pictures import VALIDATION_FIRST
 from gseg.segmenters.checkpoint import read_curve
@@ -19,7 +19,10 @@ from gseg.segmenters.segmenter import Segmenter
 pytestmark = pytest.mark.ray
 
 CONFIG = FitConfig(steps=300, batch=8, width=2, depth=2, decay_at=200, validate_every=120)
-MATERIAL = Material(training=(Pairs(count=60),), validation=Pairs(count=10, first=VALIDATION_FIRST))
+MATERIAL = {
+    "pairs": (Pairs(count=60),),
+    "validation": Pairs(count=10, first=VALIDATION_FIRST),
+}
 
 
 class _KillTrainer(threading.Thread):
@@ -48,7 +51,7 @@ def test_killing_a_training_worker_changes_nothing(tmp_path, local_ray):
     for placement in ("process", "cluster"):
         folder = tmp_path / placement
         pause = 0.0 if placement == "cluster" else 60.0
-        job = FitJob(material=MATERIAL, config=CONFIG, folder=folder, checkpoint_seconds=pause)
+        job = FitJob(**MATERIAL, config=CONFIG, folder=folder, checkpoint_seconds=pause)
         killer = _KillTrainer(job)
         if placement == "cluster":
             killer.start()
@@ -72,7 +75,7 @@ def test_killing_a_training_worker_changes_nothing(tmp_path, local_ray):
 
 def test_what_is_wrong_with_a_training_is_said_once_and_not_tried_again(tmp_path, local_ray):
     config = replace(CONFIG, learning_rate=1e38)
-    job = FitJob(material=MATERIAL, config=config, folder=tmp_path)
+    job = FitJob(**MATERIAL, config=config, folder=tmp_path)
     with pytest.raises(ValueError, match=r"^The training diverged: its loss is nan at step 100"):
         RayBackend(Resources(placement="cluster")).train(job, silent)
 
@@ -81,7 +84,7 @@ def test_two_replicas_end_with_one_segmenter(tmp_path, local_ray):
     losses = {}
     for replicas in (1, 2):
         config = replace(CONFIG, steps=40, replicas=replicas)
-        job = FitJob(material=MATERIAL, config=config, folder=tmp_path / str(replicas))
+        job = FitJob(**MATERIAL, config=config, folder=tmp_path / str(replicas))
         facts = RayBackend(Resources(placement="process")).train(job, silent)
         assert 0 < facts["validation_iou"] <= 1
         losses[replicas] = facts["final_loss"]

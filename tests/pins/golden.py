@@ -32,12 +32,12 @@ from gseg.directions.config import (
     SearchConfig,
 )
 from gseg.generators.encoders import choose_encoder
-from gseg.pipeline.experiment import DistanceConfig, Experiment, LabelledPairs
+from gseg.pipeline.experiment import Context, DistanceConfig, Experiment, LabelledPairs
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.jobs.pictures import PictureSet
-from gseg.pipeline.stages.embeddings import EmbeddingsNode
-from gseg.pipeline.trial import Context, run_trial
+from gseg.pipeline.stages.pictures import EmbeddingsNode
+from gseg.pipeline.trial import run_trial
 from gseg.samples.config import FilterConfig, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.labeller import labeller
 from gseg.samples.latents import near_embeddings

@@ -29,6 +29,7 @@ from gseg.generators.encoders import choose_encoder
 from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import (
     MASK_KINDS,
+    Context,
     DistanceConfig,
     Experiment,
     LabelledPairs,
@@ -36,8 +37,8 @@ from gseg.pipeline.experiment import (
 )
 from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.jobs.pictures import PictureSet
-from gseg.pipeline.stages.embeddings import EmbeddingsNode
-from gseg.pipeline.trial import Context, trial_graph
+from gseg.pipeline.stages.pictures import EmbeddingsNode
+from gseg.pipeline.trial import trial_graph
 from gseg.recipes.grids import Grid, grids
 from gseg.recipes.recipe import recipes
 from gseg.recipes.trials import baselines, point_trials

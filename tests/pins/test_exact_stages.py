@@ -9,9 +9,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gseg.generators import contract
-from gseg.pipeline.costs import generator_size
+from gseg.pipeline.costs import generator_flops
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.jobs.job import LocalBackend
-from gseg.pipeline.trial import Context, run_trial
+from gseg.pipeline.trial import run_trial
 
 _ROUNDED = re.compile(r"aten\.(_?conv|mkldnn_.*conv|mm|addmm|bmm|baddbmm|linear|mkldnn_linear)")
 """What a GPU may round: convolutions and products, and their backward passes."""
@@ -45,7 +46,7 @@ def test_no_stage_of_any_trial_rounds(tmp_path, monkeypatch):
     exactly = MappingProxyType({"cpu": contract.SAMPLING["cuda"]})
     monkeypatch.setattr(contract, "SAMPLING", exactly)
     assert torch.backends.cudnn.allow_tf32
-    generator_size("ggan.scenes32")  # counts operations on the CPU, once for each process
+    generator_flops("ggan.scenes32")  # counts operations on the CPU, once for each process
     watch, kinds = _Watch(), {}
     with pinned.inputs(tmp_path), watch:
         setting = Context(storage=tmp_path / "storage", benchmarks=("scenes:10",))

@@ -3,11 +3,13 @@
 import json
 
 from gseg.directions.config import SearchConfig
-from gseg.pipeline.direction_trial import DirectionTrial, Found, direction_rows
+from gseg.pipeline.direction_trial import DirectionTrial
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.failures import forget_failure, known_failure, note_failure
 from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.progress import silent
-from gseg.pipeline.trial import Context, find_parts, find_rows
+from gseg.pipeline.row_values import Found, direction_rows
+from gseg.pipeline.trial import find_parts, find_rows
 from gseg.search.evaluate import SweepWork
 from gseg.search.source import listed
 

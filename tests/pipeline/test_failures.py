@@ -15,7 +15,7 @@ import torch
 from gseg.directions.config import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.experiment import DistanceConfig, Experiment
+from gseg.pipeline.experiment import Context, DistanceConfig, Experiment
 from gseg.pipeline.failures import (
     details_file,
     forget_failure,
@@ -25,7 +25,7 @@ from gseg.pipeline.failures import (
     note_failure,
 )
 from gseg.pipeline.jobs.draw import BatchTooLargeError
-from gseg.pipeline.trial import Context, run_trial
+from gseg.pipeline.trial import run_trial
 from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.sets import AcceptanceError
 from gseg.segmenters.config import FitConfig

@@ -7,9 +7,9 @@ import pytest
 from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig, SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.finished import compare_papers
-from gseg.pipeline.trial import Context, run_trial
+from gseg.pipeline.trial import run_trial
 from gseg.samples.config import SampleConfig, filter_preset
 from gseg.segmenters.config import FitConfig
 

@@ -6,17 +6,15 @@ import pytest
 from gseg.directions.config import SearchConfig
 from gseg.pipeline import costs
 from gseg.pipeline.costs import (
-    Size,
     direction_seconds,
     draw_seconds,
     fit_seconds,
-    generator_size,
+    generator_flops,
     sample_bytes,
     score_seconds,
 )
-from gseg.pipeline.experiment import DistanceConfig, Experiment
+from gseg.pipeline.experiment import Context, DistanceConfig, Experiment
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Context
 from gseg.samples.config import SampleConfig
 from gseg.segmenters.config import FitConfig
 
@@ -25,11 +23,9 @@ GENERATOR = "ggan.scenes32"
 
 @pytest.fixture(autouse=True)
 def _size(monkeypatch, request):
-    """Every generator makes 32 px pictures at 60 MFLOP each."""
-    if "generator_size" not in request.node.name:
-        monkeypatch.setattr(
-            costs, "generator_size", lambda name: Size(flops=60_000_000, resolution=32)
-        )
+    """Every generator makes pictures at 60 MFLOP each."""
+    if "generator_flops" not in request.node.name:
+        monkeypatch.setattr(costs, "generator_flops", lambda name: 60_000_000)
 
 
 def _gan(size=700, **changes):
@@ -55,20 +51,19 @@ def _plan(*experiments):
     return make_plan(experiments, Context(storage=Path("nowhere")), "cpu")
 
 
-def test_generator_size_is_measured_once(monkeypatch):
-    generator_size.cache_clear()
+def test_generator_flops_is_measured_once(monkeypatch):
+    generator_flops.cache_clear()
     loaded = []
     load = costs.cached_generator
     monkeypatch.setattr(costs, "cached_generator", lambda *args: loaded.append(args) or load(*args))
-    size = generator_size(GENERATOR)
-    assert generator_size(GENERATOR) == size
+    flops = generator_flops(GENERATOR)
+    assert generator_flops(GENERATOR) == flops
     assert len(loaded) == 1
-    assert size.resolution == 32
-    assert 2e7 < size.flops < 2e8  # an architecture of 0.4 M parameters, most of them at 4 to 16 px
+    assert 2e7 < flops < 2e8  # an architecture of 0.4 M parameters, most of them at 4 to 16 px
 
 
-def test_generator_size_of_a_conditional_generator():
-    assert generator_size("sngan.scenes32").flops > 0
+def test_generator_flops_of_a_conditional_generator():
+    assert generator_flops("sngan.scenes32") > 0
 
 
 def test_estimates_grow_with_the_work():

@@ -15,6 +15,7 @@ from gseg.generators.catalogue import find_card
 from gseg.pipeline import costs
 from gseg.pipeline.costs import sample_bytes
 from gseg.pipeline.experiment import (
+    Context,
     DistanceConfig,
     Experiment,
     LabelledPairs,
@@ -25,7 +26,7 @@ from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.draw import BatchTooLargeError, DrawJob
 from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Context, run_trial, trial_graph
+from gseg.pipeline.trial import run_trial, trial_graph
 from gseg.samples.config import EmbeddedScenes, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.labeller import labeller
 from gseg.samples.latents import near_embeddings

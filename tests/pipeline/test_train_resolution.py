@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from gseg.directions.config import SearchConfig
-from gseg.pipeline.experiment import Experiment, LabelledPairs
+from gseg.pipeline.experiment import Context, Experiment, LabelledPairs
 from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Context, find_parts, run_trial
+from gseg.pipeline.trial import find_parts, run_trial
 from gseg.samples.config import SampleConfig, filter_preset
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.segmenter import Segmenter

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from gseg.directions.config import SearchConfig
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Context
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import all_gans
 from gseg.samples.config import FilterConfig, SampleConfig

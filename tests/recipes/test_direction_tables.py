@@ -9,16 +9,13 @@ import torch
 
 from gseg.directions.config import SearchConfig
 from gseg.directions.direction import Direction
-from gseg.pipeline.direction_trial import (
-    DirectionTrial,
-    Found,
-    direction_rows,
-    pair_rows,
-)
+from gseg.pipeline.direction_trial import DirectionTrial
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Context, trial_graph
+from gseg.pipeline.row_values import Found, direction_rows, pair_rows
+from gseg.pipeline.trial import trial_graph
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import initialisations, strip_epsilons, strips, table_9
 from gseg.recipes.published.cells import published_tables

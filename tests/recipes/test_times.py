@@ -6,9 +6,8 @@ import pytest
 
 from gseg.commands.scenes import write_scenes
 from gseg.generators.catalogue import list_generators
-from gseg.pipeline.experiment import LabelledPairs, SelectionConfig
+from gseg.pipeline.experiment import Context, LabelledPairs, SelectionConfig
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Context
 from gseg.recipes.grids import grids
 from gseg.recipes.recipe import recipes
 

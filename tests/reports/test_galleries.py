@@ -16,6 +16,7 @@ from gseg.generators.catalogue import load_generator
 from gseg.images import to_uint8
 from gseg.picture_files import encode_png
 from gseg.pipeline.experiment import (
+    Context,
     Experiment,
     LabelledPairs,
     SelectionConfig,
@@ -23,8 +24,8 @@ from gseg.pipeline.experiment import (
 )
 from gseg.pipeline.finished import find_trace
 from gseg.pipeline.rows import merge_rows, results
-from gseg.pipeline.stages.embeddings import EMBEDDINGS
-from gseg.pipeline.trial import Context, find_parts, run_trial
+from gseg.pipeline.stages.pictures import EMBEDDINGS
+from gseg.pipeline.trial import find_parts, run_trial
 from gseg.reports import galleries
 from gseg.reports.galleries import gallery_section, left_figures, left_pictures, make_sheet
 from gseg.reports.report import write_report

@@ -14,9 +14,9 @@ from gseg.directions.config import SearchConfig
 from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.images import from_uint8
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.jobs.job import LocalBackend
-from gseg.pipeline.trial import Context, find_parts, run_trial
+from gseg.pipeline.trial import find_parts, run_trial
 from gseg.reports.paper_figures import (
     coloured_components,
     failure_sheets,

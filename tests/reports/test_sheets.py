@@ -12,9 +12,9 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.generators.catalogue import load_generator
 from gseg.images import from_uint8, to_uint8
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.rows import make_row
-from gseg.pipeline.trial import Context, find_parts, run_trial
+from gseg.pipeline.trial import find_parts, run_trial
 from gseg.reports import sheets
 from gseg.reports.sheets import (
     FoundMask,

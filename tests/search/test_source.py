@@ -10,10 +10,9 @@ from gseg.pipeline.experiment import Experiment, SelectionConfig
 from gseg.pipeline.trial import sample_nodes
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import all_gans
-from gseg.search.definition import Search, suggest
 from gseg.search.objectives import OBJECTIVES
 from gseg.search.records import Record, best_points, keep_records, read_records
-from gseg.search.source import PointSource, listed, sharing_groups
+from gseg.search.source import PointSource, Search, listed, sharing_groups
 from gseg.search.space import Space, parse_space
 
 _SPACE = ("contrast_weight=log:1:20", "epsilon=uniform:0.2:3")
@@ -135,11 +134,13 @@ def test_known_points_of_a_wider_space_are_given_to_the_estimator(monkeypatch):
     )
     seen = []
 
-    def spy(space, objectives, history, number, **options):
-        seen.append(list(history))
-        return suggest(space, objectives, history, number, **options)
+    suggest = Search.suggest
 
-    monkeypatch.setattr("gseg.search.source.suggest", spy)
+    def spy(search, history, number):
+        seen.append(list(history))
+        return suggest(search, history, number)
+
+    monkeypatch.setattr(Search, "suggest", spy)
     found, source = _run(wider, [*old, *outside])
     assert len(source.known) == 6
     assert len(found) == 6
@@ -259,10 +260,8 @@ def test_a_pruned_point_teaches_if_it_was_watched_for_the_objective():
     ]
 
     def next_points(watched):
-        return [
-            suggest(search.space, search.objectives, records, number, seed=0, watched=watched)
-            for number in range(30, 40)
-        ]
+        one = replace(search, watched=watched)
+        return [one.suggest(records, number) for number in range(30, 40)]
 
     watched, unwatched = next_points("held_out_loss"), next_points("")
     assert np.mean([_loss(each) for each in watched]) < np.mean([_loss(e) for e in unwatched])

@@ -9,9 +9,9 @@ import pytest
 from gseg.directions.config import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Context, run_trial
+from gseg.pipeline.trial import run_trial
 from gseg.samples.config import SampleConfig, filter_preset
 from gseg.search.source import sharing_groups
 from gseg.segmenters.config import FitConfig

@@ -96,6 +96,7 @@ class DrawJob(Job[int]):
         Raises:
             AcceptanceError: The filters of the first set reject nearly everything.
         """
+        # Sets of one candidates' key share shards by number: what one needs is drawn for all.
         ranges = [known.missing(order.count, guess=_GUESS) for order, known in self.unfinished()]
         return sorted(set().union(*ranges))[:_SHARDS_AT_ONCE]
 
@@ -110,6 +111,7 @@ class DrawJob(Job[int]):
             known = order.growing()
             if known.counts["accepted"] >= order.count:
                 continue
+            # The others' own trials will say so.
             if place == 0:
                 check_acceptance(known.counts)
             if not known.is_hopeless:
@@ -126,6 +128,7 @@ class DrawJob(Job[int]):
 
     def useful(self, parts: Sequence[int]) -> int:
         """Count the shards that are needed whatever is accepted: others may be left."""
+        # Even if all candidates are accepted, so many shards are needed.
         sure = (math.ceil(order.count / self.shard_size) for order, _ in self.unfinished())
         return min(len(parts), max(sure, default=1))
 
@@ -172,6 +175,7 @@ class DrawJob(Job[int]):
         }
         for order, each in zip(orders, drawn.shards, strict=True):
             path = order.folder / shard_name(shard)
+            # The cost first: a shard that is there counts, whether its cost is known or not.
             write_atomically(cost_file(path), json.dumps(cost).encode())
             each.save(path)
             note_build(order.folder.parents[1], SHARD, f"{order.folder.name}/{shard}")
@@ -190,6 +194,7 @@ def read_cost(shard: Path) -> Mapping[str, float]:
     return {"seconds": 0.0, "forwards": 0.0, **known}
 
 
+# A sweep over λ and ε draws along many directions at once.
 @lru_cache(maxsize=64)
 def _cached_direction(folder: Path) -> Direction:
     return Direction.load(bring_here(folder))
@@ -201,6 +206,7 @@ def sampled_generator(name: str, device: str, latents: LatentConfig) -> Generato
         fetch(Path(latents.embeddings))
     if latents.truncation is None:
         return cached_generator(name, device)
+    # A function of the user's own has no card in the catalogue, and truncates by its latents.
     itself = any(card.name == name and card.truncates for card in list_generators())
     return cached_generator(name, device, latents.truncation if itself else None)
 
@@ -225,6 +231,7 @@ def draw_until_enough(
         BatchTooLargeError: There is not enough memory.
         DiskFullError: There is not enough space.
     """
+    # Again and again: how many shards are needed is known when their acceptance is.
     job = DrawJob(generator=generator, orders=tuple(orders), device=backend.device)
     tell = _telling(orders, report)
     _check_space(store, job)

@@ -7,17 +7,15 @@ a pool or in a Ray Train worker alike.
 """
 
 import ctypes
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import torch
 
 from gseg.generators.catalogue import use_weights
 from gseg.pipeline.progress import Report
-from gseg.storage.mirror import discard, exists
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -68,42 +66,6 @@ class Job(Protocol[T_co]):
         """
         do = self.open()
         return {part: do(part, listen) for part in parts}
-
-
-class RangesJob(Job[None], Protocol):
-    """A job whose parts are ranges of pictures, each a file: what is there is not made again."""
-
-    part_size: ClassVar[int]
-    """Pictures of a part."""
-
-    total: int
-    folder: Path
-
-    @property
-    def parts(self) -> range:
-        """Numbers of all parts."""
-        return range(math.ceil(self.total / self.part_size))
-
-    def missing(self) -> list[int]:
-        """Number the parts whose files are not there yet."""
-        return [part for part in self.parts if not exists(self.path(part))]
-
-    def path(self, part: int) -> Path:
-        """Name the file of a part."""
-        return self.folder / f"part-{part:05d}.npz"
-
-    def rows(self, part: int) -> range:
-        """Number the pictures of a part."""
-        return range(part * self.part_size, min((part + 1) * self.part_size, self.total))
-
-    def size(self, part: int) -> int:
-        """Count the pictures of a part."""
-        return len(self.rows(part))
-
-    def clear(self) -> None:
-        """Remove the files."""
-        for part in self.parts:
-            discard(self.path(part))
 
 
 class Training(Protocol):
@@ -219,7 +181,7 @@ def run_missing(
         done += units
         progress(done, total)
 
-    listen(0)
+    listen(0)  # what was there already is told at once
     return backend.run(job, parts, listen)
 
 
@@ -244,6 +206,7 @@ def prepare_process(threads: int, weights: Path | None = None) -> None:
         weights: Folder of published weights, from `weights_folder` of the process that this one
             works for; None for that of the environment.
     """
+    # PyTorch keeps this number for each thread that calls it, not for the process.
     torch.set_num_threads(threads)
     use_weights(weights)
     if sys.platform == "linux":

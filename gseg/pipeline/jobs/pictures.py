@@ -6,6 +6,7 @@ and what was interrupted goes on with the parts that are missing. Features give 
 Fréchet distances; latents are what Voynov et al. 2021, section 3.3, sample near.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,14 +24,10 @@ from gseg.generators.encoders import EncoderChoice, PictureEncoder
 from gseg.picture_files import UnreadableImageError
 from gseg.pipeline.costs import embed_seconds, features_seconds
 from gseg.pipeline.jobs.draw import sampled_generator
-from gseg.pipeline.jobs.job import Backend, Listen, RangesJob, run_missing
+from gseg.pipeline.jobs.job import Backend, Job, Listen, run_missing
 from gseg.samples.config import LatentConfig
 from gseg.samples.latents import Embeddings, save_embeddings
-from gseg.scores.feature_statistics import (
-    FeatureStatistics,
-    collect_statistics,
-    join_statistics,
-)
+from gseg.scores.feature_statistics import FeatureStatistics, collect_statistics, join_statistics
 from gseg.scores.picture_sources import (
     SCENES_RESOLUTION,
     FolderPictures,
@@ -40,7 +37,7 @@ from gseg.scores.picture_sources import (
 )
 from gseg.storage.digests import digest
 from gseg.storage.files import replacing
-from gseg.storage.mirror import fetch
+from gseg.storage.mirror import discard, exists, fetch
 
 _BATCH: Final = 100
 
@@ -71,6 +68,7 @@ class PictureSet:
         Args:
             device: Where a generator computes.
         """
+        # One record for three kinds, and not three records: it goes into names as it is.
         if self.folder is not None:
             return FolderPictures(self.folder, resolution=self.resolution)
         if not self.generator:
@@ -80,25 +78,63 @@ class PictureSet:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MeasureJob(RangesJob):
-    """Taking the features of a set of pictures.
+class PicturesJob(Job[None]):
+    """A job whose parts are ranges of pictures, each a file: what is there is not made again.
 
     Attributes:
         pictures: The set.
         total: How many it has.
-        features: Name of the feature network; see `gseg.features.open_features`.
         folder: Where parts go.
         device: Kind of device.
+    """
+
+    part_size: ClassVar[int]
+    """Pictures of a part."""
+
+    pictures: PictureSet
+    total: int
+    folder: Path
+    device: str = "cpu"
+
+    @property
+    def parts(self) -> range:
+        """Numbers of all parts."""
+        return range(math.ceil(self.total / self.part_size))
+
+    def missing(self) -> list[int]:
+        """Number the parts whose files are not there yet."""
+        return [part for part in self.parts if not exists(self.path(part))]
+
+    def path(self, part: int) -> Path:
+        """Name the file of a part."""
+        return self.folder / f"part-{part:05d}.npz"
+
+    def rows(self, part: int) -> range:
+        """Number the pictures of a part."""
+        return range(self.total)[part * self.part_size : (part + 1) * self.part_size]
+
+    def size(self, part: int) -> int:
+        """Count the pictures of a part."""
+        return len(self.rows(part))
+
+    def clear(self) -> None:
+        """Remove the files."""
+        for part in self.parts:
+            discard(self.path(part))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasureJob(PicturesJob):
+    """Taking the features of a set of pictures.
+
+    Attributes:
+        features: Name of the feature network; see `gseg.features.open_features`.
     """
 
     # The moments of Inception features are 32 MB a part, however many pictures it has.
     part_size: ClassVar[int] = 2_500
 
-    pictures: PictureSet
-    total: int
     features: str
-    folder: Path
-    device: str = "cpu"
 
     def seconds(self, parts: Sequence[int]) -> float:
         """Estimate taking the features of parts."""
@@ -107,6 +143,7 @@ class MeasureJob(RangesJob):
 
     def open(self) -> Callable[[int, Listen], None]:
         """Make ready to take features; each part is written, whole or not at all."""
+        # A pool's process may do many parts: source and network are made once for all.
         source = self.pictures.open(self.device)
         extractor = _cached_features(self.features, self.device)
 
@@ -132,26 +169,18 @@ class MeasureJob(RangesJob):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EmbedJob(RangesJob):
-    """Finding the latents of a set of pictures.
+class EmbedJob(PicturesJob):
+    """Finding the latents of a set of pictures at the encoder's size.
 
     Attributes:
-        pictures: The set, at the encoder's size.
-        total: How many it has.
         encoder: Whose latents.
-        folder: Where parts go.
         skip_bad: Whether pictures that cannot be read are left out and listed.
-        device: Kind of device.
     """
 
     part_size: ClassVar[int] = 1_000
 
-    pictures: PictureSet
-    total: int
     encoder: EncoderChoice
-    folder: Path
     skip_bad: bool = False
-    device: str = "cpu"
 
     def seconds(self, parts: Sequence[int]) -> float:
         """Estimate finding the latents of parts."""
@@ -170,13 +199,14 @@ class EmbedJob(RangesJob):
             latents, names = [], []
             skipped: list[str] = []
             rows = self.rows(part)
-            for first in rows[::_BATCH]:
-                batch = range(first, min(first + _BATCH, rows.stop))
+            for start in range(0, len(rows), _BATCH):
+                batch = rows[start : start + _BATCH]
                 pictures, numbers, names_here = self._read(source, batch, skipped)
                 if len(pictures):
                     latents.append(encoder(pictures, numbers))
                     names += names_here
                 listen(len(batch))
+            # A part of pictures that cannot be read is a part all the same: it is not tried again.
             width = self.encoder.latent_dim or 0
             found = torch.cat(latents) if latents else torch.empty(0, width)
             with replacing(self.path(part)) as file, file.open("wb") as opened:
@@ -193,6 +223,7 @@ class EmbedJob(RangesJob):
         self, source: PictureSource, rows: range, skipped: list[str]
     ) -> tuple[Tensor, Sequence[int], list[str]]:
         """Read those pictures that can be read, with their numbers and names; list the others."""
+        # Pictures that are made can always be read.
         if not isinstance(source, FolderPictures):
             return torch.cat(list(source.batches(rows))), rows, [str(row) for row in rows]
         pictures, numbers = [], []
@@ -220,6 +251,7 @@ class EmbedJob(RangesJob):
         for part in self.parts:
             fetch(self.path(part))
             with np.load(self.path(part), allow_pickle=False) as stored:
+                # Without pictures the width of the latents may be unknown, 0.
                 if len(stored["pictures"]):
                     latents.append(stored["latents"])
                 names += stored["pictures"].tolist()
@@ -246,6 +278,7 @@ def embed_job(
     Its parts are in a folder below `folder` that is named by what decides the latents.
     """
     source = pictures.open(device)
+    # Named by content: a folder to which pictures were added is another job, not half of this one.
     identity = (source.identity, encoder, skip_bad, device_identity(device))
     return EmbedJob(
         pictures=pictures,
@@ -274,6 +307,7 @@ def embed_pictures(
 def save_found(path: Path, found: Embeddings, job: EmbedJob) -> None:
     """Write latents to an ``.npy`` file with where they come from; see `save_embeddings`."""
     encoder = job.encoder
+    # Beside the latents, for whoever finds the file: what may sample near them.
     told = {
         "encoder": encoder.name,
         "encoder_digest": encoder.digest,
@@ -295,6 +329,7 @@ def _cached_encoder(choice: EncoderChoice, device: str) -> PictureEncoder:
     return choice.open(device)
 
 
+# Generated and real pictures of a distance go through one network, loaded once.
 @lru_cache(maxsize=2)
 def _cached_features(spec: str, device: str) -> NetworkFeatures:
     return open_features(spec, device=device)

@@ -77,6 +77,7 @@ class ScoreJob(Job[Scores]):
         return range(self.parts)
 
     def size(self, part: int) -> int:
+        # Parts of nearly equal size, as `BenchmarkPart` cuts them.
         return self.total * (part + 1) // self.parts - self.total * part // self.parts
 
     def seconds(self, parts: Sequence[int]) -> float:
@@ -108,13 +109,12 @@ class ScoreJob(Job[Scores]):
         """Load what predicts."""
         if self.baseline:
             return _BASELINES[self.baseline]
-        for path in self.segmenters:
-            bring_here(path.parent)
-        return _loaded(self.segmenters, self.device).probability
+        return load_predictor(self.segmenters, self.device).probability
 
     def _score(self, predict: Predict, benchmark: Benchmark, listen: Listen) -> Scores:
         heard = 0
 
+        # Scoring tells how many are done, a job hears how many more.
         def tell(done: int, _: int) -> None:
             nonlocal heard
             listen(done - heard)
@@ -167,10 +167,10 @@ class SegmentJob(Job[SegmentedFiles]):
 
     def open(self) -> Callable[[int, Listen], SegmentedFiles]:
         """Make ready to segment parts."""
-        predictor = _loaded(self.models, self.device)
+        predictor = load_predictor(self.models, self.device)
 
         def do(part: int, listen: Listen) -> SegmentedFiles:
-            with _huge_pictures():
+            with _huge_pictures():  # around each part: the process may serve others
                 return segment_to(
                     predictor,
                     self._files(part),
@@ -195,10 +195,12 @@ class SegmentJob(Job[SegmentedFiles]):
         return dict(self.files[part * SEGMENTED_AT_ONCE : (part + 1) * SEGMENTED_AT_ONCE])
 
 
-def _loaded(files: Sequence[Path | None], device: str) -> Predictor:
+def load_predictor(files: Sequence[Path | None], device: str = "cpu") -> Predictor:
     """Load networks, None for the one that ships; several are an ensemble."""
-    members = [
-        Segmenter.load(file, device=device) if file else Segmenter.shipped(device=device)
+    members: list[Predictor] = [
+        Segmenter.load(bring_here(file.parent) / file.name, device=device)
+        if file
+        else Segmenter.shipped(device=device)
         for file in files
     ]
     return members[0] if len(members) == 1 else Ensemble(members)

@@ -84,6 +84,7 @@ class Pairs:
             pairs = found.pictures, found.masks
             return pairs if self.shrunk is None else shrink(*pairs, self.shrunk)
         if self.benchmark:
+            # Shuffled by the seed: the first pictures of a set are often of one kind.
             benchmark = open_benchmark(self.benchmark)
             numbers = chosen_pictures(benchmark, self.seed, self.first, self.count)
             return square_pairs(benchmark, numbers, self.side)
@@ -98,33 +99,10 @@ class Pairs:
         except DamagedShardError as error:
             if self.redraw is None:
                 raise
+            # A shard follows from its number and the settings: drawn again, it is the same.
             put_away(path, error)
             self.redraw.draw(number)
             return Shard.load(path)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Material:
-    """What a segmenter is trained on and measured with.
-
-    Attributes:
-        training: Pairs to train on, at least one kind.
-        weights: Share of each kind in what is trained on, up to a common factor; none for every
-            pair to count the same.
-        validation: Held-out pairs; None to measure nothing.
-    """
-
-    training: tuple[Pairs, ...]
-    weights: tuple[float, ...] = ()
-    validation: Pairs | None = None
-
-    def source(self, window: int) -> BatchSource:
-        """Open the pairs to train on; the window is `FitConfig.shuffle_window`."""
-        sources = [pairs.source(window) for pairs in self.training]
-        if len(sources) == 1:
-            return sources[0]
-        weights = self.weights or [float(pairs.count) for pairs in self.training]
-        return MixedPairs(list(zip(sources, weights, strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,14 +110,19 @@ class FitJob:
     """Training one segmenter.
 
     Attributes:
-        material: Pairs to train on, and held-out ones.
+        pairs: What to train on, at least one kind.
+        weights: Share of each kind in what is trained on, up to a common factor; none for every
+            pair to count the same.
+        validation: Held-out pairs; None to measure nothing.
         config: How to train.
         folder: Receives the segmenter and the loss curve; keeps the unfinished training.
         device: Kind of device.
         checkpoint_seconds: See `gseg.segmenters.fit.Run`.
     """
 
-    material: Material
+    pairs: tuple[Pairs, ...]
+    weights: tuple[float, ...] = ()
+    validation: Pairs | None = None
     config: FitConfig
     folder: Path
     device: str = "cpu"
@@ -157,8 +140,7 @@ class FitJob:
 
     def seconds(self) -> float:
         """Estimate the training."""
-        side = self.material.training[0].resolution()
-        return fit_seconds(self.config, side, self.device)
+        return fit_seconds(self.config, self.pairs[0].resolution(), self.device)
 
     def train(
         self, report: Report, *, rank: int = 0, wrap: Wrap | None = None
@@ -182,12 +164,19 @@ class FitJob:
             rank=rank,
             wrap=wrap,
         )
-        fetch(self.checkpoint, again=True)
-        held_out = self.material.validation
-        validation = held_out.load() if held_out is not None and rank == 0 else None
-        source = self.material.source(self.config.shuffle_window)
-        result = fit_source(source, self.config, validation=validation, run=run)
+        fetch(self.checkpoint, again=True)  # another machine may have gone on meanwhile
+        # Replicas would all measure the same: rank 0 does.
+        validation = self.validation.load() if self.validation and rank == 0 else None
+        result = fit_source(self._source(), self.config, validation=validation, run=run)
         return {} if rank else self._save(result)
+
+    def _source(self) -> BatchSource:
+        """Open the pairs to train on."""
+        sources = [pairs.source(self.config.shuffle_window) for pairs in self.pairs]
+        if len(sources) == 1:
+            return sources[0]
+        weights = self.weights or [float(pairs.count) for pairs in self.pairs]
+        return MixedPairs(list(zip(sources, weights, strict=True)))
 
     def _save(self, result: FitResult) -> dict[str, Any]:
         """Write what came out, and give the facts."""
@@ -206,6 +195,7 @@ class FitJob:
 
 def peak_memory_mib(device: str) -> float:
     """Largest memory so far: of the GPU if the device is one, else of this process, in MiB."""
+    # Linux gives the process's peak in KiB, PyTorch the device's in bytes.
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
@@ -237,6 +227,7 @@ class LearnJob:
         self, report: Report, *, rank: int = 0, wrap: Wrap | None = None
     ) -> Mapping[str, Any]:
         """Make the candidates, write them, and give facts for the manifest."""
+        # Another machine may have gone on with the training of learnt ones.
         fetch(self.folder / CHECKPOINT, again=True)
         found = make_candidates(
             cached_generator(self.generator, self.device),

@@ -90,6 +90,7 @@ class SelectionNode(DerivedNode):
         batches = pictures.batches(range(len(pictures)))
         begun = (extract.begin(batch) for batch in batches)
         real = torch.cat([arrived() for arrived in one_behind(begun)])
+        # One batch behind: the device works while the next shard is read.
         found = []
         shards = first_shards(pairs)
         for arrived in one_behind(extract.begin(shard.pictures) for shard in shards):
@@ -108,6 +109,7 @@ def _write(folder: Path, pairs: Pairs, places: Tensor, similarity: Tensor) -> No
         here = places[(places >= start) & (places < start + len(shard))]
         kept = rows_of(shard, here - start)
         statistics = {**kept.statistics, "similarity": similarity[here]}
+        # Candidates and rejections stay those of the drawn shard, which rows add up.
         counts = {**shard.counts, "accepted": len(kept)}
         # Pictures that were stored as JPEG would change again.
         kept = replace(kept, statistics=statistics, counts=counts, picture_format="exact")
@@ -161,6 +163,7 @@ class RelabelledNode(DerivedNode):
             ValueError: The labeller is not there, has changed, or gives no masks.
         """
         config = self.labeller
+        # A network of the graph is a segmenter's file like any other, once it is made.
         if config is None:
             assert self.network is not None
             file = shop.make(self.network).folder / FILE
@@ -213,70 +216,64 @@ def open_labeller(config: LabellerConfig, device: str) -> Label:
     if config.kind == "segmenter":
         bring_here(Path(config.place).parent)
     prefix = "" if config.kind == "function" else f"{config.kind}:"
+    # The digest in the stage's name is of what was there when the trial was planned.
     if labeller(prefix + config.place) != config:
         raise ValueError(f"{config.place} has changed since the trial was planned: start again.")
     if config.kind == "folder":
-        return _FolderLabel(Path(config.place), mask_files(Path(config.place)))
+        return partial(_read_masks, Path(config.place), mask_files(Path(config.place)))
     if config.kind == "segmenter":
         predict = Segmenter.load(Path(config.place), device=device).probability
         return lambda shard, _: predict(from_uint8(shard.pictures)).cpu() >= 0.5
-    return _FunctionLabel(config.place, load_callable(config.place), torch.device(device))
+    function = load_callable(config.place)
+    return partial(_by_function, config.place, function, torch.device(device))
 
 
-@dataclass(frozen=True, slots=True)
-class _FunctionLabel:
-    """A function of the user's as a labeller; what it gives is checked."""
-
-    name: str
-    function: Callable[[Tensor], object]
-    device: torch.device
-
-    @exact()
-    @torch.no_grad()
-    def __call__(self, shard: Shard, _: int) -> Tensor:
-        parts = [self._label(part) for part in torch.split(shard.pictures, _BATCH) if len(part)]
-        return torch.cat(parts) if parts else shard.masks
-
-    def _label(self, pictures: Tensor) -> Tensor:
-        given = self.function(from_uint8(send(pictures, self.device)))
+@exact()
+@torch.no_grad()
+def _by_function(
+    name: str, function: Callable[[Tensor], object], device: torch.device, shard: Shard, _: int
+) -> Tensor:
+    """Let a function of the user's label; what it gives is checked."""
+    masks = [shard.masks[:0]]  # of shards without samples
+    for pictures in torch.split(shard.pictures, _BATCH):
+        if not len(pictures):
+            continue
+        given = function(from_uint8(send(pictures, device)))
         shape = (len(pictures), *pictures.shape[2:])
         if not isinstance(given, Tensor) or given.shape != shape:
             what = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-            raise ValueError(f"{self.name} gave {what}, expected masks: a tensor of shape {shape}.")
+            raise ValueError(f"{name} gave {what}, expected masks: a tensor of shape {shape}.")
         if given.dtype == torch.bool:
-            return given.cpu()
+            masks.append(given.cpu())
+            continue
+        # Raw logits would pass a threshold of 0.5 unnoticed.
         if not given.is_floating_point() or not ((given >= 0) & (given <= 1)).all():
             raise ValueError(
-                f"{self.name} gave {given.dtype} from {float(given.min()):g} to "
+                f"{name} gave {given.dtype} from {float(given.min()):g} to "
                 f"{float(given.max()):g}, expected bool, or probabilities in [0, 1]."
             )
-        return (given >= 0.5).cpu()
+        masks.append((given >= 0.5).cpu())
+    return torch.cat(masks)
 
 
-@dataclass(frozen=True, slots=True)
-class _FolderLabel:
-    """Mask files by the names of the pictures."""
-
-    folder: Path
-    files: Mapping[str, Path]
-
-    def __call__(self, shard: Shard, seed: int) -> Tensor:
-        names = [sample_name(seed, index) for index in shard.indices.tolist()]
-        missing = [name for name in names if name not in self.files]
-        if missing:
+def _read_masks(folder: Path, files: Mapping[str, Path], shard: Shard, seed: int) -> Tensor:
+    """Read mask files by the names of the pictures."""
+    names = [sample_name(seed, index) for index in shard.indices.tolist()]
+    missing = [name for name in names if name not in files]
+    if missing:
+        raise ValueError(
+            f"{folder} lacks {len(missing)} of {len(names)} masks, such as {missing[0]}: "
+            "write the pictures with 'gseg samples export' and label all of them, those of "
+            "the held-out samples too (or hold out none)."
+        )
+    masks = [read_mask(files[name]) for name in names]
+    side = tuple(shard.pictures.shape[2:])
+    for name, mask in zip(names, masks, strict=True):
+        if tuple(mask.shape) != side:
             raise ValueError(
-                f"{self.folder} lacks {len(missing)} of {len(names)} masks, such as {missing[0]}: "
-                "write the pictures with 'gseg samples export' and label all of them, those of "
-                "the held-out samples too (or hold out none)."
+                f"{files[name]} has {tuple(mask.shape)} pixels, its picture has {side}."
             )
-        masks = [read_mask(self.files[name]) for name in names]
-        side = tuple(shard.pictures.shape[2:])
-        for name, mask in zip(names, masks, strict=True):
-            if tuple(mask.shape) != side:
-                raise ValueError(
-                    f"{self.files[name]} has {tuple(mask.shape)} pixels, its picture has {side}."
-                )
-        return torch.stack(masks) if masks else shard.masks
+    return torch.stack(masks) if masks else shard.masks
 
 
 class _Agreement:
@@ -289,6 +286,7 @@ class _Agreement:
         """Take in masks (N, R, R) bool of both kinds."""
         both, either = (ours & theirs).sum((1, 2)), (ours | theirs).sum((1, 2))
         there = either > 0
+        # A picture without a foreground in either mask has no IoU.
         self._overlap += float((both[there] / either[there]).double().sum())
         self._unions += int(there.sum())
         self._equal += float((ours == theirs).double().mean((1, 2)).sum())

@@ -27,12 +27,7 @@ from gseg.directions.search import search_direction
 from gseg.generators.catalogue import cached_generator
 from gseg.generators.contract import Generator
 from gseg.generators.weights import weights_digest
-from gseg.pipeline.costs import (
-    candidates_seconds,
-    choosing_seconds,
-    direction_seconds,
-    operators_seconds,
-)
+from gseg.pipeline import costs
 from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.train import LearnJob
 from gseg.pipeline.progress import Report
@@ -68,13 +63,14 @@ class CandidatesNode(Stage):
         return [weights_digest(self.generator)]
 
     def cost(self, shop: Workshop) -> Cost:
-        return Cost(seconds=candidates_seconds(self.generator, self.candidates, self.device))
+        return Cost(seconds=costs.candidates_seconds(self.generator, self.candidates, self.device))
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
         """Make the candidates; an unfinished training is taken up."""
         job = LearnJob(
             generator=self.generator, config=self.candidates, folder=folder, device=self.device
         )
+        # A training may go to a cluster and is taken up where it was; the others are short.
         if self.candidates.learnt is None:
             return shop.backend.call(partial(job.train, shop.report_here))
         return shop.backend.train(job, shop.report)
@@ -111,19 +107,21 @@ class DirectionNode(Stage):
         told = {"generator": self.generator}
         if isinstance(self.search, ChoiceConfig):
             return {**told, "choice": canonical(self.search)}
+        # The preset's name alone would keep old directions after its weight has changed.
         weight = objective(self.search.objective).edge_weight
         return {**told, "search": canonical(self.search), "edge_weight": weight}
 
     def parents(self, shop: Workshop) -> Sequence[Node[Artifact] | str]:
         weights, candidates = weights_digest(self.generator), self.candidates
+        # The weights by content: a catalogue name may come to mean others.
         return [weights] if candidates is None else [weights, candidates]
 
     def cost(self, shop: Workshop) -> Cost:
         search = self.search
         if isinstance(search, ChoiceConfig):
-            return Cost(seconds=choosing_seconds(self.generator, search, self.device))
+            return Cost(seconds=costs.choosing_seconds(self.generator, search, self.device))
         steps, batch = search.steps, search.batch
-        return Cost(seconds=direction_seconds(self.generator, steps, batch, self.device))
+        return Cost(seconds=costs.direction_seconds(self.generator, steps, batch, self.device))
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
         """Search or choose."""
@@ -131,6 +129,7 @@ class DirectionNode(Stage):
             return shop.backend.call(partial(self._search, folder, shop.report_here))
         made = shop.make(self.candidates)
         choose = partial(self._choose, folder, made.folder, shop.report_here)
+        # Rows tell what a direction cost in all, and candidates are an artifact of their own.
         return {**shop.backend.call(choose), "candidates_seconds": made.seconds}
 
     def _search(self, folder: Path, report: Report) -> Mapping[str, Any]:
@@ -158,7 +157,7 @@ class DirectionNode(Stage):
         facts = choice.direction.provenance
         names = ("number", "border_vote", "restoration_loss", "distance", "two_affine_ratio")
         return {
-            "losses": {},
+            "losses": {},  # nothing was optimised
             "cosine": choice.direction.cosine,
             **{name: facts[name] for name in names},
         }
@@ -194,6 +193,7 @@ class GivenDirection(Stage):
         """Copy it."""
         folder.mkdir(parents=True, exist_ok=True)
         for each in self.given.glob("*"):
+            # The store writes a manifest of its own; a lease was its maker's.
             if each.is_file() and each.name not in ("manifest.json", "lease.json"):
                 shutil.copyfile(each, folder / each.name)
         return {}
@@ -229,7 +229,7 @@ class OperatorsNode(Stage):
         return [weights_digest(self.generator), self.direction]
 
     def cost(self, shop: Workshop) -> Cost:
-        return Cost(seconds=operators_seconds(self.generator, self.affine, self.device))
+        return Cost(seconds=costs.operators_seconds(self.generator, self.affine, self.device))
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
         """Fit the maps."""
@@ -255,26 +255,26 @@ def with_operators(
         samples: Its mask kind decides; the maps are fitted for its length of shift.
         device: Kind of device.
     """
+    # A node of its own: the direction is shared by all mask kinds, and most need no maps.
     if not MASKS[samples.mask_kind].fitted:
         return direction
     return OperatorsNode(
         generator=generator,
         direction=direction,
         affine=AffineConfig(seed=samples.seed),
-        epsilon=samples.epsilon,
+        epsilon=samples.epsilon,  # of the masks, whatever that of the search was
         device=device,
     )
 
 
 def _explained(model: Generator, found: Direction, config: SearchConfig) -> dict[str, float]:
     """Measure how well affine maps explain an optimised direction."""
+    # A chosen one among one: it is scored as those that are chosen are, and rows compare the two.
     scores = score_candidates(
         model,
         found.lighter[None],
         ChoiceConfig(
-            epsilon=config.epsilon,
-            affine=AffineConfig(seed=config.seed),
-            pictures=_SCORED_PICTURES,
+            epsilon=config.epsilon, affine=AffineConfig(seed=config.seed), pictures=_SCORED_PICTURES
         ),
     )
     return {

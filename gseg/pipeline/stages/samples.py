@@ -18,15 +18,9 @@ from gseg.generators.contract import sampling_setting
 from gseg.generators.weights import weights_digest
 from gseg.pipeline.costs import sample_bytes, sampling_seconds
 from gseg.pipeline.graph import ABOUT, Node, Stage, Workshop
-from gseg.pipeline.jobs.draw import (
-    BatchTooLargeError,
-    DrawJob,
-    DrawOrder,
-    draw_until_enough,
-    read_cost,
-)
+from gseg.pipeline.jobs import draw
 from gseg.pipeline.jobs.train import Pairs
-from gseg.pipeline.stages.embeddings import EMBEDDINGS, EmbeddingsNode, with_file
+from gseg.pipeline.stages.pictures import EMBEDDINGS, EmbeddingsNode, with_file
 from gseg.samples.config import SampleConfig
 from gseg.samples.sets import GrowingSet
 from gseg.samples.shards import Shard, shard_name
@@ -132,6 +126,7 @@ class SamplesNode(SampleNode, Node[SampledSet]):
     def resolved(self, shop: Workshop) -> "SamplesNode":
         """Give the node itself, or the one in a smaller batch that takes its place."""
         node = self
+        # More than once where half the batch was too large as well.
         while fetch(smaller := node._own_folder(shop) / _SMALLER):
             samples = replace(node.samples, **json.loads(smaller.read_text()))
             node = replace(node, samples=samples)
@@ -153,6 +148,7 @@ class SamplesNode(SampleNode, Node[SampledSet]):
         mine = self.resolved(shop)
         known = mine._look(shop).update()
         left = self.count - known.counts["accepted"]
+        # Bytes are those of what is accepted; the rejected are not kept.
         size = sample_bytes(self.side, self.samples.picture_format)
         return Cost(
             seconds=sampling_seconds(self.generator, left, known.acceptance, self.device),
@@ -187,14 +183,14 @@ class SamplesNode(SampleNode, Node[SampledSet]):
         """Say where these settings' shards go, whatever set may have taken their place."""
         return shop.store.folder(self.stage, Node.name(self, shop))
 
-    def _order(self, shop: Workshop) -> DrawOrder:
+    def _order(self, shop: Workshop) -> draw.DrawOrder:
         config, folder = self.samples, self._own_folder(shop)
         if self.embeddings is not None:
             file = shop.folder(self.embeddings) / EMBEDDINGS
             if fetch(file):  # or else nothing can be drawn, but what is drawn can be read
                 config = replace(config, latents=with_file(config.latents, file))
         direction = shop.folder(self.direction)
-        return DrawOrder(direction=direction, config=config, folder=folder, count=self.count)
+        return draw.DrawOrder(direction=direction, config=config, folder=folder, count=self.count)
 
     def _look(self, shop: Workshop) -> GrowingSet:
         folder, read_only = self._own_folder(shop), shop.store.read_only
@@ -204,13 +200,14 @@ class SamplesNode(SampleNode, Node[SampledSet]):
         return self._look(shop).update().counts["accepted"] >= self.count
 
     def _found(self, shop: Workshop, *, reused: bool) -> SampledSet | None:
+        # Shard by shard: a larger set that is there gives a smaller one just what it needs.
         used = self._look(shop)
         while used.counts["accepted"] < self.count:
             if not used.step():
                 return None
-        costs = [read_cost(path) for path in used.shards]
+        costs = [draw.read_cost(path) for path in used.shards]
         order = self._order(shop)
-        redraw = DrawJob(generator=self.generator, orders=(order,), device=self.device)
+        redraw = draw.DrawJob(generator=self.generator, orders=(order,), device=self.device)
         return SampledSet(
             config=order.config,
             pairs=Pairs(count=self.count, shards=tuple(used.shards), redraw=redraw),
@@ -230,12 +227,13 @@ class SamplesNode(SampleNode, Node[SampledSet]):
                     if not isinstance(parent, str):
                         shop.make(parent)
                 other = wanted.resolved(shop)
-            except StorageError:
+            except StorageError:  # a ValueError, but everybody's
                 raise
             except ValueError:  # a sibling's own fault, which its own trial will tell of
                 _log.info("No samples for a sibling.", exc_info=True)
                 continue
             name = shop.name(other)
+            # Siblings that differ in size alone are the same set: the largest serves all.
             if name in others and others[name].count > other.count:
                 other = others[name]
             if (
@@ -260,17 +258,17 @@ class SamplesNode(SampleNode, Node[SampledSet]):
             try:
                 self._draw_until_enough(shop, joined)
                 return True
-            except BatchTooLargeError:
+            except draw.BatchTooLargeError:
                 if len(joined) == 1:
                     self._halve(shop)
                     return False
-        return self._draw(shop, [])
+        return self._draw(shop, [])  # alone: what was drawn along needs memory, too
 
     def _halve(self, shop: Workshop) -> None:
         """Note which batch to take instead, unless samples are kept already."""
         config = self.samples
         if self._look(shop).update().shards or config.batch == 1:
-            raise BatchTooLargeError(config.batch)
+            raise draw.BatchTooLargeError(config.batch)
         batch = config.batch // 2
         blocks = math.ceil(config.shard_size / batch)
         _log.warning(
@@ -289,7 +287,7 @@ class SamplesNode(SampleNode, Node[SampledSet]):
             if each.samples.latents.embeddings:
                 about["embeddings"] = each.samples.latents.embeddings
             write_atomically(order.folder / ABOUT, json.dumps(about, indent=1).encode())
-        draw_until_enough(shop.store, self.generator, orders, shop.backend, shop.report)
+        draw.draw_until_enough(shop.store, self.generator, orders, shop.backend, shop.report)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,20 +1,27 @@
-"""The stage that trains a segmenter, and what it is trained on."""
+"""The stages that train a segmenter and score it, or a baseline, on a benchmark."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from gseg.pipeline.costs import fit_seconds
+import pandas as pd
+
+from gseg.pipeline.costs import fit_seconds, score_seconds
 from gseg.pipeline.experiment import LabelledPairs
 from gseg.pipeline.graph import Node, Stage, Workshop
-from gseg.pipeline.jobs.train import SCENES_SIDE, FitJob, Material, Pairs
+from gseg.pipeline.jobs.predict import ScoreJob
+from gseg.pipeline.jobs.train import SCENES_SIDE, FitJob, Pairs
 from gseg.pipeline.stages.samples import SampleNode
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
+from gseg.scores.protocol import Scores, bootstrap_intervals
+from gseg.scores.specs import CONFIDENCE, DEFAULT_PROFILES, RESAMPLES, RESAMPLING_SEED, EvalProtocol
 from gseg.segmenters.config import FitConfig
 from gseg.storage.digests import canonical
+from gseg.storage.files import replacing
 from gseg.storage.mirror import discard
-from gseg.storage.store import Cost
+from gseg.storage.store import Artifact, Cost
 
 FILE: Final = "segmenter.safetensors"
 
@@ -58,6 +65,7 @@ class SegmenterNode(Stage):
             "count": [count for count in (first, labelled.count if labelled else 0) if count],
             "weights": canonical(self._weights),
             "validation": held_out,
+            # Younger than its neighbours: left out where it is not used, so that names stay.
             **({"shrunk": [self.shrunk]} if self.samples and self.shrunk else {}),
         }
 
@@ -65,7 +73,7 @@ class SegmenterNode(Stage):
         """Give what it is made from: the training samples come first."""
         sets = [each for each in (self.samples, self.held_out) if each is not None]
         if self.labelled is not None:
-            identity = shop.benchmark(self.labelled.benchmark, False).identity
+            identity = shop.benchmark(self.labelled.benchmark).identity
             return [*sets, f"{identity} side={self.labelled.side} seed={self.labelled.seed}"]
         return sets or [SCENES_NAME]
 
@@ -79,27 +87,27 @@ class SegmenterNode(Stage):
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
         """Train, or go on with a training that was interrupted."""
+        pairs = [] if self.samples is None else [self._of_set(self.samples, shop)]
+        if self.labelled is not None:
+            pairs.append(_labelled(self.labelled))
+        if self.scenes:
+            pairs.append(Pairs(count=self.scenes))
         job = FitJob(
-            material=self._material(shop), config=self.training, folder=folder, device=self.device
+            pairs=tuple(pairs),
+            weights=self._weights,
+            validation=self._held_out(shop),
+            config=self.training,
+            folder=folder,
+            device=self.device,
         )
         facts = shop.backend.train(job, shop.report)
-        discard(job.checkpoint)
+        discard(job.checkpoint)  # with the optimiser's state it is larger than the network
         return facts
 
     @property
     def _weights(self) -> tuple[float, ...]:
         share = None if self.labelled is None else self.labelled.weight
-        return () if share is None else (1 - share, share)
-
-    def _material(self, shop: Workshop) -> Material:
-        training = [] if self.samples is None else [self._of_set(self.samples, shop)]
-        if self.labelled is not None:
-            training.append(_labelled(self.labelled))
-        if self.scenes:
-            training.append(Pairs(count=self.scenes))
-        return Material(
-            training=tuple(training), weights=self._weights, validation=self._held_out(shop)
-        )
+        return () if share is None else (1 - share, share)  # generated, labelled
 
     def _held_out(self, shop: Workshop) -> Pairs | None:
         if self.held_out is not None:
@@ -107,6 +115,7 @@ class SegmenterNode(Stage):
         if not self.validation:
             return None
         if self.labelled is not None:  # others of the same set
+            # The order of the choice goes on where the training pictures end.
             labelled = self.labelled
             return _labelled(labelled, first=labelled.count, count=self.validation)
         return Pairs(count=self.validation, first=VALIDATION_FIRST)
@@ -123,3 +132,91 @@ def _labelled(labelled: LabelledPairs, *, first: int = 0, count: int | None = No
         seed=labelled.seed,
         first=first,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoresNode(Stage):
+    """The scores of networks, several as an ensemble, or of a baseline on a benchmark.
+
+    ``images.parquet`` has one row for each picture and profile, ``curves.parquet`` precision and
+    recall at every threshold. Its facts: ``benchmark``, ``skipped``, ``profiles``: the means by
+    name of profile with their intervals, and ``intervals``: how those were drawn.
+
+    Attributes:
+        segmenters: Networks; none for a baseline.
+        baseline: Name of a baseline; empty for networks.
+        benchmark: Specification; see `gseg.scores.benchmarks.open_benchmark`.
+        skip_bad: Whether unreadable files are skipped and listed.
+        protocol: Evaluation protocol.
+        working_size: Shorter side that the predictor sees; None for the benchmark's own.
+    """
+
+    stage: ClassVar[str] = "scores"
+    word: ClassVar[str] = "scoring"
+    version: ClassVar[int] = 3
+
+    segmenters: tuple[SegmenterNode, ...] = ()
+    baseline: str = ""
+    benchmark: str
+    skip_bad: bool = False
+    protocol: EvalProtocol = "text"
+    working_size: int | None = None
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        """Give the settings that name it.
+
+        Raises:
+            ValueError: The benchmark cannot be opened.
+        """
+        return {
+            "baseline": self.baseline,
+            "benchmark": shop.benchmark(self.benchmark, skip_bad=self.skip_bad).identity,
+            "protocol": self.protocol,
+            "profiles": list(DEFAULT_PROFILES),
+            "working_size": self.working_size,
+            "skip_bad": self.skip_bad,
+        }
+
+    def parents(self, shop: Workshop) -> Sequence[Node[Artifact]]:
+        return self.segmenters
+
+    def cost(self, shop: Workshop) -> Cost:
+        pictures = len(shop.benchmark(self.benchmark, skip_bad=self.skip_bad))
+        return Cost(seconds=score_seconds(pictures, self.working_size, self.device))
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Score, part by part."""
+        same = ("baseline", "benchmark", "skip_bad", "protocol", "working_size", "device")
+        job = ScoreJob(
+            segmenters=tuple(shop.make(each).folder / FILE for each in self.segmenters),
+            **{name: getattr(self, name) for name in same},
+        )
+        scores = job.collect(shop.run(job, job.total, "scoring"))
+        curves = pd.concat([part.curves() for part in scores.sums], ignore_index=True)
+        for name, table in (("images", scores.table), ("curves", curves)):
+            with replacing(folder / f"{name}.parquet") as part:
+                table.to_parquet(part, index=False)
+        return _score_facts(scores)
+
+
+def _score_facts(scores: Scores) -> dict[str, Any]:
+    intervals = bootstrap_intervals(scores)
+    # How many masks are empty is the same under all profiles.
+    first = scores.table[scores.table.profile == scores.sums[0].profile.name]
+    empty = int((first.foreground == 0).sum())
+    profiles = {}
+    for name, means in scores.aggregates.items():
+        values = asdict(means) | {"empty_masks": empty}
+        for score, (low, high) in intervals[name].items():
+            values |= {f"{score}_low": low, f"{score}_high": high}
+        profiles[name] = {
+            # JSON has no NaN: the mean of what no picture has is None there.
+            key: None if isinstance(value, float) and math.isnan(value) else value
+            for key, value in values.items()
+        }
+    return {
+        "benchmark": scores.benchmark,
+        "profiles": profiles,
+        "intervals": {"resamples": RESAMPLES, "confidence": CONFIDENCE, "seed": RESAMPLING_SEED},
+        "skipped": list(scores.skipped),
+    }

@@ -15,7 +15,7 @@ from gseg.generators.encoders import choose_encoder, load_encoder
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.jobs.pictures import PictureSet, embed_job, embed_pictures, save_found
-from gseg.pipeline.stages.embeddings import EMBEDDINGS, EmbeddingsNode
+from gseg.pipeline.stages.pictures import EMBEDDINGS, EmbeddingsNode
 from gseg.samples.latents import candidates, near_embeddings
 from gseg.scenes.pictures import render
 from gseg.storage.store import Store

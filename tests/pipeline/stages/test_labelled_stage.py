@@ -10,8 +10,8 @@ from gseg.directions.config import SearchConfig
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.picture_files import encode_png
-from gseg.pipeline.experiment import Experiment, LabelledPairs
-from gseg.pipeline.trial import Context, find_parts, find_rows, run_trial
+from gseg.pipeline.experiment import Context, Experiment, LabelledPairs
+from gseg.pipeline.trial import find_parts, find_rows, run_trial
 from gseg.samples.config import SampleConfig
 from gseg.scenes.pictures import render
 from gseg.segmenters.config import FitConfig

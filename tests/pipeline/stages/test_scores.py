@@ -1,4 +1,4 @@
-"""pipeline/stages/scores.py: what a scoring leaves in the storage, and finds again."""
+"""pipeline/stages/segmenter.py: what a scoring leaves in the storage, and finds again."""
 
 import pickle
 
@@ -8,7 +8,7 @@ import pytest
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.jobs.predict import SCORED_AT_ONCE, ScoreJob
-from gseg.pipeline.stages.scores import ScoresNode
+from gseg.pipeline.stages.segmenter import ScoresNode
 from gseg.scores.protocol import COLUMNS
 from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.storage.store import Store

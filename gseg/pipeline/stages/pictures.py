@@ -1,29 +1,148 @@
-"""The stages that take features of pictures and measure a generator's distance to its data set."""
+"""The stages of large sets of pictures: their latents, their features, and distances.
+
+Latents of real pictures are what Voynov et al. 2021, section 3.3, sample near; statistics of
+features give the distance of a generator to its data set.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from gseg.features.named import features_name
 from gseg.generators.cards import GeneratorCard
+from gseg.generators.encoders import EncoderChoice, choose_encoder
 from gseg.generators.weights import weights_digest
 from gseg.pipeline.costs import features_seconds
 from gseg.pipeline.experiment import DistanceConfig
 from gseg.pipeline.graph import Node, Stage, Workshop
-from gseg.pipeline.jobs.pictures import MeasureJob, PictureSet
-from gseg.pipeline.stages.embeddings import (
-    EMBEDDINGS,
-    EmbeddingsNode,
-    embeddings_node,
-    with_file,
+from gseg.pipeline.jobs.pictures import (
+    MeasureJob,
+    PictureSet,
+    embed_job,
+    embed_pictures,
+    save_found,
 )
 from gseg.samples.config import LatentConfig
+from gseg.samples.latents import near_embeddings
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import compare
-from gseg.storage.digests import file_digest
-from gseg.storage.store import Artifact, Cost
+from gseg.storage.digests import canonical, file_digest
+from gseg.storage.mirror import names
+from gseg.storage.store import Artifact, Cost, Store
+
+EMBEDDINGS: Final = "embeddings.npy"
+"""Name of the file in the artifact's folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingsNode(Stage):
+    """The latents of a set of pictures, ``embeddings.npy`` and ``embeddings.parquet``.
+
+    Its facts: ``count``, ``width`` and ``skipped``.
+
+    Attributes:
+        pictures: At the encoder's size.
+        encoder: Whose latents.
+    """
+
+    stage: ClassVar[str] = "embeddings"
+    word: ClassVar[str] = "embedding"
+
+    pictures: PictureSet
+    encoder: EncoderChoice
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        encoder = self.encoder
+        return {
+            "pictures": self.pictures.open(self.device).identity,
+            # An encoder of one's own is named by its file's digest, wherever the file lies.
+            "encoder": canonical(replace(encoder, name="" if encoder.digest else encoder.name)),
+            "skip_bad": False,  # names hold it from when a stage could leave pictures out
+        }
+
+    def parents(self, shop: Workshop) -> Sequence[str]:
+        return [] if self.encoder.digest else [weights_digest(self.encoder.name)]
+
+    def cost(self, shop: Workshop) -> Cost:
+        count = len(self.pictures.open(self.device))
+        return Cost(seconds=features_seconds("", count, "scenes", self.device))
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Find the latents; parts that are there are not made again."""
+        job = embed_job(self.pictures, self.encoder, folder, device=self.device)
+        found = embed_pictures(job, shop.backend, partial(shop.report, "embeddings"))
+        save_found(folder / EMBEDDINGS, found, job)
+        job.clear()
+        count, width = found.latents.shape
+        return {"count": count, "width": width, "skipped": list(found.skipped)}
+
+
+def embeddings_node(
+    latents: LatentConfig, card: GeneratorCard, device: str
+) -> EmbeddingsNode | None:
+    """Say which embeddings have to be made before latents can be drawn.
+
+    Args:
+        latents: Where latents come from.
+        card: Of the generator that takes them.
+        device: Kind of device.
+
+    Returns:
+        What makes them; None for the prior, and where they are in a file.
+
+    Raises:
+        ValueError: The encoder is another generator's.
+    """
+    scenes = latents.scenes
+    if scenes is None:
+        return None
+    encoder = choose_encoder(scenes.encoder, card, sampled=True)
+    return EmbeddingsNode(
+        pictures=PictureSet(count=scenes.count, resolution=encoder.resolution),
+        encoder=encoder,
+        device=device,
+    )
+
+
+def with_file(latents: LatentConfig, file: Path) -> LatentConfig:
+    """Give latents near embeddings that have been made.
+
+    Args:
+        latents: Which embeddings, and how far from them.
+        file: Of the embeddings.
+    """
+    found = near_embeddings(file)
+    return replace(
+        latents, scenes=None, embeddings=found.embeddings, embeddings_digest=found.embeddings_digest
+    )
+
+
+def find_embeddings(store: Store, content: str) -> Path | None:
+    """Find the file of embeddings that this stage left, by its digest.
+
+    Args:
+        store: Where to look.
+        content: Digest of the file, see `LatentConfig.embeddings_digest`.
+
+    Returns:
+        The file; None if none of the store's is it.
+
+    Raises:
+        StorageError: The object store does not answer, or what it gives is damaged.
+    """
+    folder = store.root / "embeddings"
+    there = {each.name for each in folder.glob("*")} | {
+        each.split("/")[0] for each in names(folder)
+    }
+    # Reading every file to digest it takes long, but happens only if the user's own file is gone.
+    for name in sorted(there):
+        found = store.find("embeddings", name)
+        if found is not None and file_digest(found.folder / EMBEDDINGS) == content:
+            return found.folder / EMBEDDINGS
+    return None
+
 
 _FILE: Final = "statistics.npz"
 
@@ -47,11 +166,12 @@ class StatisticsNode(Stage):
 
     def config(self, shop: Workshop) -> Mapping[str, Any]:
         return {
-            "pictures": replace(self.pictures, folder=None),
+            "pictures": replace(self.pictures, folder=None),  # a parent names what is in it
             "features": features_name(self.features),
         }
 
     def parents(self, shop: Workshop) -> Sequence[Node[Any] | str]:
+        # Pictures that are there are named by their content, generated ones by what makes them.
         if not self.pictures.generator:
             return [self.pictures.open().identity]
         weights = weights_digest(self.pictures.generator)
@@ -77,7 +197,7 @@ class StatisticsNode(Stage):
         shop.run(job, total, "distance")
         whole = job.collect()
         whole.save(folder / _FILE)
-        job.clear()
+        job.clear()  # the whole is kept; its parts would be as much again
         return {"pictures": total, "source": whole.source, "features": whole.features}
 
     def read(self, shop: Workshop) -> FeatureStatistics:
@@ -128,13 +248,11 @@ class DistanceNode(Stage):
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
         """Compare."""
-        features = self.generated.features
-        file = self.file
-        if self.reference is not None:
-            file = shop.make(self.reference).folder / _FILE
+        name = features_name(self.generated.features)
+        file = shop.make(self.reference).folder / _FILE if self.reference else self.file
         assert file is not None
-        distance = compare(self.generated.read(shop), _read_once(file, features))
-        kernel = distance.kernel
+        distance = compare(self.generated.read(shop), _read_once(file, name))
+        kernel = distance.kernel  # None where a file has moments alone
         return {
             "value": distance.value,
             "protocol": distance.protocol,
@@ -149,6 +267,7 @@ class DistanceNode(Stage):
         The seconds are those of the generator's pictures and their features, not of the
         reference, which generators share.
         """
+        # Made already: to make is to look here.
         made, generated = shop.make(self), shop.make(self.generated)
         parts = [made, generated, *([shop.make(self.reference)] if self.reference else [])]
         facts = made.facts
@@ -189,6 +308,7 @@ def distance_node(
         embeddings=embeddings_node(latents, card, device),
         device=device,
     )
+    # Real pictures are brought to the generator's size: features depend on it.
     kind, _, path = config.reference.partition(":")
     if kind == "file":
         return DistanceNode(generated=generated, file=Path(path).expanduser())
@@ -199,7 +319,6 @@ def distance_node(
     return DistanceNode(generated=generated, reference=reference)
 
 
-@lru_cache(maxsize=1)
-def _read_once(file: Path, features: str) -> FeatureStatistics:
-    """Read a reference, whose folder names its content, for all that are compared with it."""
-    return FeatureStatistics.load(file, features_name(features))
+# A reference of Inception features is 32 MB and compared with every generator of a sweep; its
+# folder names its content, so that what was read stays right.
+_read_once = lru_cache(maxsize=1)(FeatureStatistics.load)

@@ -1,4 +1,4 @@
-"""gseg/pipeline/stages/distance.py: kept, shared between generators, resumed, the same on Ray."""
+"""gseg/pipeline/stages/pictures.py: kept, shared between generators, resumed, the same on Ray."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs import pictures as measuring
 from gseg.pipeline.jobs.pictures import PictureSet
 from gseg.pipeline.progress import silent
-from gseg.pipeline.stages.distance import StatisticsNode, distance_node
+from gseg.pipeline.stages.pictures import StatisticsNode, distance_node
 from gseg.samples.config import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import scenes_distance
