@@ -19,7 +19,6 @@ from typing import Any, Final
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -30,37 +29,16 @@ from matplotlib.transforms import Bbox
 from gseg.reports.statistics import Band
 from gseg.storage.files import replacing
 
-_COLOURS: Final = (
-    *("#0969da", "#bf3989", "#1a7f37", "#bc4c00", "#8250df", "#0c7b93", "#9a6700", "#cf222e"),
+_STYLE: Final = mpl.rc_params_from_file(
+    Path(__file__).parent / "templates" / "charts.mplstyle", use_default_template=False
 )
-_INK, _DIM, _RULE = "#1c2128", "#57606a", "#d0d7de"
-_VARIABLES: Final = {_INK: "ink", _DIM: "dim", _RULE: "rule"} | {
+_COLOURS: Final[list[str]] = _STYLE["axes.prop_cycle"].by_key()["color"]
+_DIM: Final[str] = _STYLE["xtick.labelcolor"]
+_VARIABLES: Final = {_STYLE["text.color"]: "ink", _DIM: "dim", _STYLE["grid.color"]: "rule"} | {
     colour: f"c{number}" for number, colour in enumerate(_COLOURS)
 }
 """A chart's colours in light, and the page's variables in their place: see ``style.css``."""
 _MARKERS: Final = "osD^"
-_STYLE: Final[dict[Any, Any]] = {
-    "figure.dpi": 72,
-    "font.size": 11,
-    "font.sans-serif": ["DejaVu Sans"],
-    "axes.titlesize": 13,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.ymargin": 0.08,
-    "axes.formatter.useoffset": False,
-    "axes.prop_cycle": cycler(color=_COLOURS),
-    **{f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")},
-    **dict.fromkeys(("text.color", "axes.labelcolor"), _INK),
-    **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor", "legend.labelcolor"), _DIM),
-    **dict.fromkeys(("xtick.major.size", "ytick.major.size", "ytick.minor.size"), 0),
-    "grid.color": _RULE,
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "gseg",  # without one, ids are random and no page has the same bytes twice
-}
 _WIDTH, _HEIGHT = 460, 310
 _APART: Final = 42
 """Pixels between two marks of an axis whose numbers do not touch."""

@@ -1,7 +1,8 @@
 """What a report is made of, before it becomes HTML, Markdown or CSV."""
 
+import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import pandas as pd
@@ -100,17 +101,14 @@ class ReportTable:
 
     def is_best(self, column: str) -> "pd.Series[bool]":
         """Say of each line whether its value in a column is the best."""
-        way = self.best.get(column)
-        none = pd.Series(False, index=self.frame.index)
-        if way is None:
-            return none
+        if column not in self.best:
+            return pd.Series(False, index=self.frame.index)
         values = self.frame[column].astype("Float64")
         if self.competing is not None:
             values = values.where(self.frame[self.competing].astype(bool))
-        if values.notna().sum() < 2:
-            return none
-        extreme = values.max() if way == "highest" else values.min()
-        return (values == extreme).fillna(False).astype(bool)
+        extreme = values.max() if self.best[column] == "highest" else values.min()
+        # One value alone competes with nothing.
+        return (values == extreme).fillna(False).astype(bool) & (values.count() > 1)
 
     def cells(self, most: int) -> list[list[Cell]]:
         """Write the cells of the first lines, each with the columns of `columns`."""
@@ -118,21 +116,19 @@ class ReportTable:
         numbers = {text: str(number) for number, text in enumerate(self.notes, start=1)}
         columns: list[list[Cell]] = []
         for name in self.columns:
+            # As lists: pandas would give numbers of NumPy, which are no Python floats and ints.
             texts = [self.shown(name, value) for value in frame[name].tolist()]
             if name in self.footnotes:
                 texts = [", ".join(numbers[part] for part in _parts(text)) for text in texts]
             kind, best = self.kind(name), self.is_best(name)
-            columns.append(
-                [Cell(text=a, kind=kind, best=b) for a, b in zip(texts, best, strict=False)]
-            )
-        if self.link is not None:
-            links = frame[self.link].fillna("")
-            columns[0] = [replace(a, link=b) for a, b in zip(columns[0], links, strict=True)]
+            links = frame[self.link].fillna("") if self.link and not columns else [""] * len(frame)
+            values = zip(texts, best, links, strict=False)
+            columns.append([Cell(text=a, kind=kind, best=b, link=c) for a, b, c in values])
         return [list(line) for line in zip(*columns, strict=True)]
 
-    def shown(self, column: str, value: object) -> str:
+    def shown(self, column: str, value: str | float | None) -> str:
         """Write a cell as people read it."""
-        if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+        if pd.isna(value):
             return ""
         if isinstance(value, bool):
             return "yes" if value else "no"
@@ -179,6 +175,11 @@ class Sheet:
     of: str = ""
 
     @property
+    def base64(self) -> str:
+        """The file as text, for an address that holds its content."""
+        return base64.b64encode(self.webp).decode()
+
+    @property
     def alt(self) -> str:
         """What stands in its place for those who do not see it."""
         return f"{self.of}: {self.caption}" if self.of else self.caption
@@ -203,6 +204,11 @@ class Section:
     text: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
 
+    @property
+    def tables(self) -> list[ReportTable]:
+        """Its tables, in order."""
+        return [part for part in self.parts if isinstance(part, ReportTable)]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
@@ -217,10 +223,9 @@ class Report:
     sections: tuple[Section, ...]
 
     @property
-    def tables(self) -> tuple[ReportTable, ...]:
+    def tables(self) -> list[ReportTable]:
         """All tables, in order."""
-        parts = (part for section in self.sections for part in section.parts)
-        return tuple(part for part in parts if isinstance(part, ReportTable))
+        return [table for section in self.sections for table in section.tables]
 
 
 def _parts(text: str) -> list[str]:

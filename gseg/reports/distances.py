@@ -16,11 +16,7 @@ from numpy.typing import NDArray
 
 from gseg.generators.catalogue import list_generators
 from gseg.recipes.published.cells import published_tables
-from gseg.reports.charts import (
-    Point,
-    scatter_chart,
-    scatter_picture,
-)
+from gseg.reports.charts import Point, scatter_chart, scatter_picture
 from gseg.reports.content import Chart, Part, ReportTable
 from gseg.reports.settings import main_profile, over_seeds, setting_text, short_names, varying
 from gseg.reports.statistics import correlate, fit_band

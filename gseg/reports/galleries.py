@@ -19,13 +19,7 @@ from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.settings import columns
 from gseg.reports.content import Part, Section, Sheet
 from gseg.reports.settings import SEEDS, SETTINGS, main_profile, present, setting_text
-from gseg.reports.sheets import (
-    SAMPLE_COLUMNS,
-    Cells,
-    prediction_row,
-    rejected_places,
-    sample_rows,
-)
+from gseg.reports.sheets import SAMPLE_COLUMNS, Cells, prediction_row, rejected_places, sample_rows
 from gseg.samples.draw import review
 from gseg.samples.sets import load_samples
 from gseg.samples.shards import shard_name
