@@ -198,10 +198,10 @@ def drawing(width: float, height: float, title: str = "") -> Iterator[Figure]:
         yield figure
 
 
-def save_picture(figure: Figure, path: Path) -> None:
+def save_picture(figure: Figure, path: Path, *, dpi: int = 150) -> None:
     """Write a figure as a PNG file."""
     with replacing(path) as part:
-        figure.savefig(part, format="png", dpi=150)
+        figure.savefig(part, format="png", dpi=dpi)
 
 
 def _lay_out(figure: Figure) -> None:

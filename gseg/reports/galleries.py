@@ -1,7 +1,7 @@
 """Pictures in a page: contact sheets drawn from a sweep's storage, and those that it has left."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -16,9 +16,8 @@ from gseg.generators.contract import Generator
 from gseg.images import contact_sheet
 from gseg.pipeline.finished import Trace, find_trace, load_predictor
 from gseg.pipeline.jobs.draw import sampled_generator
-from gseg.pipeline.settings import columns
 from gseg.reports.content import Part, Section, Sheet
-from gseg.reports.settings import SEEDS, SETTINGS, main_profile, present, setting_text
+from gseg.reports.settings import SEEDS, SETTINGS, main_profile, named, present, setting_text
 from gseg.reports.sheets import SAMPLE_COLUMNS, Cells, prediction_row, rejected_places, sample_rows
 from gseg.samples.draw import review
 from gseg.samples.sets import load_samples
@@ -48,8 +47,8 @@ _OF_EACH_RANK: Final = 3
 _CANDIDATES: Final = 64
 _SMALL: Final = 48
 """Side up to which pictures are shown twice as large."""
-_TOLD: Final = ("masks", "λ", "ε", "samples")
-"""Headings of the settings that are said of each generator's trial."""
+_TOLD: Final = named("masks", "λ", "ε", "samples")
+"""Settings that are said of each generator's trial."""
 
 
 def make_sheet(image: Image.Image, *, caption: str, of: str = "") -> Sheet:
@@ -60,12 +59,10 @@ def make_sheet(image: Image.Image, *, caption: str, of: str = "") -> Sheet:
         caption: Below it.
         of: The heading that it shares with its neighbours.
     """
-    buffer = BytesIO()
+    buffer, (width, height) = BytesIO(), image.size
     # WebP: a third of what it takes as PNG, with letters that stay sharp.
     image.save(buffer, format="WEBP", quality=_QUALITY, method=6)
-    return Sheet(
-        webp=buffer.getvalue(), width=image.width, height=image.height, caption=caption, of=of
-    )
+    return Sheet(webp=buffer.getvalue(), width=width, height=height, caption=caption, of=of)
 
 
 def left_pictures(folder: Path, generators: Iterable[str]) -> Section | None:
@@ -82,9 +79,10 @@ def left_pictures(folder: Path, generators: Iterable[str]) -> Section | None:
         ValueError: A file is damaged; the message names it.
     """
     names = {sheet_name(name) for name in generators}
-    found = tuple(_read(path) for path in _files(folder) if path.stem in names)
-    section = Section(anchor="pictures", title="Pictures", text=(_LEFT,), parts=found)
-    return section if found else None
+    found = _left(folder, lambda path: path.stem in names)
+    return (
+        Section(anchor="pictures", title="Pictures", text=(_LEFT,), parts=found) if found else None
+    )
 
 
 def left_figures(folder: Path, generators: Iterable[str] = ()) -> Section | None:
@@ -100,8 +98,8 @@ def left_figures(folder: Path, generators: Iterable[str] = ()) -> Section | None
     Raises:
         ValueError: A file is damaged; the message names it.
     """
-    names = {sheet_name(name) for name in generators} | {path.stem for path in folder.glob(_CHART)}
-    found = tuple(_read(path) for path in _files(folder) if path.stem not in names)
+    names = {sheet_name(name) for name in generators}
+    found = _left(folder, lambda path: path.stem not in names and not path.match(_CHART))
     return Section(anchor="figures", title="Figures", parts=found) if found else None
 
 
@@ -115,19 +113,19 @@ def sheet_name(generator: str) -> str:
     return Path(generator).name.replace(":", "-")
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.png"), key=lambda path: path.stem)
-
-
-def _read(path: Path) -> Sheet:
-    try:
-        with Image.open(path) as image:
-            return make_sheet(image.convert("RGB"), caption=path.stem)
-    except OSError as error:
-        raise ValueError(
-            f"Cannot read the picture {path}: {error}. Remove it, or write it again by running "
-            "its sweep."
-        ) from error
+def _left(folder: Path, shown: Callable[[Path], bool]) -> tuple[Sheet, ...]:
+    """Read the pictures of a folder that are to be shown, by name."""
+    found = []
+    for path in sorted(filter(shown, folder.glob("*.png")), key=lambda path: path.stem):
+        try:
+            with Image.open(path) as image:
+                found.append(make_sheet(image.convert("RGB"), caption=path.stem))
+        except OSError as error:
+            raise ValueError(
+                f"Cannot read the picture {path}: {error}. Remove it, or write it again by running "
+                "its sweep."
+            ) from error
+    return tuple(found)
 
 
 def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str] = ()) -> Section:
@@ -153,8 +151,8 @@ def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str]
             trace = find_trace(row, storage)
             if trace is None:
                 missing.append(f"{row['generator']}: not in the storage.")
-                continue
-            parts += _sheets(row, trace, opened)
+            else:
+                parts += _sheets(row, trace, opened)
         except (ValueError, OSError) as error:
             missing.append(f"{row['generator']}: {str(error).splitlines()[0]}")
     text = (_TEXT, f"Without pictures: {' '.join(missing)}") if missing else (_TEXT,)
@@ -177,8 +175,8 @@ def _telling_rows(rows: pd.DataFrame) -> Iterator["pd.Series[Any]"]:
 
 @torch.inference_mode()
 def _sheets(row: "pd.Series", trace: Trace, opened: Mapping[str, Benchmark]) -> Iterator[Part]:
-    origin, named = trace.origin, {each.heading: name for name, each in columns().items()}
-    of = f"{origin.generator}: {setting_text(row, [named[heading] for heading in _TOLD])}"
+    origin = trace.origin
+    of = f"{origin.generator}: {setting_text(row, _TOLD)}"
     generator = sampled_generator(origin.generator, "cpu", origin.config.latents)
     direction = Direction.load(origin.direction)
     shards = (trace.samples / shard_name(number) for number in itertools.count())
@@ -225,6 +223,7 @@ def _prediction_sheet(trace: Trace, benchmark: Benchmark, profile: str, of: str)
     for rank, chosen in picked.items():
         for line in chosen.itertuples():
             example = benchmark[places[str(line.id)]]
+            # A folder's order is its names': one more picture, and all places are others.
             if example.id != str(line.id):
                 raise ValueError(f"{benchmark.name} is not in the order in which it was scored.")
             rows.append(prediction_row(predictor, example, size))
@@ -235,10 +234,8 @@ def _prediction_sheet(trace: Trace, benchmark: Benchmark, profile: str, of: str)
 
 def _benchmark(name: str, trace: Trace, opened: Mapping[str, Benchmark]) -> Benchmark | None:
     """Open what a trial was scored on, if it is at hand and still the same."""
-    if trace.benchmark in opened:
-        return opened[trace.benchmark]
-    if name.startswith("folder:"):
-        return None
+    if trace.benchmark in opened or name.startswith("folder:"):
+        return opened.get(trace.benchmark)  # a folder of this name may hold anything by now
     try:
         found = open_benchmark(name)
     except ValueError:
@@ -251,6 +248,5 @@ def _sheet(
 ) -> Sheet:
     side = rows[0][0].shape[-1]
     tile = 2 * side if side <= _SMALL else min(side, 128)
-    return make_sheet(
-        contact_sheet(rows, tile=tile, columns=columns, labels=labels), caption=caption, of=of
-    )
+    sheet = contact_sheet(rows, tile=tile, columns=columns, labels=labels)
+    return make_sheet(sheet, caption=caption, of=of)

@@ -12,6 +12,7 @@ from gseg.reports.settings import (
     SCORING,
     SETTINGS,
     main_profile,
+    named,
     over_seeds,
     present,
     same_in,
@@ -22,7 +23,7 @@ from gseg.reports.settings import (
 
 _SCORES: Final = {"accuracy": "accuracy", "iou": "IoU"}
 _MOST_CURVES: Final = 16
-_AXES: Final = ("contrast_weight", "epsilon_sample")
+_AXES: Final = named("λ", "ε")
 _TOLD: Final = ("objective", *_AXES, "mask_kind", "data_size", "train_preset")
 _FOLLOWERS: Final = {"data_size": ("selected_from",), "epsilon_sample": ("epsilon_search",)}
 """Settings that are varied with another one."""
@@ -44,10 +45,8 @@ def heat_parts(rows: pd.DataFrame) -> list[Part]:
     charts: list[Part] = []
     frames: list[pd.DataFrame] = []
     for group in _generators(rows, ("gan",)):
-        if group[[*_AXES]].nunique().min() < 2:
-            continue
         alike = _most_combinations(group, (*_AXES, "epsilon_search"))
-        values = alike.astype({"iou": float}).pivot_table("iou", *_AXES)
+        values = alike.astype({"iou": float}).pivot_table("iou", _AXES[0], _AXES[1])
         if min(values.shape) < 2:
             continue
         frames.append(alike)
@@ -58,7 +57,7 @@ def heat_parts(rows: pd.DataFrame) -> list[Part]:
         fold = "" if benchmark == _about(frames[0])[0] else f"On {benchmark}"
         charts.append(Chart(svg=svg, caption=caption, fold=fold))
     columns = ["generator", *SCORING, *_AXES, "iou", "iou_sd", "seeds"]
-    return [*charts, _numbers("heat_maps", "heat maps", frames, columns)] if charts else []
+    return [*charts, *_numbers("heat_maps", "heat maps", frames, columns)]
 
 
 def size_parts(rows: pd.DataFrame) -> list[Part]:
@@ -102,6 +101,7 @@ def _curve_parts(rows: pd.DataFrame, column: str, methods: Sequence[str]) -> lis
     differing = [name for name in differing if name not in (*free, "supervision")]
     charts: list[Part] = []
     for (benchmark, protocol), found in curves.items():
+        # By the last point: curves of few samples lie close together.
         best = sorted(found, key=lambda means: -float(means["iou"].iloc[-1]))[:_MOST_CURVES]
         caption = "Means and standard deviations over seeds."
         gan = [means for means in best if means["method"].iloc[0] == "gan"]
@@ -120,7 +120,7 @@ def _curve_parts(rows: pd.DataFrame, column: str, methods: Sequence[str]) -> lis
             charts.append(Chart(svg=svg, caption=caption))
     columns = ["method", "generator", *SCORING, *differing, column, "seeds"]
     columns += ["accuracy", "accuracy_sd", "iou", "iou_sd"]
-    return [*charts, _numbers(column, "curves", frames, columns)]
+    return [*charts, *_numbers(column, "curves", frames, columns)]
 
 
 def _generators(rows: pd.DataFrame, methods: Sequence[str]) -> Iterator[pd.DataFrame]:
@@ -160,10 +160,8 @@ def _points(means: pd.DataFrame, column: str, score: str) -> list[Point]:
 
 def _numbers(
     name: str, what: str, frames: Sequence[pd.DataFrame], columns: Sequence[str]
-) -> ReportTable:
-    return ReportTable(
-        name=name,
-        title=f"Numbers of the {what}",
-        frame=pd.concat(frames, ignore_index=True)[[*columns]],
-        folded=True,
-    )
+) -> Iterator[ReportTable]:
+    """Give the numbers behind charts as one table, if there are any."""
+    if frames:
+        frame, title = pd.concat(frames, ignore_index=True)[[*columns]], f"Numbers of the {what}"
+        yield ReportTable(name=name, title=title, frame=frame, folded=True)

@@ -8,7 +8,7 @@ what filters do (3), scores against hyper-parameters of the training (5).
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import matplotlib as mpl
 import pandas as pd
@@ -30,6 +30,7 @@ from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.finished import find_failures, lighter_pairs
 from gseg.pipeline.trial import Context
 from gseg.randomness import derive_seed
+from gseg.reports.charts import save_picture
 from gseg.reports.galleries import sheet_name
 from gseg.reports.settings import main_profile
 from gseg.reports.sheets import Cells, write_sheet
@@ -37,7 +38,6 @@ from gseg.samples.components import keep_large_components
 from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.samples.draw import Review, review
 from gseg.samples.latents import candidates
-from gseg.storage.files import replacing
 
 VARIED: Final = {
     "train_batch": "batch",
@@ -129,6 +129,7 @@ def restored(maps: ColourMaps, originals: Tensor, shifted: Tensor) -> tuple[Tens
         lightening map, the first one, is taken.
     """
     weights = maps.weights[0].to(originals.device)
+    # Not ColourMaps.nearest: it tells which map is taken, but not the colours that come out.
     mapped = torch.einsum("mij,njhw->nmihw", weights[..., :3], originals)
     mapped = mapped + weights[None, :, :, 3, None, None]
     if maps.clamped:
@@ -190,15 +191,15 @@ def filters_sheet(
     Raises:
         ValueError: No filter touches any of the first candidates.
     """
+    # Components are cut here, where what is cut away can be shown.
     whole = replace(config.filters, component_share=0.0)
     found: dict[str, list[Cells]] = {name: [] for name in (*_SHOWN_REASONS, "components")}
     for block in range(_BLOCKS):
-        if min(len(lines) for lines in found.values()) >= rows:
-            break
         seen = review(generator, direction, replace(config, filters=whole), block)
         for name, cells in _examples(seen, config):
-            if len(found[name]) < rows:
-                found[name].append(cells)
+            found[name] = [*found[name], cells][:rows]
+        if min(map(len, found.values())) >= rows:
+            break
     shown = {name: len(lines) for name, lines in found.items()}
     if not any(shown.values()):
         raise ValueError("These filters touch none of the first candidates: nothing to draw.")
@@ -242,14 +243,13 @@ def coloured_components(mask: Tensor, config: SampleConfig) -> Tensor | None:
 def _examples(seen: Review, config: SampleConfig) -> Iterator[tuple[str, Cells]]:
     """Give what filters do to a block's candidates: the filter's name, and what to show."""
     shifted = next(iter(seen.shifted.values()))
-    for place, reason in enumerate(seen.reasons):
-        picture, mask = [seen.pictures[place], shifted[place]], seen.masks[place]
+    for *picture, mask, reason in zip(
+        seen.pictures, shifted, seen.masks, seen.reasons, strict=True
+    ):
         if reason in _SHOWN_REASONS:
             yield reason, [*picture, mask]
-        elif not reason:
-            coloured = coloured_components(mask, config)
-            if coloured is not None:
-                yield "components", [*picture, coloured]
+        elif not reason and (coloured := coloured_components(mask, config)) is not None:
+            yield "components", [*picture, coloured]
 
 
 def hyperparameter_lines(rows: pd.DataFrame) -> pd.DataFrame:
@@ -271,10 +271,9 @@ def hyperparameter_lines(rows: pd.DataFrame) -> pd.DataFrame:
     for setting in VARIED:
         others = [name for name in VARIED if name != setting]
         alike = trained[(trained[others] == usual[others]).all(axis=1)]
-        synthetic = alike.drop_duplicates("experiment").assign(
-            benchmark=_SYNTHETIC, iou=lambda each: each["validation_iou"]
-        )
-        both = pd.concat([alike, synthetic])
+        # Held-out pairs are scored once in a training, benchmarks in a row each.
+        synthetic = alike.drop_duplicates("experiment").assign(benchmark=_SYNTHETIC)
+        both = pd.concat([alike, synthetic.assign(iou=synthetic["validation_iou"])])
         groups = both.groupby(["benchmark", setting], sort=True)["iou"]
         lines = groups.agg(iou="mean", iou_sd="std", runs="size").reset_index()
         lines = lines.rename(columns={"benchmark": "on", setting: "value"})
@@ -300,18 +299,15 @@ def hyperparameter_figure(path: Path, rows: pd.DataFrame) -> None:
     axes[0].set_ylabel("IoU")
     axes[0].legend(fontsize=7, frameon=False)
     figure.suptitle("the best value on each set is filled", fontsize=8)
-    with replacing(path) as part:
-        figure.savefig(part, format="png", dpi=_DPI)
+    save_picture(figure, path, dpi=_DPI)
 
 
 def _draw_scores(axis: Axes, lines: pd.DataFrame) -> None:
     for number, (name, part) in enumerate(lines.groupby("on", sort=True)):
         colour = f"C{number}"
-        style = "--" if name == _SYNTHETIC else "-"
+        look: dict[str, Any] = {"color": colour, "linestyle": "--" if name == _SYNTHETIC else "-"}
         spread = part["iou_sd"].fillna(0.0)
-        axis.errorbar(
-            part["value"], part["iou"], yerr=spread, color=colour, linestyle=style, label=str(name)
-        )
+        axis.errorbar(part["value"], part["iou"], spread, label=str(name), **look)
         for filled, marked in part.groupby("best"):
             face = colour if filled else "white"
             axis.scatter(marked["value"], marked["iou"], facecolor=face, edgecolor=colour, zorder=3)
@@ -351,47 +347,35 @@ def choice_figure(
             axes.set_axis_off()
             axes.set_title(name, fontsize=7, loc="left", pad=1)
         figure.suptitle(f"{generator.card.name}, rule {config.rule}, ε = {config.epsilon:g}")
-        with replacing(path) as part:
-            figure.savefig(part, format="png", dpi=_DPI)
+        save_picture(figure, path, dpi=_DPI)
 
 
 def _telling(choice: Choice) -> list[int]:
     """Pick candidates that were not taken, from the largest distance down to the lowest loss."""
     scores = choice.scores.two
-    others = [
-        number
-        for number in scores.distances.argsort(descending=True).tolist()
-        if number != choice.number
-    ]
+    others: list[int] = scores.distances.argsort(descending=True).tolist()
+    others.remove(choice.number)
     if len(others) <= _REJECTED:
         return others
     lowest = min(others, key=lambda number: float(scores.losses[number]))
-    rest = [number for number in others if number != lowest]
-    middle = [rest[(k * len(rest)) // (_REJECTED - 1)] for k in range(_REJECTED - 1)]
-    return [*middle, lowest]
+    others.remove(lowest)
+    return [*(others[(k * len(others)) // (_REJECTED - 1)] for k in range(_REJECTED - 1)), lowest]
 
 
 def _scatter(axes: Axes, choice: Choice, config: ChoiceConfig, named: list[int]) -> None:
-    scores = choice.scores
-    losses, distances = scores.two.losses.cpu(), scores.two.distances.cpu()
+    scores, number = choice.scores, choice.number
+    places = torch.stack([scores.two.losses, scores.two.distances]).cpu()
     kept = scores.eligible(config).cpu()
-    taken = torch.zeros_like(kept)
-    taken[choice.number] = True
-    label = "eligible"
-    for mask, colour, name in ((kept & ~taken, "tab:blue", label), (~kept & ~taken, "0.7", "rest")):
-        axes.scatter(losses[mask], distances[mask], s=14, color=colour, label=name)
-    chosen = (losses[taken], distances[taken])
-    axes.scatter(*chosen, s=130, marker="*", color="tab:red", label="chosen", zorder=3)
-    for number in (choice.number, *named):
-        axes.annotate(
-            str(number),
-            (float(losses[number]), float(distances[number])),
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize=7,
-        )
-    axes.set_xlabel("restoration loss")
-    axes.set_ylabel("mean distance D of the two maps")
+    others = torch.arange(len(kept)) != number
+    for mask, colour, name in ((kept, "tab:blue", "eligible"), (~kept, "0.7", "rest")):
+        x, y = places[:, mask & others]
+        axes.scatter(x, y, s=14, color=colour, label=name)
+    star: dict[str, Any] = {"marker": "*", "color": "tab:red", "zorder": 3}
+    axes.scatter(places[0, number], places[1, number], s=130, label="chosen", **star)
+    for each in (number, *named):
+        x, y = places[:, each].tolist()
+        axes.annotate(str(each), (x, y), (4, 3), textcoords="offset points", fontsize=7)
+    axes.set(xlabel="restoration loss", ylabel="mean distance D of the two maps")
     axes.legend(frameon=False, fontsize=7)
 
 

@@ -10,11 +10,9 @@ import pyarrow.parquet as pq
 from gseg.reports.content import Report, ReportTable, Section
 from gseg.reports.galleries import figures_folder, left_figures
 from gseg.reports.paper_tables import cosine_table, initialisation_table
-from gseg.reports.settings import DIGITS, HEADINGS
 
 _BESIDE: Final = ("_images", "_figures", "_report")
 """Endings of folders that belong to a sweep's rows."""
-_PUBLISHED: Final = "published"
 _ROWS: Final = "rows.parquet"
 _SCORED: Final = "metric_profile"
 """A column that no other rows have."""
@@ -40,7 +38,7 @@ def is_plain(folder: Path) -> bool:
     Returns:
         Whether it does; the papers' own numbers are no results.
     """
-    if folder.name == _PUBLISHED or folder.name.endswith(_BESIDE) or has_rows(folder):
+    if folder.name == "published" or folder.name.endswith(_BESIDE) or has_rows(folder):
         return False
     return any(folder.glob("*.parquet"))
 
@@ -57,14 +55,13 @@ def plain_report(folder: Path) -> Report:
     Raises:
         ValueError: A file is damaged; the message names it.
     """
-    sections = []
+    sections: list[Section | None] = []
     for path in sorted(folder.glob("*.parquet")):
         title = "Results" if path.name == _ROWS else path.stem.replace("_", " ").capitalize()
         parts = _tables(_read(path), path.stem)
         sections.append(Section(anchor=path.stem, title=title, parts=parts))
-    drawn = left_figures(figures_folder(folder))
-    sections += [drawn] if drawn else []
-    return Report(title=f"gseg: {folder.resolve().name}", sections=tuple(sections))
+    sections.append(left_figures(figures_folder(folder)))
+    return Report(title=f"gseg: {folder.resolve().name}", sections=tuple(filter(None, sections)))
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -80,22 +77,17 @@ def _tables(frame: pd.DataFrame, name: str) -> tuple[ReportTable, ...]:
     known = [table for table in (cosine_table(frame), initialisation_table(frame)) if table]
     same = [column for column in frame if len(frame) > 1 and frame[column].nunique() < 2]
     same = [column for column in same if frame[column].notna().all()]
-    headings = HEADINGS if known else HEADINGS | {"cosine": "cosine"}
     lines = ReportTable(
         name=name,
         title="All lines" if known else "",
         frame=frame.drop(columns=same),
-        headings=headings,
-        digits=DIGITS,
+        # Of what is no direction's v_l · v_d, such as an agreement between two.
+        headings={} if known else {"cosine": "cosine"},
         folded=bool(known),
     )
     if not same:
         return *known, lines
-    facts = pd.DataFrame(
-        {
-            "fact": [str(column).replace("_", " ") for column in same],
-            "value": [str(frame[column].iloc[0]) for column in same],
-        }
-    )
+    values = [(str(name).replace("_", " "), str(frame[name].iloc[0])) for name in same]
+    facts = pd.DataFrame(values, columns=["fact", "value"])
     common = ReportTable(name=f"{name}_common", title="What all lines have in common", frame=facts)
     return *known, lines, common

@@ -19,6 +19,7 @@ from gseg.reports.page import to_html, to_markdown, write_files
 from gseg.reports.paper_tables import cosine_table
 from gseg.reports.plain import has_rows, is_plain, plain_report
 from gseg.reports.scores import benchmark_tables, overview_table, overview_text
+from gseg.reports.settings import present
 from gseg.storage.files import write_atomically
 
 _DISTANCES: Final = (
@@ -60,6 +61,7 @@ def build_report(
     distances = distance_parts(rows)
     told = (_DISTANCES,) if distances else ()
     costs = (cost_table(rows), memory_table(rows), acceptance_table(rows))
+    # One subject each; those of which these rows say nothing are left out below.
     sections = (
         section("overview", "Overview", [overview_table(rows)], overview_text(rows)),
         section("distance", "Fréchet distance and segmentation", distances, *told),
@@ -120,12 +122,10 @@ def result_folders(folder: Path) -> list[Path]:
         The folders in it that hold rows, or tables of another kind; by name, numbers in
         names by their value.
     """
-
-    def order(path: Path) -> list[str]:
-        return [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
-
     visible = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
-    return [path for path in sorted(visible, key=order) if has_rows(path) or is_plain(path)]
+    # table_2 before table_10.
+    visible.sort(key=lambda path: re.sub(r"\d+", lambda found: found[0].zfill(9), path.name))
+    return [path for path in visible if has_rows(path) or is_plain(path)]
 
 
 def write_index(folder: Path, pages: Mapping[Path, Path]) -> Path:
@@ -148,16 +148,13 @@ def write_index(folder: Path, pages: Mapping[Path, Path]) -> Path:
     ]
     # In the order of the fullest line: the first one may be a table without scores.
     columns = dict.fromkeys(name for line in sorted(lines, key=len, reverse=True) for name in line)
-    counts = ("experiments", "generators", "samples", "seeds")
     frame = pd.DataFrame(lines, columns=list(columns))
-    frame = frame.astype({name: "Int64" for name in counts if name in frame})
+    # Without a count in some lines, pandas makes floats of the others.
+    counts = present(frame, ("experiments", "generators", "samples", "seeds"))
+    frame = frame.astype(dict.fromkeys(counts, "Int64"))
+    heading = {"name": "results"}
     table = ReportTable(
-        name="index",
-        title="",
-        frame=frame,
-        headings={"name": "results"},
-        link="address",
-        most=len(frame),
+        name="index", title="", frame=frame, headings=heading, link="address", most=len(frame)
     )
     section = Section(anchor="results", title="Results", text=(_INDEX,), parts=(table,))
     report = Report(title=f"gseg: {folder.resolve().name}", sections=(section,))

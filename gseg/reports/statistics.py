@@ -20,22 +20,22 @@ Numbers = NDArray[np.float64]
 Interval = tuple[float, float]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Correlation:
     """Correlations of n points.
 
     Attributes:
         count: n.
         pearson: Of the values.
-        spearman: Of their ranks; equal values share the mean of their ranks.
         pearson_interval: 95 % bootstrap interval; None under five points.
+        spearman: Of their ranks; equal values share the mean of their ranks.
         spearman_interval: The same of the ranks.
     """
 
     count: int
     pearson: float
-    spearman: float
     pearson_interval: Interval | None
+    spearman: float
     spearman_interval: Interval | None
 
 
@@ -63,16 +63,10 @@ def correlate(x: Numbers, y: Numbers, *, seed: int = 0) -> Correlation | None:
     if len(x) < _FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     picked = _resamples(len(x), seed)
-    pearson, pearson_interval = _with_interval(x, y, x[picked], y[picked])
-    ranks = (rankdata(values, axis=-1) for values in (x, y, x[picked], y[picked]))
-    spearman, spearman_interval = _with_interval(*ranks)
-    return Correlation(
-        count=len(x),
-        pearson=pearson,
-        spearman=spearman,
-        pearson_interval=pearson_interval,
-        spearman_interval=spearman_interval,
-    )
+    values = (x, y, x[picked], y[picked])
+    # A resample has ties of its own: it is ranked anew.
+    ranks = (rankdata(each, axis=-1) for each in values)
+    return Correlation(len(x), *_with_interval(*values), *_with_interval(*ranks))
 
 
 def fit_band(x: Numbers, y: Numbers, *, points: int = 40, seed: int = 0) -> Band | None:
@@ -107,8 +101,8 @@ def _with_interval(
     resampled = _pearson(many_x, many_y)
     if len(x) < _FEWEST_FOR_INTERVALS or not len(resampled):
         return value, None
-    low, high = np.percentile(resampled, _BOUNDS)
-    return value, (float(low), float(high))
+    low, high = np.percentile(resampled, _BOUNDS).tolist()
+    return value, (low, high)
 
 
 def _centred(rows: Numbers) -> Numbers:
@@ -128,5 +122,6 @@ def _lines(x: Numbers, y: Numbers, grid: Numbers) -> Numbers:
     """Fit a line to each row (b, n) whose x varies, and evaluate it on the grid: (<= b, k)."""
     varies = np.ptp(x, axis=1) > 0
     x, y = x[varies], y[varies]
+    # Not np.polyfit, which fits many y over one x: here every row has its own.
     slope = (_centred(x) * _centred(y)).sum(axis=1) / (_centred(x) ** 2).sum(axis=1)
     return np.asarray(y.mean(axis=1)[:, None] + slope[:, None] * (grid - x.mean(axis=1)[:, None]))

@@ -73,6 +73,7 @@ def write_image_scores(folder: Path, rows: Iterable[Row], storage: Path) -> None
         table = pd.read_parquet(source.folder / "images.parquet")
         for column in ("eval_protocol", "benchmark", "experiment"):
             table.insert(0, column, row[column])
+        # Whole or not at all: what is there already is never read again.
         with replacing(path) as part:
             table.to_parquet(part, index=False)
 
