@@ -34,16 +34,16 @@ _STYLE: Final = mpl.rc_params_from_file(
 )
 _COLOURS: Final[list[str]] = _STYLE["axes.prop_cycle"].by_key()["color"]
 _DIM: Final[str] = _STYLE["xtick.labelcolor"]
+# A chart's colours in light, and the page's variables in their place: see style.css.
 _VARIABLES: Final = {_STYLE["text.color"]: "ink", _DIM: "dim", _STYLE["grid.color"]: "rule"} | {
     colour: f"c{number}" for number, colour in enumerate(_COLOURS)
 }
-"""A chart's colours in light, and the page's variables in their place: see ``style.css``."""
 _MARKERS: Final = "osD^"
 _WIDTH, _HEIGHT = 460, 310
+# Pixels between two marks of an axis whose numbers do not touch.
 _APART: Final = 42
-"""Pixels between two marks of an axis whose numbers do not touch."""
+# Where a point's label may begin: pixels right and up.
 _BESIDE: Final = ((7, 0), (-7, 0), (0, 6), (0, -6), (5, 5), (5, -5), (-5, 5), (-5, -5))
-"""Where a point's label may begin: pixels right and up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

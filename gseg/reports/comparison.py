@@ -12,15 +12,15 @@ from gseg.reports.content import ReportTable
 from gseg.reports.settings import HEADINGS, SCORES, SETTINGS, named, over_seeds
 
 _STEPS: Final = "train_steps"
+# Published settings and the rows' columns that hold them.
 _AXES: Final = {
     "epsilon": "epsilon_sample",
     **{name: name for name in SETTINGS if name in PUBLISHED_COLUMNS and name != _STEPS},
 }
-"""Published settings and the rows' columns that hold them."""
+# Settings that a row shares with the table or is no counterpart of it.
 _KINDS: Final = ("mask_kind", "centre_prior", "latent_source")
-"""Settings that a row shares with the table or is no counterpart of it."""
+# Settings in which a row may differ from the table's and still stand beside it.
 _TOLD: Final = (*named("λ"), "epsilon", "data_size")
-"""Settings in which a row may differ from the table's and still stand beside it."""
 _PROFILES: Final = {
     "melas2022": ("melas2022_program", "melas2022_text"),
     "voynov2021": ("voynov2021",),
@@ -30,11 +30,11 @@ _COLUMNS: Final = (
     *("table", "row", "generator", "benchmark", "score", "measured", "sd", "published"),
     *("difference", "comparable", "not_comparable_because", "suspect", "seeds"),
 )
+# Size of an embedded generator, and the data sets whose generators it stands for.
 _COUNTERPARTS: Final = {
     "scenes32": ("tinyimagenet64", "imagenet128"),
     "scenes32-large": ("imagenet128", "tinyimagenet64"),
 }
-"""Size of an embedded generator, and the data sets whose generators it stands for."""
 
 
 def counterpart(generator: str, published: set[str]) -> str | None:

@@ -9,6 +9,7 @@ from gseg.reports.content import ReportTable
 from gseg.reports.settings import SEARCH, present
 
 _DIRECTION: Final = ("generator", *SEARCH, "direction_seed")
+# Stage to the columns that tell its pieces of work apart.
 _STAGES: Final = {
     "direction": _DIRECTION,
     "samples": (
@@ -19,7 +20,6 @@ _STAGES: Final = {
     "scoring": ("scores",),
     "fid": ("generator", "fid_protocol"),
 }
-"""Stage to the columns that tell its pieces of work apart."""
 _REASON: Final = "rejected_"
 _PROVENANCE: Final = (
     *("gseg_version", "commit", "torch_version", "ray_version", "python_version", "device"),

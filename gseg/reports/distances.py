@@ -23,13 +23,13 @@ from gseg.reports.statistics import correlate, fit_band
 
 _SCORES: Final = {"accuracy": "accuracy", "iou": "IoU"}
 _KINDS: Final = {"pearson": "Pearson r", "spearman": "Spearman ρ"}
+# Settings that follow from the generator.
 _OF_GENERATOR: Final = ("supervision", "train_resolution")
-"""Settings that follow from the generator."""
 _SNAPSHOT: Final = re.compile(r"-\d+$")
+# Generators of a chart.
 _FEWEST: Final = 2
-"""Generators of a chart."""
+# Generators of results that say anything about distances.
 _FEWEST_OF_ALL: Final = 3
-"""Generators of results that say anything about distances."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

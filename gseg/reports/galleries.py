@@ -39,16 +39,16 @@ _TEXT: Final = (
     "the lowest IoU."
 )
 _QUALITY: Final = 85
+# Charts of a sweep, which a page draws itself.
 _CHART: Final = "distance*.png"
-"""Charts of a sweep, which a page draws itself."""
 _SAMPLES: Final = 6
 _REJECTED: Final = 6
 _OF_EACH_RANK: Final = 3
 _CANDIDATES: Final = 64
+# Side up to which pictures are shown twice as large.
 _SMALL: Final = 48
-"""Side up to which pictures are shown twice as large."""
+# Settings that are said of each generator's trial.
 _TOLD: Final = named("masks", "λ", "ε", "samples")
-"""Settings that are said of each generator's trial."""
 
 
 def make_sheet(image: Image.Image, *, caption: str, of: str = "") -> Sheet:

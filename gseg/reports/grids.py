@@ -25,8 +25,8 @@ _SCORES: Final = {"accuracy": "accuracy", "iou": "IoU"}
 _MOST_CURVES: Final = 16
 _AXES: Final = named("λ", "ε")
 _TOLD: Final = ("objective", *_AXES, "mask_kind", "data_size", "train_preset")
+# Settings that are varied with another one.
 _FOLLOWERS: Final = {"data_size": ("selected_from",), "epsilon_sample": ("epsilon_search",)}
-"""Settings that are varied with another one."""
 
 
 def heat_parts(rows: pd.DataFrame) -> list[Part]:

@@ -17,8 +17,8 @@ from gseg.reports.charts import drawing, save_picture
 from gseg.segmenters.curves import Curve, find_curves
 
 _MOST_NAMED: Final = 12
+# A loss is drawn as its mean over this share of the steps, and thinly as it is.
 _SMOOTHED_SHARE: Final = 0.02
-"""A loss is drawn as its mean over this share of the steps, and thinly as it is."""
 _FEW_CURVES: Final = 3
 _TAGS: Final = {
     "loss": "training/loss",

@@ -47,14 +47,14 @@ VARIED: Final = {
 """Columns of result rows, and what people read."""
 _SYNTHETIC: Final = "held-out synthetic"
 _DPI: Final = 110
+# Colours of Figure 3's right block.
 _KEPT: Final = torch.tensor([230, 60, 50], dtype=torch.uint8)
 _REMOVED: Final = torch.tensor([50, 90, 230], dtype=torch.uint8)
-"""Colours of Figure 3's right block."""
 _SHOWN_REASONS: Final = ("area", "histogram")
+# Most blocks of candidates that are looked at; a rule may reject next to nothing.
 _BLOCKS: Final = 40
-"""Most blocks of candidates that are looked at; a rule may reject next to nothing."""
+# Shifts of a strip, in lengths of the choice's shift.
 _STEPS: Final = (-1.0, -0.5, 0.0, 0.5, 1.0)
-"""Shifts of a strip, in lengths of the choice's shift."""
 _REJECTED: Final = 4
 
 

@@ -10,15 +10,15 @@ from gseg.reports.content import Best, ReportTable
 from gseg.reports.settings import SCORES, SCORING, SEEDS, main_profile, present, varying
 from gseg.reports.tables import METHOD_NAMES
 
+# Confidence over pictures, in newer versions; deviations over seeds say more.
 _INTERVAL: Final = ("iou_low", "iou_high")
-"""Confidence over pictures, in newer versions; deviations over seeds say more."""
 _BEST: Final[dict[str, Best]] = {
     "fid": "lowest",
     **dict.fromkeys(SCORES, "highest"),
     "mae": "lowest",
 }
+# Settings with a column of their own in the overview, or that follow from the generator.
 _ELSEWHERE: Final = ("data_size", "supervision", "train_resolution")
-"""Settings with a column of their own in the overview, or that follow from the generator."""
 
 
 def overview_text(rows: pd.DataFrame) -> str:

@@ -11,8 +11,8 @@ import pandas as pd
 from gseg.pipeline.settings import columns
 from gseg.scores.specs import DEFAULT_PROFILES
 
+# What a trial is, rather than how it is made.
 _NAMED: Final = ("method", "recipe", "generator")
-"""What a trial is, rather than how it is made."""
 SETTINGS: Final = (
     *(name for name, each in columns().items() if not each.is_seed and name not in _NAMED),
     "supervision",
@@ -23,8 +23,8 @@ SEARCH: Final = tuple(
 )
 """Columns that a direction depends on, besides generator and seed."""
 SEEDS: Final = tuple(name for name, each in columns().items() if each.is_seed)
+# Name of filters that are no preset's, see `gseg.samples.config.filter_preset_name`.
 _OWN: Final = "custom"
-"""Name of filters that are no preset's, see `gseg.samples.config.filter_preset_name`."""
 SCORING: Final = ("benchmark", "eval_protocol", "metric_profile")
 """Columns that make scores of one experiment differ."""
 SCORES: Final = ("accuracy", "iou", "f_beta", "max_f_beta")

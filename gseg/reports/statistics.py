@@ -12,8 +12,8 @@ from scipy.stats import rankdata
 
 _RESAMPLES: Final = 2_000
 _BOUNDS: Final = (2.5, 97.5)
+# Points that a correlation needs.
 _FEWEST: Final = 3
-"""Points that a correlation needs."""
 _FEWEST_FOR_INTERVALS: Final = 5
 
 Numbers = NDArray[np.float64]

@@ -20,8 +20,8 @@ from gseg.scores.benchmarks import Benchmark
 from gseg.storage.files import replacing
 from gseg.storage.store import Store
 
+# What `Experiment.label` says itself, or what follows from it.
 _SAID: Final = ("data_size", "mask_kind", "labelled_size", "labeller", "supervision")
-"""What `Experiment.label` says itself, or what follows from it."""
 
 
 def experiment_labels(experiments: Sequence[Experiment]) -> list[str]:

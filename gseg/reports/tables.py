@@ -24,8 +24,8 @@ _FORMS: Final = {**dict.fromkeys(_SCORES, ".3f"), "seconds": ".0f", "data_size":
 _WHOLE: Final = (*_FORMS, "fid", "seeds")
 _SECONDS: Final = ("direction_seconds", "samples_seconds", "training_seconds", "scoring_seconds")
 _FIRST: Final = ("data_size", "mask_kind")
+# Settings with a heading of their own: shown wherever they vary, the first ones first.
 _SHOWN: Final = (*_FIRST, *(name for name in SETTINGS if name in HEADINGS and name not in _FIRST))
-"""Settings with a heading of their own: shown wherever they vary, the first ones first."""
 
 Line = Mapping[Hashable, Any]
 
