@@ -79,6 +79,7 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
         & cells["metric"].isin(SCORES)
         & cells["method"].isin(list(PAPERS.values()))
     ]
+    # Masks that a labeller made are of another method than the papers'.
     own_masks = rows["labeller"].isna() if "labeller" in rows else True
     lines = over_seeds(rows[(rows["method"] == "gan") & own_masks])
     names = set(own["generator"])
@@ -134,6 +135,7 @@ def _compare_table(
     paper: str, table: str, cells: pd.DataFrame, lines: pd.DataFrame
 ) -> Iterator[dict[str, object]]:
     name_of_table = f"Table {table}" if table.isdigit() else table
+    # Only what the table varies has to agree; what else differs becomes a reason.
     axes = [name for name in _AXES if cells[name].nunique() > 1]
     axes += [name for name in _KINDS if name not in axes and cells[name].notna().any()]
     for row, printed in cells.groupby("row", sort=False):
@@ -145,6 +147,7 @@ def _compare_table(
         for _, group in alike.groupby(["generator", "benchmark"], sort=True):
             told = [[*_reasons(paper, printed.iloc[0], line)] for _, line in group.iterrows()]
             sizes = group["data_size"].fillna(0)
+            # The fewest deviations first, then the most samples.
             nearest = min(range(len(told)), key=lambda n: (len(told[n]), -sizes.iloc[n]))
             label = {"table": f"{PAPERS[paper]}, {name_of_table}", "row": row}
             for each in _scores(printed, group.iloc[nearest], told[nearest]):
@@ -156,7 +159,7 @@ def _as_published(lines: pd.DataFrame, name: str) -> pd.Series:
     column = lines[_AXES[name]]
     if name != "epsilon":
         return column
-    # Latents of embedded generators are smaller: their ε is the same multiple of their grid's.
+    # An embedded grid's ε stands for the paper's, and a multiple of it for the same multiple.
     known = grids()
     factor = known["paper"].search.epsilon / known["embedded"].search.epsilon
     return column.where(lines["generator"] == lines["stands_for"], column * factor)
@@ -187,6 +190,7 @@ def _scores(
     wanted = _plain(str(line["benchmark"]))
     same = printed[printed["benchmark"].map(lambda name: _plain(str(name)) == wanted)]
     if not len(same):
+        # A benchmark that the table lacks stands beside the mean over those that it has.
         names = ", ".join(dict.fromkeys(printed["benchmark"]))
         reasons = [*reasons, f"benchmark {line['benchmark']} instead of the mean over {names}"]
     for metric, cells in (same if len(same) else printed).groupby("metric", sort=False):

@@ -99,6 +99,7 @@ class ReportTable:
         values = self.frame[column]
         if column in self.footnotes:
             return ""
+        # To pandas a yes or no is a number, too.
         if is_numeric_dtype(values.dtype) and not is_bool_dtype(values.dtype):
             return "number"
         longest = values.astype("string").str.len().max()
@@ -132,6 +133,7 @@ class ReportTable:
                 texts = [", ".join(numbers[part] for part in _parts(text)) for text in texts]
             kind, best = self.kind(name), self.is_best(name)
             links = frame[self.link].fillna("") if self.link and not columns else [""] * len(frame)
+            # The best is that of all lines, of which these are the first ones.
             values = zip(texts, best, links, strict=False)
             columns.append([Cell(text=a, kind=kind, best=b, link=c) for a, b, c in values])
         return [list(line) for line in zip(*columns, strict=True)]
@@ -140,6 +142,7 @@ class ReportTable:
         """Write a cell as people read it."""
         if pd.isna(value):
             return ""
+        # Before int: a bool is one.
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, float):

@@ -84,6 +84,7 @@ def acceptance_table(rows: pd.DataFrame) -> ReportTable | None:
     Returns:
         A line for each generator: means over its sample sets; None without counts.
     """
+    # An experiment has rows of several benchmarks and profiles, but one set of samples.
     found = rows[rows["candidates"].fillna(0) > 0].drop_duplicates("experiment")
     reasons = [name for name in found.columns if name.startswith(_REASON) and found[name].sum() > 0]
     sums = found.groupby("generator")[["candidates", "accepted", *reasons]].sum()

@@ -25,6 +25,7 @@ _SCORES: Final = {"accuracy": "accuracy", "iou": "IoU"}
 _KINDS: Final = {"pearson": "Pearson r", "spearman": "Spearman ρ"}
 # Settings that follow from the generator.
 _OF_GENERATOR: Final = ("supervision", "train_resolution")
+# A snapshot is named after its generator, and a number.
 _SNAPSHOT: Final = re.compile(r"-\d+$")
 # Generators of a chart.
 _FEWEST: Final = 2
@@ -146,6 +147,7 @@ def distance_parts(rows: pd.DataFrame) -> list[Part]:
     charts: list[Chart] = []
     for key, group in protocol_groups(points):
         chosen = _main_setting(group)
+        # A generator and its snapshots are no independent points.
         apart = chosen[chosen["generator"] == chosen["base"]]
         datasets = [part for _, part in apart.groupby("dataset")]
         for part in (apart, *(datasets if len(datasets) > 1 else ())):
@@ -153,6 +155,7 @@ def distance_parts(rows: pd.DataFrame) -> list[Part]:
         for base, part in chosen.groupby("base"):
             if len(part) > 1:
                 charts += _charts(part, key, f"Snapshots of {base}")
+    # Those at sight first; sorting is stable.
     charts.sort(key=lambda chart: bool(chart.fold))
     return [part for part in (*charts, correlation_table(points), printed_figure()) if part]
 
@@ -234,6 +237,7 @@ def _correlations(key: Key, points: pd.DataFrame) -> Iterator[dict[str, object]]
     """Correlate in every setting that has at least three generators, snapshots left out."""
     apart = points[points["generator"] == points["base"]]
     for setting, group in apart.groupby("setting", sort=False):
+        # Negative: the closer generator is the better one.
         x = -group["distance"].to_numpy(dtype=np.float64)
         for score in _SCORES:
             found = correlate(x, group[score].to_numpy(dtype=np.float64))
@@ -310,6 +314,7 @@ def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:
     named = first.map(short_names(first)).reindex(rows.index, fill_value="")
     panels = {}
     for score, name in _SCORES.items():
+        # Of one size: with the number of samples scores rise at the same distance.
         heading = _rank_correlation(largest["fid"], largest[score])
         panels[name, heading] = _points(x=rows["fid"], y=rows[score], label=named, group=groups)
     x_label = f"Fréchet distance ({rows['fid_protocol'].iloc[0]})"

@@ -153,6 +153,7 @@ def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str]
                 missing.append(f"{row['generator']}: not in the storage.")
             else:
                 parts += _sheets(row, trace, opened)
+        # What is missing of one generator is no reason to lose the other sheets.
         except (ValueError, OSError) as error:
             missing.append(f"{row['generator']}: {str(error).splitlines()[0]}")
     text = (_TEXT, f"Without pictures: {' '.join(missing)}") if missing else (_TEXT,)
@@ -177,6 +178,7 @@ def _telling_rows(rows: pd.DataFrame) -> Iterator["pd.Series[Any]"]:
 def _sheets(row: "pd.Series", trace: Trace, opened: Mapping[str, Benchmark]) -> Iterator[Part]:
     origin = trace.origin
     of = f"{origin.generator}: {setting_text(row, _TOLD)}"
+    # On the CPU: reports are written where there may be no GPU.
     generator = sampled_generator(origin.generator, "cpu", origin.config.latents)
     direction = Direction.load(origin.direction)
     shards = (trace.samples / shard_name(number) for number in itertools.count())

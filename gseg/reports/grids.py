@@ -46,6 +46,7 @@ def heat_parts(rows: pd.DataFrame) -> list[Part]:
     frames: list[pd.DataFrame] = []
     for group in _generators(rows, ("gan",)):
         alike = _most_combinations(group, (*_AXES, "epsilon_search"))
+        # Never of all rows: cells at other settings would stand beside each other.
         values = alike.astype({"iou": float}).pivot_table("iou", _AXES[0], _AXES[1])
         if min(values.shape) < 2:
             continue
@@ -154,6 +155,7 @@ def _settings_of(lines: pd.DataFrame, names: set[str]) -> str:
 
 
 def _points(means: pd.DataFrame, column: str, score: str) -> list[Point]:
+    # One seed has no deviation, and 0 draws none.
     values = means[[column, score, f"{score}_sd"]].astype("Float64").fillna(0.0)
     return [Point(x=x, y=y, spread=sd) for x, y, sd in values.itertuples(index=False)]
 

@@ -72,6 +72,7 @@ def write_events(folder: Path, curve: Curve) -> bool:
     if folder.exists():
         return False
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # TensorBoard reads folders while they are written: this one gets its name when it is whole.
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
     with SummaryWriter(str(part)) as writer:
         for column, tag in _TAGS.items():
@@ -98,6 +99,7 @@ def write_trial_events(
         The runs that were not there yet.
     """
     parts = find_parts(experiment, setting, device)
+    # A trial that is not finished has none.
     members = parts.members if parts is not None else ()
     label = re.sub(r"[^\w.=-]+", "_", experiment.label).strip("_")
     written = []

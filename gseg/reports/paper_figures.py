@@ -73,6 +73,7 @@ def strip_sheet(path: Path, found: Sequence[Found], epsilons: Sequence[float], c
     for each in found:
         generator = cached_generator(each.trial.generator, "cpu")
         vector = Direction.load(each.artifact.folder).lighter
+        # Latents of the prior, whatever a sweep draws its samples from.
         z, y = candidates(generator.card, LatentConfig(), each.trial.search.seed, range(count))
         code = generator.code(z)
         columns = [generator(code + epsilon * vector, y) for epsilon in epsilons]
@@ -105,6 +106,7 @@ def failure_cases(
     who = {"generator": experiment.generator, "seed": experiment.training.seed}
     lines = []
     for pictures, cases in found.items():
+        # A benchmark's name may hold a path.
         names = (sheet_name(experiment.generator), str(who["seed"]), pictures)
         path = folder / f"{'-'.join(names).replace(':', '-').replace('/', '-')}.png"
         columns = ("its mask", "segmenter") if pictures == "samples" else ("truth", "prediction")
@@ -314,6 +316,7 @@ def _draw_scores(axis: Axes, lines: pd.DataFrame) -> None:
     axis.set_xscale("log")
     values = sorted(lines["value"].unique())
     axis.set_xticks(values, [f"{value:g}" for value in values])
+    # The few values have ticks; a logarithmic axis would add its own.
     axis.minorticks_off()
     axis.spines[["top", "right"]].set_visible(False)
 
@@ -337,6 +340,7 @@ def choice_figure(
     names = [f"chosen: {choice.number}", *(f"candidate {number}" for number in rejected)]
     shown = torch.stack([choice.direction.lighter, *vectors[rejected].cpu()])
     strips = _strips(generator, shown, config)
+    # Smaller letters than in charts: the strips leave little room.
     with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(9.6, 1.1 + 0.85 * len(shown)), layout="constrained")
         grid = figure.add_gridspec(len(shown), 2, width_ratios=(1, 1.15))
@@ -391,6 +395,7 @@ def _strips(generator: Generator, vectors: Tensor, config: ChoiceConfig) -> list
             moved = torch.stack([code[row] + k * config.epsilon * vector for k in _STEPS])
             labels = None if y is None else y[row].expand(len(moved))
             tiles += [to_pixels(tile) for tile in generator(moved, labels).clamp(-1, 1).cpu()]
+            # White, between the two pictures.
             tiles.append(torch.full_like(tiles[0][:, :, : max(1, tiles[0].shape[2] // 4)], 255))
         strips.append(torch.cat(tiles, dim=2).permute(1, 2, 0))
     return strips

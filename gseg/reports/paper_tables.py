@@ -51,6 +51,7 @@ def paper_lines(rows: pd.DataFrame, table: PaperTable, grid: Grid) -> pd.DataFra
     """
     cells = _cells(table)
     order = {label: place for place, label in enumerate(cells["row"].unique())}
+    # Baselines that learn nothing are no row of these tables.
     trained = rows[rows["data_size"].notna()]
     sides = trained.groupby("generator")["resolution"].first()
     lines = over_seeds(trained, SCORES)
@@ -59,6 +60,7 @@ def paper_lines(rows: pd.DataFrame, table: PaperTable, grid: Grid) -> pd.DataFra
     if not len(found):
         return found
     found["place"] = found["row"].map(lambda label: order.get(label, len(order)))
+    # Of one row, what stands beside printed numbers comes first.
     found["alone"] = found[[f"{name}_published" for name in SCORES]].isna().all(axis=1)
     found = found.sort_values(["place", "alone", "generator"], kind="stable", ignore_index=True)
     return found.drop(columns=["place", "alone"])

@@ -224,6 +224,7 @@ def write_index(folder: Path, pages: Mapping[Path, Path]) -> Path:
         ValueError: The rows of a folder are damaged.
     """
     lines = [
+        # Relative: the folder may be moved, or served by a web server.
         {"name": results.name, "address": Path(os.path.relpath(page, folder)).as_posix()}
         | (_about(read_results(results)) if has_rows(results) else {"setting": _NO_SCORES})
         for results, page in pages.items()
@@ -251,6 +252,7 @@ def _about(rows: pd.DataFrame) -> dict[str, object]:
         "generators": gan["generator"].nunique(),
     }
     if len(gan):
+        # Its first line is the best of the first benchmark.
         best = overview_table(gan).frame.iloc[0]
         about |= {
             "best generator": best["best"],

@@ -47,6 +47,7 @@ def overview_table(rows: pd.DataFrame) -> ReportTable:
     shown = [name for name in varying(rows[rows["method"] == "gan"]) if name not in _ELSEWHERE]
     main = rows[rows["metric_profile"] == main_profile(rows)]
     groups = [seed_lines(group) for _, group in main.groupby(list(SCORING), sort=True)]
+    # Sorted by IoU: the first line of a method is its best.
     best = pd.concat([group.drop_duplicates("method") for group in groups], ignore_index=True)
     told = [settings.setting_text(line, shown) for _, line in best.iterrows()]
     best["setting"] = pd.Series(told, dtype=object).where(best["is_gan"], "")
@@ -104,6 +105,7 @@ def _table(
     lines = seed_lines(rows)
     shown = [name for name in varying(rows[rows["method"] == "gan"]) if name != "supervision"]
     several = bool((lines["seeds"] > 1).any())
+    # Distances of several protocols are different quantities: none is shown.
     columns = ["fid"] if rows["fid_protocol"].nunique() <= 1 else []
     spread = ["seeds", "accuracy", "accuracy_sd", "iou", "iou_sd"]
     columns += spread if several else ["accuracy", "iou", *_INTERVAL]

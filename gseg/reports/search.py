@@ -103,6 +103,7 @@ def _draw_panel(
     known = [each for each in records if name in each.parameters]
     complete = best_points(known, [objective])
     pruned = [each for each in known if each.state == "pruned"]
+    # As text: the values of a setting may be words and numbers.
     places: list[Any] = sorted({each.parameters[name] for each in (*complete, *pruned)}, key=str)
     at = dict(zip(places, places, strict=True))
     if any(isinstance(place, str) for place in places):
@@ -114,6 +115,7 @@ def _draw_panel(
     found = [(at[each.parameters[name]], each.values[objective.name]) for each in complete]
     if found:
         axes.scatter([x for x, _ in found], [y for _, y in found], s=22, color="C0")
+        # The first one is the best.
         axes.scatter(*found[0], s=90, edgecolor="C3", facecolor="none", linewidth=1.5)
     crosses = [at[each.parameters[name]] for each in pruned]
     bottom = axes.get_xaxis_transform()
@@ -126,6 +128,7 @@ def _show_range(axes: Axes, parameter: Parameter) -> None:
     """Lay out an axis over the whole range of a setting."""
     if parameter.scale == "log":
         set_logarithmic(axes)
+    # On the axis' own scale: margins of a logarithmic one are equal, too.
     low, high = axes.transScale.transform([(parameter.low, 1), (parameter.high, 1)])[:, 0]
     margin = (high - low) * _MARGIN
     ends = [(low - margin, 0), (high + margin, 0)]

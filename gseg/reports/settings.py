@@ -66,6 +66,7 @@ def varying(rows: pd.DataFrame, names: Sequence[str] = SETTINGS) -> list[str]:
     found = [name for name in present(rows, names) if rows[name].nunique(dropna=False) > 1]
     found = [name for name in found if not _is_told(rows, name, found)]
     if {"epsilon_sample", "epsilon_search"} <= {*found}:
+        # One column says all where masks are made with the ε of the search.
         searched = rows["epsilon_search"]
         if (searched.isna() | (searched == rows["epsilon_sample"])).all():
             found.remove("epsilon_search")
@@ -137,6 +138,7 @@ def over_seeds(
     same = same_in(rows, keys)
     groups = rows[chosen].astype("Float64").groupby(same, sort=False)
     parts = (
+        # Numbered in order of appearance: so are the first rows of each combination.
         rows[keys][~same.duplicated()],
         *(groups.mean(), groups.std().add_suffix("_sd"), groups.size().rename("seeds")),
     )

@@ -164,6 +164,7 @@ def _reviews(shard: Shard, folder: Path, rows: int, rejected: int) -> list[Revie
     origin = find_origin(folder)
     config, direction = origin.config, Direction.load(origin.direction)
     generator = sampled_generator(origin.generator, "cpu", config.latents)
+    # A candidate's number tells its block.
     wanted = set((shard.indices[:rows] // config.batch).tolist())
     missing = {reason: min(rejected, shard.counts.get(reason, 0)) for reason in REASONS}
     first, found = shard.number * config.blocks_per_shard, []
@@ -180,6 +181,7 @@ def _accepted(shard: Shard, blocks: Sequence[Review], rows: int) -> Iterator[tup
     places = {int(index): (b, k) for b in blocks for k, index in enumerate(b.indices)}
     indices = shard.indices[:rows].tolist()
     for index, picture, mask in zip(indices, shard.pictures, shard.masks, strict=False):
+        # Without its block a sample is shown without its shifted pictures.
         yield str(index), _cells(picture, mask, *places.get(index, (None, 0)))
 
 

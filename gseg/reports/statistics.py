@@ -14,6 +14,7 @@ _RESAMPLES: Final = 2_000
 _BOUNDS: Final = (2.5, 97.5)
 # Points that a correlation needs.
 _FEWEST: Final = 3
+# Of fewer points, many resamples are but one or two of them.
 _FEWEST_FOR_INTERVALS: Final = 5
 
 Numbers = NDArray[np.float64]

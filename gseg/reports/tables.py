@@ -22,6 +22,7 @@ _WEAK: Final = "▼"
 _SCORES: Final = ("accuracy", "iou", "max_f_beta")
 _FORMS: Final = {**dict.fromkeys(_SCORES, ".3f"), "seconds": ".0f", "data_size": ","}
 _WHOLE: Final = (*_FORMS, "fid", "seeds")
+# Without the distance's: it is the generator's, not the trial's.
 _SECONDS: Final = ("direction_seconds", "samples_seconds", "training_seconds", "scoring_seconds")
 _FIRST: Final = ("data_size", "mask_kind")
 # Settings with a heading of their own: shown wherever they vary, the first ones first.
