@@ -79,7 +79,7 @@ def distance_points(rows: pd.DataFrame) -> pd.DataFrame:
             scores = scores.join(about, on="generator")
             parts.append(scores.assign(protocol=str(name), measured=measured))
     if not parts:
-        return pd.DataFrame(columns=["generator", "distance", "protocol"])
+        return pd.DataFrame(columns=["generator", "distance", "protocol", "measured"])
     points = pd.concat(parts, ignore_index=True)
     shown = [name for name in varying(points) if name not in _OF_GENERATOR]
     points["setting"] = [setting_text(line, shown) for _, line in points.iterrows()]
@@ -96,8 +96,6 @@ def protocol_groups(points: pd.DataFrame) -> Iterator[tuple[Key, pd.DataFrame]]:
     Yields:
         For each protocol the mean of all benchmarks first, as in Figure 4, if there are several.
     """
-    if not len(points):
-        return
     for (protocol, measured), group in points.groupby(["protocol", "measured"], sort=True):
         whole = _mean_of_benchmarks(group)
         name = f"{group['benchmark'].nunique()} benchmarks, mean"

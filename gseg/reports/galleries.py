@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 import torch
@@ -146,7 +146,7 @@ def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str]
     opened = {each.identity: each for each in map(open_benchmark, benchmarks)}
     parts: list[Part] = []
     missing: list[str] = []
-    for row in _telling_rows(rows):
+    for _, row in _telling_rows(rows).iterrows():
         try:
             trace = find_trace(row, storage)
             if trace is None:
@@ -160,18 +160,16 @@ def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str]
     return Section(anchor="pictures", title="Pictures", text=text, parts=tuple(parts))
 
 
-def _telling_rows(rows: pd.DataFrame) -> Iterator["pd.Series[Any]"]:
+def _telling_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Choose of each generator a row with the most samples, on its first benchmark.
 
     Of several it is the one whose settings come first in order, alike for all generators of a grid.
     """
     chosen = rows[(rows["method"] == "gan") & (rows["metric_profile"] == main_profile(rows))]
     keys = ["benchmark", *present(chosen, (*SETTINGS, *SEEDS)), "experiment"]
-    ordered = chosen.sort_values(
-        ["generator", "data_size", *keys], ascending=[True, False, *([True] * len(keys))]
-    )
-    for _, row in ordered.drop_duplicates("generator").iterrows():
-        yield row
+    directions = [True, False, *([True] * len(keys))]
+    ordered = chosen.sort_values(["generator", "data_size", *keys], ascending=directions)
+    return ordered.drop_duplicates("generator")
 
 
 @torch.inference_mode()

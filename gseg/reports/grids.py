@@ -5,21 +5,10 @@ from typing import Final
 
 import pandas as pd
 
+from gseg.reports import settings
 from gseg.reports.charts import Point, curve_chart, heat_chart
 from gseg.reports.content import Chart, Part, ReportTable
-from gseg.reports.settings import (
-    HEADINGS,
-    SCORING,
-    SETTINGS,
-    main_profile,
-    named,
-    over_seeds,
-    present,
-    same_in,
-    setting_text,
-    short_names,
-    varying,
-)
+from gseg.reports.settings import HEADINGS, SCORING, SETTINGS, named, present, varying
 
 _SCORES: Final = {"accuracy": "accuracy", "iou": "IoU"}
 _MOST_CURVES: Final = 16
@@ -41,7 +30,7 @@ def heat_parts(rows: pd.DataFrame) -> list[Part]:
         other settings that have most combinations and, of these, most samples; and their numbers
         as one table.
     """
-    names = short_names(rows["generator"].dropna())
+    names = settings.short_names(rows["generator"].dropna())
     charts: list[Part] = []
     frames: list[pd.DataFrame] = []
     for group in _generators(rows, ("gan",)):
@@ -97,7 +86,7 @@ def _curve_parts(rows: pd.DataFrame, column: str, methods: Sequence[str]) -> lis
         return []
     frames = [means for found in curves.values() for means in found]
     every = pd.concat(frames, ignore_index=True)
-    names = short_names(every["of"])
+    names = settings.short_names(every["of"])
     differing = varying(every[every["method"] == "gan"])
     differing = [name for name in differing if name not in (*free, "supervision")]
     charts: list[Part] = []
@@ -126,8 +115,10 @@ def _curve_parts(rows: pd.DataFrame, column: str, methods: Sequence[str]) -> lis
 
 def _generators(rows: pd.DataFrame, methods: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Go through each benchmark's generators (and the network with true masks): seeds' means."""
-    chosen = rows[(rows["metric_profile"] == main_profile(rows)) & rows["method"].isin(methods)]
-    lines = over_seeds(chosen, tuple(_SCORES))
+    chosen = rows[
+        (rows["metric_profile"] == settings.main_profile(rows)) & rows["method"].isin(methods)
+    ]
+    lines = settings.over_seeds(chosen, tuple(_SCORES))
     lines["of"] = lines["generator"].where(lines["method"] == "gan", "true masks")
     for _, group in lines.groupby(["benchmark", "eval_protocol", "of"], sort=True):
         yield group
@@ -145,13 +136,13 @@ def _most_combinations(lines: pd.DataFrame, free: Sequence[str]) -> pd.DataFrame
     """
     lines = lines.sort_values(present(lines, (*_AXES, "data_size")))
     names = [name for name in present(lines, SETTINGS) if name not in free]
-    groups = [group for _, group in lines.groupby(same_in(lines, names), sort=False)]
+    groups = [group for _, group in lines.groupby(settings.same_in(lines, names), sort=False)]
     return max(groups, key=lambda each: (len(each), each["data_size"].fillna(0).max()))
 
 
 def _settings_of(lines: pd.DataFrame, names: set[str]) -> str:
     told = [name for name in present(lines, _TOLD) if name in names]
-    return setting_text(lines.iloc[0], told).capitalize() + "."
+    return settings.setting_text(lines.iloc[0], told).capitalize() + "."
 
 
 def _points(means: pd.DataFrame, column: str, score: str) -> list[Point]:

@@ -39,12 +39,7 @@ from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.samples.draw import Review, review
 from gseg.samples.latents import candidates
 
-VARIED: Final = {
-    "train_batch": "batch",
-    "train_learning_rate": "learning rate",
-    "train_steps": "steps",
-}
-"""Columns of result rows, and what people read."""
+_VARIED: Final = ("train_batch", "train_learning_rate", "train_steps")
 _SYNTHETIC: Final = "held-out synthetic"
 _DPI: Final = 110
 # Colours of Figure 3's right block.
@@ -268,10 +263,10 @@ def hyperparameter_lines(rows: pd.DataFrame) -> pd.DataFrame:
         ``best``: whether no value of this setting scores higher there.
     """
     trained = rows[(rows["method"] == "gan") & (rows["metric_profile"] == main_profile(rows))]
-    usual = trained[list(VARIED)].mode().iloc[0]
+    usual = trained[list(_VARIED)].mode().iloc[0]
     found = []
-    for setting in VARIED:
-        others = [name for name in VARIED if name != setting]
+    for setting in _VARIED:
+        others = [name for name in _VARIED if name != setting]
         alike = trained[(trained[others] == usual[others]).all(axis=1)]
         # Held-out pairs are scored once in a training, benchmarks in a row each.
         synthetic = alike.drop_duplicates("experiment").assign(benchmark=_SYNTHETIC)
@@ -294,10 +289,10 @@ def hyperparameter_figure(path: Path, rows: pd.DataFrame) -> None:
     """
     lines = hyperparameter_lines(rows)
     figure = Figure(figsize=(9.6, 3.0), layout="constrained")
-    axes = figure.subplots(1, len(VARIED), sharey=True)
-    for axis, (setting, name) in zip(axes, VARIED.items(), strict=True):
+    axes = figure.subplots(1, len(_VARIED), sharey=True)
+    for axis, setting in zip(axes, _VARIED, strict=True):
         _draw_scores(axis, lines[lines["setting"] == setting])
-        axis.set_xlabel(name)
+        axis.set_xlabel(setting.removeprefix("train_").replace("_", " "))
     axes[0].set_ylabel("IoU")
     axes[0].legend(fontsize=7, frameon=False)
     figure.suptitle("the best value on each set is filled", fontsize=8)
