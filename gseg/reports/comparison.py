@@ -25,7 +25,7 @@ _PROFILES: Final = {
     "melas2022": ("melas2022_program", "melas2022_text"),
     "voynov2021": ("voynov2021",),
 }
-PAPERS: Final = {"melas2022": "Melas 2022", "voynov2021": "Voynov 2021"}
+PAPER_NAMES: Final = {"melas2022": "Melas 2022", "voynov2021": "Voynov 2021"}
 _COLUMNS: Final = (
     *("table", "row", "generator", "benchmark", "score", "measured", "sd", "published"),
     *("difference", "comparable", "not_comparable_because", "suspect", "seeds"),
@@ -77,7 +77,7 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
         & (cells["statistic"] == "mean")
         & cells["generator"].notna()
         & cells["metric"].isin(SCORES)
-        & cells["method"].isin(list(PAPERS.values()))
+        & cells["method"].isin(list(PAPER_NAMES.values()))
     ]
     # Masks that a labeller made are of another method than the papers'.
     own_masks = rows["labeller"].isna() if "labeller" in rows else True
@@ -149,7 +149,7 @@ def _compare_table(
             sizes = group["data_size"].fillna(0)
             # The fewest deviations first, then the most samples.
             nearest = min(range(len(told)), key=lambda n: (len(told[n]), -sizes.iloc[n]))
-            label = {"table": f"{PAPERS[paper]}, {name_of_table}", "row": row}
+            label = {"table": f"{PAPER_NAMES[paper]}, {name_of_table}", "row": row}
             for each in _scores(printed, group.iloc[nearest], told[nearest]):
                 yield label | each
 

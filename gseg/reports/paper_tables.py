@@ -14,7 +14,7 @@ from rich.table import Table
 from gseg.recipes.grids import Grid
 from gseg.recipes.published.cells import published_tables
 from gseg.recipes.recipe import PaperTable
-from gseg.reports.comparison import PAPERS, beside, counterpart
+from gseg.reports.comparison import PAPER_NAMES, beside, counterpart
 from gseg.reports.content import ReportTable
 from gseg.reports.settings import SCORES, SEARCH, over_seeds, present, varying
 from gseg.reports.tables import Column, terminal_table
@@ -79,7 +79,7 @@ def paper_table(lines: pd.DataFrame, table: PaperTable) -> Table:
                 columns.append(
                     Column(name=printed, heading="published", form=".3f", whole=True, style="dim")
                 )
-    title = f"{PAPERS[table.paper]}, Table {table.number}: measured and published"
+    title = f"{PAPER_NAMES[table.paper]}, Table {table.number}: measured and published"
     return terminal_table(title, columns, lines, note="\n".join(_notes(lines, table)))
 
 
