@@ -59,8 +59,7 @@ def report(
     """
     from gseg.pipeline.rows import results as read_results
     from gseg.reports.galleries import gallery_section
-    from gseg.reports.plain import has_rows, is_plain
-    from gseg.reports.report import result_folders, write_index, write_report
+    from gseg.reports.report import has_rows, is_plain, result_folders, write_index, write_report
 
     if storage is not None and not storage.is_dir():
         raise ValueError(f"there is no folder {storage}; --storage names that of the sweep.")

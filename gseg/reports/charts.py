@@ -19,7 +19,6 @@ from typing import Any, Final
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -30,42 +29,21 @@ from matplotlib.transforms import Bbox
 from gseg.reports.statistics import Band
 from gseg.storage.files import replacing
 
-_COLOURS: Final = (
-    *("#0969da", "#bf3989", "#1a7f37", "#bc4c00", "#8250df", "#0c7b93", "#9a6700", "#cf222e"),
+_STYLE: Final = mpl.rc_params_from_file(
+    Path(__file__).parent / "templates" / "charts.mplstyle", use_default_template=False
 )
-_INK, _DIM, _RULE = "#1c2128", "#57606a", "#d0d7de"
-_VARIABLES: Final = {_INK: "ink", _DIM: "dim", _RULE: "rule"} | {
+_COLOURS: Final[list[str]] = _STYLE["axes.prop_cycle"].by_key()["color"]
+_DIM: Final[str] = _STYLE["xtick.labelcolor"]
+# A chart's colours in light, and the page's variables in their place: see style.css.
+_VARIABLES: Final = {_STYLE["text.color"]: "ink", _DIM: "dim", _STYLE["grid.color"]: "rule"} | {
     colour: f"c{number}" for number, colour in enumerate(_COLOURS)
 }
-"""A chart's colours in light, and the page's variables in their place: see ``style.css``."""
 _MARKERS: Final = "osD^"
-_STYLE: Final[dict[Any, Any]] = {
-    "figure.dpi": 72,
-    "font.size": 11,
-    "font.sans-serif": ["DejaVu Sans"],
-    "axes.titlesize": 13,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.ymargin": 0.08,
-    "axes.formatter.useoffset": False,
-    "axes.prop_cycle": cycler(color=_COLOURS),
-    **{f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")},
-    **dict.fromkeys(("text.color", "axes.labelcolor"), _INK),
-    **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor", "legend.labelcolor"), _DIM),
-    **dict.fromkeys(("xtick.major.size", "ytick.major.size", "ytick.minor.size"), 0),
-    "grid.color": _RULE,
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "gseg",  # without one, ids are random and no page has the same bytes twice
-}
 _WIDTH, _HEIGHT = 460, 310
+# Pixels between two marks of an axis whose numbers do not touch.
 _APART: Final = 42
-"""Pixels between two marks of an axis whose numbers do not touch."""
+# Where a point's label may begin: pixels right and up.
 _BESIDE: Final = ((7, 0), (-7, 0), (0, 6), (0, -6), (5, 5), (5, -5), (-5, 5), (-5, -5))
-"""Where a point's label may begin: pixels right and up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,6 +152,7 @@ def curve_chart(
             for point in points:
                 _draw_point(axes, point, group, f"{name}, {_tick_text(point.x)}")
         _lay_out(figure)
+        # The measured sizes themselves, where their numbers do not touch.
         marks = sorted({point.x for points in curves.values() for point in points})
         if (np.diff(axes.transData.transform([(x, 0) for x in marks])[:, 0]) >= _APART).all():
             axes.set_xticks(marks)
@@ -198,6 +177,7 @@ def heat_chart(values: pd.DataFrame, *, title: str, x_label: str, y_label: str) 
         cells = axes.pcolormesh(np.ma.masked_invalid(numbers), cmap="viridis")
         for (row, column), number in np.ndenumerate(numbers):
             if not np.isnan(number):
+                # Dark letters on bright cells: luma as in Rec. 601.
                 bright = np.dot(cells.to_rgba(number)[:3], (0.299, 0.587, 0.114)) > 0.55
                 shown: dict[str, Any] = {"color": "#000" if bright else "#fff", "gid": "cell|"}
                 place = (column + 0.5, row + 0.5)
@@ -220,10 +200,10 @@ def drawing(width: float, height: float, title: str = "") -> Iterator[Figure]:
         yield figure
 
 
-def save_picture(figure: Figure, path: Path) -> None:
+def save_picture(figure: Figure, path: Path, *, dpi: int = 150) -> None:
     """Write a figure as a PNG file."""
     with replacing(path) as part:
-        figure.savefig(part, format="png", dpi=150)
+        figure.savefig(part, format="png", dpi=dpi)
 
 
 def _lay_out(figure: Figure) -> None:
@@ -261,11 +241,13 @@ def _draw_labels(axes: Axes, points: Sequence[Point]) -> None:
     for point in points:
         ends = [(point.x, point.y + sign * point.spread) for sign in (-1, 1)]
         low, high = axes.transData.transform(ends)
+        # The bar of the deviation, and the marker.
         taken += [Bbox([low, high]).padded(2), Bbox([(low + high) / 2] * 2).padded(5)]
     for point in points:
         place = (point.x, point.y)
         label = axes.annotate(point.label, place, (0, 0), textcoords="offset points", gid="label|")
         costs = [_cost(_put(label, beside), taken, axes.bbox) for beside in _BESIDE]
+        # Of equally good places the first one, at the right.
         taken.append(_put(label, _BESIDE[costs.index(min(costs))]))
 
 
@@ -297,6 +279,7 @@ def _legend_columns(names: Sequence[str]) -> int:
 
 def _look(group: int) -> dict[str, Any]:
     """Give a group's colour and shape, so that colour alone decides nothing."""
+    # The ninth group has the first colour again, but another shape.
     marker = _MARKERS[(group // len(_COLOURS) + group) % len(_MARKERS)]
     return {"color": _COLOURS[group % len(_COLOURS)], "marker": marker, "linestyle": ""}
 
@@ -320,6 +303,7 @@ def _cost(box: Bbox, taken: Sequence[Bbox], panel: Bbox) -> float:
     """Add up the pixels that a label covers, and by how many it leaves the panel."""
     common = [Bbox.intersection(box, other) for other in taken]
     covered = sum(each.width * each.height for each in common if each is not None)
+    # What leaves the panel is cut off: worse than to cover another label.
     inside = Bbox.intersection(box, panel.expanded(1.04, 1.1))
     return covered + 100 * (box.width - (inside.width if inside else 0))
 
@@ -331,6 +315,7 @@ def _tick_text(value: float) -> str:
 def _to_svg(figure: Figure, title: str) -> str:
     """Write a figure for a page: colours as variables, and no id that another chart may have."""
     file = io.StringIO()
+    # A date or a version would make the same page another file.
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(file, format="svg", transparent=True, metadata=nothing)
     svg = re.sub(r"\s+", " ", file.getvalue().partition("<svg")[2]).replace("> <", "><").strip()
@@ -339,9 +324,11 @@ def _to_svg(figure: Figure, title: str) -> str:
     # What was drawn with the id "kind|title" gets that class and a tooltip.
     svg = re.sub(r'<g id="(\w+)\|([^"]*)">', r'<g class="\1"><title>\2</title>', svg)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg).replace("<title></title>", "")
+    # Charts give the same ids to different things; in one page they must not meet.
     salt = hashlib.sha256(svg.encode()).hexdigest()[:8]
     svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{salt}", svg)
     for colour, variable in _VARIABLES.items():
+        # The colour itself stays behind: an SVG taken out of its page has no variables.
         svg = svg.replace(colour, f"var(--{variable},{colour})")
     size = re.compile(r' width="[\d.]+pt" height="[\d.]+pt"')
     return f'<svg role="img" aria-label="{escape(title)}" {size.sub("", svg, count=1)}'

@@ -9,31 +9,34 @@ import pandas as pd
 from gseg.recipes.grids import grids
 from gseg.recipes.published.cells import published_columns, published_tables
 from gseg.reports.content import ReportTable
-from gseg.reports.settings import HEADINGS, SCORES, SETTINGS, over_seeds
+from gseg.pipeline.settings import SETTINGS
+from gseg.reports.settings import HEADINGS, named, over_seeds
+from gseg.scores.specs import SCORES
 
 _STEPS: Final = "train_steps"
+# Published settings and the rows' columns that hold them.
 _AXES: Final = {
     "epsilon": "epsilon_sample",
     **{name: name for name in SETTINGS if name in published_columns() and name != _STEPS},
 }
-"""Published settings and the rows' columns that hold them."""
+# Settings that a row shares with the table or is no counterpart of it.
 _KINDS: Final = ("mask_kind", "centre_prior", "latent_source")
-"""Settings that a row shares with the table or is no counterpart of it."""
-_TOLD: Final = ("contrast_weight", "epsilon", "data_size")
+# Settings in which a row may differ from the table's and still stand beside it.
+_TOLD: Final = (*named("λ"), "epsilon", "data_size")
 _PROFILES: Final = {
     "melas2022": ("melas2022_program", "melas2022_text"),
     "voynov2021": ("voynov2021",),
 }
-_PAPERS: Final = {"melas2022": "Melas 2022", "voynov2021": "Voynov 2021"}
+PAPER_NAMES: Final = {"melas2022": "Melas 2022", "voynov2021": "Voynov 2021"}
 _COLUMNS: Final = (
     *("table", "row", "generator", "benchmark", "score", "measured", "sd", "published"),
     *("difference", "comparable", "not_comparable_because", "suspect", "seeds"),
 )
+# Size of an embedded generator, and the data sets whose generators it stands for.
 _COUNTERPARTS: Final = {
     "scenes32": ("tinyimagenet64", "imagenet128"),
     "scenes32-large": ("imagenet128", "tinyimagenet64"),
 }
-"""Size of an embedded generator, and the data sets whose generators it stands for."""
 
 
 def counterpart(generator: str, published: set[str]) -> str | None:
@@ -76,13 +79,13 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
         & (cells["statistic"] == "mean")
         & cells["generator"].notna()
         & cells["metric"].isin(SCORES)
-        & cells["method"].isin(list(_PAPERS.values()))
+        & cells["method"].isin(list(PAPER_NAMES.values()))
     ]
+    # Masks that a labeller made are of another method than the papers'.
     own_masks = rows["labeller"].isna() if "labeller" in rows else True
     lines = over_seeds(rows[(rows["method"] == "gan") & own_masks])
     names = set(own["generator"])
     lines["stands_for"] = lines["generator"].map(lambda name: counterpart(name, names))
-    lines = lines[lines["stands_for"].notna()]
     found = [
         each
         for (paper, table), part in own.groupby(["paper", "table"], sort=False)
@@ -94,9 +97,7 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
 def comparison_table(rows: pd.DataFrame) -> ReportTable | None:
     """Tabulate `compare`; None where nothing measured has a published counterpart."""
     lines = compare(rows)
-    if not len(lines):
-        return None
-    return ReportTable(
+    table = ReportTable(
         name="measured_and_published",
         title="",
         frame=lines.drop(columns=[] if lines["suspect"].any() else ["suspect"]),
@@ -107,6 +108,7 @@ def comparison_table(rows: pd.DataFrame) -> ReportTable | None:
         "says nothing about reproduction; the numbers are the reasons below. Suspect: another "
         "number in the papers contradicts the published one.",
     )
+    return table if len(lines) else None
 
 
 def beside(paper: str, printed: pd.DataFrame, line: pd.Series) -> Iterator[dict[str, object]]:
@@ -121,21 +123,21 @@ def beside(paper: str, printed: pd.DataFrame, line: pd.Series) -> Iterator[dict[
         For each score that both have what `compare` tells, without ``table`` and ``row``.
     """
     row, line = printed.iloc[0].copy(), line.copy()
-    nameless = pd.isna(row["generator"])
-    if nameless:
+    reasons = []
+    if pd.isna(row["generator"]):
+        # Nothing to compare with: the row may be of the same generator, or of another.
         row["generator"] = line["generator"]
+        reasons += ["generator not known to be the published one"] if line["generator"] else []
     if line["method"] != "gan":
-        line["objective"] = paper
-    reasons = [*_reasons(paper, row, line)]
-    if nameless and line["generator"]:
-        reasons.insert(0, "generator not known to be the published one")
-    yield from _scores(printed, line, reasons)
+        line["objective"] = paper  # it has none that could differ
+    yield from _scores(printed, line, [*reasons, *_reasons(paper, row, line)])
 
 
 def _compare_table(
     paper: str, table: str, cells: pd.DataFrame, lines: pd.DataFrame
 ) -> Iterator[dict[str, object]]:
     name_of_table = f"Table {table}" if table.isdigit() else table
+    # Only what the table varies has to agree; what else differs becomes a reason.
     axes = [name for name in _AXES if cells[name].nunique() > 1]
     axes += [name for name in _KINDS if name not in axes and cells[name].notna().any()]
     for row, printed in cells.groupby("row", sort=False):
@@ -147,8 +149,9 @@ def _compare_table(
         for _, group in alike.groupby(["generator", "benchmark"], sort=True):
             told = [[*_reasons(paper, printed.iloc[0], line)] for _, line in group.iterrows()]
             sizes = group["data_size"].fillna(0)
+            # The fewest deviations first, then the most samples.
             nearest = min(range(len(told)), key=lambda n: (len(told[n]), -sizes.iloc[n]))
-            label = {"table": f"{_PAPERS[paper]}, {name_of_table}", "row": row}
+            label = {"table": f"{PAPER_NAMES[paper]}, {name_of_table}", "row": row}
             for each in _scores(printed, group.iloc[nearest], told[nearest]):
                 yield label | each
 
@@ -158,6 +161,7 @@ def _as_published(lines: pd.DataFrame, name: str) -> pd.Series:
     column = lines[_AXES[name]]
     if name != "epsilon":
         return column
+    # An embedded grid's ε stands for the paper's, and a multiple of it for the same multiple.
     known = grids()
     factor = known["paper"].search.epsilon / known["embedded"].search.epsilon
     return column.where(lines["generator"] == lines["stands_for"], column * factor)
@@ -188,6 +192,7 @@ def _scores(
     wanted = _plain(str(line["benchmark"]))
     same = printed[printed["benchmark"].map(lambda name: _plain(str(name)) == wanted)]
     if not len(same):
+        # A benchmark that the table lacks stands beside the mean over those that it has.
         names = ", ".join(dict.fromkeys(printed["benchmark"]))
         reasons = [*reasons, f"benchmark {line['benchmark']} instead of the mean over {names}"]
     for metric, cells in (same if len(same) else printed).groupby("metric", sort=False):

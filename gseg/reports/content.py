@@ -1,17 +1,28 @@
-"""What a report is made of, before it becomes HTML, Markdown or CSV."""
+"""What a report is made of, and its files.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+A page without network or script, Markdown for people, CSV for programs.
+"""
+
+import base64
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Final, Literal
 
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from gseg.reports.settings import DIGITS, HEADINGS
+from gseg.storage.files import write_atomically
 
 Best = Literal["highest", "lowest"]
+# Letters from which on a page breaks a column's text into lines.
 _LONG_TEXT: Final = 40
-"""Letters from which on a page breaks a column's text into lines."""
+# Lines of a table in Markdown.
+_LONGEST: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +99,7 @@ class ReportTable:
         values = self.frame[column]
         if column in self.footnotes:
             return ""
+        # To pandas a yes or no is a number, too.
         if is_numeric_dtype(values.dtype) and not is_bool_dtype(values.dtype):
             return "number"
         longest = values.astype("string").str.len().max()
@@ -100,17 +112,14 @@ class ReportTable:
 
     def is_best(self, column: str) -> "pd.Series[bool]":
         """Say of each line whether its value in a column is the best."""
-        way = self.best.get(column)
-        none = pd.Series(False, index=self.frame.index)
-        if way is None:
-            return none
+        if column not in self.best:
+            return pd.Series(False, index=self.frame.index)
         values = self.frame[column].astype("Float64")
         if self.competing is not None:
             values = values.where(self.frame[self.competing].astype(bool))
-        if values.notna().sum() < 2:
-            return none
-        extreme = values.max() if way == "highest" else values.min()
-        return (values == extreme).fillna(False).astype(bool)
+        extreme = values.max() if self.best[column] == "highest" else values.min()
+        # One value alone competes with nothing.
+        return (values == extreme).fillna(False).astype(bool) & (values.count() > 1)
 
     def cells(self, most: int) -> list[list[Cell]]:
         """Write the cells of the first lines, each with the columns of `columns`."""
@@ -118,22 +127,22 @@ class ReportTable:
         numbers = {text: str(number) for number, text in enumerate(self.notes, start=1)}
         columns: list[list[Cell]] = []
         for name in self.columns:
+            # As lists: pandas would give numbers of NumPy, which are no Python floats and ints.
             texts = [self.shown(name, value) for value in frame[name].tolist()]
             if name in self.footnotes:
                 texts = [", ".join(numbers[part] for part in _parts(text)) for text in texts]
             kind, best = self.kind(name), self.is_best(name)
-            columns.append(
-                [Cell(text=a, kind=kind, best=b) for a, b in zip(texts, best, strict=False)]
-            )
-        if self.link is not None:
-            links = frame[self.link].fillna("")
-            columns[0] = [replace(a, link=b) for a, b in zip(columns[0], links, strict=True)]
+            links = frame[self.link].fillna("") if self.link and not columns else [""] * len(frame)
+            # The best is that of all lines, of which these are the first ones.
+            values = zip(texts, best, links, strict=False)
+            columns.append([Cell(text=a, kind=kind, best=b, link=c) for a, b, c in values])
         return [list(line) for line in zip(*columns, strict=True)]
 
-    def shown(self, column: str, value: object) -> str:
+    def shown(self, column: str, value: str | float | None) -> str:
         """Write a cell as people read it."""
-        if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+        if pd.isna(value):
             return ""
+        # Before int: a bool is one.
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, float):
@@ -179,6 +188,11 @@ class Sheet:
     of: str = ""
 
     @property
+    def base64(self) -> str:
+        """The file as text, for an address that holds its content."""
+        return base64.b64encode(self.webp).decode()
+
+    @property
     def alt(self) -> str:
         """What stands in its place for those who do not see it."""
         return f"{self.of}: {self.caption}" if self.of else self.caption
@@ -203,6 +217,11 @@ class Section:
     text: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
 
+    @property
+    def tables(self) -> list[ReportTable]:
+        """Its tables, in order."""
+        return [part for part in self.parts if isinstance(part, ReportTable)]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
@@ -217,11 +236,87 @@ class Report:
     sections: tuple[Section, ...]
 
     @property
-    def tables(self) -> tuple[ReportTable, ...]:
+    def tables(self) -> list[ReportTable]:
         """All tables, in order."""
-        parts = (part for section in self.sections for part in section.parts)
-        return tuple(part for part in parts if isinstance(part, ReportTable))
+        return [table for section in self.sections for table in section.tables]
 
 
 def _parts(text: str) -> list[str]:
     return [part for part in text.split("; ") if part]
+
+
+def write_files(report: Report, folder: Path) -> Path:
+    """Write a report.
+
+    Args:
+        report: Its content.
+        folder: Gets ``report.html``, ``report.md`` and ``tables/*.csv``; made if missing. Tables
+            of an earlier report that this one lacks are removed.
+
+    Returns:
+        The page.
+    """
+    names = {f"{table.name}.csv" for table in report.tables}
+    assert len(names) == len(report.tables), "two tables of one name"
+    for table in report.tables:
+        # Pandas' own line end would be the machine's: the same rows give the same bytes anywhere.
+        content = table.frame[table.columns].to_csv(index=False, lineterminator="\n")
+        write_atomically(folder / "tables" / f"{table.name}.csv", content.encode())
+    for old in (folder / "tables").glob("*.csv"):
+        if old.name not in names:
+            old.unlink()
+    return write_page(report, folder / "report.html", charts="report.html")
+
+
+def write_page(report: Report, page: Path, *, charts: str) -> Path:
+    """Write a report's page, and beside it the same in Markdown, see `to_markdown`."""
+    write_atomically(page.with_suffix(".md"), to_markdown(report, charts=charts).encode())
+    write_atomically(page, to_html(report).encode())
+    return page
+
+
+def to_html(report: Report) -> str:
+    """Write a report as a whole HTML document."""
+    return _templates().get_template("report.html").render(report=report)
+
+
+def to_markdown(report: Report, *, charts: str = "report.html") -> str:
+    """Write a report's text and tables as Markdown.
+
+    Args:
+        report: Its content.
+        charts: Page with the charts and pictures; empty if there are none.
+
+    Returns:
+        The text.
+    """
+    template = _templates().get_template("report.md")
+    return template.render(report=report, charts=charts, most=_LONGEST).rstrip() + "\n"
+
+
+@cache
+def _templates() -> Environment:
+    found = Environment(
+        loader=PackageLoader("gseg.reports"),
+        # Markdown escapes nothing but what would end a cell.
+        autoescape=lambda name: name is not None and name.endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters["neighbours"] = _neighbours
+    found.filters["in_cell"] = lambda text: text.replace("|", "\\|").replace("\n", " ")
+    return found
+
+
+def _neighbours(parts: Sequence[Part]) -> Iterator[tuple[tuple[str, str], list[Part]]]:
+    """Group what stands side by side: charts of one fold, sheets of one heading."""
+    # Not Jinja's groupby: it sorts, and parts stand in their order.
+    for kind, group in itertools.groupby(parts, key=_kind):
+        yield kind, list(group)
+
+
+def _kind(part: Part) -> tuple[str, str]:
+    if isinstance(part, Chart):
+        return "charts", part.fold
+    return ("sheets", part.of) if isinstance(part, Sheet) else ("tables", "")

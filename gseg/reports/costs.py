@@ -9,6 +9,7 @@ from gseg.reports.content import ReportTable
 from gseg.reports.settings import SEARCH, present
 
 _DIRECTION: Final = ("generator", *SEARCH, "direction_seed")
+# Stage to the columns that tell its pieces of work apart.
 _STAGES: Final = {
     "direction": _DIRECTION,
     "samples": (
@@ -19,7 +20,6 @@ _STAGES: Final = {
     "scoring": ("scores",),
     "fid": ("generator", "fid_protocol"),
 }
-"""Stage to the columns that tell its pieces of work apart."""
 _REASON: Final = "rejected_"
 _PROVENANCE: Final = (
     *("gseg_version", "commit", "torch_version", "ray_version", "python_version", "device"),
@@ -37,30 +37,25 @@ def cost_table(rows: pd.DataFrame) -> ReportTable | None:
     Returns:
         A line for each stage, and their sum; None where no time is known.
     """
-    spent = {}
+    lines: list[dict[str, str | float]] = []
     for stage, keys in _STAGES.items():
         column = f"{stage}_seconds"
         found = rows[rows[column].notna()] if column in rows else rows.iloc[:0]
+        if not len(found):
+            continue
         # A growing set of samples is one piece of work: its largest size took the most time.
-        if len(found):
-            pieces = found.groupby(present(found, keys), dropna=False)[column].max()
-            spent["Fréchet distance" if stage == "fid" else stage] = pieces.astype(float)
-    if not spent:
+        pieces = found.groupby(present(found, keys), dropna=False)[column].max().astype(float)
+        name = "Fréchet distance" if stage == "fid" else stage
+        lines.append({"stage": name, "pieces": len(pieces), "hours": pieces.sum() / 3600})
+        lines[-1] |= {"median_seconds": pieces.median(), "longest_seconds": pieces.max()}
+    if not lines:
         return None
-    lines = pd.DataFrame(
-        {
-            "stage": list(spent),
-            "pieces": [len(pieces) for pieces in spent.values()],
-            "hours": [pieces.sum() / 3600 for pieces in spent.values()],
-            "median_seconds": [pieces.median() for pieces in spent.values()],
-            "longest_seconds": [pieces.max() for pieces in spent.values()],
-        }
-    )
-    total = {"stage": "all", "pieces": lines["pieces"].sum(), "hours": sum(lines["hours"])}
+    frame = pd.DataFrame(lines)
+    total = {"stage": "all", "pieces": frame["pieces"].sum(), "hours": sum(frame["hours"])}
     return ReportTable(
         name="costs",
         title="Time of the stages",
-        frame=pd.concat([lines, pd.DataFrame([total])], ignore_index=True),
+        frame=pd.concat([frame, pd.DataFrame([total])], ignore_index=True),
         digits={"hours": 2, "median_seconds": 1, "longest_seconds": 1},
         note="Time of one thread or GPU when the stage ran. A piece of work that several trials "
         "share counts once.",
@@ -89,13 +84,12 @@ def acceptance_table(rows: pd.DataFrame) -> ReportTable | None:
     Returns:
         A line for each generator: means over its sample sets; None without counts.
     """
+    # An experiment has rows of several benchmarks and profiles, but one set of samples.
     found = rows[rows["candidates"].fillna(0) > 0].drop_duplicates("experiment")
     reasons = [name for name in found.columns if name.startswith(_REASON) and found[name].sum() > 0]
     sums = found.groupby("generator")[["candidates", "accepted", *reasons]].sum()
-    shares = (
-        sums[["accepted", *reasons]].astype(float).div(sums["candidates"].astype(float), axis=0)
-    )
-    shares.insert(0, "candidates", sums["candidates"])
+    shares = sums.astype(float).div(sums["candidates"].astype(float), axis=0)
+    shares["candidates"] = sums["candidates"]
     table = ReportTable(
         name="acceptance",
         title="Share of the candidates that became samples, and reasons of rejection",
@@ -119,11 +113,7 @@ def provenance_table(rows: pd.DataFrame) -> ReportTable:
         for name in present(rows, _PROVENANCE)
         for value, count in rows[name].value_counts(sort=False).sort_index().items()
     ]
-    times = rows["finished"].dropna()
-    lines += [
-        (name, f"{time:%Y-%m-%d %H:%M UTC}", 1)
-        for name, time in (("first row", times.min()), ("last row", times.max()))
-        if pd.notna(time)
-    ]
+    times = {"first row": rows["finished"].min(), "last row": rows["finished"].max()}
+    lines += [(k, f"{at:%Y-%m-%d %H:%M UTC}", 1) for k, at in times.items() if pd.notna(at)]
     frame = pd.DataFrame(lines, columns=["fact", "value", "rows"])
     return ReportTable(name="provenance", title="", frame=frame)

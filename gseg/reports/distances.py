@@ -5,10 +5,10 @@ chart, but Figure 4 as it is printed, which says so.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,23 +16,21 @@ from numpy.typing import NDArray
 
 from gseg.generators.catalogue import list_generators
 from gseg.recipes.published.cells import published_tables
-from gseg.reports.charts import (
-    Point,
-    scatter_chart,
-    scatter_picture,
-)
+from gseg.reports.charts import Point, scatter_chart, scatter_picture
 from gseg.reports.content import Chart, Part, ReportTable
 from gseg.reports.settings import main_profile, over_seeds, setting_text, short_names, varying
 from gseg.reports.statistics import correlate, fit_band
 
 _SCORES: Final = {"accuracy": "accuracy", "iou": "IoU"}
+_KINDS: Final = {"pearson": "Pearson r", "spearman": "Spearman ρ"}
+# Settings that follow from the generator.
 _OF_GENERATOR: Final = ("supervision", "train_resolution")
-"""Settings that follow from the generator."""
+# A snapshot is named after its generator, and a number.
 _SNAPSHOT: Final = re.compile(r"-\d+$")
+# Generators of a chart.
 _FEWEST: Final = 2
-"""Generators of a chart."""
+# Generators of results that say anything about distances.
 _FEWEST_OF_ALL: Final = 3
-"""Generators of results that say anything about distances."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +79,7 @@ def distance_points(rows: pd.DataFrame) -> pd.DataFrame:
             scores = scores.join(about, on="generator")
             parts.append(scores.assign(protocol=str(name), measured=measured))
     if not parts:
-        return pd.DataFrame(columns=["generator", "distance", "protocol"])
+        return pd.DataFrame(columns=["generator", "distance", "protocol", "measured"])
     points = pd.concat(parts, ignore_index=True)
     shown = [name for name in varying(points) if name not in _OF_GENERATOR]
     points["setting"] = [setting_text(line, shown) for _, line in points.iterrows()]
@@ -98,8 +96,6 @@ def protocol_groups(points: pd.DataFrame) -> Iterator[tuple[Key, pd.DataFrame]]:
     Yields:
         For each protocol the mean of all benchmarks first, as in Figure 4, if there are several.
     """
-    if not len(points):
-        return
     for (protocol, measured), group in points.groupby(["protocol", "measured"], sort=True):
         whole = _mean_of_benchmarks(group)
         name = f"{group['benchmark'].nunique()} benchmarks, mean"
@@ -116,9 +112,9 @@ def _mean_of_benchmarks(points: pd.DataFrame) -> pd.DataFrame | None:
     if count < 2:
         return None
     keys = ["generator", "base", "dataset", "family", "distance", "setting", "eval_protocol"]
-    values = points.astype({"data_size": "Float64"})
-    groups = values.groupby(keys, dropna=False, sort=False)
+    groups = points.astype({"data_size": "Float64"}).groupby(keys, dropna=False, sort=False)
     means = groups[[*_SCORES, "data_size"]].mean()
+    # A mean over fewer benchmarks would stand beside those of harder ones.
     complete = means[groups["benchmark"].nunique() == count].reset_index()
     return complete.assign(accuracy_sd=np.nan, iou_sd=np.nan) if len(complete) else None
 
@@ -149,6 +145,7 @@ def distance_parts(rows: pd.DataFrame) -> list[Part]:
     charts: list[Chart] = []
     for key, group in protocol_groups(points):
         chosen = _main_setting(group)
+        # A generator and its snapshots are no independent points.
         apart = chosen[chosen["generator"] == chosen["base"]]
         datasets = [part for _, part in apart.groupby("dataset")]
         for part in (apart, *(datasets if len(datasets) > 1 else ())):
@@ -156,24 +153,23 @@ def distance_parts(rows: pd.DataFrame) -> list[Part]:
         for base, part in chosen.groupby("base"):
             if len(part) > 1:
                 charts += _charts(part, key, f"Snapshots of {base}")
+    # Those at sight first; sorting is stable.
     charts.sort(key=lambda chart: bool(chart.fold))
-    table = correlation_table(points)
-    return [*charts, *([] if table is None else [table]), printed_figure()]
+    return [part for part in (*charts, correlation_table(points), printed_figure()) if part]
 
 
 def _charts(points: pd.DataFrame, key: Key, what: str) -> Iterator[Chart]:
     """Draw accuracy and IoU against the distance of at least two generators."""
     if points["generator"].nunique() < _FEWEST:
         return
-    names = short_names(points["generator"])
-    groups = pd.factorize(points["family"])[0].tolist()
+    labels = points["generator"].map(short_names(points["generator"]))
+    groups = pd.factorize(points["family"])[0]
     x = points["distance"].to_numpy(dtype=np.float64)
     for score, name in _SCORES.items():
         y = points[score].to_numpy(dtype=np.float64)
         spreads = points[f"{score}_sd"].astype("Float64").fillna(0.0)
-        values = zip(x, y, points["generator"], groups, spreads, strict=True)
         svg = scatter_chart(
-            [Point(x=a, y=b, label=names[c], group=d, spread=e) for a, b, c, d, e in values],
+            _points(x=x, y=y, label=labels, group=groups, spread=spreads),
             title=f"{name} on {key.benchmark}, {key.kind} distance",
             x_label=f"Fréchet distance, {key.kind} (smaller is better)",
             y_label=name,
@@ -190,15 +186,18 @@ def _told(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
     found = correlate(-x, y)
     if found is None:
         return "Too few different points for a correlation."
-    values = (
-        ("Pearson r", found.pearson, found.pearson_interval),
-        ("Spearman ρ", found.spearman, found.spearman_interval),
-    )
-    parts = [
-        f"{name} {value:.2f}" + (f" [{bounds[0]:.2f}, {bounds[1]:.2f}]" if bounds else "")
-        for name, value, bounds in values
-    ]
+    parts = []
+    for key, name in _KINDS.items():
+        bounds = getattr(found, f"{key}_interval")
+        interval = " [{:.2f}, {:.2f}]".format(*bounds) if bounds else ""
+        parts.append(f"{name} {getattr(found, key):.2f}{interval}")
     return f"{', '.join(parts)}, n = {found.count}; 1 means that closer is better."
+
+
+def _points(**columns: Iterable[Any]) -> list[Point]:
+    """Make points of the values of their fields."""
+    values = zip(*columns.values(), strict=True)
+    return [Point(**dict(zip(columns, each, strict=True))) for each in values]
 
 
 def correlation_table(points: pd.DataFrame) -> ReportTable | None:
@@ -220,8 +219,8 @@ def correlation_table(points: pd.DataFrame) -> ReportTable | None:
         name="correlations",
         title="Correlation of the negative distance with the scores",
         frame=frame.drop(columns=[name for name in bounds if frame[name].isna().all()]),
-        headings={"generators": "n", "pearson": "Pearson r", "spearman": "Spearman ρ"}
-        | {"protocol": "distance", **{name: name.rpartition("_")[2] for name in bounds}},
+        headings={"generators": "n", **_KINDS, "protocol": "distance"}
+        | {name: name.rpartition("_")[2] for name in bounds},
         words=_SCORES,
         footnotes=("protocol",),
         digits={name: 2 for name in lines[0] if name.startswith(("pearson", "spearman"))},
@@ -236,21 +235,17 @@ def _correlations(key: Key, points: pd.DataFrame) -> Iterator[dict[str, object]]
     """Correlate in every setting that has at least three generators, snapshots left out."""
     apart = points[points["generator"] == points["base"]]
     for setting, group in apart.groupby("setting", sort=False):
+        # Negative: the closer generator is the better one.
         x = -group["distance"].to_numpy(dtype=np.float64)
         for score in _SCORES:
             found = correlate(x, group[score].to_numpy(dtype=np.float64))
             if found is None:
                 continue
-            line: dict[str, object] = {
-                "benchmark": key.benchmark,
-                "score": score,
-                "setting": setting,
-            }
-            line["generators"] = found.count
-            for name in ("pearson", "spearman"):
-                bounds = getattr(found, f"{name}_interval") or (None, None)
-                line |= {name: getattr(found, name)}
-                line |= {f"{name}_low": bounds[0], f"{name}_high": bounds[1]}
+            line: dict[str, object] = {"benchmark": key.benchmark, "score": score}
+            line |= {"setting": setting, "generators": found.count}
+            for name in _KINDS:
+                low, high = getattr(found, f"{name}_interval") or (None, None)
+                line |= {name: getattr(found, name), f"{name}_low": low, f"{name}_high": high}
             yield line | {"protocol": f"{key.protocol} ({key.kind})"}
 
 
@@ -261,32 +256,31 @@ def printed_figure() -> Chart:
         One chart: mean accuracy over five benchmarks against the published FID of nine generators.
         It mixes two protocols, as the figure in the paper does, and says so.
     """
-    cells = published_tables().query(
-        "paper == 'melas2022' and table == '2' and metric == 'accuracy'"
-    )
-    means = cells.groupby("generator")["value"].mean()
-    cards = [card for card in list_generators("published") if card.name in means.index]
-    kept = [card for card in cards if card.published_fid and "StudioGAN" in card.fid_protocol]
+    cells = published_tables().query("paper == 'melas2022' and table == '2'")
+    means = cells[cells["metric"] == "accuracy"].groupby("generator")["value"].mean()
     printed = pd.DataFrame(
-        [(card.published_fid, card.family, card.fid_protocol, card.dataset) for card in kept],
-        columns=["x", "label", "protocol", "dataset"],
+        [
+            (card.published_fid, means[card.name], card.family, card.fid_protocol, card.dataset)
+            for card in list_generators("published")
+            if card.name in means.index and card.published_fid and "StudioGAN" in card.fid_protocol
+        ],
+        columns=["x", "y", "label", "protocol", "dataset"],
     )
-    printed["y"] = [float(means[card.name]) for card in kept]
-    printed["group"] = pd.factorize(printed["protocol"])[0]
     mixed = correlate(-printed["x"].to_numpy(), printed["y"].to_numpy())
     assert mixed is not None
-    apart = []
+    apart, datasets = [], []
     for protocol, part in printed.groupby("protocol", sort=False):
+        datasets.append(", ".join(part["dataset"].unique()))
         one = correlate(-part["x"].to_numpy(), part["y"].to_numpy())
         if one is not None:
             apart.append(f"{one.spearman:.2f} for the {len(part)} of {protocol}")
-    columns = (printed[name] for name in ("x", "y", "label", "group"))
+    groups = pd.factorize(printed["protocol"])[0]
     svg = scatter_chart(
-        [Point(x=a, y=b, label=c, group=d) for a, b, c, d in zip(*columns, strict=True)],
+        _points(x=printed["x"], y=printed["y"], label=printed["label"], group=groups),
         title="Figure 4 as printed: MIXES TWO PROTOCOLS",
         x_label="published FID (two protocols)",
         y_label="accuracy, mean of five benchmarks",
-        groups=[", ".join(part["dataset"].unique()) for _, part in printed.groupby("group")],
+        groups=datasets,
     )
     caption = (
         "Published numbers only. The distances were measured in two ways and are not comparable "
@@ -318,9 +312,9 @@ def distance_figure(path: Path, rows: pd.DataFrame, *, title: str) -> None:
     named = first.map(short_names(first)).reindex(rows.index, fill_value="")
     panels = {}
     for score, name in _SCORES.items():
-        values = zip(rows["fid"], rows[score], named, groups, strict=True)
+        # Of one size: with the number of samples scores rise at the same distance.
         heading = _rank_correlation(largest["fid"], largest[score])
-        panels[name, heading] = [Point(x=a, y=b, label=c, group=d) for a, b, c, d in values]
+        panels[name, heading] = _points(x=rows["fid"], y=rows[score], label=named, group=groups)
     x_label = f"Fréchet distance ({rows['fid_protocol'].iloc[0]})"
     names = [f"{size:,} samples" for size in sizes]
     scatter_picture(path, panels, title=title, x_label=x_label, groups=names)

@@ -1,11 +1,11 @@
 """Pictures in a page: contact sheets drawn from a sweep's storage, and those that it has left."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 import torch
@@ -19,14 +19,9 @@ from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.jobs.predict import load_predictor
 from gseg.pipeline.settings import columns
 from gseg.reports.content import Part, Section, Sheet
-from gseg.reports.settings import SEEDS, SETTINGS, main_profile, present, setting_text
-from gseg.reports.sheets import (
-    SAMPLE_COLUMNS,
-    Cells,
-    prediction_row,
-    rejected_places,
-    sample_rows,
-)
+from gseg.pipeline.settings import SETTINGS
+from gseg.reports.settings import SEEDS, main_profile, named, present, setting_text
+from gseg.reports.sheets import SAMPLE_COLUMNS, Cells, prediction_row, rejected_places, sample_rows
 from gseg.samples.draw import review
 from gseg.samples.sets import load_samples
 from gseg.samples.shards import shard_name
@@ -47,16 +42,16 @@ _TEXT: Final = (
     "the lowest IoU."
 )
 _QUALITY: Final = 85
+# Charts of a sweep, which a page draws itself.
 _CHART: Final = "distance*.png"
-"""Charts of a sweep, which a page draws itself."""
 _SAMPLES: Final = 6
 _REJECTED: Final = 6
 _OF_EACH_RANK: Final = 3
 _CANDIDATES: Final = 64
+# Side up to which pictures are shown twice as large.
 _SMALL: Final = 48
-"""Side up to which pictures are shown twice as large."""
-_TOLD: Final = ("masks", "λ", "ε", "samples")
-"""Headings of the settings that are said of each generator's trial."""
+# Settings that are said of each generator's trial.
+_TOLD: Final = named("masks", "λ", "ε", "samples")
 
 
 def make_sheet(image: Image.Image, *, caption: str, of: str = "") -> Sheet:
@@ -67,12 +62,10 @@ def make_sheet(image: Image.Image, *, caption: str, of: str = "") -> Sheet:
         caption: Below it.
         of: The heading that it shares with its neighbours.
     """
-    buffer = BytesIO()
+    buffer, (width, height) = BytesIO(), image.size
     # WebP: a third of what it takes as PNG, with letters that stay sharp.
     image.save(buffer, format="WEBP", quality=_QUALITY, method=6)
-    return Sheet(
-        webp=buffer.getvalue(), width=image.width, height=image.height, caption=caption, of=of
-    )
+    return Sheet(webp=buffer.getvalue(), width=width, height=height, caption=caption, of=of)
 
 
 def left_pictures(folder: Path, generators: Iterable[str]) -> Section | None:
@@ -89,9 +82,10 @@ def left_pictures(folder: Path, generators: Iterable[str]) -> Section | None:
         ValueError: A file is damaged; the message names it.
     """
     names = {sheet_name(name) for name in generators}
-    found = tuple(_read(path) for path in _files(folder) if path.stem in names)
-    section = Section(anchor="pictures", title="Pictures", text=(_LEFT,), parts=found)
-    return section if found else None
+    found = _left(folder, lambda path: path.stem in names)
+    return (
+        Section(anchor="pictures", title="Pictures", text=(_LEFT,), parts=found) if found else None
+    )
 
 
 def left_figures(folder: Path, generators: Iterable[str] = ()) -> Section | None:
@@ -107,8 +101,8 @@ def left_figures(folder: Path, generators: Iterable[str] = ()) -> Section | None
     Raises:
         ValueError: A file is damaged; the message names it.
     """
-    names = {sheet_name(name) for name in generators} | {path.stem for path in folder.glob(_CHART)}
-    found = tuple(_read(path) for path in _files(folder) if path.stem not in names)
+    names = {sheet_name(name) for name in generators}
+    found = _left(folder, lambda path: path.stem not in names and not path.match(_CHART))
     return Section(anchor="figures", title="Figures", parts=found) if found else None
 
 
@@ -122,19 +116,19 @@ def sheet_name(generator: str) -> str:
     return Path(generator).name.replace(":", "-")
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.png"), key=lambda path: path.stem)
-
-
-def _read(path: Path) -> Sheet:
-    try:
-        with Image.open(path) as image:
-            return make_sheet(image.convert("RGB"), caption=path.stem)
-    except OSError as error:
-        raise ValueError(
-            f"Cannot read the picture {path}: {error}. Remove it, or write it again by running "
-            "its sweep."
-        ) from error
+def _left(folder: Path, shown: Callable[[Path], bool]) -> tuple[Sheet, ...]:
+    """Read the pictures of a folder that are to be shown, by name."""
+    found = []
+    for path in sorted(filter(shown, folder.glob("*.png")), key=lambda path: path.stem):
+        try:
+            with Image.open(path) as image:
+                found.append(make_sheet(image.convert("RGB"), caption=path.stem))
+        except OSError as error:
+            raise ValueError(
+                f"Cannot read the picture {path}: {error}. Remove it, or write it again by running "
+                "its sweep."
+            ) from error
+    return tuple(found)
 
 
 def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str] = ()) -> Section:
@@ -155,37 +149,37 @@ def gallery_section(rows: pd.DataFrame, storage: Path, benchmarks: Sequence[str]
     opened = {each.identity: each for each in map(open_benchmark, benchmarks)}
     parts: list[Part] = []
     missing: list[str] = []
-    for row in _telling_rows(rows):
+    for _, row in _telling_rows(rows).iterrows():
         try:
             trace = find_trace(row, storage)
             if trace is None:
                 missing.append(f"{row['generator']}: not in the storage.")
-                continue
-            parts += _sheets(row, trace, opened)
+            else:
+                parts += _sheets(row, trace, opened)
+        # What is missing of one generator is no reason to lose the other sheets.
         except (ValueError, OSError) as error:
             missing.append(f"{row['generator']}: {str(error).splitlines()[0]}")
     text = (_TEXT, f"Without pictures: {' '.join(missing)}") if missing else (_TEXT,)
     return Section(anchor="pictures", title="Pictures", text=text, parts=tuple(parts))
 
 
-def _telling_rows(rows: pd.DataFrame) -> Iterator["pd.Series[Any]"]:
+def _telling_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Choose of each generator a row with the most samples, on its first benchmark.
 
     Of several it is the one whose settings come first in order, alike for all generators of a grid.
     """
     chosen = rows[(rows["method"] == "gan") & (rows["metric_profile"] == main_profile(rows))]
     keys = ["benchmark", *present(chosen, (*SETTINGS, *SEEDS)), "experiment"]
-    ordered = chosen.sort_values(
-        ["generator", "data_size", *keys], ascending=[True, False, *([True] * len(keys))]
-    )
-    for _, row in ordered.drop_duplicates("generator").iterrows():
-        yield row
+    directions = [True, False, *([True] * len(keys))]
+    ordered = chosen.sort_values(["generator", "data_size", *keys], ascending=directions)
+    return ordered.drop_duplicates("generator")
 
 
 @torch.inference_mode()
 def _sheets(row: "pd.Series", trace: Trace, opened: Mapping[str, Benchmark]) -> Iterator[Part]:
-    origin, named = trace.origin, {each.heading: name for name, each in columns().items()}
-    of = f"{origin.generator}: {setting_text(row, [named[heading] for heading in _TOLD])}"
+    origin = trace.origin
+    of = f"{origin.generator}: {setting_text(row, _TOLD)}"
+    # On the CPU: reports are written where there may be no GPU.
     generator = sampled_generator(origin.generator, "cpu", origin.config.latents)
     direction = Direction.load(origin.direction)
     shards = (trace.samples / shard_name(number) for number in itertools.count())
@@ -232,6 +226,7 @@ def _prediction_sheet(trace: Trace, benchmark: Benchmark, profile: str, of: str)
     for rank, chosen in picked.items():
         for line in chosen.itertuples():
             example = benchmark[places[str(line.id)]]
+            # A folder's order is its names': one more picture, and all places are others.
             if example.id != str(line.id):
                 raise ValueError(f"{benchmark.name} is not in the order in which it was scored.")
             rows.append(prediction_row(predictor, example, size))
@@ -242,10 +237,8 @@ def _prediction_sheet(trace: Trace, benchmark: Benchmark, profile: str, of: str)
 
 def _benchmark(name: str, trace: Trace, opened: Mapping[str, Benchmark]) -> Benchmark | None:
     """Open what a trial was scored on, if it is at hand and still the same."""
-    if trace.benchmark in opened:
-        return opened[trace.benchmark]
-    if name.startswith("folder:"):
-        return None
+    if trace.benchmark in opened or name.startswith("folder:"):
+        return opened.get(trace.benchmark)  # a folder of this name may hold anything by now
     try:
         found = open_benchmark(name)
     except ValueError:
@@ -258,6 +251,5 @@ def _sheet(
 ) -> Sheet:
     side = rows[0][0].shape[-1]
     tile = 2 * side if side <= _SMALL else min(side, 128)
-    return make_sheet(
-        contact_sheet(rows, tile=tile, columns=columns, labels=labels), caption=caption, of=of
-    )
+    sheet = contact_sheet(rows, tile=tile, columns=columns, labels=labels)
+    return make_sheet(sheet, caption=caption, of=of)

@@ -5,27 +5,18 @@ from typing import Final
 
 import pandas as pd
 
+from gseg.reports import settings
 from gseg.reports.charts import Point, curve_chart, heat_chart
 from gseg.reports.content import Chart, Part, ReportTable
-from gseg.reports.settings import (
-    HEADINGS,
-    SCORING,
-    SETTINGS,
-    main_profile,
-    over_seeds,
-    present,
-    same_in,
-    setting_text,
-    short_names,
-    varying,
-)
+from gseg.pipeline.settings import SETTINGS
+from gseg.reports.settings import HEADINGS, SCORING, named, present, varying
 
 _SCORES: Final = {"accuracy": "accuracy", "iou": "IoU"}
 _MOST_CURVES: Final = 16
-_AXES: Final = ("contrast_weight", "epsilon_sample")
+_AXES: Final = named("λ", "ε")
 _TOLD: Final = ("objective", *_AXES, "mask_kind", "data_size", "train_preset")
+# Settings that are varied with another one.
 _FOLLOWERS: Final = {"data_size": ("selected_from",), "epsilon_sample": ("epsilon_search",)}
-"""Settings that are varied with another one."""
 
 
 def heat_parts(rows: pd.DataFrame) -> list[Part]:
@@ -40,14 +31,13 @@ def heat_parts(rows: pd.DataFrame) -> list[Part]:
         other settings that have most combinations and, of these, most samples; and their numbers
         as one table.
     """
-    names = short_names(rows["generator"].dropna())
+    names = settings.short_names(rows["generator"].dropna())
     charts: list[Part] = []
     frames: list[pd.DataFrame] = []
     for group in _generators(rows, ("gan",)):
-        if group[[*_AXES]].nunique().min() < 2:
-            continue
         alike = _most_combinations(group, (*_AXES, "epsilon_search"))
-        values = alike.astype({"iou": float}).pivot_table("iou", *_AXES)
+        # Never of all rows: cells at other settings would stand beside each other.
+        values = alike.astype({"iou": float}).pivot_table("iou", _AXES[0], _AXES[1])
         if min(values.shape) < 2:
             continue
         frames.append(alike)
@@ -58,7 +48,7 @@ def heat_parts(rows: pd.DataFrame) -> list[Part]:
         fold = "" if benchmark == _about(frames[0])[0] else f"On {benchmark}"
         charts.append(Chart(svg=svg, caption=caption, fold=fold))
     columns = ["generator", *SCORING, *_AXES, "iou", "iou_sd", "seeds"]
-    return [*charts, _numbers("heat_maps", "heat maps", frames, columns)] if charts else []
+    return [*charts, *_numbers("heat_maps", "heat maps", frames, columns)]
 
 
 def size_parts(rows: pd.DataFrame) -> list[Part]:
@@ -97,11 +87,12 @@ def _curve_parts(rows: pd.DataFrame, column: str, methods: Sequence[str]) -> lis
         return []
     frames = [means for found in curves.values() for means in found]
     every = pd.concat(frames, ignore_index=True)
-    names = short_names(every["of"])
+    names = settings.short_names(every["of"])
     differing = varying(every[every["method"] == "gan"])
     differing = [name for name in differing if name not in (*free, "supervision")]
     charts: list[Part] = []
     for (benchmark, protocol), found in curves.items():
+        # By the last point: curves of few samples lie close together.
         best = sorted(found, key=lambda means: -float(means["iou"].iloc[-1]))[:_MOST_CURVES]
         caption = "Means and standard deviations over seeds."
         gan = [means for means in best if means["method"].iloc[0] == "gan"]
@@ -120,13 +111,15 @@ def _curve_parts(rows: pd.DataFrame, column: str, methods: Sequence[str]) -> lis
             charts.append(Chart(svg=svg, caption=caption))
     columns = ["method", "generator", *SCORING, *differing, column, "seeds"]
     columns += ["accuracy", "accuracy_sd", "iou", "iou_sd"]
-    return [*charts, _numbers(column, "curves", frames, columns)]
+    return [*charts, *_numbers(column, "curves", frames, columns)]
 
 
 def _generators(rows: pd.DataFrame, methods: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Go through each benchmark's generators (and the network with true masks): seeds' means."""
-    chosen = rows[(rows["metric_profile"] == main_profile(rows)) & rows["method"].isin(methods)]
-    lines = over_seeds(chosen, tuple(_SCORES))
+    chosen = rows[
+        (rows["metric_profile"] == settings.main_profile(rows)) & rows["method"].isin(methods)
+    ]
+    lines = settings.over_seeds(chosen, tuple(_SCORES))
     lines["of"] = lines["generator"].where(lines["method"] == "gan", "true masks")
     for _, group in lines.groupby(["benchmark", "eval_protocol", "of"], sort=True):
         yield group
@@ -144,26 +137,25 @@ def _most_combinations(lines: pd.DataFrame, free: Sequence[str]) -> pd.DataFrame
     """
     lines = lines.sort_values(present(lines, (*_AXES, "data_size")))
     names = [name for name in present(lines, SETTINGS) if name not in free]
-    groups = [group for _, group in lines.groupby(same_in(lines, names), sort=False)]
+    groups = [group for _, group in lines.groupby(settings.same_in(lines, names), sort=False)]
     return max(groups, key=lambda each: (len(each), each["data_size"].fillna(0).max()))
 
 
 def _settings_of(lines: pd.DataFrame, names: set[str]) -> str:
     told = [name for name in present(lines, _TOLD) if name in names]
-    return setting_text(lines.iloc[0], told).capitalize() + "."
+    return settings.setting_text(lines.iloc[0], told).capitalize() + "."
 
 
 def _points(means: pd.DataFrame, column: str, score: str) -> list[Point]:
+    # One seed has no deviation, and 0 draws none.
     values = means[[column, score, f"{score}_sd"]].astype("Float64").fillna(0.0)
     return [Point(x=x, y=y, spread=sd) for x, y, sd in values.itertuples(index=False)]
 
 
 def _numbers(
     name: str, what: str, frames: Sequence[pd.DataFrame], columns: Sequence[str]
-) -> ReportTable:
-    return ReportTable(
-        name=name,
-        title=f"Numbers of the {what}",
-        frame=pd.concat(frames, ignore_index=True)[[*columns]],
-        folded=True,
-    )
+) -> Iterator[ReportTable]:
+    """Give the numbers behind charts as one table, if there are any."""
+    if frames:
+        frame, title = pd.concat(frames, ignore_index=True)[[*columns]], f"Numbers of the {what}"
+        yield ReportTable(name=name, title=title, frame=frame, folded=True)

@@ -17,8 +17,8 @@ from gseg.reports.charts import drawing, save_picture
 from gseg.segmenters.curves import Curve, find_curves
 
 _MOST_NAMED: Final = 12
+# A loss is drawn as its mean over this share of the steps, and thinly as it is.
 _SMOOTHED_SHARE: Final = 0.02
-"""A loss is drawn as its mean over this share of the steps, and thinly as it is."""
 _FEW_CURVES: Final = 3
 _TAGS: Final = {
     "loss": "training/loss",
@@ -35,7 +35,7 @@ def curves_figure(path: Path, curves: Sequence[Curve], *, title: str = "") -> No
         curves: At least one.
         title: Above the figure.
     """
-    measured = any(_measured(curve, "validation_iou") is not None for curve in curves)
+    measured = any(len(_measured(curve, "validation_iou")) for curve in curves)
     with drawing(9 if measured else 6, 3.8, title) as figure:
         axes = figure.subplots(1, 2 if measured else 1, squeeze=False)[0]
         axes[0].set(xlabel="step", ylabel="cross-entropy", yscale="log")
@@ -50,8 +50,7 @@ def curves_figure(path: Path, curves: Sequence[Curve], *, title: str = "") -> No
             axes[0].plot(steps, loss.rolling(window, min_periods=1).mean(), label=name, **look)
             for panel, column, line in ((0, "validation_loss", "o"), (-1, "validation_iou", "o-")):
                 values = _measured(curve, column)
-                if values is not None:
-                    axes[panel].plot(values.index, values, line, **look)
+                axes[panel].plot(values.index, values, line, **look)
         if measured:
             axes[1].set(xlabel="step", ylabel="IoU on held-out pairs")
         if len(curves) <= _MOST_NAMED:
@@ -72,13 +71,13 @@ def write_events(folder: Path, curve: Curve) -> bool:
     if folder.exists():
         return False
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # TensorBoard reads folders while they are written: this one gets its name when it is whole.
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
     with SummaryWriter(str(part)) as writer:
         for column, tag in _TAGS.items():
             values = _measured(curve, column)
-            if values is not None:
-                for step, value in zip(values.index.to_list(), values.to_list(), strict=True):
-                    writer.add_scalar(tag, value, step)
+            for step, value in zip(values.index.to_list(), values.to_list(), strict=True):
+                writer.add_scalar(tag, value, step)
     os.replace(part, folder)  # noqa: PTH105
     return True
 
@@ -98,6 +97,7 @@ def write_trial_events(
         The runs that were not there yet.
     """
     parts = find_parts(experiment, setting, device)
+    # A trial that is not finished has none.
     members = parts.members if parts is not None else ()
     label = re.sub(r"[^\w.=-]+", "_", experiment.label).strip("_")
     written = []
@@ -109,9 +109,8 @@ def write_trial_events(
     return written
 
 
-def _measured(curve: Curve, column: str) -> "pd.Series[float] | None":
-    """Give the values of a column by step where there are any."""
-    if column not in curve.table:
-        return None
-    values = curve.table.set_index("step")[column].dropna()
-    return values if len(values) else None
+def _measured(curve: Curve, column: str) -> "pd.Series[float]":
+    """Give the values of a column by step, where there are any."""
+    table = curve.table.set_index("step")
+    # Trainings without held-out pairs have no such column, others an empty cell in most lines.
+    return table.get(column, table.iloc[:0, 0]).dropna()

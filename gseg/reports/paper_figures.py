@@ -8,7 +8,7 @@ what filters do (3), scores against hyper-parameters of the training (5).
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import matplotlib as mpl
 import pandas as pd
@@ -29,6 +29,7 @@ from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.finished import find_failures, lighter_pairs
 from gseg.pipeline.row_values import Found
 from gseg.randomness import derive_seed
+from gseg.reports.charts import save_picture
 from gseg.reports.galleries import sheet_name
 from gseg.reports.settings import main_profile
 from gseg.reports.sheets import Cells, write_sheet
@@ -36,24 +37,18 @@ from gseg.samples.components import keep_large_components
 from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.samples.draw import Review, review
 from gseg.samples.latents import candidates
-from gseg.storage.files import replacing
 
-VARIED: Final = {
-    "train_batch": "batch",
-    "train_learning_rate": "learning rate",
-    "train_steps": "steps",
-}
-"""Columns of result rows, and what people read."""
+_VARIED: Final = ("train_batch", "train_learning_rate", "train_steps")
 _SYNTHETIC: Final = "held-out synthetic"
 _DPI: Final = 110
+# Colours of Figure 3's right block.
 _KEPT: Final = torch.tensor([230, 60, 50], dtype=torch.uint8)
 _REMOVED: Final = torch.tensor([50, 90, 230], dtype=torch.uint8)
-"""Colours of Figure 3's right block."""
 _SHOWN_REASONS: Final = ("area", "histogram")
+# Most blocks of candidates that are looked at; a rule may reject next to nothing.
 _BLOCKS: Final = 40
-"""Most blocks of candidates that are looked at; a rule may reject next to nothing."""
+# Shifts of a strip, in lengths of the choice's shift.
 _STEPS: Final = (-1.0, -0.5, 0.0, 0.5, 1.0)
-"""Shifts of a strip, in lengths of the choice's shift."""
 _REJECTED: Final = 4
 
 
@@ -72,6 +67,7 @@ def strip_sheet(path: Path, found: Sequence[Found], epsilons: Sequence[float], c
     for each in found:
         generator = cached_generator(each.trial.generator, "cpu")
         vector = Direction.load(each.artifact.folder).lighter
+        # Latents of the prior, whatever a sweep draws its samples from.
         z, y = candidates(generator.card, LatentConfig(), each.trial.search.seed, range(count))
         code = generator.code(z)
         columns = [generator(code + epsilon * vector, y) for epsilon in epsilons]
@@ -104,6 +100,7 @@ def failure_sheets(
     who = {"generator": experiment.generator, "seed": experiment.training.seed}
     lines = []
     for pictures, cases in found.items():
+        # A benchmark's name may hold a path.
         names = (sheet_name(experiment.generator), str(who["seed"]), pictures)
         path = folder / f"{'-'.join(names).replace(':', '-').replace('/', '-')}.png"
         columns = ("its mask", "segmenter") if pictures == "samples" else ("truth", "prediction")
@@ -128,6 +125,7 @@ def restored(maps: ColourMaps, originals: Tensor, shifted: Tensor) -> tuple[Tens
         lightening map, the first one, is taken.
     """
     weights = maps.weights[0].to(originals.device)
+    # Not ColourMaps.nearest: it tells which map is taken, but not the colours that come out.
     mapped = torch.einsum("mij,njhw->nmihw", weights[..., :3], originals)
     mapped = mapped + weights[None, :, :, 3, None, None]
     if maps.clamped:
@@ -189,15 +187,15 @@ def filters_sheet(
     Raises:
         ValueError: No filter touches any of the first candidates.
     """
+    # Components are cut here, where what is cut away can be shown.
     whole = replace(config.filters, component_share=0.0)
     found: dict[str, list[Cells]] = {name: [] for name in (*_SHOWN_REASONS, "components")}
     for block in range(_BLOCKS):
-        if min(len(lines) for lines in found.values()) >= rows:
-            break
         seen = review(generator, direction, replace(config, filters=whole), block)
         for name, cells in _examples(seen, config):
-            if len(found[name]) < rows:
-                found[name].append(cells)
+            found[name] = [*found[name], cells][:rows]
+        if min(map(len, found.values())) >= rows:
+            break
     shown = {name: len(lines) for name, lines in found.items()}
     if not any(shown.values()):
         raise ValueError("These filters touch none of the first candidates: nothing to draw.")
@@ -241,14 +239,13 @@ def coloured_components(mask: Tensor, config: SampleConfig) -> Tensor | None:
 def _examples(seen: Review, config: SampleConfig) -> Iterator[tuple[str, Cells]]:
     """Give what filters do to a block's candidates: the filter's name, and what to show."""
     shifted = next(iter(seen.shifted.values()))
-    for place, reason in enumerate(seen.reasons):
-        picture, mask = [seen.pictures[place], shifted[place]], seen.masks[place]
+    for *picture, mask, reason in zip(
+        seen.pictures, shifted, seen.masks, seen.reasons, strict=True
+    ):
         if reason in _SHOWN_REASONS:
             yield reason, [*picture, mask]
-        elif not reason:
-            coloured = coloured_components(mask, config)
-            if coloured is not None:
-                yield "components", [*picture, coloured]
+        elif not reason and (coloured := coloured_components(mask, config)) is not None:
+            yield "components", [*picture, coloured]
 
 
 def hyperparameter_lines(rows: pd.DataFrame) -> pd.DataFrame:
@@ -265,15 +262,14 @@ def hyperparameter_lines(rows: pd.DataFrame) -> pd.DataFrame:
         ``best``: whether no value of this setting scores higher there.
     """
     trained = rows[(rows["method"] == "gan") & (rows["metric_profile"] == main_profile(rows))]
-    usual = trained[list(VARIED)].mode().iloc[0]
+    usual = trained[list(_VARIED)].mode().iloc[0]
     found = []
-    for setting in VARIED:
-        others = [name for name in VARIED if name != setting]
+    for setting in _VARIED:
+        others = [name for name in _VARIED if name != setting]
         alike = trained[(trained[others] == usual[others]).all(axis=1)]
-        synthetic = alike.drop_duplicates("experiment").assign(
-            benchmark=_SYNTHETIC, iou=lambda each: each["validation_iou"]
-        )
-        both = pd.concat([alike, synthetic])
+        # Held-out pairs are scored once in a training, benchmarks in a row each.
+        synthetic = alike.drop_duplicates("experiment").assign(benchmark=_SYNTHETIC)
+        both = pd.concat([alike, synthetic.assign(iou=synthetic["validation_iou"])])
         groups = both.groupby(["benchmark", setting], sort=True)["iou"]
         lines = groups.agg(iou="mean", iou_sd="std", runs="size").reset_index()
         lines = lines.rename(columns={"benchmark": "on", setting: "value"})
@@ -292,31 +288,29 @@ def hyperparameter_figure(path: Path, rows: pd.DataFrame) -> None:
     """
     lines = hyperparameter_lines(rows)
     figure = Figure(figsize=(9.6, 3.0), layout="constrained")
-    axes = figure.subplots(1, len(VARIED), sharey=True)
-    for axis, (setting, name) in zip(axes, VARIED.items(), strict=True):
+    axes = figure.subplots(1, len(_VARIED), sharey=True)
+    for axis, setting in zip(axes, _VARIED, strict=True):
         _draw_scores(axis, lines[lines["setting"] == setting])
-        axis.set_xlabel(name)
+        axis.set_xlabel(setting.removeprefix("train_").replace("_", " "))
     axes[0].set_ylabel("IoU")
     axes[0].legend(fontsize=7, frameon=False)
     figure.suptitle("the best value on each set is filled", fontsize=8)
-    with replacing(path) as part:
-        figure.savefig(part, format="png", dpi=_DPI)
+    save_picture(figure, path, dpi=_DPI)
 
 
 def _draw_scores(axis: Axes, lines: pd.DataFrame) -> None:
     for number, (name, part) in enumerate(lines.groupby("on", sort=True)):
         colour = f"C{number}"
-        style = "--" if name == _SYNTHETIC else "-"
+        look: dict[str, Any] = {"color": colour, "linestyle": "--" if name == _SYNTHETIC else "-"}
         spread = part["iou_sd"].fillna(0.0)
-        axis.errorbar(
-            part["value"], part["iou"], yerr=spread, color=colour, linestyle=style, label=str(name)
-        )
+        axis.errorbar(part["value"], part["iou"], spread, label=str(name), **look)
         for filled, marked in part.groupby("best"):
             face = colour if filled else "white"
             axis.scatter(marked["value"], marked["iou"], facecolor=face, edgecolor=colour, zorder=3)
     axis.set_xscale("log")
     values = sorted(lines["value"].unique())
     axis.set_xticks(values, [f"{value:g}" for value in values])
+    # The few values have ticks; a logarithmic axis would add its own.
     axis.minorticks_off()
     axis.spines[["top", "right"]].set_visible(False)
 
@@ -340,6 +334,7 @@ def choice_figure(
     names = [f"chosen: {choice.number}", *(f"candidate {number}" for number in rejected)]
     shown = torch.stack([choice.direction.lighter, *vectors[rejected].cpu()])
     strips = _strips(generator, shown, config)
+    # Smaller letters than in charts: the strips leave little room.
     with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(9.6, 1.1 + 0.85 * len(shown)), layout="constrained")
         grid = figure.add_gridspec(len(shown), 2, width_ratios=(1, 1.15))
@@ -350,47 +345,35 @@ def choice_figure(
             axes.set_axis_off()
             axes.set_title(name, fontsize=7, loc="left", pad=1)
         figure.suptitle(f"{generator.card.name}, rule {config.rule}, ε = {config.epsilon:g}")
-        with replacing(path) as part:
-            figure.savefig(part, format="png", dpi=_DPI)
+        save_picture(figure, path, dpi=_DPI)
 
 
 def _telling(choice: Choice) -> list[int]:
     """Pick candidates that were not taken, from the largest distance down to the lowest loss."""
     scores = choice.scores.two
-    others = [
-        number
-        for number in scores.distances.argsort(descending=True).tolist()
-        if number != choice.number
-    ]
+    others: list[int] = scores.distances.argsort(descending=True).tolist()
+    others.remove(choice.number)
     if len(others) <= _REJECTED:
         return others
     lowest = min(others, key=lambda number: float(scores.losses[number]))
-    rest = [number for number in others if number != lowest]
-    middle = [rest[(k * len(rest)) // (_REJECTED - 1)] for k in range(_REJECTED - 1)]
-    return [*middle, lowest]
+    others.remove(lowest)
+    return [*(others[(k * len(others)) // (_REJECTED - 1)] for k in range(_REJECTED - 1)), lowest]
 
 
 def _scatter(axes: Axes, choice: Choice, config: ChoiceConfig, named: list[int]) -> None:
-    scores = choice.scores
-    losses, distances = scores.two.losses.cpu(), scores.two.distances.cpu()
+    scores, number = choice.scores, choice.number
+    places = torch.stack([scores.two.losses, scores.two.distances]).cpu()
     kept = scores.eligible(config).cpu()
-    taken = torch.zeros_like(kept)
-    taken[choice.number] = True
-    label = "eligible"
-    for mask, colour, name in ((kept & ~taken, "tab:blue", label), (~kept & ~taken, "0.7", "rest")):
-        axes.scatter(losses[mask], distances[mask], s=14, color=colour, label=name)
-    chosen = (losses[taken], distances[taken])
-    axes.scatter(*chosen, s=130, marker="*", color="tab:red", label="chosen", zorder=3)
-    for number in (choice.number, *named):
-        axes.annotate(
-            str(number),
-            (float(losses[number]), float(distances[number])),
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize=7,
-        )
-    axes.set_xlabel("restoration loss")
-    axes.set_ylabel("mean distance D of the two maps")
+    others = torch.arange(len(kept)) != number
+    for mask, colour, name in ((kept, "tab:blue", "eligible"), (~kept, "0.7", "rest")):
+        x, y = places[:, mask & others]
+        axes.scatter(x, y, s=14, color=colour, label=name)
+    star: dict[str, Any] = {"marker": "*", "color": "tab:red", "zorder": 3}
+    axes.scatter(places[0, number], places[1, number], s=130, label="chosen", **star)
+    for each in (number, *named):
+        x, y = places[:, each].tolist()
+        axes.annotate(str(each), (x, y), (4, 3), textcoords="offset points", fontsize=7)
+    axes.set(xlabel="restoration loss", ylabel="mean distance D of the two maps")
     axes.legend(frameon=False, fontsize=7)
 
 
@@ -406,6 +389,7 @@ def _strips(generator: Generator, vectors: Tensor, config: ChoiceConfig) -> list
             moved = torch.stack([code[row] + k * config.epsilon * vector for k in _STEPS])
             labels = None if y is None else y[row].expand(len(moved))
             tiles += [to_pixels(tile) for tile in generator(moved, labels).clamp(-1, 1).cpu()]
+            # White, between the two pictures.
             tiles.append(torch.full_like(tiles[0][:, :, : max(1, tiles[0].shape[2] // 4)], 255))
         strips.append(torch.cat(tiles, dim=2).permute(1, 2, 0))
     return strips

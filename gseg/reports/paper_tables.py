@@ -14,26 +14,26 @@ from rich.table import Table
 from gseg.recipes.grids import Grid
 from gseg.recipes.published.cells import published_tables
 from gseg.recipes.recipe import PaperTable
-from gseg.reports.comparison import beside, counterpart
+from gseg.reports.comparison import PAPER_NAMES, beside, counterpart
 from gseg.reports.content import ReportTable
-from gseg.reports.settings import DIGITS, HEADINGS, SCORES, SEARCH, over_seeds, present, varying
+from gseg.reports.settings import SEARCH, over_seeds, present, varying
+from gseg.scores.specs import SCORES
 from gseg.reports.tables import Column, terminal_table
 
-_PAPERS: Final = {"melas2022": "Melas 2022", "voynov2021": "Voynov 2021"}
 _SHOWN: Final = ("accuracy", "iou", "max_f_beta")
 _COSINES: Final = ("cosine", "lighter", "darker", "published")
-_DIGITS: Final = DIGITS | dict.fromkeys([*_COSINES, *(f"{name}_sd" for name in _COSINES)], 4)
+_DIGITS: Final = dict.fromkeys([*_COSINES, *(f"{name}_sd" for name in _COSINES)], 4)
 _EMBEDDED: Final = (
     "An embedded generator is another network than the one that it stands for: the two values are "
     "not comparable."
 )
+_EPSILON: Final = {"epsilon_search": "ε"}
 _NOTE: Final = "not comparable: embedded generators in place of the published ones"
 
 
 def paper_benchmarks(table: PaperTable) -> tuple[str, ...]:
     """Name the benchmarks of a published table, in its order."""
-    cells = _cells(table)
-    return tuple(str(name) for name in cells["benchmark"].dropna().unique())
+    return tuple(map(str, _cells(table)["benchmark"].dropna().unique()))
 
 
 def paper_lines(rows: pd.DataFrame, table: PaperTable, grid: Grid) -> pd.DataFrame:
@@ -52,6 +52,7 @@ def paper_lines(rows: pd.DataFrame, table: PaperTable, grid: Grid) -> pd.DataFra
     """
     cells = _cells(table)
     order = {label: place for place, label in enumerate(cells["row"].unique())}
+    # Baselines that learn nothing are no row of these tables.
     trained = rows[rows["data_size"].notna()]
     sides = trained.groupby("generator")["resolution"].first()
     lines = over_seeds(trained, SCORES)
@@ -60,6 +61,7 @@ def paper_lines(rows: pd.DataFrame, table: PaperTable, grid: Grid) -> pd.DataFra
     if not len(found):
         return found
     found["place"] = found["row"].map(lambda label: order.get(label, len(order)))
+    # Of one row, what stands beside printed numbers comes first.
     found["alone"] = found[[f"{name}_published" for name in SCORES]].isna().all(axis=1)
     found = found.sort_values(["place", "alone", "generator"], kind="stable", ignore_index=True)
     return found.drop(columns=["place", "alone"])
@@ -78,7 +80,7 @@ def paper_table(lines: pd.DataFrame, table: PaperTable) -> Table:
                 columns.append(
                     Column(name=printed, heading="published", form=".3f", whole=True, style="dim")
                 )
-    title = f"{_PAPERS[table.paper]}, Table {table.number}: measured and published"
+    title = f"{PAPER_NAMES[table.paper]}, Table {table.number}: measured and published"
     return terminal_table(title, columns, lines, note="\n".join(_notes(lines, table)))
 
 
@@ -196,10 +198,8 @@ def _directions_table(title: str, lines: pd.DataFrame, *measured: str) -> Table:
     """Lay out lines of directions: generator, settings in which they differ, numbers."""
     columns = [
         Column(name="generator", right=False, whole=True),
-        *(
-            Column(name=name, heading="ε" if name == "epsilon_search" else "")
-            for name in varying(lines, SEARCH)
-        ),
+        # There is but one ε where nothing was drawn along the direction.
+        *(Column(name=each, heading=_EPSILON.get(each, "")) for each in varying(lines, SEARCH)),
         *(Column(name=name, form="" if name == "pairs" else ".4f") for name in measured),
     ]
     embedded = lines["generator"].str.contains(".scenes32", regex=False).any()
@@ -218,7 +218,7 @@ def _report_table(
         name=name,
         title=title,
         frame=lines[["generator", *varying(lines, SEARCH), *columns]].dropna(axis=1, how="all"),
-        headings=HEADINGS | headings,
+        headings=headings,
         digits=_DIGITS,
         note=f"Published: {published} of Melas 2022. {_EMBEDDED}",
     )
@@ -270,7 +270,7 @@ def _printed(
     if table.label is None:
         label = next(iter(cells.loc[cells["generator"] == (name or ""), "row"]), "")
     else:
-        label = table.label(grid, {str(name): value for name, value in line.items()}) or ""
+        label = table.label(grid, {str(key): value for key, value in line.items()}) or ""
     of_row = cells[cells["row"] == label]
     own = of_row[of_row["generator"].isna() | (of_row["generator"] == name)]
     several = cells[cells["origin"] == "own"].groupby("generator")["row"].nunique().gt(1).any()

@@ -1,4 +1,7 @@
-"""Reports of results: from result rows, and from the storage where that is at hand."""
+"""Reports of results: from result rows, from the storage where that is at hand, of other tables.
+
+Tables that are no result rows are such as those of directions alone.
+"""
 
 import os
 import re
@@ -7,20 +10,25 @@ from pathlib import Path
 from typing import Final
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gseg.pipeline.rows import results as read_results
 from gseg.reports.comparison import comparison_table
-from gseg.reports.content import Part, Report, ReportTable, Section
+from gseg.reports.content import Part, Report, ReportTable, Section, write_files, write_page
 from gseg.reports.costs import acceptance_table, cost_table, memory_table, provenance_table
 from gseg.reports.distances import distance_parts
 from gseg.reports.galleries import NO_PICTURES, figures_folder, left_figures, left_pictures
 from gseg.reports.grids import axis_parts, heat_parts, size_parts
-from gseg.reports.page import to_html, to_markdown, write_files
-from gseg.reports.paper_tables import cosine_table
-from gseg.reports.plain import has_rows, is_plain, plain_report
+from gseg.reports.paper_tables import cosine_table, initialisation_table
 from gseg.reports.scores import benchmark_tables, overview_table, overview_text
-from gseg.storage.files import write_atomically
+from gseg.reports.settings import present
 
+# Endings of folders that belong to a sweep's rows.
+_BESIDE: Final = ("_images", "_figures", "_report")
+_ROWS: Final = "rows.parquet"
+# A column that no other rows have.
+_SCORED: Final = "metric_profile"
 _DISTANCES: Final = (
     "Does a better generator give a better segmenter? Distances of different protocols are "
     "different quantities; no chart and no correlation mixes them, except the paper's own Figure 4 "
@@ -60,6 +68,7 @@ def build_report(
     distances = distance_parts(rows)
     told = (_DISTANCES,) if distances else ()
     costs = (cost_table(rows), memory_table(rows), acceptance_table(rows))
+    # One subject each; those of which these rows say nothing are left out below.
     sections = (
         section("overview", "Overview", [overview_table(rows)], overview_text(rows)),
         section("distance", "Fréchet distance and segmentation", distances, *told),
@@ -110,6 +119,81 @@ def write_report(
     return write_files(report, target)
 
 
+def has_rows(folder: Path) -> bool:
+    """Say whether a folder holds a sweep's rows: scores of experiments."""
+    path = folder / _ROWS
+    if not path.is_file():
+        return False
+    try:
+        return _SCORED in pq.read_schema(path).names
+    except (pa.ArrowException, OSError):
+        return True  # whoever reads it says that it is damaged
+
+
+def is_plain(folder: Path) -> bool:
+    """Say whether a folder holds tables that are neither rows nor what a sweep leaves beside them.
+
+    Args:
+        folder: Such as ``results/table_9``.
+
+    Returns:
+        Whether it does; the papers' own numbers are no results.
+    """
+    if folder.name == "published" or folder.name.endswith(_BESIDE) or has_rows(folder):
+        return False
+    return any(folder.glob("*.parquet"))
+
+
+def plain_report(folder: Path) -> Report:
+    """Put the tables of a folder into a report, those of directions as the paper does.
+
+    Args:
+        folder: Holds Parquet files.
+
+    Returns:
+        A report with the tables of each file, and what the sweep has drawn.
+
+    Raises:
+        ValueError: A file is damaged; the message names it.
+    """
+    sections: list[Section | None] = []
+    for path in sorted(folder.glob("*.parquet")):
+        title = "Results" if path.name == _ROWS else path.stem.replace("_", " ").capitalize()
+        parts = _tables(_read(path), path.stem)
+        sections.append(Section(anchor=path.stem, title=title, parts=parts))
+    sections.append(left_figures(figures_folder(folder)))
+    return Report(title=f"gseg: {folder.resolve().name}", sections=tuple(filter(None, sections)))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"Cannot read the results in {path}: {reason}") from error
+
+
+def _tables(frame: pd.DataFrame, name: str) -> tuple[ReportTable, ...]:
+    """Give the summary of a table that is known, its lines, and what all lines have in common."""
+    known = [table for table in (cosine_table(frame), initialisation_table(frame)) if table]
+    same = [column for column in frame if len(frame) > 1 and frame[column].nunique() < 2]
+    same = [column for column in same if frame[column].notna().all()]
+    lines = ReportTable(
+        name=name,
+        title="All lines" if known else "",
+        frame=frame.drop(columns=same),
+        # Of what is no direction's v_l · v_d, such as an agreement between two.
+        headings={} if known else {"cosine": "cosine"},
+        folded=bool(known),
+    )
+    if not same:
+        return *known, lines
+    values = [(str(name).replace("_", " "), str(frame[name].iloc[0])) for name in same]
+    facts = pd.DataFrame(values, columns=["fact", "value"])
+    common = ReportTable(name=f"{name}_common", title="What all lines have in common", frame=facts)
+    return *known, lines, common
+
+
 def result_folders(folder: Path) -> list[Path]:
     """List what a report can be made of.
 
@@ -120,12 +204,10 @@ def result_folders(folder: Path) -> list[Path]:
         The folders in it that hold rows, or tables of another kind; by name, numbers in
         names by their value.
     """
-
-    def order(path: Path) -> list[str]:
-        return [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
-
     visible = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
-    return [path for path in sorted(visible, key=order) if has_rows(path) or is_plain(path)]
+    # table_2 before table_10.
+    visible.sort(key=lambda path: re.sub(r"\d+", lambda found: found[0].zfill(9), path.name))
+    return [path for path in visible if has_rows(path) or is_plain(path)]
 
 
 def write_index(folder: Path, pages: Mapping[Path, Path]) -> Path:
@@ -142,29 +224,24 @@ def write_index(folder: Path, pages: Mapping[Path, Path]) -> Path:
         ValueError: The rows of a folder are damaged.
     """
     lines = [
+        # Relative: the folder may be moved, or served by a web server.
         {"name": results.name, "address": Path(os.path.relpath(page, folder)).as_posix()}
         | (_about(read_results(results)) if has_rows(results) else {"setting": _NO_SCORES})
         for results, page in pages.items()
     ]
     # In the order of the fullest line: the first one may be a table without scores.
     columns = dict.fromkeys(name for line in sorted(lines, key=len, reverse=True) for name in line)
-    counts = ("experiments", "generators", "samples", "seeds")
     frame = pd.DataFrame(lines, columns=list(columns))
-    frame = frame.astype({name: "Int64" for name in counts if name in frame})
+    # Without a count in some lines, pandas makes floats of the others.
+    counts = present(frame, ("experiments", "generators", "samples", "seeds"))
+    frame = frame.astype(dict.fromkeys(counts, "Int64"))
+    heading = {"name": "results"}
     table = ReportTable(
-        name="index",
-        title="",
-        frame=frame,
-        headings={"name": "results"},
-        link="address",
-        most=len(frame),
+        name="index", title="", frame=frame, headings=heading, link="address", most=len(frame)
     )
     section = Section(anchor="results", title="Results", text=(_INDEX,), parts=(table,))
     report = Report(title=f"gseg: {folder.resolve().name}", sections=(section,))
-    write_atomically(folder / "index.md", to_markdown(report, charts="").encode())
-    page = folder / "index.html"
-    write_atomically(page, to_html(report).encode())
-    return page
+    return write_page(report, folder / "index.html", charts="")
 
 
 def _about(rows: pd.DataFrame) -> dict[str, object]:
@@ -175,6 +252,7 @@ def _about(rows: pd.DataFrame) -> dict[str, object]:
         "generators": gan["generator"].nunique(),
     }
     if len(gan):
+        # Its first line is the best of the first benchmark.
         best = overview_table(gan).frame.iloc[0]
         about |= {
             "best generator": best["best"],

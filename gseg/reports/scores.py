@@ -5,28 +5,21 @@ from typing import Final
 
 import pandas as pd
 
+from gseg.reports import settings
 from gseg.reports.content import Best, ReportTable
-from gseg.reports.settings import (
-    SCORES,
-    SCORING,
-    SEEDS,
-    main_profile,
-    over_seeds,
-    present,
-    setting_text,
-    varying,
-)
+from gseg.reports.settings import SCORING, SEEDS, main_profile, present, varying
+from gseg.scores.specs import SCORES
 from gseg.reports.tables import METHOD_NAMES
 
+# Confidence over pictures, in newer versions; deviations over seeds say more.
 _INTERVAL: Final = ("iou_low", "iou_high")
-"""Confidence over pictures, in newer versions; deviations over seeds say more."""
 _BEST: Final[dict[str, Best]] = {
     "fid": "lowest",
     **dict.fromkeys(SCORES, "highest"),
     "mae": "lowest",
 }
+# Settings with a column of their own in the overview, or that follow from the generator.
 _ELSEWHERE: Final = ("data_size", "supervision", "train_resolution")
-"""Settings with a column of their own in the overview, or that follow from the generator."""
 
 
 def overview_text(rows: pd.DataFrame) -> str:
@@ -55,17 +48,14 @@ def overview_table(rows: pd.DataFrame) -> ReportTable:
     shown = [name for name in varying(rows[rows["method"] == "gan"]) if name not in _ELSEWHERE]
     main = rows[rows["metric_profile"] == main_profile(rows)]
     groups = [seed_lines(group) for _, group in main.groupby(list(SCORING), sort=True)]
+    # Sorted by IoU: the first line of a method is its best.
     best = pd.concat([group.drop_duplicates("method") for group in groups], ignore_index=True)
-    best["setting"] = [
-        setting_text(line, shown) if line["is_gan"] else "" for _, line in best.iterrows()
-    ]
-    columns = [
-        "benchmark",
-        "eval_protocol",
-        "name",
-        *(["setting"] if best["setting"].any() else []),
-    ]
+    told = [settings.setting_text(line, shown) for _, line in best.iterrows()]
+    best["setting"] = pd.Series(told, dtype=object).where(best["is_gan"], "")
+    columns = ["benchmark", "eval_protocol", "name", "setting"]
     columns += ["data_size", "accuracy", "iou", "max_f_beta", "seeds"]
+    if not best["setting"].any():
+        columns.remove("setting")
     return ReportTable(
         name="overview",
         title="The best generator, and what needs none",
@@ -86,10 +76,9 @@ def benchmark_tables(rows: pd.DataFrame) -> list[ReportTable]:
         first; trials that differ in their seeds alone are one line.
     """
     main = main_profile(rows)
-    groups = sorted(
-        rows.groupby(list(SCORING), sort=True),
-        key=lambda item: (item[0][0], item[0][1], item[0][2] != main, item[0][2]),
-    )
+    groups = list(rows.groupby(list(SCORING), sort=True))
+    # Sorting is stable: other profiles stay in order behind the main one.
+    groups.sort(key=lambda item: (*item[0][:2], item[0][2] != main))
     return [_table(group, *map(str, key), folded=key[-1] != main) for key, group in groups]
 
 
@@ -102,7 +91,7 @@ def seed_lines(rows: pd.DataFrame) -> pd.DataFrame:
     Returns:
         What `over_seeds` gives, with ``name`` and ``is_gan``.
     """
-    lines = over_seeds(rows, (*_BEST, *_INTERVAL))
+    lines = settings.over_seeds(rows, (*_BEST, *_INTERVAL))
     lines["is_gan"] = lines["method"] == "gan"
     named = lines["method"].map(lambda method: METHOD_NAMES.get(method, method))
     lines["name"] = lines["generator"].where(lines["is_gan"], named)
@@ -115,20 +104,19 @@ def _table(
     rows: pd.DataFrame, benchmark: str, protocol: str, profile: str, *, folded: bool
 ) -> ReportTable:
     lines = seed_lines(rows)
-    settings = [name for name in varying(rows[rows["method"] == "gan"]) if name != "supervision"]
+    shown = [name for name in varying(rows[rows["method"] == "gan"]) if name != "supervision"]
     several = bool((lines["seeds"] > 1).any())
+    # Distances of several protocols are different quantities: none is shown.
     columns = ["fid"] if rows["fid_protocol"].nunique() <= 1 else []
-    if several:
-        columns += ["seeds", "accuracy", "accuracy_sd", "iou", "iou_sd"]
-    else:
-        columns += ["accuracy", "iou", *_INTERVAL]
+    spread = ["seeds", "accuracy", "accuracy_sd", "iou", "iou_sd"]
+    columns += spread if several else ["accuracy", "iou", *_INTERVAL]
     columns += ["f_beta", "max_f_beta", "mae"]
     columns = [name for name in present(lines, columns) if lines[name].notna().any()]
     pictures = int(rows["images"].max()) if rows["images"].notna().any() else 0
     return ReportTable(
         name=re.sub(r"[^\w.-]", "-", f"scores_{benchmark}_{protocol}_{profile}"),
         title=f"{benchmark}: {pictures:,} pictures, protocol {protocol}, profile {profile}",
-        frame=lines[["name", *settings, *columns, "is_gan"]],
+        frame=lines[["name", *shown, *columns, "is_gan"]],
         digits={"fid": 2},
         best=_BEST,
         competing="is_gan",
@@ -148,7 +136,6 @@ def _note(rows: pd.DataFrame, *, several: bool) -> str:
         parts.append(f"Fréchet distance: {protocols[0]}.")
     elif len(protocols) > 1:
         parts.append("Fréchet distances of several protocols do not share a column; see above.")
-    searched = present(rows, ("supervision",))
-    if searched and rows["supervision"].astype("string").str.contains("search").any():
+    if "supervision" in rows and rows["supervision"].astype("string").str.contains("search").any():
         parts.append("Some settings were chosen with labels; see the column supervision.")
     return " ".join(parts)

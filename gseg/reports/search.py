@@ -37,6 +37,7 @@ def search_table(
     names = [name.replace("_", " ") for name in space.names]
     for heading in ("point", *names, *map(_heading, objectives), "seconds"):
         table.add_column(heading, justify="right")
+    # Of points that no other beats in several, all are as good as the first.
     for record in best if len(objectives) > 1 else best[:_MOST_LINES]:
         settings = [_shown(record.parameters.get(name)) for name in space.names]
         values = [f"{record.values[each.name]:.4f}" for each in objectives]
@@ -102,27 +103,24 @@ def _draw_panel(
     known = [each for each in records if name in each.parameters]
     complete = best_points(known, [objective])
     pruned = [each for each in known if each.state == "pruned"]
+    # As text: the values of a setting may be words and numbers.
     places: list[Any] = sorted({each.parameters[name] for each in (*complete, *pruned)}, key=str)
+    at = dict(zip(places, places, strict=True))
     if any(isinstance(place, str) for place in places):
         # Not Matplotlib's own axis of words, which is in the order of appearance.
-        at = {place: number for number, place in enumerate(places)}
-        axes.set_xticks(list(at.values()), [str(place) for place in at], rotation=30, ha="right")
-    else:
-        at = {place: place for place in places}
-        if not parameter.choices:
-            _show_range(axes, parameter)
-
+        at = dict(zip(places, range(len(places)), strict=True))
+        axes.set_xticks(range(len(places)), list(map(str, places)), rotation=30, ha="right")
+    elif not parameter.choices:
+        _show_range(axes, parameter)
     found = [(at[each.parameters[name]], each.values[objective.name]) for each in complete]
     if found:
         axes.scatter([x for x, _ in found], [y for _, y in found], s=22, color="C0")
+        # The first one is the best.
         axes.scatter(*found[0], s=90, edgecolor="C3", facecolor="none", linewidth=1.5)
     crosses = [at[each.parameters[name]] for each in pruned]
-    bottom: dict[str, Any] = {
-        "color": "0.5",
-        "transform": axes.get_xaxis_transform(),
-        "clip_on": False,
-    }
-    axes.scatter(crosses, [0.02] * len(crosses), marker="x", s=20, **bottom)
+    bottom = axes.get_xaxis_transform()
+    look: dict[str, Any] = {"marker": "x", "s": 20, "color": "0.5", "clip_on": False}
+    axes.scatter(crosses, [0.02] * len(crosses), transform=bottom, **look)
     axes.set(xlabel=name.replace("_", " "), ylabel=_heading(objective))
 
 
@@ -130,6 +128,7 @@ def _show_range(axes: Axes, parameter: Parameter) -> None:
     """Lay out an axis over the whole range of a setting."""
     if parameter.scale == "log":
         set_logarithmic(axes)
+    # On the axis' own scale: margins of a logarithmic one are equal, too.
     low, high = axes.transScale.transform([(parameter.low, 1), (parameter.high, 1)])[:, 0]
     margin = (high - low) * _MARGIN
     ends = [(low - margin, 0), (high + margin, 0)]

@@ -1,5 +1,6 @@
 """Which columns say what an experiment was, and means over its seeds."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -10,8 +11,8 @@ import pandas as pd
 from gseg.pipeline.settings import columns
 from gseg.scores.specs import DEFAULT_PROFILES
 
+# What a trial is, rather than how it is made.
 _NAMED: Final = ("method", "recipe", "generator")
-"""What a trial is, rather than how it is made."""
 SETTINGS: Final = (
     *(name for name, each in columns().items() if not each.is_seed and name not in _NAMED),
     "supervision",
@@ -22,8 +23,12 @@ SEARCH: Final = tuple(
 )
 """Columns that a direction depends on, besides generator and seed."""
 SEEDS: Final = tuple(name for name, each in columns().items() if each.is_seed)
+# Name of filters that are no preset's, see `gseg.samples.config.filter_preset_name`.
 _OWN: Final = "custom"
+<<<<<<< HEAD
 """Name of filters that are no preset's, see `gseg.samples.config.filter_preset_name`."""
+=======
+>>>>>>> r2d
 SCORING: Final = ("benchmark", "eval_protocol", "metric_profile")
 """Columns that make scores of one experiment differ."""
 SCORES: Final = ("accuracy", "iou", "f_beta", "max_f_beta")
@@ -37,6 +42,12 @@ HEADINGS: Final = {
 """Column name to what people read."""
 DIGITS: Final = {name: each.digits for name, each in columns().items() if each.digits is not None}
 """Decimal places of settings; -1 for as many as needed."""
+
+
+def named(*headings: str) -> tuple[str, ...]:
+    """Give the columns of the settings that people read under these headings, such as λ."""
+    found = {each.heading: name for name, each in columns().items()}
+    return tuple(found[heading] for heading in headings)
 
 
 def present(rows: pd.DataFrame, names: Sequence[str]) -> list[str]:
@@ -58,8 +69,11 @@ def varying(rows: pd.DataFrame, names: Sequence[str] = SETTINGS) -> list[str]:
     """
     found = [name for name in present(rows, names) if rows[name].nunique(dropna=False) > 1]
     found = [name for name in found if not _is_told(rows, name, found)]
-    if "epsilon_sample" in found and "epsilon_search" in found and _one_epsilon(rows):
-        found.remove("epsilon_search")
+    if {"epsilon_sample", "epsilon_search"} <= {*found}:
+        # One column says all where masks are made with the ε of the search.
+        searched = rows["epsilon_search"]
+        if (searched.isna() | (searched == rows["epsilon_sample"])).all():
+            found.remove("epsilon_search")
     return found
 
 
@@ -82,12 +96,6 @@ def _is_told(rows: pd.DataFrame, name: str, varying: Sequence[str]) -> bool:
     )
 
 
-def _one_epsilon(rows: pd.DataFrame) -> bool:
-    """Say whether the direction was searched with the length of shift that made the masks."""
-    searched = rows["epsilon_search"]
-    return bool((searched.isna() | (searched == rows["epsilon_sample"])).all())
-
-
 def main_profile(rows: pd.DataFrame) -> str:
     """Choose the metric profile that charts show: the project's first, if it is there."""
     there = list(rows["metric_profile"].dropna().unique())
@@ -103,12 +111,13 @@ def same_in(rows: pd.DataFrame, names: Sequence[str]) -> "pd.Series[int]":
 
     Returns:
         The same number for rows that agree in all these columns, counted from 0 in the rows' order.
-        (Grouping by twenty columns takes pandas a hundred times as long.)
     """
+    # Not groupby().ngroup(): with twenty columns that takes pandas a hundred times as long.
     same = np.zeros(len(rows), dtype=np.int64)
     for name in names:
         codes, values = pd.factorize(rows[name], use_na_sentinel=False)
         if len(values) > 1:
+            # Counted anew after each column: products of many counts leave 64 bits.
             same = pd.factorize(same * len(values) + codes)[0]
     return pd.Series(same, index=rows.index, name="same")
 
@@ -133,6 +142,7 @@ def over_seeds(
     same = same_in(rows, keys)
     groups = rows[chosen].astype("Float64").groupby(same, sort=False)
     parts = (
+        # Numbered in order of appearance: so are the first rows of each combination.
         rows[keys][~same.duplicated()],
         *(groups.mean(), groups.std().add_suffix("_sd"), groups.size().rename("seeds")),
     )
@@ -160,12 +170,6 @@ def short_names(generators: Iterable[str]) -> dict[str, str]:
         Each one's family and size without the data set, such as ``sngan-large``; the whole name
         where two would be called alike.
     """
-    names = list(dict.fromkeys(generators))
-    counts = Counter(map(_short, names))
-    return {name: _short(name) if counts[_short(name)] == 1 else name for name in names}
-
-
-def _short(generator: str) -> str:
-    family, _, rest = generator.partition(".")
-    size = "-".join(rest.split("-")[1:])
-    return f"{family}-{size}" if size else family
+    short = {name: re.sub(r"\.[^-]*", "", name, count=1) for name in generators}
+    counts = Counter(short.values())
+    return {name: each if counts[each] == 1 else name for name, each in short.items()}

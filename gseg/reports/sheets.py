@@ -1,6 +1,6 @@
 """Contact sheets: samples with their masks, rejected candidates, predictions, a user's pictures."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -85,17 +85,11 @@ def prediction_row(predictor: Predictor, example: Example, size: int) -> Cells:
     return [example.picture, example.mask, predict_example(predictor, example, size)]
 
 
-def rejected_places(blocks: Iterable[Review], most: int) -> Iterator[tuple[str, Review, int]]:
+def rejected_places(blocks: Sequence[Review], most: int) -> Iterator[tuple[str, Review, int]]:
     """Find rejected candidates, the first ones of each reason, with the block that shows them."""
-    blocks = list(blocks)
+    every = [(why, seen, k) for seen in blocks for k, why in enumerate(seen.reasons)]
     for reason in REASONS:
-        found = [
-            (reason, seen, place)
-            for seen in blocks
-            for place, why in enumerate(seen.reasons)
-            if why == reason
-        ]
-        yield from found[:most]
+        yield from [each for each in every if each[0] == reason][:most]
 
 
 def trial_sheet(
@@ -143,9 +137,8 @@ def sample_sheet(path: Path, shards: Sequence[Path], *, rows: int, rejected: int
         ValueError: The shards hold no samples.
         DamagedShardError: A file is damaged.
     """
-    first = Shard.load(shards[0])
+    first, missing = Shard.load(shards[0]), ""
     blocks: list[Review] = []
-    missing = ""
     try:
         blocks = _reviews(first, shards[0].parent, rows, rejected)
     except LostEmbeddingsError as error:
@@ -170,22 +163,24 @@ def _reviews(shard: Shard, folder: Path, rows: int, rejected: int) -> list[Revie
     origin = find_origin(folder)
     config, direction = origin.config, Direction.load(origin.direction)
     generator = sampled_generator(origin.generator, "cpu", config.latents)
+    # A candidate's number tells its block.
     wanted = set((shard.indices[:rows] // config.batch).tolist())
     missing = {reason: min(rejected, shard.counts.get(reason, 0)) for reason in REASONS}
     first, found = shard.number * config.blocks_per_shard, []
     for block in range(first, first + config.blocks_per_shard):
-        if block in wanted or any(count > 0 for count in missing.values()):
+        # A rare reason's first candidates may lie far behind the first samples.
+        if block in wanted or max(missing.values()) > 0:
             found.append(review(generator, direction, config, block))
             for reason in found[-1].reasons:
-                missing[reason] = missing.get(reason, 0) - 1
+                missing[reason] = missing.get(reason, 0) - 1  # "" for accepted ones
     return found
 
 
 def _accepted(shard: Shard, blocks: Sequence[Review], rows: int) -> Iterator[tuple[str, Cells]]:
     places = {int(index): (b, k) for b in blocks for k, index in enumerate(b.indices)}
-    for index, picture, mask in zip(
-        shard.indices[:rows].tolist(), shard.pictures, shard.masks, strict=False
-    ):
+    indices = shard.indices[:rows].tolist()
+    for index, picture, mask in zip(indices, shard.pictures, shard.masks, strict=False):
+        # Without its block a sample is shown without its shifted pictures.
         yield str(index), _cells(picture, mask, *places.get(index, (None, 0)))
 
 
@@ -264,6 +259,6 @@ def spread_text(found: Sequence[FoundMask]) -> str:
 def _iou(mask: Path, truth: Path) -> float:
     first, second = read_mask(mask), read_mask(truth)
     if first.shape != second.shape:
-        sizes = ["{1}x{0}".format(*each.shape) for each in (second, first)]
-        raise ValueError(f"{truth} is {sizes[0]}, its picture {sizes[1]}.")
+        true, found = ("{1}x{0}".format(*each.shape) for each in (second, first))
+        raise ValueError(f"{truth} is {true}, its picture {found}.")
     return float(mask_ious(first[None], second[None])[0])

@@ -12,30 +12,31 @@ from scipy.stats import rankdata
 
 _RESAMPLES: Final = 2_000
 _BOUNDS: Final = (2.5, 97.5)
+# Points that a correlation needs.
 _FEWEST: Final = 3
-"""Points that a correlation needs."""
+# Of fewer points, many resamples are but one or two of them.
 _FEWEST_FOR_INTERVALS: Final = 5
 
 Numbers = NDArray[np.float64]
 Interval = tuple[float, float]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Correlation:
     """Correlations of n points.
 
     Attributes:
         count: n.
         pearson: Of the values.
-        spearman: Of their ranks; equal values share the mean of their ranks.
         pearson_interval: 95 % bootstrap interval; None under five points.
+        spearman: Of their ranks; equal values share the mean of their ranks.
         spearman_interval: The same of the ranks.
     """
 
     count: int
     pearson: float
-    spearman: float
     pearson_interval: Interval | None
+    spearman: float
     spearman_interval: Interval | None
 
 
@@ -49,40 +50,32 @@ class Band:
     high: Numbers
 
 
-def correlate(x: Numbers, y: Numbers, *, seed: int = 0) -> Correlation | None:
+def correlate(x: Numbers, y: Numbers) -> Correlation | None:
     """Correlate two measurements.
 
     Args:
         x: (n,) finite.
         y: (n,) finite.
-        seed: Of the resamples.
 
     Returns:
         The correlations; None under three points, or where all values of one are equal.
     """
     if len(x) < _FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    picked = _resamples(len(x), seed)
-    pearson, pearson_interval = _with_interval(x, y, x[picked], y[picked])
-    ranks = (rankdata(values, axis=-1) for values in (x, y, x[picked], y[picked]))
-    spearman, spearman_interval = _with_interval(*ranks)
-    return Correlation(
-        count=len(x),
-        pearson=pearson,
-        spearman=spearman,
-        pearson_interval=pearson_interval,
-        spearman_interval=spearman_interval,
-    )
+    picked = _resamples(len(x))
+    values = (x, y, x[picked], y[picked])
+    # A resample has ties of its own: it is ranked anew.
+    ranks = (rankdata(each, axis=-1) for each in values)
+    return Correlation(len(x), *_with_interval(*values), *_with_interval(*ranks))
 
 
-def fit_band(x: Numbers, y: Numbers, *, points: int = 40, seed: int = 0) -> Band | None:
+def fit_band(x: Numbers, y: Numbers, *, points: int = 40) -> Band | None:
     """Fit a line by least squares, and its confidence band.
 
     Args:
         x: (n,) finite.
         y: (n,) finite.
         points: Positions of the band, evenly from the smallest to the largest x.
-        seed: Of the resamples.
 
     Returns:
         The band; None under five points or where all x are equal.
@@ -90,13 +83,14 @@ def fit_band(x: Numbers, y: Numbers, *, points: int = 40, seed: int = 0) -> Band
     if len(x) < _FEWEST_FOR_INTERVALS or np.ptp(x) == 0:
         return None
     grid = np.linspace(x.min(), x.max(), points)
-    picked = _resamples(len(x), seed)
+    picked = _resamples(len(x))
     low, high = np.percentile(_lines(x[picked], y[picked], grid), _BOUNDS, axis=0)
     return Band(x=grid, line=_lines(x[None], y[None], grid)[0], low=low, high=high)
 
 
-def _resamples(count: int, seed: int) -> NDArray[np.int64]:
-    return np.random.default_rng(seed).integers(count, size=(_RESAMPLES, count))
+def _resamples(count: int) -> NDArray[np.int64]:
+    # Always the same ones: a report of the same rows has the same bytes.
+    return np.random.default_rng(0).integers(count, size=(_RESAMPLES, count))
 
 
 def _with_interval(
@@ -107,8 +101,8 @@ def _with_interval(
     resampled = _pearson(many_x, many_y)
     if len(x) < _FEWEST_FOR_INTERVALS or not len(resampled):
         return value, None
-    low, high = np.percentile(resampled, _BOUNDS)
-    return value, (float(low), float(high))
+    low, high = np.percentile(resampled, _BOUNDS).tolist()
+    return value, (low, high)
 
 
 def _centred(rows: Numbers) -> Numbers:
@@ -128,5 +122,6 @@ def _lines(x: Numbers, y: Numbers, grid: Numbers) -> Numbers:
     """Fit a line to each row (b, n) whose x varies, and evaluate it on the grid: (<= b, k)."""
     varies = np.ptp(x, axis=1) > 0
     x, y = x[varies], y[varies]
+    # Not np.polyfit, which fits many y over one x: here every row has its own.
     slope = (_centred(x) * _centred(y)).sum(axis=1) / (_centred(x) ** 2).sum(axis=1)
     return np.asarray(y.mean(axis=1)[:, None] + slope[:, None] * (grid - x.mean(axis=1)[:, None]))

@@ -27,8 +27,8 @@ from gseg.scores.benchmarks import Benchmark
 from gseg.storage.files import replacing
 from gseg.storage.store import Store
 
+# What `Experiment.label` says itself, or what follows from it.
 _SAID: Final = ("data_size", "mask_kind", "labelled_size", "labeller", "supervision")
-"""What `Experiment.label` says itself, or what follows from it."""
 
 
 def trial_labels(trials: Sequence[AnyTrial]) -> list[str]:
@@ -85,6 +85,7 @@ def write_image_scores(folder: Path, rows: Iterable[Row], storage: Path) -> None
         table = pd.read_parquet(source.folder / "images.parquet")
         for column in ("eval_protocol", "benchmark", "experiment"):
             table.insert(0, column, row[column])
+        # Whole or not at all: what is there already is never read again.
         with replacing(path) as part:
             table.to_parquet(part, index=False)
 

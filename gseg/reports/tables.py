@@ -8,16 +8,9 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from gseg.reports.settings import (
-    HEADINGS,
-    SEEDS,
-    SETTINGS,
-    over_seeds,
-    present,
-    same_in,
-    says_nothing,
-    varying,
-)
+from gseg.reports import settings
+from gseg.pipeline.settings import SETTINGS
+from gseg.reports.settings import HEADINGS, SEEDS, present, same_in, varying
 
 METHOD_NAMES: Final = {
     "gan": "",
@@ -30,10 +23,11 @@ _WEAK: Final = "▼"
 _SCORES: Final = ("accuracy", "iou", "max_f_beta")
 _FORMS: Final = {**dict.fromkeys(_SCORES, ".3f"), "seconds": ".0f", "data_size": ","}
 _WHOLE: Final = (*_FORMS, "fid", "seeds")
+# Without the distance's: it is the generator's, not the trial's.
 _SECONDS: Final = ("direction_seconds", "samples_seconds", "training_seconds", "scoring_seconds")
 _FIRST: Final = ("data_size", "mask_kind")
+# Settings with a heading of their own: shown wherever they vary, the first ones first.
 _SHOWN: Final = (*_FIRST, *(name for name in SETTINGS if name in HEADINGS and name not in _FIRST))
-"""Settings with a heading of their own: shown wherever they vary, the first ones first."""
 
 Line = Mapping[Hashable, Any]
 
@@ -132,24 +126,28 @@ def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataF
     shown = [name for name in varying(gans, _SHOWN) if gans[name].nunique() > 1]
     shown += _telling_apart(gans, shown)
     seeds = [name for name in present(gans, SEEDS) if gans[name].nunique() > 1]
-    shown += ["seed"] if _agree(gans[seeds]) else seeds
+    # Where a trial has one seed for all stages, that is one column.
+    alike = bool(seeds) and (gans[seeds].nunique(axis=1, dropna=False) == 1).all()
+    shown += ["seed"] if alike else seeds
     chosen["seconds"] = chosen[list(_SECONDS)].sum(axis=1)
-    chosen["group"] = ~is_gan
-    chosen = chosen.sort_values(["group", "iou"], ascending=[True, False])
     columns = ["method", "name", *shown, *_split_distances(chosen), *_SCORES, "seconds"]
-    return chosen[columns].reset_index(drop=True)
+    return _ordered(chosen)[columns]
+
+
+def _ordered(lines: pd.DataFrame) -> pd.DataFrame:
+    """Put generators first and the best IoU on top."""
+    lines = lines.assign(group=lines["method"] != "gan")
+    return lines.sort_values(["group", "iou"], ascending=[True, False], ignore_index=True)
 
 
 def _telling_apart(rows: pd.DataFrame, shown: list[str]) -> list[str]:
     """Find settings without which trials that differ in more than their seeds would look alike."""
     known = ["generator", *shown]
-    found: list[str] = []
     # What is named by its parts comes after these: then they are shown, and it mostly is not.
-    for name in sorted(present(rows, SETTINGS), key=lambda name: says_nothing(rows, name)):
-        before = same_in(rows, [*known, *found]).nunique()
-        if same_in(rows, [*known, *found, name]).nunique() > before:
-            found.append(name)
-    return found
+    for name in sorted(present(rows, SETTINGS), key=lambda name: settings.says_nothing(rows, name)):
+        if same_in(rows, [*known, name]).nunique() > same_in(rows, known).nunique():
+            known.append(name)
+    return known[1 + len(shown) :]
 
 
 def _split_distances(rows: pd.DataFrame) -> list[str]:
@@ -157,10 +155,9 @@ def _split_distances(rows: pd.DataFrame) -> list[str]:
     protocols = rows.loc[rows.fid.notna(), "fid_protocol"].dropna().unique()
     if len(protocols) < 2:
         return ["fid"]
-    columns = {f"fid ({protocol})": rows.fid_protocol == protocol for protocol in protocols}
-    for column, here in columns.items():
-        rows[column] = rows.fid.where(here)
-    return list(columns)
+    for protocol in protocols:
+        rows[f"fid ({protocol})"] = rows.fid.where(rows.fid_protocol == protocol)
+    return [f"fid ({protocol})" for protocol in protocols]
 
 
 def sweep_tables(
@@ -172,13 +169,11 @@ def sweep_tables(
         The table of all trials; and, if some differ in their seeds alone, that of their means.
     """
     lines = summary(rows, benchmark, metric_profile)
-    title = f"{benchmark}: {pictures:,} pictures, profile {metric_profile}"
-    tables = [summary_table(lines, title)]
     means = seed_summary(lines)
+    titled = {f"{benchmark}: {pictures:,} pictures, profile {metric_profile}": lines}
     if len(means) < len(lines):
-        spread = f"{benchmark}: mean ± standard deviation over seeds"
-        tables.append(summary_table(means, spread))
-    return tables
+        titled[f"{benchmark}: mean ± standard deviation over seeds"] = means
+    return [summary_table(each, title) for title, each in titled.items()]
 
 
 def seed_summary(lines: pd.DataFrame) -> pd.DataFrame:
@@ -192,11 +187,9 @@ def seed_summary(lines: pd.DataFrame) -> pd.DataFrame:
     numbers = [*_distances(lines), *_SCORES, "seconds"]
     keys = [name for name in lines.columns if name not in (*numbers, *SEEDS, "seed")]
     deviations = [f"{name}_sd" for name in _SCORES]
-    found = over_seeds(lines, numbers, keys)[[*keys, "seeds", *numbers, *deviations]]
+    found = settings.over_seeds(lines, numbers, keys)[[*keys, "seeds", *numbers, *deviations]]
     found = found.astype(dict.fromkeys([*numbers, *deviations], "float64"))
-    found["group"] = found.method != "gan"
-    ordered = found.sort_values(["group", "iou"], ascending=[True, False], ignore_index=True)
-    return ordered.drop(columns="group")
+    return _ordered(found).drop(columns="group")
 
 
 def summary_table(lines: pd.DataFrame, title: str) -> Table:
@@ -233,8 +226,3 @@ def summary_table(lines: pd.DataFrame, title: str) -> Table:
 
 def _distances(lines: pd.DataFrame) -> list[str]:
     return [name for name in lines.columns if name.startswith("fid")]
-
-
-def _agree(seeds: pd.DataFrame) -> bool:
-    """Say whether every trial has one seed for all stages whose seed differs between trials."""
-    return not seeds.empty and bool((seeds.nunique(axis=1, dropna=False) == 1).all())

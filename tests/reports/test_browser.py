@@ -12,9 +12,8 @@ from threading import Thread
 import pytest
 from PIL import Image
 
-from gseg.reports.content import Section
+from gseg.reports.content import Section, write_files
 from gseg.reports.galleries import make_sheet
-from gseg.reports.page import write_files
 from gseg.reports.report import build_report
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")

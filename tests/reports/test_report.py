@@ -6,8 +6,13 @@ from PIL import Image
 
 from gseg.cli import main
 from gseg.pipeline.rows import make_row, merge_rows
-from gseg.reports.plain import plain_report
-from gseg.reports.report import build_report, result_folders, write_index, write_report
+from gseg.reports.report import (
+    build_report,
+    plain_report,
+    result_folders,
+    write_index,
+    write_report,
+)
 
 
 def _rows(seeds):

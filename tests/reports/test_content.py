@@ -7,8 +7,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from gseg.reports.content import Chart, Report, ReportTable, Section, Sheet
-from gseg.reports.page import to_html, to_markdown, write_files
+from gseg.reports.content import (
+    Chart,
+    Report,
+    ReportTable,
+    Section,
+    Sheet,
+    to_html,
+    to_markdown,
+    write_files,
+)
 
 _VOID = {"meta", "link", "img", "br"}
 
