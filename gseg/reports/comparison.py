@@ -9,9 +9,7 @@ import pandas as pd
 from gseg.recipes.grids import grids
 from gseg.recipes.published.cells import published_columns, published_tables
 from gseg.reports.content import ReportTable
-from gseg.pipeline.settings import SETTINGS
-from gseg.reports.settings import HEADINGS, named, over_seeds
-from gseg.scores.specs import SCORES
+from gseg.reports.settings import HEADINGS, SCORES, SETTINGS, named, over_seeds
 
 _STEPS: Final = "train_steps"
 # Published settings and the rows' columns that hold them.

@@ -17,10 +17,8 @@ from gseg.images import contact_sheet
 from gseg.pipeline.finished import Trace, find_trace
 from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.jobs.predict import load_predictor
-from gseg.pipeline.settings import columns
 from gseg.reports.content import Part, Section, Sheet
-from gseg.pipeline.settings import SETTINGS
-from gseg.reports.settings import SEEDS, main_profile, named, present, setting_text
+from gseg.reports.settings import SEEDS, SETTINGS, main_profile, named, present, setting_text
 from gseg.reports.sheets import SAMPLE_COLUMNS, Cells, prediction_row, rejected_places, sample_rows
 from gseg.samples.draw import review
 from gseg.samples.sets import load_samples

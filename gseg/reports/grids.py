@@ -8,8 +8,7 @@ import pandas as pd
 from gseg.reports import settings
 from gseg.reports.charts import Point, curve_chart, heat_chart
 from gseg.reports.content import Chart, Part, ReportTable
-from gseg.pipeline.settings import SETTINGS
-from gseg.reports.settings import HEADINGS, SCORING, named, present, varying
+from gseg.reports.settings import HEADINGS, SCORING, SETTINGS, named, present, varying
 
 _SCORES: Final = {"accuracy": "accuracy", "iou": "IoU"}
 _MOST_CURVES: Final = 16

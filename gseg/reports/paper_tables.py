@@ -16,8 +16,7 @@ from gseg.recipes.published.cells import published_tables
 from gseg.recipes.recipe import PaperTable
 from gseg.reports.comparison import PAPER_NAMES, beside, counterpart
 from gseg.reports.content import ReportTable
-from gseg.reports.settings import SEARCH, over_seeds, present, varying
-from gseg.scores.specs import SCORES
+from gseg.reports.settings import SCORES, SEARCH, over_seeds, present, varying
 from gseg.reports.tables import Column, terminal_table
 
 _SHOWN: Final = ("accuracy", "iou", "max_f_beta")
@@ -88,7 +87,7 @@ def angle_lines(rows: pd.DataFrame) -> pd.DataFrame:
     """Average v_l · v_d over seeds, beside Table 9.
 
     Args:
-        rows: Of directions alone, see `gseg.pipeline.row_values.direction_rows`, or of trials.
+        rows: Of directions alone, see `gseg.pipeline.direction_trial.direction_rows`, or of trials.
 
     Returns:
         A line for each generator and search, in the rows' order: ``cosine``, ``cosine_sd`` (n - 1;
@@ -110,7 +109,7 @@ def pair_lines(pairs: pd.DataFrame) -> pd.DataFrame:
     """Reduce pairs of initialisations to mean and deviation, beside section A.3.
 
     Args:
-        pairs: From `gseg.pipeline.row_values.pair_rows`.
+        pairs: From `gseg.pipeline.direction_trial.pair_rows`.
 
     Returns:
         A line for each generator and search: ``pairs``; ``lighter`` and ``darker``, the mean

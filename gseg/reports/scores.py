@@ -7,8 +7,7 @@ import pandas as pd
 
 from gseg.reports import settings
 from gseg.reports.content import Best, ReportTable
-from gseg.reports.settings import SCORING, SEEDS, main_profile, present, varying
-from gseg.scores.specs import SCORES
+from gseg.reports.settings import SCORES, SCORING, SEEDS, main_profile, present, varying
 from gseg.reports.tables import METHOD_NAMES
 
 # Confidence over pictures, in newer versions; deviations over seeds say more.

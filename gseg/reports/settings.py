@@ -25,10 +25,6 @@ SEARCH: Final = tuple(
 SEEDS: Final = tuple(name for name, each in columns().items() if each.is_seed)
 # Name of filters that are no preset's, see `gseg.samples.config.filter_preset_name`.
 _OWN: Final = "custom"
-<<<<<<< HEAD
-"""Name of filters that are no preset's, see `gseg.samples.config.filter_preset_name`."""
-=======
->>>>>>> r2d
 SCORING: Final = ("benchmark", "eval_protocol", "metric_profile")
 """Columns that make scores of one experiment differ."""
 SCORES: Final = ("accuracy", "iou", "f_beta", "max_f_beta")

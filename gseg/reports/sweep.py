@@ -8,15 +8,10 @@ from typing import Final
 import pandas as pd
 
 from gseg.pipeline.direction_trial import AnyTrial
-from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.row_values import identity_values
-from gseg.pipeline.rows import Row
-from gseg.pipeline.settings import setting_values
-from gseg.pipeline.experiment import Context
-from gseg.pipeline.trial import find_parts
 from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.row_values import identity_values
 from gseg.pipeline.rows import Row
+from gseg.pipeline.settings import setting_values
 from gseg.pipeline.trial import find_parts
 from gseg.reports.distances import distance_figure
 from gseg.reports.galleries import sheet_name

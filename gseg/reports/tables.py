@@ -9,8 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gseg.reports import settings
-from gseg.pipeline.settings import SETTINGS
-from gseg.reports.settings import HEADINGS, SEEDS, present, same_in, varying
+from gseg.reports.settings import HEADINGS, SEEDS, SETTINGS, present, same_in, varying
 
 METHOD_NAMES: Final = {
     "gan": "",

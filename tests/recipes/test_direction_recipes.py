@@ -9,12 +9,10 @@ from rich.console import Console
 
 from gseg.commands.sweep import DirectionSweep
 from gseg.directions.config import SearchConfig
+from gseg.pipeline.experiment import Context
 from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.experiment import Context
 from gseg.pipeline.trial import run_trial
-from gseg.pipeline.experiment import Context
-from gseg.pipeline.plan import make_plan
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import all_gans, both_papers
 from gseg.recipes.recipe import recipes
