@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
-from gseg.storage.files import write_atomically
+from gseg.storage.files import replacing, write_atomically
 
 _VECTORS: Final = "direction.safetensors"
 _PROVENANCE: Final = "direction.json"
@@ -69,11 +69,6 @@ class Direction:
                 )
 
     @property
-    def dim(self) -> int:
-        """Width D of the code space that the vectors live in."""
-        return self.lighter.shape[0]
-
-    @property
     def cosine(self) -> float:
         """Inner product v_l · v_d, about -1 for a generator that acts linearly (Table 9)."""
         return float(self.lighter @ self.darker)
@@ -85,10 +80,10 @@ class Direction:
             ValueError: Its codes have another width.
         """
         card = generator.card
-        if self.dim != card.code_dim:
+        if len(self.lighter) != card.code_dim:
             found_on = self.provenance.get("generator", "an unnamed generator")
             raise ValueError(
-                f"This direction has {self.dim} coordinates and was found on {found_on}; "
+                f"This direction has {len(self.lighter)} coordinates and was found on {found_on}; "
                 f"{card.name} takes codes of {card.code_dim}. Search a direction for {card.name}."
             )
 
@@ -103,10 +98,9 @@ class Direction:
             tensors[_OPERATORS[self.operators.clamped]] = self.operators.weights
         content = dump_tensors({name: _stored(tensor) for name, tensor in tensors.items()})
         write_atomically(folder / _VECTORS, content)
-        sink = pa.BufferOutputStream()
         curves = {name: _stored(curve).numpy() for name, curve in self.losses.items()}
-        pq.write_table(pa.table(curves), sink)
-        write_atomically(folder / _LOSSES, sink.getvalue().to_pybytes())
+        with replacing(folder / _LOSSES) as part:
+            pq.write_table(pa.table(curves), part)
         text = json.dumps(self.provenance, indent=2, sort_keys=True, allow_nan=False)
         write_atomically(folder / _PROVENANCE, text.encode())
 

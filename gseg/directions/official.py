@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gseg.directions.direction import Direction
 
+# What PyTorch's reader raises for a file that is none, is cut short, or asks for code.
 _READ_ERRORS = (OSError, UnpicklingError, RuntimeError, EOFError, ValueError, KeyError)
 
 
