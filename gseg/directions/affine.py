@@ -52,22 +52,6 @@ class AffineFit:
     distances: Tensor
     shares: Tensor
 
-    @exact()
-    def assign(self, originals: Tensor, shifted: Tensor) -> Tensor:
-        """Say which map each pixel takes, Eq. (5).
-
-        Args:
-            originals: (N, 3, H, W) in [-1, 1].
-            shifted: (K, N, 3, H, W), the same pictures shifted along each direction.
-
-        Returns:
-            (K, N, H, W) int64; 0 is the lightening map, so ``== 0`` is the foreground of a
-            direction that lightens it.
-        """
-        _check_pictures(originals, shifted)
-        _, number = self.maps.nearest(homogeneous(originals), pixel_targets(shifted))
-        return number.view(len(shifted), len(originals), *originals.shape[2:])
-
 
 def picture_batches(originals: Tensor, shifted: Tensor, config: AffineConfig) -> Batches:
     """Serve batches from pictures that exist already: permutations of them, one after the other.

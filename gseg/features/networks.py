@@ -293,18 +293,19 @@ def like_tensorflow(pictures: Tensor) -> Tensor:
 
 def like_pytorch_fid(pictures: Tensor) -> Tensor:
     """Bring pictures to Inception's size as pytorch-fid does: half-pixel centres, 2 x / 255 - 1."""
-    size = (_INCEPTION_SIDE, _INCEPTION_SIDE)
-    x = F.interpolate(pictures.float() / 255, size, mode="bilinear", align_corners=False)
-    return 2 * x - 1
+    return 2 * _resized(pictures, _INCEPTION_SIDE, antialias=False) - 1
 
 
 def _like_torchvision(pictures: Tensor) -> Tensor:
-    size = (_RESNET_SIDE, _RESNET_SIDE)
-    x = F.interpolate(
-        pictures.float() / 255, size, mode="bilinear", align_corners=False, antialias=True
-    )
+    x = _resized(pictures, _RESNET_SIDE, antialias=True)
     mean, deviation = (x.new_tensor(v).view(3, 1, 1) for v in (_MEAN, _DEVIATION))
     return (x - mean) / deviation
+
+
+def _resized(pictures: Tensor, side: int, *, antialias: bool) -> Tensor:
+    """Bring bytes to (N, 3, side, side) in [0, 1], with half-pixel centres."""
+    x = pictures.float() / 255
+    return F.interpolate(x, (side, side), mode="bilinear", align_corners=False, antialias=antialias)
 
 
 def _resnet50() -> nn.Module:
