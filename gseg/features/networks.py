@@ -256,11 +256,8 @@ def load_weights(network: nn.Module, file: Path) -> None:
     """Read a state dict into a network, strictly and without running code from the file.
 
     Raises:
-        ValueError: It is missing, holds something else, or a tensor is missing, extra or of
-            another shape.
+        ValueError: It holds something else, or a tensor is missing, extra or of another shape.
     """
-    if not file.is_file():
-        raise ValueError(f"{file}: there is no such file of weights.")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
         network.load_state_dict(state, strict=True)

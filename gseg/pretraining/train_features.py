@@ -53,9 +53,8 @@ def train(
         ValueError: There are no steps, or too few pictures for batch normalisation.
     """
     if steps < 1 or batch < 2:
-        raise ValueError(
-            f"Expected at least 1 step and 2 pictures in a step, got {steps} and {batch}."
-        )
+        got = f"got {steps} and {batch}."
+        raise ValueError(f"Expected at least 1 step and 2 pictures in a step, {got}")
     # The global generator is seeded in here alone: modules draw from no other.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "features") % 2**32)
