@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gseg.features.scenes import scenes_features
+from gseg.features.networks import scenes_features
 from gseg.images import from_uint8
 from gseg.metrics.counts import pixel_histogram
 from gseg.metrics.profiles import metric_profile

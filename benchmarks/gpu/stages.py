@@ -21,8 +21,7 @@ from gseg.directions.config import affine_preset, search_preset
 from gseg.directions.direction import Direction
 from gseg.directions.search import optimise
 from gseg.exactness import exact
-from gseg.features.networks import NetworkFeatures
-from gseg.features.scenes import scenes_features
+from gseg.features.networks import NetworkFeatures, scenes_features
 from gseg.generators.contract import Generator
 from gseg.scores.benchmarks import FolderBenchmark
 

@@ -52,22 +52,6 @@ class AffineFit:
     distances: Tensor
     shares: Tensor
 
-    @exact()
-    def assign(self, originals: Tensor, shifted: Tensor) -> Tensor:
-        """Say which map each pixel takes, Eq. (5).
-
-        Args:
-            originals: (N, 3, H, W) in [-1, 1].
-            shifted: (K, N, 3, H, W), the same pictures shifted along each direction.
-
-        Returns:
-            (K, N, H, W) int64; 0 is the lightening map, so ``== 0`` is the foreground of a
-            direction that lightens it.
-        """
-        _check_pictures(originals, shifted)
-        _, number = self.maps.nearest(homogeneous(originals), pixel_targets(shifted))
-        return number.view(len(shifted), len(originals), *originals.shape[2:])
-
 
 def picture_batches(originals: Tensor, shifted: Tensor, config: AffineConfig) -> Batches:
     """Serve batches from pictures that exist already: permutations of them, one after the other.
@@ -172,12 +156,8 @@ def fit_operators(
     direction.check(generator)
     shifts = epsilon * direction.lighter.to(generator.device)[None]
     fit = fit_maps(generated_batches(generator, shifts, config), config)
-    facts = {
-        "epsilon": epsilon,
-        "restoration_loss": float(fit.losses[0]),
-        "distance": float(fit.distances[0]),
-        "config": canonical(config),
-    }
+    measured = {"restoration_loss": float(fit.losses[0]), "distance": float(fit.distances[0])}
+    facts = {"epsilon": epsilon, **measured, "config": canonical(config)}
     operators = replace(fit.maps, weights=fit.maps.weights.cpu())
     provenance = {**direction.provenance, "operators": facts}
     return replace(direction, operators=operators, provenance=provenance)
@@ -210,23 +190,6 @@ def loss_ratio(two: AffineFit, one: AffineFit) -> Tensor:
     return torch.where(one.losses > _NO_CHANGE, ratios, 1.0)
 
 
-class _Fit:
-    """One fit under way: K times M maps and Adam's moments."""
-
-    def __init__(self, config: AffineConfig, targets: Tensor) -> None:
-        weights = send(_start(config), targets.device).repeat(len(targets), 1, 1, 1)
-        self.maps = ColourMaps(weights=weights, clamped=config.clamped)
-        self._adam = torch.optim.Adam([weights], lr=config.learning_rate)
-        self._config = config
-
-    def step(self, step: int, colours: Tensor, targets: Tensor) -> None:
-        config = self._config
-        _, self.maps.weights.grad = self.maps.loss_and_gradient(colours, targets)
-        if config.decay:
-            self._adam.param_groups[0]["lr"] = config.learning_rate * (1 - step / config.steps)
-        self._adam.step()  # in place: the maps are those of the step
-
-
 @torch.no_grad()
 def _fit(
     pixels: Batches, configs: Sequence[AffineConfig], tests: int, progress: Progress | None
@@ -237,20 +200,25 @@ def _fit(
     are those of a fit by itself.
     """
     steps = configs[0].steps
-    fits: list[_Fit] = []
+    maps: list[ColourMaps] = []
     for step in range(steps):
         colours, targets = pixels(step)
-        fits = fits or [_Fit(config, targets) for config in configs]
-        for fit in fits:
-            fit.step(step, colours, targets)
+        if not maps:  # the first batch says how many directions there are, and where
+            maps = [_start(config, targets) for config in configs]
+            adams = [torch.optim.Adam([each.weights], lr=configs[0].learning_rate) for each in maps]
+        for fitted, adam, config in zip(maps, adams, configs, strict=True):
+            _, fitted.weights.grad = fitted.loss_and_gradient(colours, targets)
+            if config.decay:
+                adam.param_groups[0]["lr"] = config.learning_rate * (1 - step / steps)
+            adam.step()  # in place: the maps are those of the step
         if progress is not None:
             progress(step + 1, steps)
     fresh = [pixels(steps + k) for k in range(tests)]
-    return [_measure(fit.maps, fresh) for fit in fits]
+    return [_measure(fitted, fresh) for fitted in maps]
 
 
-def _start(config: AffineConfig) -> Tensor:
-    """Give the (1, M, 3, 4) start that all directions share."""
+def _start(config: AffineConfig, targets: Tensor) -> ColourMaps:
+    """Give the maps of K directions, for targets (K, 3, P), the start that all share."""
     # A row for each map: a single map starts as the first of two.
     u = uniforms(derive_seed(config.seed, "affine", "start"), range(config.maps), 12)
     noise = torch.from_numpy(2 * u - 1).float().view(config.maps, 3, 4)
@@ -260,7 +228,8 @@ def _start(config: AffineConfig) -> Tensor:
     if config.maps > 1:
         split = torch.linspace(config.offset_split, -config.offset_split, config.maps)
         weights[..., 3] += split[:, None]
-    return weights[None]
+    start = send(weights, targets.device).repeat(len(targets), 1, 1, 1)
+    return ColourMaps(weights=start, clamped=config.clamped)
 
 
 def _measure(maps: ColourMaps, tests: Sequence[tuple[Tensor, Tensor]]) -> AffineFit:

@@ -124,29 +124,17 @@ def closed_form_directions(generator: Generator, count: int) -> Tensor:
     Raises:
         ValueError: The architecture is not known.
     """
-    # Where codes enter several layers, A has the rows of all. As in the official program every
-    # row is first divided by its norm, so that layers of different scale weigh the same.
-    rows = F.normalize(first_weights(generator).double().cpu())
-    _, vectors = torch.linalg.eigh(rows.T @ rows)
-    return _with_fixed_signs(vectors.T.flip(0)[:count].float())
-
-
-def first_weights(generator: Generator) -> Tensor:
-    """Collect the weights that act on the code directly.
-
-    Returns:
-        (F, D): one row for each output of these layers, one column for each coordinate of codes.
-
-    Raises:
-        ValueError: The architecture is not known.
-    """
     weights = generator.code_weights()
     if weights is None:
         raise ValueError(
             f"{generator.card.name} is of no architecture whose first layers are known: choose "
             "other candidates, such as pca, random or learnt."
         )
-    return weights
+    # Where codes enter several layers, A has the rows of all. As in the official program every
+    # row is first divided by its norm, so that layers of different scale weigh the same.
+    rows = F.normalize(weights.double().cpu())
+    _, vectors = torch.linalg.eigh(rows.T @ rows)
+    return _with_fixed_signs(vectors.T.flip(0)[:count].float())
 
 
 @exact()
@@ -189,7 +177,7 @@ def principal_directions(
     # Of the smaller Gram matrix: 2,000 latents by 64 cells of 256 channels need no 16,384 squared.
     if features.shape[0] <= features.shape[1]:
         values, left = torch.linalg.eigh((features @ features.T).double())
-        coordinates = left.flip(1)[:, :count]
+        coordinates = left.flip(1)[:, :count]  # `eigh` gives the smallest first
     else:
         values, right = torch.linalg.eigh((features.T @ features).double())
         coordinates = F.normalize(features.double() @ right.flip(1)[:, :count], dim=0)
@@ -217,39 +205,29 @@ def _modules(generator: Generator) -> str:
 
 def _collect(generator: Generator, layer: str, samples: int, seed: int) -> tuple[Tensor, Tensor]:
     """Give codes (S, D) float64 and features (S, F) float32, on the CPU."""
+    parts = [
+        codes_and_labels(generator, seed, range(first, min(first + _AT_ONCE, samples)))
+        for first in range(0, samples, _AT_ONCE)
+    ]
+    codes = torch.cat([code for code, _ in parts]).cpu()
+    if layer == _CODES:
+        return codes.double(), codes.float()
     features: list[Tensor] = []
-    hook = None
-    if layer != _CODES:
-        hook = _module(generator, layer).register_forward_hook(
-            lambda _module, _inputs, output: features.append(_pooled(output))
-        )
-    codes = []
-    try:
-        for first in range(0, samples, _AT_ONCE):
-            rows = range(first, min(first + _AT_ONCE, samples))
-            code, y = codes_and_labels(generator, seed, rows)
-            codes.append(code.double())
-            if hook is not None:
-                generator(code, y)
-    finally:
-        if hook is not None:
-            hook.remove()
-    every = torch.cat(codes).cpu()
-    return every, torch.cat(features).cpu() if features else every.float()
 
+    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        # To 8 x 8 cells, so that the last block's maps cost no more than the first one's.
+        if output.ndim == 4 and output.shape[-1] > _CELLS:
+            output = F.adaptive_avg_pool2d(output, _CELLS)
+        features.append(output.flatten(1).float())
 
-def _module(generator: Generator, layer: str) -> nn.Module:
     try:
-        return generator.network.get_submodule("" if layer == "." else layer)
+        module = generator.network.get_submodule("" if layer == "." else layer)
     except AttributeError as error:
         raise ValueError(
             f"{generator.card.name} has no layer {layer!r}; its modules are "
             f"{_modules(generator)}, and '.' stands for its pictures."
         ) from error
-
-
-def _pooled(output: Tensor) -> Tensor:
-    # To 8 x 8 cells, so that the last block's maps cost no more than the first one's.
-    if output.ndim == 4 and output.shape[-1] > _CELLS:
-        output = F.adaptive_avg_pool2d(output, _CELLS)
-    return output.flatten(1).float()
+    with module.register_forward_hook(keep):  # which takes it off again
+        for code, y in parts:
+            generator(code, y)
+    return codes.double(), torch.cat(features).cpu()

@@ -22,16 +22,9 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from gseg.directions.affine import (
-    AffineFit,
-    Batches,
-    fit_several,
-    generated_batches,
-    loss_ratio,
-    picture_batches,
-)
+from gseg.directions import affine
 from gseg.directions.codes import Progress, shifted_pictures
-from gseg.directions.config import AffineConfig, ChoiceConfig, SearchConfig
+from gseg.directions.config import ChoiceConfig, SearchConfig
 from gseg.directions.direction import Direction
 from gseg.directions.search import border_vote
 from gseg.exactness import exact
@@ -49,20 +42,19 @@ class CandidateScores:
         one: Fit of a single map.
     """
 
-    two: AffineFit
-    one: AffineFit
+    two: affine.AffineFit
+    one: affine.AffineFit
 
     @property
     def ratios(self) -> Tensor:
         """(K,) losses of two maps over those of one; low is good."""
-        return loss_ratio(self.two, self.one)
+        return affine.loss_ratio(self.two, self.one)
 
     def kept(self, share: float) -> Tensor:
         """Mark a share in (0, 1], but at least one, of lowest restoration losses: (K,) bool."""
         losses = self.two.losses
-        kept = torch.zeros_like(losses, dtype=torch.bool)
-        kept[losses.argsort(stable=True)[: max(1, math.floor(share * len(losses)))]] = True
-        return kept
+        ranks = losses.argsort(stable=True).argsort()
+        return ranks < max(1, math.floor(share * len(losses)))
 
     def eligible(self, config: ChoiceConfig) -> Tensor:
         """Mark the candidates that rule ``voynov2021`` chooses from, (K,) bool."""
@@ -132,8 +124,16 @@ def score_candidates(
             f"{tuple(vectors.shape)}: were these candidates made for another generator?"
         )
     shifts = config.epsilon * vectors.to(generator.device, torch.float32)
-    affine, batches = _batches(generator, shifts, config)
-    two, one = fit_several(batches, affine, progress=progress)
+    settings = config.affine
+    if config.pictures:
+        # The same pictures in every step; then the test batches go through all of them.
+        tests = math.ceil(config.pictures / settings.batch)
+        settings = replace(settings, test_batches=tests)
+        shown = shifted_pictures(generator, shifts, range(config.pictures), seed=config.seed)
+        batches = affine.picture_batches(*shown, settings)
+    else:
+        batches = affine.generated_batches(generator, shifts, settings)
+    two, one = affine.fit_several(batches, settings, progress=progress)
     if not two.losses.isfinite().all():
         raise ValueError(
             f"The pictures of {card.name}, shifted by {config.epsilon}, are not finite: check the "
@@ -189,31 +189,19 @@ def save_choice(folder: Path, choice: Choice, config: ChoiceConfig) -> None:
     ``eligible`` (for rule ``voynov2021``) and ``chosen``.
     """
     two, one = choice.scores.two, choice.scores.one
-    numbers = range(len(two.losses))
+    numbers = torch.arange(len(two.losses))
     table = pa.table(
         {
-            "number": list(numbers),
+            "number": numbers.tolist(),
             "restoration_loss": two.losses.tolist(),
             "distance": two.distances.tolist(),
             "one_map_loss": one.losses.tolist(),
             "two_affine_ratio": choice.scores.ratios.tolist(),
             "share": two.shares.tolist(),
             "eligible": choice.scores.eligible(config).tolist(),
-            "chosen": [number == choice.number for number in numbers],
+            "chosen": (numbers == choice.number).tolist(),
         }
     )
-    folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "candidates.parquet") as part:
         pq.write_table(table, part)
     choice.direction.save(folder)
-
-
-def _batches(
-    generator: Generator, shifts: Tensor, config: ChoiceConfig
-) -> tuple[AffineConfig, Batches]:
-    """Serve fresh pictures, or the same ones; then test batches go through all of them."""
-    if not config.pictures:
-        return config.affine, generated_batches(generator, shifts, config.affine)
-    affine = replace(config.affine, test_batches=math.ceil(config.pictures / config.affine.batch))
-    shown = shifted_pictures(generator, shifts, range(config.pictures), seed=config.seed)
-    return affine, picture_batches(*shown, affine)

@@ -43,10 +43,28 @@ class ColourMaps:
         losses = torch.empty(len(self.weights), device=self.weights.device)
         gradient = torch.empty_like(self.weights)
         for part, own, mapped in self._blocks(colours):
-            losses[part], gradient[part] = _loss_and_gradient(
-                mapped, own, targets[part], clamped=self.clamped
-            )
+            losses[part], gradient[part] = self._pull(mapped, own, targets[part])
         return losses, gradient
+
+    def _pull(self, mapped: Tensor, colours: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Differentiate the mean of min_m |A_m x + b_m - t|; overwrites the mapped colours."""
+        # By hand: with 12 numbers for each map, automatic differentiation would cost several times
+        # the arithmetic. A pixel pulls only at its nearest map, along its residual divided by the
+        # residual's length, and not at all in channels that are clamped.
+        count, maps, _, pixels = mapped.shape
+        free = mapped.abs() < 1 if self.clamped else None
+        residual = mapped.sub_(targets[:, None])
+        squares, number = residual.square().sum(2).min(1)
+        distance = squares.sqrt_()
+        scale = distance.clamp(min=torch.finfo(distance.dtype).tiny).reciprocal_()
+        gradient = mapped.new_empty(count, maps, 3, 4)
+        for m in range(maps):
+            pull = residual[:, m].mul_((scale * (number == m))[:, None])
+            if free is not None:
+                pull *= free[:, m]
+            rows = pull.reshape(-1, pixels) if colours.ndim == 2 else pull
+            gradient[:, m] = (rows @ colours.mT).view(count, 3, 4)
+        return distance.mean(1), gradient / pixels
 
     def nearest(self, colours: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Find the map that brings each pixel closest to its target, Eqs. (2) and (5).
@@ -86,12 +104,8 @@ class ColourMaps:
         """
         if self.weights.shape[1] < 2:
             return self.weights.new_zeros(len(self.weights))
-        return torch.cat(
-            [
-                (mapped[:, 0] - mapped[:, 1]).norm(dim=1).mean(1)
-                for _, _, mapped in self._blocks(colours)
-            ]
-        )
+        blocks = (mapped for _, _, mapped in self._blocks(colours))
+        return torch.cat([(each[:, 0] - each[:, 1]).norm(dim=1).mean(1) for each in blocks])
 
     def brightness_changes(self, colours: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Add up how much lighter the pixels get that take each map.
@@ -140,26 +154,3 @@ def homogeneous_each(images: Tensor) -> Tensor:
 def pixel_targets(shifted: Tensor) -> Tensor:
     """List the colours of (K, N, 3, H, W) in the order of `homogeneous`: (K, 3, N·H·W)."""
     return shifted.movedim(2, 1).reshape(len(shifted), 3, -1)
-
-
-def _loss_and_gradient(
-    mapped: Tensor, colours: Tensor, targets: Tensor, *, clamped: bool
-) -> tuple[Tensor, Tensor]:
-    """Differentiate the mean of min_m |A_m x + b_m - t|; overwrites the mapped colours."""
-    # By hand: with 12 numbers for each map, automatic differentiation would cost several times
-    # the arithmetic. A pixel pulls only at its nearest map, along its residual divided by the
-    # residual's length, and not at all in channels that are clamped.
-    count, maps, _, pixels = mapped.shape
-    free = mapped.abs() < 1 if clamped else None
-    residual = mapped.sub_(targets[:, None])
-    squares, number = residual.square().sum(2).min(1)
-    distance = squares.sqrt_()
-    scale = distance.clamp(min=torch.finfo(distance.dtype).tiny).reciprocal_()
-    gradient = mapped.new_empty(count, maps, 3, 4)
-    for m in range(maps):
-        pull = residual[:, m].mul_((scale * (number == m))[:, None])
-        if free is not None:
-            pull *= free[:, m]
-        rows = pull.reshape(-1, pixels) if colours.ndim == 2 else pull
-        gradient[:, m] = (rows @ colours.mT).view(count, 3, 4)
-    return distance.mean(1), gradient / pixels

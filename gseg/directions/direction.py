@@ -2,11 +2,17 @@
 
 A direction may carry the two affine colour maps that its lighter vector acts by, for masks by
 Eq. (5) of Voynov et al. 2021.
+
+The direction files of the two official programs are read, too: lukemelas/
+unsupervised-image-segmentation saves ``latest.pth``, the vector below ``state_dict`` beside a
+pickled OmegaConf configuration; anvoynov/BigGANsAreWatching saves a bare tensor.
 """
 
 import json
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Final
 
 import pyarrow as pa
@@ -19,7 +25,7 @@ from torch import Tensor
 
 from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
-from gseg.storage.files import write_atomically
+from gseg.storage.files import replacing, write_atomically
 
 _VECTORS: Final = "direction.safetensors"
 _PROVENANCE: Final = "direction.json"
@@ -28,6 +34,8 @@ _UNIT_TOLERANCE: Final = 1e-3
 # Name of the tensor of colour maps in the file, by whether they clamp.
 _OPERATORS: Final = {False: "operators", True: "clamped_operators"}
 _OPERATORS_SHAPE: Final = (1, 2, 3, 4)
+# What PyTorch's reader raises for a file that is none, is cut short, or asks for code.
+_READ_ERRORS = (OSError, UnpicklingError, RuntimeError, EOFError, ValueError, KeyError)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,11 +77,6 @@ class Direction:
                 )
 
     @property
-    def dim(self) -> int:
-        """Width D of the code space that the vectors live in."""
-        return self.lighter.shape[0]
-
-    @property
     def cosine(self) -> float:
         """Inner product v_l · v_d, about -1 for a generator that acts linearly (Table 9)."""
         return float(self.lighter @ self.darker)
@@ -85,10 +88,10 @@ class Direction:
             ValueError: Its codes have another width.
         """
         card = generator.card
-        if self.dim != card.code_dim:
+        if len(self.lighter) != card.code_dim:
             found_on = self.provenance.get("generator", "an unnamed generator")
             raise ValueError(
-                f"This direction has {self.dim} coordinates and was found on {found_on}; "
+                f"This direction has {len(self.lighter)} coordinates and was found on {found_on}; "
                 f"{card.name} takes codes of {card.code_dim}. Search a direction for {card.name}."
             )
 
@@ -103,10 +106,9 @@ class Direction:
             tensors[_OPERATORS[self.operators.clamped]] = self.operators.weights
         content = dump_tensors({name: _stored(tensor) for name, tensor in tensors.items()})
         write_atomically(folder / _VECTORS, content)
-        sink = pa.BufferOutputStream()
         curves = {name: _stored(curve).numpy() for name, curve in self.losses.items()}
-        pq.write_table(pa.table(curves), sink)
-        write_atomically(folder / _LOSSES, sink.getvalue().to_pybytes())
+        with replacing(folder / _LOSSES) as part:
+            pq.write_table(pa.table(curves), part)
         text = json.dumps(self.provenance, indent=2, sort_keys=True, allow_nan=False)
         write_atomically(folder / _PROVENANCE, text.encode())
 
@@ -143,3 +145,89 @@ class Direction:
 
 def _stored(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", torch.float32).contiguous()
+
+
+def read_official_vector(path: str | Path) -> Tensor:
+    """Read one vector.
+
+    Args:
+        path: ``latest.pth`` of the one program, or ``bg_direction.pth`` of the other.
+
+    Returns:
+        (D,) float32 on the CPU, divided by its norm.
+
+    Raises:
+        ValueError: The file is missing, damaged or holds something else; the message names it.
+    """
+    path = Path(path)
+    try:
+        content = _load_weights_only(path)
+    except _READ_ERRORS as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"Cannot read direction file {path}: {reason}") from error
+    if isinstance(content, dict):
+        state = content.get("state_dict")
+        content = state.get("d") if isinstance(state, dict) else None
+    if not isinstance(content, Tensor):
+        raise ValueError(
+            f"{path} holds no direction: expected a tensor, or a tensor 'd' in 'state_dict'."
+        )
+    vector = content.detach().float().squeeze()
+    norm = float(vector.norm())
+    if vector.ndim != 1 or not 0 < norm < float("inf"):
+        raise ValueError(
+            f"{path} holds a tensor of shape {tuple(content.shape)} and norm {norm:.4g}; expected "
+            "one non-zero vector."
+        )
+    return vector / norm
+
+
+def direction_from_official(
+    lighter: str | Path, darker: str | Path | None = None, *, generator: str
+) -> Direction:
+    """Make a direction of one or two official files.
+
+    Args:
+        lighter: File of the direction that lightens the foreground. BigGANsAreWatching has
+            only this one.
+        darker: File of the other; without it the opposite vector is taken.
+        generator: Catalogue name of the generator that the files belong to; they do not say.
+
+    Returns:
+        The direction, without curves.
+    """
+    first = read_official_vector(lighter)
+    second = -first if darker is None else read_official_vector(darker)
+    provenance = {
+        "generator": generator,
+        "lighter_file": Path(lighter).name,
+        "darker_file": None if darker is None else Path(darker).name,
+    }
+    return Direction(lighter=first, darker=second, provenance=provenance)
+
+
+def _load_weights_only(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+    # Nothing in a file is run: PyTorch's reader is told an inert stand-in for every class that it
+    # does not know, which keeps nothing.
+    if not zipfile.is_zipfile(path):  # the format before PyTorch 1.6
+        return torch.load(path, map_location="cpu", weights_only=True)
+    names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+    stand_ins: list[Any] = [(type("Ignored", (_Ignored,), {}), name) for name in names]
+    with torch.serialization.safe_globals(stand_ins):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class _Ignored(dict[Any, Any]):
+    """Takes the place of an object that is not needed, and forgets what it is given."""
+
+    def __new__(cls, *_: object, **__: object) -> "_Ignored":
+        return dict.__new__(cls)
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__()
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass

@@ -89,7 +89,7 @@ def learn_directions(
         training.step(step)
         done = step + 1
         if done == config.steps or done % every == 0:
-            training.check(done)
+            training.check(done)  # a loss that is not finite is not kept
             if checkpoint is not None:
                 training.save(checkpoint, identity, done)
         if progress is not None:
@@ -173,11 +173,10 @@ class _Training:
         card, device = generator.card, generator.device
         stream = torch.Generator().manual_seed(derive_seed(seed, "learnt", "weights"))
         kind = fitting_reconstructor(config.reconstructor, card.resolution)
+        # Both from one stream, so their order is part of the start.
+        deformator = Deformator(config.deformator, count, card.code_dim, stream)
         self._networks = nn.ModuleDict(
-            {
-                "deformator": Deformator(config.deformator, count, card.code_dim, stream),
-                "reconstructor": Reconstructor(kind, count, stream),
-            }
+            {"deformator": deformator, "reconstructor": Reconstructor(kind, count, stream)}
         ).to(device)
         self._adam = torch.optim.Adam(self._networks.parameters(), lr=config.learning_rate)
         self._losses = torch.zeros(config.steps, device=device)
@@ -188,8 +187,8 @@ class _Training:
         config = self._config
         self._networks.train()
         logits, lengths, numbers, shifts = self._guess("train", step)
-        loss = config.label_weight * F.cross_entropy(logits, numbers)
-        loss = loss + config.shift_weight * (lengths - shifts).abs().mean()
+        named = config.label_weight * F.cross_entropy(logits, numbers)
+        loss = named + config.shift_weight * F.l1_loss(lengths, shifts)
         self._adam.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self._adam.step()
@@ -221,15 +220,9 @@ class _Training:
 
     def save(self, path: Path, identity: str, done: int) -> None:
         """Write the state; the older file stays until the new one is complete."""
-        state = {
-            "identity": identity,
-            "done": done,
-            "networks": self._networks.state_dict(),
-            "adam": self._adam.state_dict(),
-            "losses": self._losses,
-        }
+        learnt = {"networks": self._networks.state_dict(), "adam": self._adam.state_dict()}
         with replacing(path) as part:
-            torch.save(state, part)
+            torch.save({"identity": identity, "done": done, **learnt, "losses": self._losses}, part)
 
     def restore(self, path: Path, identity: str) -> int:
         """Go to where `save` left off; give the steps done."""
@@ -254,20 +247,16 @@ class _Training:
         seed = derive_seed(self._seed, "learnt", stream)
         rows = range(step * config.batch, (step + 1) * config.batch)
         code, y = codes_and_labels(generator, seed, rows)
-        numbers, shifts = (send(part, code.device) for part in self._shifts(seed, rows))
+        u = uniforms(derive_seed(seed, "shifts"), rows, 2)
+        numbers = send(torch.from_numpy((u[:, 0] * self._count).astype("int64")), code.device)
+        signed = torch.from_numpy(2 * u[:, 1] - 1).float() * config.shift_scale
+        # A shift of next to nothing cannot be told from another.
+        shifts = send(signed.sign() * signed.abs().clamp(min=config.shift_min), code.device)
         moved = code + shifts[:, None] * self._networks["deformator"]()[numbers]
         with torch.no_grad():
             originals = generator(code, y).clamp(-1, 1)
         guess = self._networks["reconstructor"](originals, generator(moved, y).clamp(-1, 1))
         return (*guess, numbers, shifts)
-
-    def _shifts(self, seed: int, rows: range) -> tuple[Tensor, Tensor]:
-        """Draw directions' numbers (B,) int64 and signed lengths (B,) float32."""
-        config = self._config
-        u = uniforms(derive_seed(seed, "shifts"), rows, 2)
-        numbers = torch.from_numpy((u[:, 0] * self._count).astype("int64"))
-        signed = torch.from_numpy(2 * u[:, 1] - 1).float() * config.shift_scale
-        return numbers, signed.sign() * signed.abs().clamp(min=config.shift_min)
 
 
 def _lenet() -> tuple[nn.Module, int]:
@@ -308,9 +297,7 @@ def _initialise(network: nn.Module, stream: torch.Generator) -> None:
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.reset_parameters()
         elif isinstance(module, nn.Conv2d) and module.bias is None:
-            nn.init.kaiming_normal_(
-                module.weight, mode="fan_out", nonlinearity="relu", generator=stream
-            )
+            nn.init.kaiming_normal_(module.weight, 0, "fan_out", "relu", generator=stream)
         elif isinstance(module, nn.Conv2d | nn.Linear):
             bound = module.weight[0].numel() ** -0.5
             for parameter in module.parameters(recurse=False):

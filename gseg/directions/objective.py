@@ -134,10 +134,6 @@ def _squared_edges(planes: Tensor) -> Tensor:
     return strength.view_as(planes).sum(1)
 
 
-def _luminance_plane(images: Tensor) -> Tensor:
-    return luminance(images)[:, None]
-
-
 def _edge_magnitude(planes: Tensor) -> Tensor:
     across, down = sobel_gradients(planes[:, 0])
     squares = (across / _SOBEL_NORM).square() + (down / _SOBEL_NORM).square()
@@ -146,7 +142,7 @@ def _edge_magnitude(planes: Tensor) -> Tensor:
 
 _PROGRAM: Final = Objective(
     edge_weight=10.0,
-    planes=_luminance_plane,
+    planes=lambda images: luminance(images)[:, None],
     edges=_edge_magnitude,
     prior=outside_circle,
     summed=False,

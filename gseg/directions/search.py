@@ -59,11 +59,8 @@ def search_direction(
         if vote > 0.5:  # the border, so the background, got lighter: the names are exchanged
             vectors = vectors.flip(0)
             curves = curves.flip(1) * torch.tensor([-1.0, 1.0])
-    losses = {
-        f"{side}_{term}": curves[:, k, t].contiguous()
-        for k, side in enumerate(_SIDES)
-        for t, term in enumerate(("contrast", "edges"))
-    }
+    names = [f"{side}_{term}" for side in _SIDES for term in ("contrast", "edges")]
+    losses = dict(zip(names, curves.flatten(1).T.contiguous(), strict=True))
     provenance["final_losses"] = {name: float(curve[-1]) for name, curve in losses.items()}
     provenance["cosine"] = float(vectors[0] @ vectors[1])
     return Direction(lighter=vectors[0], darker=vectors[1], provenance=provenance, losses=losses)
@@ -115,7 +112,15 @@ def optimise(
         if progress is not None:
             progress(step + 1, config.steps)
     curves, found = curves.cpu(), vectors.detach().cpu()
-    _check_outcome(card.name, found, curves)
+    broken = (~curves.isfinite()).flatten(1).any(1)
+    if broken.any():
+        raise ValueError(
+            f"The search on {card.name} gave a loss that is not finite at step "
+            f"{int(broken.nonzero()[0])}: its pictures are not finite. Check the checkpoint, or "
+            "lower epsilon."
+        )
+    if not found.isfinite().all():
+        raise ValueError(f"The search on {card.name} left the finite numbers: lower learning_rate.")
     return found, curves
 
 
@@ -137,8 +142,14 @@ def border_vote(generator: Generator, vectors: Tensor, config: SearchConfig) -> 
     # a whole does; it decides one bit, and a vote near one half says that it decides it badly.
     terms = objective(config.objective)
     fixed = replace(config, epsilon_std=0.0)  # its mean length is enough
+    # The outermost sixteenth of each side; found on the CPU, since a device would be waited for to
+    # know how many places there are.
+    side = generator.card.resolution
+    depth = max(1, side // 16)
+    border = torch.ones(side, side, dtype=torch.bool)
+    border[depth:-depth, depth:-depth] = False
+    rows, columns = (send(places, generator.device) for places in border.nonzero(as_tuple=True))
     votes = []
-    rows, columns = _border(generator.card.resolution, generator.device)
     vectors = send(vectors, generator.device)
     for step in range(math.ceil(_BORDER_PICTURES / config.batch)):
         code, y, epsilon = draw_codes(generator, fixed, "border", step)
@@ -168,24 +179,3 @@ def _losses(
     contrast = terms.contrast_loss(planes, prior)
     edge = terms.edge_loss(terms.edges(planes), edges.repeat(count, 1, 1))
     return torch.stack([contrast.view(count, -1).mean(1), edge.view(count, -1).mean(1)], 1)
-
-
-def _check_outcome(name: str, vectors: Tensor, curves: Tensor) -> None:
-    broken = (~curves.isfinite()).flatten(1).any(1)
-    if broken.any():
-        raise ValueError(
-            f"The search on {name} gave a loss that is not finite at step "
-            f"{int(broken.nonzero()[0])}: its pictures are not finite. Check the checkpoint, or "
-            "lower epsilon."
-        )
-    if not vectors.isfinite().all():
-        raise ValueError(f"The search on {name} left the finite numbers: lower learning_rate.")
-
-
-def _border(side: int, device: torch.device) -> tuple[Tensor, ...]:
-    """Give rows and columns of the pixels in the outermost sixteenth of each side."""
-    depth = max(1, side // 16)
-    border = torch.ones(side, side, dtype=torch.bool)
-    border[depth:-depth, depth:-depth] = False
-    # Found on the CPU: a device would be waited for to know how many places there are.
-    return tuple(send(places, device) for places in border.nonzero(as_tuple=True))

@@ -42,7 +42,7 @@ def open_features(spec: str, *, device: "str | torch.device" = "cpu") -> "Networ
     """
     kind, file = parse_features(spec)
     if kind == "scenes":
-        from gseg.features.scenes import scenes_features
+        from gseg.features.networks import scenes_features
 
         return scenes_features(device=device)
     from gseg.features.networks import published_features

@@ -3,15 +3,18 @@
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from gseg.exactness import exact
-from gseg.features.named import INCEPTION_SHA256, file_checksum
+from gseg.features.named import INCEPTION_SHA256, SCENES_FEATURES, file_checksum
+from gseg.images import from_uint8
 from gseg.transfers import send, start_copy
 
 INCEPTION_ADDRESS: Final = (
@@ -21,6 +24,10 @@ INCEPTION_ADDRESS: Final = (
 _FEATURES: Final = 2048
 _INCEPTION_SIDE: Final = 299
 _RESNET_SIDE: Final = 224
+# Widths and classes of the classifier of scenes, and its pictures in a batch.
+_CHANNELS: Final = (24, 48, 64, 64)
+_CLASSES: Final = 10
+_BATCH: Final = 256
 # Of ImageNet's pixels, as torchvision's weights were trained with.
 _MEAN: Final = (0.485, 0.456, 0.406)
 _DEVIATION: Final = (0.229, 0.224, 0.225)
@@ -95,6 +102,44 @@ class NetworkFeatures:
         return start_copy(features.float())
 
 
+class ScenesNetwork(nn.Module):
+    """Four convolutions, their spatial mean as 64 features, and a linear classifier: 77 k weights.
+
+    Args:
+        num_classes: Classes of the classifier.
+    """
+
+    def __init__(self, num_classes: int = _CLASSES) -> None:
+        super().__init__()
+        inputs = (3, *_CHANNELS[:-1])
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(a, b, 3, padding=1, bias=False)
+            for a, b in zip(inputs, _CHANNELS, strict=True)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in _CHANNELS)
+        self.classifier = nn.Linear(_CHANNELS[-1], num_classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Compute the mean over space of the last convolution's activations.
+
+        Pictures are (N, 3, H, W) float32 in [-1, 1], sides at least 8; features (N, 64),
+        non-negative.
+        """
+        x, last = images, len(self.norms) - 1
+        for depth, (convolution, norm) in enumerate(
+            zip(self.convolutions, self.norms, strict=True)
+        ):
+            x = norm(convolution(x))
+            # Before the rectification, which gives the same, and has a quarter to do then.
+            x = F.relu(x if depth == last else F.max_pool2d(x, 2), inplace=True)
+        return x.mean((2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Classify pictures (N, 3, H, W) in [-1, 1]: logits (N, num_classes)."""
+        logits: Tensor = self.classifier(self.features(images))
+        return logits
+
+
 class InceptionNetwork(nn.Sequential):
     """The network that the Fréchet inception distance is defined with, 23.9 M weights.
 
@@ -133,6 +178,21 @@ class InceptionNetwork(nn.Sequential):
             "fc": nn.Linear(_FEATURES, 1008),
         }
         super().__init__(OrderedDict(layers))
+
+
+def scenes_features(*, device: str | torch.device = "cpu") -> NetworkFeatures:
+    """Load the shipped feature network of scenes, `scenes-features-v1` with 64 features."""
+    file = resources.files("gseg") / "scenes" / "weights" / "features.safetensors"
+    network = ScenesNetwork()
+    network.load_state_dict({name: t.float() for name, t in load(file.read_bytes()).items()})
+    return NetworkFeatures(
+        network,
+        SCENES_FEATURES,
+        dim=_CHANNELS[-1],
+        compute=lambda pictures: network.features(from_uint8(pictures)),
+        device=device,
+        batch=_BATCH,
+    )
 
 
 def published_features(
@@ -196,11 +256,8 @@ def load_weights(network: nn.Module, file: Path) -> None:
     """Read a state dict into a network, strictly and without running code from the file.
 
     Raises:
-        ValueError: It is missing, holds something else, or a tensor is missing, extra or of
-            another shape.
+        ValueError: It holds something else, or a tensor is missing, extra or of another shape.
     """
-    if not file.is_file():
-        raise ValueError(f"{file}: there is no such file of weights.")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
         network.load_state_dict(state, strict=True)
@@ -233,18 +290,19 @@ def like_tensorflow(pictures: Tensor) -> Tensor:
 
 def like_pytorch_fid(pictures: Tensor) -> Tensor:
     """Bring pictures to Inception's size as pytorch-fid does: half-pixel centres, 2 x / 255 - 1."""
-    size = (_INCEPTION_SIDE, _INCEPTION_SIDE)
-    x = F.interpolate(pictures.float() / 255, size, mode="bilinear", align_corners=False)
-    return 2 * x - 1
+    return 2 * _resized(pictures, _INCEPTION_SIDE, antialias=False) - 1
 
 
 def _like_torchvision(pictures: Tensor) -> Tensor:
-    size = (_RESNET_SIDE, _RESNET_SIDE)
-    x = F.interpolate(
-        pictures.float() / 255, size, mode="bilinear", align_corners=False, antialias=True
-    )
+    x = _resized(pictures, _RESNET_SIDE, antialias=True)
     mean, deviation = (x.new_tensor(v).view(3, 1, 1) for v in (_MEAN, _DEVIATION))
     return (x - mean) / deviation
+
+
+def _resized(pictures: Tensor, side: int, *, antialias: bool) -> Tensor:
+    """Bring bytes to (N, 3, side, side) in [0, 1], with half-pixel centres."""
+    x = pictures.float() / 255
+    return F.interpolate(x, (side, side), mode="bilinear", align_corners=False, antialias=antialias)
 
 
 def _resnet50() -> nn.Module:

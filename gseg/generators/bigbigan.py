@@ -41,16 +41,15 @@ def _plan(stated: family.Stated, tensors: family.Tensors, _: object) -> family.P
         raise ValueError(f"resolution must be one of {sorted(_WIDTHS)}, got {resolution}.")
     places = [int(place) for place in str(known.get("G_attn", "0")).split("_") if int(place) > 0]
     attention = (places[0] // 4).bit_length() - 1 if places else None
-    config = BigResNetConfig(
+    network = BigResNetConfig(
         latent_dim=known["dim_z"],
         shared_dim=known["shared_dim"],
         resolution=resolution,
         channels=tuple(known["G_ch"] * factor for factor in _WIDTHS[resolution]),
         num_classes=0,
         attention_after=attention,
-        last_norm_eps=1e-5,
-    )
-    network = config.build()
+        last_norm_eps=1e-5,  # the other norms' is 1e-4
+    ).build()
 
     def place(block: int) -> str:
         # In the file, attention stands beside the block before it.
@@ -66,14 +65,12 @@ def _plan(stated: family.Stated, tensors: family.Tensors, _: object) -> family.P
         if key.endswith("num_batches_tracked"):  # which the file does not have
             key_map[key] = family.Source((), (), lambda: torch.zeros((), dtype=torch.int64))
     # The public wrappers use class 0 for every sample.
-    table = (int(known["n_classes"]), config.shared_dim)
-    key_map["shared.weight"] = family.Source(
-        ("shared.weight",), (table,), lambda rows: rows[:1].clone()
-    )
-    if attention is not None:
-        key_map[f"blocks.{attention}.weight"] = family.Source(
-            (f"{place(attention)}gamma",), ((),), lambda gamma: gamma.reshape(1)
-        )
+    table = (int(known["n_classes"]), known["shared_dim"])
+    first = family.Source(("shared.weight",), (table,), lambda rows: rows[:1].clone())
+    key_map["shared.weight"] = first
+    if attention is not None:  # whose weight is a scalar in the file
+        gamma = family.Source((f"{place(attention)}gamma",), ((),), lambda one: one.reshape(1))
+        key_map[f"blocks.{attention}.weight"] = gamma
     return network, key_map
 
 
@@ -98,7 +95,6 @@ def _seen_numbers(tensors: family.Tensors) -> dict[str, Any]:
 
 FAMILIES: Final = (
     family.Family(
-        name="bigbigan",
         proper_name="BigBiGAN",
         plan=_plan,
         configs=(BigResNetConfig,),

@@ -72,7 +72,7 @@ class BigGANDeepGenerator(nn.Module):
 
 
 def _read(path: Path, stated: family.Stated) -> tuple[family.Stated, family.Tensors]:
-    if path.is_dir():
+    if path.is_dir():  # as the package itself keeps a checkpoint
         path = path / "pytorch_model.bin"
     stated, tensors = family.read_plain(path, stated)
     return {**stated, "config": stated.get("config") or _beside(path)}, tensors
@@ -105,7 +105,6 @@ def _plan(stated: family.Stated, _: object, truncation: family.Truncation | None
 
 FAMILIES: Final = (
     family.Family(
-        name="biggandeep",
         proper_name="BigGAN-deep",
         plan=_plan,
         read=_read,

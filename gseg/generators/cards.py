@@ -9,7 +9,7 @@ checksum is recorded when a file is first fetched, not here.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Final, Literal
@@ -82,7 +82,7 @@ class PublishedGenerator:
     """
 
     card: GeneratorCard
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any]
 
 
 # Melas-Kyriazi et al. 2022, Table 2: the rows of TinyImageNet, then those of ImageNet.
@@ -116,11 +116,12 @@ def embedded_cards() -> list[GeneratorCard]:
     found = [item for item in shipped_folder().iterdir() if item.name.endswith(WEIGHTS_SUFFIX)]
     headers = {item.name.removesuffix(WEIGHTS_SUFFIX): shipped_header(item) for item in found}
     # Other networks, such as the feature network, lie in the same folder.
-    cards = [_embedded(name, head) for name, head in headers.items() if "architecture" in head]
+    cards = [embedded_card(name, head) for name, head in headers.items() if "architecture" in head]
     return sorted(cards, key=_place)
 
 
-def _embedded(name: str, header: Mapping[str, str]) -> GeneratorCard:
+def embedded_card(name: str, header: Mapping[str, str]) -> GeneratorCard:
+    """Make the card of an embedded generator of the metadata of its file."""
     numbers, facts = json.loads(header["config"]), json.loads(header["card"])
     return GeneratorCard(
         name=name,
@@ -131,7 +132,7 @@ def _embedded(name: str, header: Mapping[str, str]) -> GeneratorCard:
         num_classes=numbers["num_classes"],
         latent_dim=numbers["latent_dim"],
         code_dim=numbers["latent_dim"],
-        supervision="none" if facts.get("supervision", "none") == "none" else "class labels",
+        supervision=facts.get("supervision", "none"),
         licence="MIT",
         paper=facts.get("paper", ""),
         snapshot_of=facts.get("snapshot_of", ""),
@@ -165,6 +166,7 @@ PAPERS: Final = {
     "StyleGAN2": "Karras et al. 2020",
     "BigGAN-deep": "Brock et al. 2019",
 }
+_BIGBIGAN: Final = {"dim_z": 120, "shared_dim": 128, "resolution": 128, "G_ch": 96}
 _CONDITIONING: Final = {"ACGAN": "ACGAN", "GGAN": "no", "ContraGAN": "ContraGAN"}
 
 
@@ -172,13 +174,17 @@ def _published(
     family: str,
     data: str,
     resolution: int,
-    *,
     architecture: str,
+    numbers: Mapping[str, Any],
+    *,
     latent_dim: int,
-    config: Mapping[str, Any],
+    weights_at: str = "",
     **facts: Any,  # noqa: ANN401 further fields of the card
 ) -> PublishedGenerator:
     name = family.lower().replace("-", "")
+    config: dict[str, Any] = {"family": name, "architecture": architecture, "config": numbers}
+    if weights_at:
+        config["checkpoint"] = {"weights_at": weights_at}
     card = GeneratorCard(
         name=f"{name}.{data.lower()}{resolution}",
         family=family,
@@ -190,7 +196,7 @@ def _published(
         paper=PAPERS[family],
         **{"num_classes": 0, **facts},
     )
-    return PublishedGenerator(card=card, config={"family": name, **config})
+    return PublishedGenerator(card=card, config=config)
 
 
 def _studiogan(
@@ -216,7 +222,7 @@ def _studiogan(
     latent_dim, shared_dim, width = big or (128, "N/A", 64)
     labelled = family != "GGAN"
     architecture, averaged = ("resnet", "G") if big is None else ("big_resnet", "G_ema")
-    constructor = {
+    numbers = {
         "z_dim": latent_dim,
         "shared_dim": shared_dim,
         "img_size": resolution,
@@ -231,13 +237,10 @@ def _studiogan(
         family,
         data,
         resolution,
-        architecture=architecture,
+        architecture,
+        numbers,
         latent_dim=latent_dim,
-        config={
-            "architecture": architecture,
-            "config": constructor,
-            "checkpoint": {"weights_at": "state_dict"},
-        },
+        weights_at="state_dict",
         num_classes=classes if labelled else 0,
         supervision="class labels" if labelled else "none",
         licence="not stated for the weights; StudioGAN's code is MIT",
@@ -254,7 +257,7 @@ def _studiogan(
 def _self_conditioned(family: str, *, clusters: int, **facts: object) -> PublishedGenerator:
     """Describe one of the two self-conditioned checkpoints."""
     file = f"{family.lower()}_i_model.pt"
-    constructor = {
+    numbers = {
         "z_dim": 256,
         "nlabels": clusters or 1,
         "size": 128,
@@ -266,13 +269,10 @@ def _self_conditioned(family: str, *, clusters: int, **facts: object) -> Publish
         family,
         "ImageNet",
         128,
-        architecture="self_conditioned",
+        "self_conditioned",
+        numbers,
         latent_dim=256,
-        config={
-            "architecture": "resnet2",
-            "config": constructor,
-            "checkpoint": {"weights_at": "generator"},
-        },
+        weights_at="generator",
         num_classes=clusters,
         # No normalisation layers; the raw generator, not its moving average.
         weights=file,
@@ -288,9 +288,9 @@ def _stylegan2(data: str, resolution: int) -> PublishedGenerator:
         "StyleGAN2",
         data,
         resolution,
-        architecture="stylegan2",
+        "stylegan2",
+        {},  # its pickles tell all numbers
         latent_dim=512,
-        config={"config": {}},
         truncates=True,
         licence="Nvidia Source Code License (research and evaluation)",
         # G_ema, constant noise.
@@ -323,9 +323,9 @@ def _biggan_deep(resolution: int, layers: str) -> PublishedGenerator:
         "BigGAN-deep",
         "ImageNet",
         resolution,
-        architecture="biggan_deep",
+        "biggan_deep",
+        numbers,
         latent_dim=128,
-        config={"config": numbers},
         num_classes=1000,
         supervision="class labels",
         truncates=True,
@@ -335,6 +335,7 @@ def _biggan_deep(resolution: int, layers: str) -> PublishedGenerator:
     )
 
 
+_BIG: Final[dict[str, Any]] = {"attention": True, "big": (120, 128, 96)}
 PUBLISHED: Final[tuple[PublishedGenerator, ...]] = (
     _studiogan("ACGAN", tiny=True, fid=78.51),
     _studiogan("BigGAN", tiny=True, fid=31.92, attention=True, big=(100, 128, 80)),
@@ -343,37 +344,19 @@ PUBLISHED: Final[tuple[PublishedGenerator, ...]] = (
     _studiogan("SNGAN", tiny=True, fid=53.59),
     _studiogan("SAGAN", tiny=False, fid=34.73, attention=True),
     _studiogan("SNGAN", tiny=False, fid=26.79),
-    _studiogan(
-        "ContraGAN",
-        tiny=False,
-        fid=25.16,
-        folder="ContraGAN256",
-        attention=True,
-        big=(120, 128, 96),
-    ),
+    _studiogan("ContraGAN", tiny=False, fid=25.16, folder="ContraGAN256", **_BIG),
     _self_conditioned("UncondGAN", clusters=0),
     _self_conditioned(
         "SelfCondGAN", clusters=100, published_fid=41.7, fid_protocol="quoted second hand"
     ),
-    _studiogan(
-        "BigGAN", tiny=False, fid=7.89, folder="BigGAN2048", attention=True, big=(120, 128, 96)
-    ),
+    _studiogan("BigGAN", tiny=False, fid=7.89, folder="BigGAN2048", **_BIG),
     _published(
         "BigBiGAN",
         "ImageNet",
         128,
-        architecture="big_resnet",
+        "big_resnet",
+        {**_BIGBIGAN, "n_classes": 1000, "G_attn": "64"},
         latent_dim=120,
-        config={
-            "config": {
-                "dim_z": 120,
-                "shared_dim": 128,
-                "resolution": 128,
-                "G_ch": 96,
-                "n_classes": 1000,
-                "G_attn": "64",
-            }
-        },
         published_fid=23.3,
         fid_protocol="quoted in Voynov et al. 2021, section 4.3",
         # Stored statistics; spectral norm by one power iteration from the stored u0.

@@ -99,10 +99,10 @@ def load_generator(
         return _load_own(name).to(device)
     if name in published:
         return _load_published(published[name], checkpoint, device, truncation)
-    if name.startswith(_ANALYTIC) and name.removeprefix(_ANALYTIC).isdigit():
+    if (side := name.removeprefix(_ANALYTIC)) != name and side.isdigit():
         from gseg.generators.analytic import analytic_generator
 
-        return analytic_generator(int(name.removeprefix(_ANALYTIC))).to(device)
+        return analytic_generator(int(side)).to(device)
     if name not in {card.name for card in embedded_cards()}:
         raise ValueError(unknown_name(name))
     if checkpoint is not None:
@@ -124,10 +124,8 @@ def cached_generator(name: str, device: str, truncation: float | None = None) ->
 @cache
 def find_card(name: str) -> GeneratorCard:
     """Look up a generator's card, loading it only where no list has it; see `load_generator`."""
-    for card in list_generators():
-        if card.name == name:
-            return card
-    return load_generator(name).card
+    listed = {card.name: card for card in list_generators()}
+    return listed.get(name) or load_generator(name).card
 
 
 def unknown_name(name: str) -> str:

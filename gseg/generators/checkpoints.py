@@ -13,14 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from gseg.generators.cards import (
-    FAMILY_MODULES,
-    WEIGHTS_SUFFIX,
-    GeneratorCard,
-    embedded_cards,
-    shipped_folder,
-    shipped_header,
-)
+from gseg.generators import cards
+from gseg.generators.cards import FAMILY_MODULES, GeneratorCard
 from gseg.generators.contract import Generator
 from gseg.generators.family import Family, Plan, Tensors, Truncation, apply_key_map
 from gseg.generators.reading import read_shipped
@@ -97,12 +91,13 @@ def load_embedded(name: str, device: torch.device | str = "cpu") -> Generator:
     Returns:
         The frozen generator.
     """
-    file = shipped_folder() / f"{name}{WEIGHTS_SUFFIX}"
-    (card,) = [card for card in embedded_cards() if card.name == name]
+    file = cards.shipped_folder() / f"{name}{cards.WEIGHTS_SUFFIX}"
+    header = cards.shipped_header(file)
+    card = cards.embedded_card(name, header)
     configs = find_family(card.family.lower()).configs
     (kind,) = [each for each in configs if each.architecture == card.architecture]
-    with torch.device("meta"):
-        network = kind(**json.loads(shipped_header(file)["config"])).build()
+    with torch.device("meta"):  # the weights bring their own memory
+        network = kind(**json.loads(header["config"])).build()
     network.load_state_dict(read_shipped(file), strict=True, assign=True)
     return _placed(network, card, device, channels_last=True)
 
@@ -164,8 +159,7 @@ def _describe(tensors: Tensors) -> str:
             f"{sizes.resolution} px, {sizes.num_classes or 'no'} classes): choose that family and "
             "those sizes."
         )
-    first = ", ".join(list(tensors)[:3])
-    return f"The file's first tensors are {first}: is it a generator's file?"
+    return f"The file's first tensors are {', '.join([*tensors][:3])}: is it a generator's file?"
 
 
 def _read_config(config: Mapping[str, Any] | Path | str) -> Mapping[str, Any]:

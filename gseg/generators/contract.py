@@ -73,8 +73,8 @@ class Generator(nn.Module):
             (F, code_dim): one row for each output of these layers, one column for each coordinate
             of codes; None where the architecture is not known.
         """
-        collect: Callable[[], Tensor] | None = getattr(self.network, "code_weights", None)
-        return None if collect is None else collect()
+        collect: Callable[[], Tensor | None] = getattr(self.network, "code_weights", lambda: None)
+        return collect()
 
     def code(self, z: Tensor) -> Tensor:
         """Bring latents to the space in which directions live.
@@ -105,13 +105,10 @@ class Generator(nn.Module):
         Raises:
             ValueError: The code has the wrong width, or labels are missing or out of range.
         """
-        card = self.card
-        if code.ndim != 2 or code.shape[1] != card.code_dim:
-            raise ValueError(
-                f"{card.name} takes codes of shape (N, {card.code_dim}), got {tuple(code.shape)}."
-            )
-        y = self._check_labels(y, len(code))
-        pictures: Tensor = self.network(code, y)
+        name, width = self.card.name, self.card.code_dim
+        if code.ndim != 2 or code.shape[1] != width:
+            raise ValueError(f"{name} takes codes of shape (N, {width}), got {tuple(code.shape)}.")
+        pictures: Tensor = self.network(code, self._check_labels(y, len(code)))
         return pictures.float()
 
     def _check_labels(self, y: Tensor | None, count: int) -> Tensor | None:
@@ -126,10 +123,11 @@ class Generator(nn.Module):
                 f"got {got}."
             )
         # Only on the CPU: elsewhere, looking at values would wait for the device.
-        if y.device.type == "cpu" and count > 0 and not 0 <= int(y.min()) <= int(y.max()) < classes:
+        low, high = map(int, y.aminmax()) if y.device.type == "cpu" and count else (0, 0)
+        if not 0 <= low <= high < classes:
             raise ValueError(
-                f"{self.card.name} has the classes 0 to {classes - 1}, got labels from "
-                f"{int(y.min())} to {int(y.max())}."
+                f"{self.card.name} has the classes 0 to {classes - 1}, got labels from {low} to "
+                f"{high}."
             )
         return y
 

@@ -155,11 +155,9 @@ class Encoder:
                 f"got {tuple(pictures.shape)} of {pictures.dtype}: crop and resize them first."
             )
         # Of no pictures, split makes one part without any.
-        parts = [
-            self._network(from_uint8(send(part, self._device)))
-            for part in torch.split(pictures, _BATCH)
-        ]
-        means, deviations = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
+        sent = (from_uint8(send(part, self._device)) for part in torch.split(pictures, _BATCH))
+        parts = zip(*map(self._network, sent), strict=True)
+        means, deviations = (torch.cat(each).cpu() for each in parts)
         return means, deviations
 
 
@@ -218,9 +216,8 @@ def _own_latents(
     width = choice.latent_dim
     expected = f"({len(pictures)}, {'latent_dim' if width is None else width})"
     if not isinstance(given, Tensor):
-        raise ValueError(
-            f"{choice.name} gave {type(given).__name__}, expected a tensor {expected}."
-        )
+        got = type(given).__name__
+        raise ValueError(f"{choice.name} gave {got}, expected a tensor {expected}.")
     if given.ndim != 2 or len(given) != len(pictures) or width not in (None, given.shape[1]):
         of = f" of {choice.generator}" if choice.generator else ""
         raise ValueError(
@@ -235,10 +232,8 @@ def _own_latents(
 
 def list_encoders() -> list[str]:
     """Name the generators whose encoders ship with the package."""
-    names = [item.name for item in shipped_folder().iterdir()]
-    return sorted(
-        name.removesuffix(ENCODER_SUFFIX) for name in names if name.endswith(ENCODER_SUFFIX)
-    )
+    names = [item.name.partition(ENCODER_SUFFIX) for item in shipped_folder().iterdir()]
+    return sorted(name for name, suffix, _ in names if suffix)
 
 
 def load_encoder(
@@ -291,9 +286,8 @@ def choose_encoder(
                 f"What size of pictures does {name} take? Say its generator or the size (--for "
                 "GENERATOR or --size N)."
             )
-        own = EncoderChoice(
-            name=name, digest=callable_digest(name), resolution=side, sampled=sampled
-        )
+        file = callable_digest(name)
+        own = EncoderChoice(name=name, digest=file, resolution=side, sampled=sampled)
         return replace(own, generator=card.name, latent_dim=card.latent_dim) if card else own
     if card is not None and name in list_encoders() and name != card.name:
         raise ValueError(
@@ -306,10 +300,6 @@ def choose_encoder(
             f"The encoder of {name} takes pictures of {encoder.resolution} pixels, not "
             f"{resolution}: leave the size out."
         )
-    return EncoderChoice(
-        name=name,
-        generator=name,
-        resolution=encoder.resolution,
-        latent_dim=encoder.latent_dim,
-        sampled=sampled,
-    )
+    side, width = encoder.resolution, encoder.latent_dim
+    own = EncoderChoice(name=name, generator=name, resolution=side, latent_dim=width)
+    return replace(own, sampled=sampled)

@@ -60,7 +60,6 @@ class Family:
     """A family of public checkpoints.
 
     Attributes:
-        name: In configs and, before the dot, in the catalogue.
         proper_name: The paper's name for the method.
         plan: Builds the network from what is stated, the file's tensors (of which names and shapes
             are looked at) and the truncation, and gives it with its key map. The network's
@@ -76,7 +75,6 @@ class Family:
             residual networks are fastest.
     """
 
-    name: str
     proper_name: str
     plan: Callable[[Stated, Tensors, Truncation | None], Plan]
     configs: tuple[type[Any], ...] = ()
@@ -85,6 +83,11 @@ class Family:
     labelled: bool = False
     looks_like: str = ""
     channels_last: bool = True
+
+    @property
+    def name(self) -> str:
+        """Its name in configs and, before the dot, in the catalogue."""
+        return self.proper_name.lower().replace("-", "")
 
 
 def check_told(known: Mapping[str, Any], needed: Sequence[str], whose: str) -> None:

@@ -78,6 +78,7 @@ class ConditionalBatchNorm(nn.Module):
         if self.training:
             x = self.norm(x)
         else:
+            # The normalisation folded into gain and bias: one pass over the maps instead of two.
             mean, variance = self.norm.running_mean, self.norm.running_var
             assert mean is not None
             assert variance is not None
@@ -269,9 +270,8 @@ def merge_upsampling(weight: Tensor) -> Tensor:
     flipped = weight.flip(2, 3).transpose(0, 1)
     wide = F.pad(flipped, (0, 1, 0, 0)) + F.pad(flipped, (1, 0, 0, 0))
     merged = F.pad(wide, (0, 0, 0, 1)) + F.pad(wide, (0, 0, 1, 0))
-    if weight.is_contiguous(memory_format=torch.channels_last):
-        return merged.contiguous(memory_format=torch.channels_last)
-    return merged.contiguous()
+    last = weight.is_contiguous(memory_format=torch.channels_last)
+    return merged.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def initialise_orthogonally(module: nn.Module) -> None:
@@ -280,12 +280,10 @@ def initialise_orthogonally(module: nn.Module) -> None:
     Layers without memory of their own stay as they are, see `Table`.
     """
     for layer in module.modules():
-        if getattr(layer, "weight", None) is not None and layer.weight.is_meta:
-            continue
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding) and not layer.weight.is_meta:
             nn.init.orthogonal_(layer.weight)
-        if isinstance(layer, nn.Linear | nn.Conv2d) and layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+            if not isinstance(layer, nn.Embedding) and layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def check_sizes(resolution: int, channels: tuple[int, ...], **counts: int) -> None:

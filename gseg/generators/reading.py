@@ -198,10 +198,6 @@ class _Reader(pickle.Unpickler):
         raise _RefusedError(f"an object outside the file ({pid!r:.40})")
 
 
-class _Keywords(dict[str, Any]):
-    """Stands in for a dictionary with attribute access."""
-
-
 class _Dtype:
     """Stands in for the type of a NumPy number."""
 
@@ -237,16 +233,11 @@ def _tensor(storage: _Storage, offset: int, size: _Ints, stride: _Ints, *_: obje
     return flat.as_strided(size, stride, offset)
 
 
-def _parameter(tensor: Tensor, *_: object) -> Tensor:
-    """Give a parameter as a plain tensor."""
-    return tensor
-
-
 _KNOWN: Final[Mapping[tuple[str, str], Callable[..., object]]] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): StoredModule,
-    ("dnnlib.util", "EasyDict"): _Keywords,
+    ("dnnlib.util", "EasyDict"): OrderedDict,  # a dict that can have attributes
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
     ("torch.storage", "_load_from_bytes"): _storage,
     ("collections", "OrderedDict"): OrderedDict,
     ("builtins", "set"): set,

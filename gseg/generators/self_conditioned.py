@@ -106,6 +106,7 @@ class _Block(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, *, enlarge: bool) -> None:
         super().__init__()
+        # The narrower of both, as in the public program.
         hidden = min(in_channels, out_channels)
         self.enlarge = enlarge
         if enlarge:
@@ -172,7 +173,6 @@ def _seen_numbers(tensors: family.Tensors) -> dict[str, Any]:
 
 FAMILIES: Final = tuple(
     family.Family(
-        name=proper_name.lower(),
         proper_name=proper_name,
         plan=_plan,
         configs=(SelfConditionedConfig,),

@@ -33,6 +33,7 @@ _WIDTHS: Final[Mapping[int, tuple[int, ...]]] = {
     256: (16, 16, 8, 8, 4, 2, 1),
     512: (16, 16, 8, 8, 4, 2, 1, 1),
 }
+# StudioGAN's spellings over the years.
 _UNCONDITIONAL: Final = ("no", "W/O", "N/A", None)
 _NAMES: Final[family.Names] = (
     (r"^linear\.", "linear0."),
@@ -169,13 +170,12 @@ class BigResNetGenerator(nn.Module):
     def code_weights(self) -> Tensor:
         """See `gseg.generators.contract.Generator.code_weights`."""
         entered = [(0, self.linear.weight)]
-        blocks = (block for block in self.blocks if not isinstance(block, layers.SelfAttention))
+        blocks = (block for block in self.blocks if isinstance(block, layers.UpsamplingBlock))
         for number, block in enumerate(blocks, start=1):
-            for norm in block.modules():
-                if isinstance(norm, layers.ConditionalBatchNorm):
-                    for part in (norm.gain, norm.bias):
-                        assert isinstance(part, nn.Linear)
-                        entered.append((number, part.weight[:, self.config.shared_dim :]))
+            for norm in (block.norm1, block.norm2):
+                parts = (norm.get_submodule(name) for name in ("gain", "bias"))
+                weights = (part.get_parameter("weight") for part in parts)
+                entered += [(number, weight[:, self.config.shared_dim :]) for weight in weights]
         # Chunk 0 makes the 4x4 map, chunk i joins block i: each at its own columns of z.
         chunks, size = len(self.config.channels), self._chunk
         return torch.cat([F.pad(part, (n * size, (chunks - 1 - n) * size)) for n, part in entered])
@@ -192,8 +192,7 @@ class BigResNetGenerator(nn.Module):
 
     def _embed(self, count: int, y: Tensor | None) -> Tensor:
         """Give the shared class embedding (N, shared_dim)."""
-        if self.config.num_classes == 0 or y is None:
-            assert self.config.num_classes == 0, "a conditional generator needs labels"
+        if self.config.num_classes == 0:
             return self.shared.weight.expand(count, -1)
         embedded: Tensor = self.shared(y)
         return embedded
@@ -239,14 +238,13 @@ def _config(architecture: str, numbers: Mapping[str, Any], tensors: family.Tenso
     if known["img_size"] not in _WIDTHS:
         raise ValueError(f"img_size must be one of {sorted(_WIDTHS)}, got {known['img_size']}.")
     labelled = known.get("conditional_strategy", "as seen") not in _UNCONDITIONAL
+    attention = known.get("attention_after_nth_gen_block") if known.get("attention") else None
     common: dict[str, Any] = {
         "latent_dim": known["z_dim"],
         "resolution": known["img_size"],
         "channels": tuple(known["g_conv_dim"] * factor for factor in _WIDTHS[known["img_size"]]),
         "num_classes": known.get("num_classes", 0) if labelled else 0,
-        "attention_after": (
-            known.get("attention_after_nth_gen_block") if known.get("attention") else None
-        ),
+        "attention_after": attention,
     }
     if architecture == "big_resnet":
         return BigResNetConfig(shared_dim=known["shared_dim"], **common)
@@ -280,7 +278,6 @@ def _seen_numbers(tensors: family.Tensors) -> dict[str, Any]:
 
 FAMILIES: Final = tuple(
     family.Family(
-        name=proper_name.lower(),
         proper_name=proper_name,
         plan=_plan,
         configs=(ResNetConfig, BigResNetConfig),

@@ -26,7 +26,7 @@ from gseg.generators.reading import read_stored_module
 _SLOPE: Final = 0.2
 _GAIN: Final = math.sqrt(2)
 _EPS: Final = 1e-8
-_MAPPING_RATE: Final = 0.01
+_MAPPING_RATE: Final = 0.01  # the mapping learns at a hundredth of the rate
 _SMALLEST: Final = 4
 _NAMES: Final[family.Names] = (
     (r"^mapping\.(\d+)\.", r"mapping.fc\1."),
@@ -55,6 +55,7 @@ class StyleGAN2Config:
     """
 
     architecture: ClassVar = "stylegan2"
+    num_classes: ClassVar = 0  # no public generator of this family has classes
     latent_dim: int
     style_dim: int
     resolution: int
@@ -82,11 +83,6 @@ class StyleGAN2Config:
         return self.style_dim
 
     @property
-    def num_classes(self) -> int:
-        """No public generator of this family has classes."""
-        return 0
-
-    @property
     def layers(self) -> int:
         """Number of layers that take a style: two for each resolution."""
         return 2 * len(self.channels)
@@ -107,13 +103,14 @@ class StyleGAN2Generator(nn.Module):
         # `w_avg` of the file: truncation draws codes towards it.
         self.register_buffer("mean_style", torch.zeros(config.style_dim))
         self.const = nn.Parameter(torch.randn(config.channels[0], _SMALLEST, _SMALLEST))
+        # The one filter for all resampling, in the file once for each layer.
         taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
         self.register_buffer("filter", torch.outer(taps, taps) / taps.sum() ** 2)
-        self.blocks = nn.ModuleList()
-        inside = None
-        for number, outside in enumerate(config.channels):
-            self.blocks.append(_Block(inside, outside, _SMALLEST * 2**number, config))
-            inside = outside
+        steps = enumerate(zip((None, *config.channels[:-1]), config.channels, strict=True))
+        self.blocks = nn.ModuleList(
+            _Block(inside, outside, _SMALLEST * 2**number, config)
+            for number, (inside, outside) in steps
+        )
 
     @property
     def truncation(self) -> float:
@@ -127,6 +124,7 @@ class StyleGAN2Generator(nn.Module):
 
     def map(self, z: Tensor) -> Tensor:
         """Bring z (N, latent_dim) to w (N, style_dim), truncated as the config says."""
+        # Only the direction of z counts.
         w = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + _EPS)
         for layer in self.mapping:
             w = F.leaky_relu(layer(w), _SLOPE) * _GAIN
@@ -150,12 +148,10 @@ class StyleGAN2Generator(nn.Module):
         styles = self.styles(w).unbind(1)
         x = self.const.expand(len(w), -1, -1, -1)
         image: Tensor | None = None
-        used = 0
-        for block in self.blocks:
-            assert isinstance(block, _Block)
-            assert isinstance(self.filter, Tensor)
-            x, image = block(x, image, styles[used : used + 3], self.filter)
-            used += 1 if block.conv0 is None else 2
+        for number, block in enumerate(self.blocks):
+            # The picture of a block takes the style that the next one's first convolution takes.
+            first = max(2 * number - 1, 0)
+            x, image = block(x, image, styles[first : 2 * number + 2], self.filter)
         assert image is not None
         return image
 
@@ -177,13 +173,11 @@ class _Block(nn.Module):
         self, x: Tensor, image: Tensor | None, styles: tuple[Tensor, ...], kernel: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Bring maps and picture of the last resolution to this one."""
+        *first, second, last = styles
         if self.conv0 is not None:
-            first, *styles_left = styles
-            x = self.conv0(x, first, kernel)
-        else:
-            styles_left = list(styles)
-        x = self.conv1(x, styles_left[0], kernel)
-        added = self.to_rgb(x, styles_left[1])
+            x = self.conv0(x, *first, kernel)
+        x = self.conv1(x, second, kernel)
+        added = self.to_rgb(x, last)
         return x, added if image is None else _enlarge(image, kernel) + added
 
 
@@ -288,15 +282,14 @@ def _plan(
         for layer in ("", "conv0.", "conv1.")
         if number > 0 or layer != "conv0."
     ]
-    key_map["filter"] = family.Source(tuple(filters), ((4, 4),) * len(filters), _one_of)
+
+    def shared(first: Tensor, *others: Tensor) -> Tensor:
+        if not first.is_meta and not all(torch.equal(first, other) for other in others):
+            raise ValueError("its layers have different resampling filters; expected one for all.")
+        return first
+
+    key_map["filter"] = family.Source(tuple(filters), ((4, 4),) * len(filters), shared)
     return network, key_map
-
-
-def _one_of(first: Tensor, *others: Tensor) -> Tensor:
-    """Give the filter that all layers share."""
-    if not first.is_meta and not all(torch.equal(first, other) for other in others):
-        raise ValueError("its layers have different resampling filters; expected one for all.")
-    return first
 
 
 def _config(
@@ -350,7 +343,6 @@ def _seen_numbers(tensors: family.Tensors) -> tuple[dict[str, int], dict[int, in
 
 FAMILIES: Final = (
     family.Family(
-        name="stylegan2",
         proper_name="StyleGAN2",
         plan=_plan,
         read=_read,

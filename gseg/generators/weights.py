@@ -28,7 +28,8 @@ from gseg.storage.callables import callable_digest
 from gseg.storage.digests import digest, file_digest
 
 _CHUNK: Final = 2**20
-_TIMEOUT: Final = 60.0
+_TIMEOUT: Final = 60.0  # seconds without a byte
+# HTTP's words for: here is the part that was asked for; there is nothing behind what is held.
 _PARTIAL: Final = 206
 _COMPLETE: Final = 416
 Progress = Callable[[int, int | None], None]
@@ -129,16 +130,16 @@ def fetch_weights(name: str, folder: Path | str, *, progress: Progress | None = 
         check_file(part)
         _check_sum(part, path.with_name(f"{path.name}.sha256"))
     except ValueError:
-        part.unlink()
+        part.unlink()  # the next attempt would go on from bytes that are not those of the file
         raise
     part.replace(path)
     return path
 
 
 def _find(name: str) -> GeneratorCard:
-    for card in list_generators("published"):
-        if card.name == name:
-            return card
+    published = {card.name: card for card in list_generators("published")}
+    if name in published:
+        return published[name]
     if name in {card.name for card in embedded_cards()}:
         raise ValueError(f"{name} ships with gseg: there is nothing to fetch.")
     raise ValueError(unknown_name(name))
@@ -152,7 +153,7 @@ def _download(address: str, part: Path, progress: Progress | None) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == _COMPLETE and held:  # nothing is left behind what is held
+        if error.code == _COMPLETE and held:
             return
         raise
     with response:

@@ -48,14 +48,6 @@ class PixelHistogram:
     def __len__(self) -> int:
         return len(self.error)
 
-    @classmethod
-    def join(cls, parts: Sequence["PixelHistogram"]) -> "PixelHistogram":
-        """Put the pictures of several batches one after the other."""
-        return cls(
-            counts=np.concatenate([part.counts for part in parts]),
-            error=np.concatenate([part.error for part in parts]),
-        )
-
 
 def pixel_histogram(
     probability: Tensor, mask: Tensor, scored: Tensor | None = None
@@ -105,9 +97,11 @@ def begin_histogram(
 
     def wait() -> PixelHistogram:
         _check_range(limits())
-        return PixelHistogram.join(
-            [PixelHistogram(counts=c().numpy(), error=e().numpy()) for c, e in parts]
+        counts, error = (
+            np.concatenate([arrived().numpy() for arrived in each])
+            for each in zip(*parts, strict=True)
         )
+        return PixelHistogram(counts=counts, error=error)
 
     return wait
 

@@ -27,10 +27,10 @@ class MetricProfile:
     """
 
     name: ProfileName
-    first_threshold: int
-    half_inclusive: bool
+    first_threshold: int = 0
+    half_inclusive: bool = False
     stretched: bool = False
-    empty_union: float
+    empty_union: float = 0.0
     empty_score: float = 1.0
     source: str
 
@@ -46,33 +46,24 @@ PROFILES: Final[dict[str, MetricProfile]] = {
     for profile in (
         MetricProfile(
             name="melas2022_text",
-            first_threshold=0,
-            half_inclusive=False,
-            empty_union=0.0,
             source="Melas-Kyriazi et al. 2022, section 4.2: 255 uniform thresholds between 0 and "
             "1. Assumed, because the text is silent: k / 255 from 0, and the program's rules.",
         ),
         MetricProfile(
             name="melas2022_program",
             first_threshold=1,
-            half_inclusive=False,
-            empty_union=0.0,
             source="lukemelas/unsupervised-image-segmentation: 254 thresholds, without 0.",
         ),
         MetricProfile(
             name="voynov2021",
-            first_threshold=0,
             half_inclusive=True,
-            empty_union=math.nan,
+            empty_union=math.nan,  # 0 / 0 in the program
             source="anvoynov/BigGANsAreWatching: 255 thresholds from 0. It has no Fβ at 0.5; ours "
             "uses its rule for IoU.",
         ),
         MetricProfile(
             name="sod",
-            first_threshold=0,
-            half_inclusive=False,
             stretched=True,
-            empty_union=0.0,
             empty_score=0.0,
             source="The toolbox of salient object detection, lartpang/PySODMetrics 1.6: maps of "
             "bytes, stretched to [0, 1], 256 thresholds by >=; accuracy, IoU and Fβ at 0.5 are its "

@@ -73,6 +73,7 @@ class Discriminator(nn.Module):
         x = F.relu(self.entry(pictures.contiguous(memory_format=torch.channels_last)))
         for layer in self.down:
             x = F.relu(layer(x))
+        # One number for the whole batch: pictures that are all alike give themselves away.
         spread = x.float().std(0, correction=0).mean().to(x.dtype)
         x = F.relu(self.mix(torch.cat([x, spread.expand(len(x), 1, 4, 4)], dim=1)))
         return x, x.sum((2, 3)) * 0.5
@@ -100,9 +101,8 @@ class Discriminator(nn.Module):
         elif self.conditioning == "classifier":
             extra = F.cross_entropy(self.classifier(pooled).float(), labels)
         elif self.conditioning == "contrastive":
-            extra = conditional_contrastive_loss(
-                self.project(pooled).float(), self.embedding(labels).float(), labels
-            )
+            pair = self.project(pooled).float(), self.embedding(labels).float()
+            extra = conditional_contrastive_loss(*pair, labels)
         return logit.float(), extra
 
 

@@ -21,6 +21,7 @@ Signal = Literal["none", "projection", "classifier", "contrastive", "clusters", 
 
 _CLASSES: Final = len(CLASS_NAMES)
 _CLUSTERS: Final = 20
+_SIZES: Final = {"latent_dim": 64, "resolution": 32, "num_classes": _CLASSES}
 _SMALL: Final = (128, 96, 48, 24)
 _LARGE: Final = (136, 104, 56, 28)
 # The self-conditioned architecture has more weights at the same widths.
@@ -72,77 +73,47 @@ class Recipe:
         return self.network.num_classes if self.signal == "clusters" else _CLASSES
 
 
-def _resnet(
-    widths: tuple[int, ...], *, classes: int = _CLASSES, attention: int | None = None
-) -> ResNetConfig:
-    return ResNetConfig(
-        latent_dim=64,
-        resolution=32,
-        channels=widths,
-        num_classes=classes,
-        attention_after=attention,
-    )
+def _resnet(widths: tuple[int, ...], **more: int) -> ResNetConfig:
+    return ResNetConfig(channels=widths, **{**_SIZES, **more})
 
 
-def _big(widths: tuple[int, ...], *, classes: int = _CLASSES) -> BigResNetConfig:
-    return BigResNetConfig(
-        latent_dim=64,
-        shared_dim=32,
-        resolution=32,
-        channels=widths,
-        num_classes=classes,
-        attention_after=2,
-    )
+def _big(widths: tuple[int, ...], **more: int) -> BigResNetConfig:
+    numbers = {**_SIZES, "shared_dim": 32, "attention_after": 2, **more}
+    return BigResNetConfig(channels=widths, **numbers)
 
 
 def _self_conditioned(clusters: int) -> SelfConditionedConfig:
-    return SelfConditionedConfig(
-        latent_dim=64,
-        resolution=32,
-        channels=_LARGE_PLAIN,
-        num_classes=clusters,
-        embed_dim=32 if clusters else 0,
-        blocks_per_stage=1,
-    )
+    # One block at each resolution; the public checkpoints have two.
+    numbers = {**_SIZES, "num_classes": clusters, "blocks_per_stage": 1}
+    return SelfConditionedConfig(channels=_LARGE_PLAIN, embed_dim=32 if clusters else 0, **numbers)
 
 
-def _small(
-    family: str,
-    network: NetworkConfig,
-    signal: Signal = "none",
-    **options: Any,  # noqa: ANN401 further fields
-) -> tuple[str, Recipe]:
-    paper = PAPERS[family]
-    recipe = Recipe(family=family, paper=paper, network=network, signal=signal, **options)
+def _small(family: str, network: NetworkConfig, **more: Any) -> tuple[str, Recipe]:  # noqa: ANN401
+    recipe = Recipe(family=family, paper=PAPERS[family], network=network, **more)
     return f"{family.lower()}.scenes32", recipe
 
 
-def _large(
-    family: str,
-    network: NetworkConfig,
-    signal: Signal = "none",
-    **options: Any,  # noqa: ANN401 further fields
-) -> tuple[str, Recipe]:
-    name, recipe = _small(family, network, signal, iterations=_LARGE_ITERATIONS, **options)
+def _large(family: str, network: NetworkConfig, **more: Any) -> tuple[str, Recipe]:  # noqa: ANN401
+    name, recipe = _small(family, network, iterations=_LARGE_ITERATIONS, **more)
     return f"{name}-large", recipe
 
 
+_PROJECTED: Final = {"signal": "projection", "spectral_norm": True}
 _ENCODER: Final = EncoderConfig(latent_dim=64, resolution=32, channels=(24, 40, 56, 64))
+_ENCODED: Final = {"signal": "encoder", "encoder": _ENCODER, "spectral_norm": True}
 RECIPES: Final = dict(
     (
-        _small("ACGAN", _resnet(_SMALL), "classifier"),
-        _small("BigGAN", _big(_SMALL), "projection", spectral_norm=True, snapshots=(300, 1_000)),
-        _small("GGAN", _resnet(_SMALL, classes=0)),
-        _small("SAGAN", _resnet(_SMALL, attention=2), "projection", spectral_norm=True),
-        _small("SNGAN", _resnet(_SMALL), "projection"),
-        _large(
-            "BigBiGAN", _big(_LARGE, classes=0), "encoder", encoder=_ENCODER, spectral_norm=True
-        ),
-        _large("SelfCondGAN", _self_conditioned(_CLUSTERS), "clusters"),
+        _small("ACGAN", _resnet(_SMALL), signal="classifier"),
+        _small("BigGAN", _big(_SMALL), **_PROJECTED, snapshots=(300, 1_000)),
+        _small("GGAN", _resnet(_SMALL, num_classes=0)),
+        _small("SAGAN", _resnet(_SMALL, attention_after=2), **_PROJECTED),
+        _small("SNGAN", _resnet(_SMALL), signal="projection"),
+        _large("BigBiGAN", _big(_LARGE, num_classes=0), **_ENCODED),
+        _large("SelfCondGAN", _self_conditioned(_CLUSTERS), signal="clusters"),
         _large("UncondGAN", _self_conditioned(0)),
-        _large("ContraGAN", _big(_LARGE), "contrastive", spectral_norm=True),
-        _large("SAGAN", _resnet(_LARGE, attention=2), "projection", spectral_norm=True),
-        _large("SNGAN", _resnet(_LARGE), "projection"),
-        _large("BigGAN", _big(_LARGE), "projection", spectral_norm=True),
+        _large("ContraGAN", _big(_LARGE), signal="contrastive", spectral_norm=True),
+        _large("SAGAN", _resnet(_LARGE, attention_after=2), **_PROJECTED),
+        _large("SNGAN", _resnet(_LARGE), signal="projection"),
+        _large("BigGAN", _big(_LARGE), **_PROJECTED),
     )
 )

@@ -21,7 +21,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemaining
 from safetensors.torch import save_file
 from torch import nn
 
-from gseg.generators.cards import GeneratorCard
+from gseg.generators.cards import embedded_card
 from gseg.generators.contract import Generator
 from gseg.generators.encoders import ENCODER_SUFFIX
 from gseg.images import contact_sheet
@@ -38,6 +38,7 @@ from gseg.randomness import latents
 from gseg.scenes.pictures import SCENES_NAME, Scenes, render
 from gseg.scores.fid import REFERENCE_PICTURES, scenes_distance
 from gseg.storage.digests import digest
+from gseg.storage.files import replacing
 
 # Training scenes: the indices from 0.
 PICTURES: Final = 50_000
@@ -77,32 +78,23 @@ class _Run:
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all, and a picture of where it stands."""
-        part = self.checkpoint.with_suffix(".part")
-        saved = {"training": self.training.state(), "seconds": self.seconds}
-        torch.save({**saved, "identity": self._identity()}, part)
-        part.replace(self.checkpoint)
+        state, identity = self.training.state(), self._identity()
+        with replacing(self.checkpoint) as part:
+            torch.save({"training": state, "seconds": self.seconds, "identity": identity}, part)
         _sample_sheet(self.training.average, self.recipe, self.folder / "sheet.png")
 
-    def keep_snapshot(self) -> None:
-        """Write the weights of now under the name of their iteration."""
-        self._write(f"{self.name}-{self.training.iteration}", {"snapshot_of": self.name})
-
     def export(self) -> Path:
-        """Write the weights, and those of an encoder."""
+        """Write the weights of the end, and those of an encoder."""
         if isinstance(self.training, EncoderTraining) and self.recipe.encoder is not None:
             encoder = half_weights(self.training.export_encoder(ENCODER_STEPS))
             numbers = {"config": json.dumps(asdict(self.recipe.encoder))}
             save_file(encoder, self.folder / f"{self.name}{ENCODER_SUFFIX}", metadata=numbers)
-        return self._write(self.name, {})
+        return self.write(self.name)
 
-    def _write(self, name: str, more: dict[str, Any]) -> Path:
+    def write(self, name: str, **more: object) -> Path:
+        """Write the weights of now with how they came about, and more facts."""
         network = self.training.export()
-        facts = {**self.facts(), **_measured_distance(network, name, self.recipe), **more}
-        return save_weights(network, name, self.recipe, facts, self.folder)
-
-    def facts(self) -> dict[str, Any]:
-        """Record how the weights came about."""
-        return {
+        facts = {
             "command": f"python -m gseg.pretraining.train {self.name} --seed {self.seed}",
             "iterations": self.training.iteration,
             "batch": self.recipe.batch,
@@ -112,7 +104,10 @@ class _Run:
             "device": self.training.device.type,
             "hardware": _hardware(self.training.device),
             "date": datetime.now(UTC).date().isoformat(),
+            **_measured_distance(network, name, self.recipe),
+            **more,
         }
+        return save_weights(network, name, self.recipe, facts, self.folder)
 
     def _identity(self) -> str:
         return digest(SCENES_NAME, self.recipe, self.seed)
@@ -148,7 +143,9 @@ def _finish(run: _Run, scenes: Scenes) -> None:
     """Make the iterations that are left."""
     training, last = run.training, run.recipe.iterations
     started = time.monotonic() - run.seconds
-    with _progress() as progress:
+    usual, note = Progress.get_default_columns()[:3], TextColumn("{task.fields[note]}")
+    columns = (*usual, TimeElapsedColumn(), TimeRemainingColumn(), note)
+    with Progress(*columns, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(run.name, total=last, completed=training.iteration, note="")
         while training.iteration < last:
             judged, fooled = training.step(scenes)
@@ -159,11 +156,10 @@ def _finish(run: _Run, scenes: Scenes) -> None:
                     f"The losses of {run.name} are not finite at iteration {now}: the checkpoint "
                     "before is kept; try another --seed."
                 )
-            note = f"loss D {judged:.2f}  G {fooled:.2f}"
-            progress.update(task, completed=now, note=note)
+            progress.update(task, completed=now, note=f"loss D {judged:.2f}  G {fooled:.2f}")
             run.seconds = time.monotonic() - started
             if now in run.recipe.snapshots:
-                run.keep_snapshot()
+                run.write(f"{run.name}-{now}", snapshot_of=run.name)
             if now % _SAVE_EVERY == 0 or now == last:
                 run.save()
 
@@ -183,33 +179,28 @@ def save_weights(
     Returns:
         The path of the safetensors file.
     """
-    kind = {"architecture": recipe.network.architecture}
-    config = asdict(recipe.network)
-    said = {"family": recipe.family, "paper": recipe.paper, "supervision": recipe.supervision}
-    card = {**said, **facts}
+    header = _header(recipe, facts)
     path = folder / f"{name}.safetensors"
-    metadata = {**kind, "config": json.dumps(config), "card": json.dumps(card)}
-    save_file(half_weights(network), path, metadata=metadata)
-    text = json.dumps({"name": name, **kind, "config": config, "card": card}, indent=1)
+    save_file(half_weights(network), path, metadata=header)
+    # A header's values are texts; in the file for readers they are what those say.
+    read = {key: json.loads(header[key]) for key in ("config", "card")}
+    text = json.dumps({"name": name, **header, **read}, indent=1)
     path.with_suffix(".json").write_text(text + "\n")
     return path
 
 
+def _header(recipe: Recipe, facts: dict[str, Any]) -> dict[str, str]:
+    """Make the metadata that `gseg.generators.cards.embedded_card` reads."""
+    said = {"family": recipe.family, "paper": recipe.paper, "supervision": recipe.supervision}
+    texts = {"config": json.dumps(asdict(recipe.network)), "card": json.dumps({**said, **facts})}
+    return {"architecture": recipe.network.architecture, **texts}
+
+
 def _measured_distance(network: nn.Module, name: str, recipe: Recipe) -> dict[str, Any]:
     """Measure the Fréchet distance to the training scenes, of the weights as they are saved."""
-    config = recipe.network
-    card = GeneratorCard(
-        name=name,
-        family=recipe.family,
-        architecture=config.architecture,
-        dataset="scenes",
-        resolution=config.resolution,
-        num_classes=config.num_classes,
-        latent_dim=config.latent_dim,
-        code_dim=config.latent_dim,
-    )
     # A copy: the training goes on with the weights that were not rounded.
     rounded = copy.deepcopy(network).half().float()
+    card = embedded_card(name, _header(recipe, {}))
     distance = scenes_distance(Generator(rounded, card), MEASURED)
     return {"fid": round(distance.value, 4), "fid_protocol": distance.protocol}
 
@@ -232,16 +223,6 @@ def _hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"one core of {platform.processor() or platform.machine()}"
-
-
-def _progress() -> Progress:
-    return Progress(
-        *Progress.get_default_columns()[:3],
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        disable=not sys.stderr.isatty(),
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """Train the feature network of scenes: `python -m gseg.pretraining.train_features`.
 
 A classifier of the ten scene classes on freshly rendered training pictures, about a minute on one
-CPU core. The weights are rounded to float16 and written where `gseg.features.scenes` reads them;
+CPU core. The weights are rounded to float16 and written where `gseg.features.networks` reads them;
 the printed accuracy is that of the rounded weights.
 """
 
@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gseg.features.named import SCENES_FEATURES
-from gseg.features.scenes import ScenesNetwork
+from gseg.features.networks import ScenesNetwork
 from gseg.images import from_uint8
 from gseg.pretraining.training import half_weights
 from gseg.randomness import derive_seed
 from gseg.scenes.pictures import CLASS_NAMES, VALIDATION_FIRST, render
+from gseg.storage.files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -51,16 +53,15 @@ def train(
         ValueError: There are no steps, or too few pictures for batch normalisation.
     """
     if steps < 1 or batch < 2:
-        raise ValueError(
-            f"Expected at least 1 step and 2 pictures in a step, got {steps} and {batch}."
-        )
+        got = f"got {steps} and {batch}."
+        raise ValueError(f"Expected at least 1 step and 2 pictures in a step, {got}")
+    # The global generator is seeded in here alone: modules draw from no other.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "features") % 2**32)
         network = ScenesNetwork(len(CLASS_NAMES)).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=_RATE)
     for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = _RATE * (1 - step / steps)
+        optimiser.param_groups[0]["lr"] = _RATE * (1 - step / steps)
         scenes = render(range(step * batch, (step + 1) * batch))
         images = from_uint8(scenes.pictures).contiguous(memory_format=torch.channels_last)
         loss = F.cross_entropy(network(images), scenes.labels)
@@ -87,29 +88,18 @@ def accuracy(network: ScenesNetwork, first: int = VALIDATION_FIRST, count: int =
     return float((guess == scenes.labels).float().mean())
 
 
-def save(state: dict[str, Tensor], path: Path) -> None:
-    """Write the weights, from `rounded`, whole or not at all."""
-    part = path.with_suffix(".part")
-    save_file(state, part, metadata={"name": SCENES_FEATURES})
-    part.replace(path)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gseg.pretraining.train_features", description=__doc__
-    )
+    parser = argparse.ArgumentParser("python -m gseg.pretraining.train_features", None, __doc__)
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where to write the weights")
     parser.add_argument("--steps", type=int, default=_STEPS, help="training steps")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # their number changes bits
     began = time.perf_counter()
-    network = train(
-        steps=options.steps,
-        progress=lambda step, loss: log.info("step %5d  loss %.3f", step, loss),
-    )
-    save(rounded(network), options.out)
+    network = train(steps=options.steps, progress=partial(log.info, "step %5d  loss %.3f"))
+    with replacing(options.out) as part:
+        save_file(rounded(network), part, metadata={"name": SCENES_FEATURES})
     seconds = time.perf_counter() - began
     log.info("accuracy %.3f on validation scenes, %.0f s", accuracy(network), seconds)
     log.info("wrote %s", options.out)

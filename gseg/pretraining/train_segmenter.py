@@ -56,11 +56,7 @@ class DefaultSegmenter:
     samples: SampleConfig = field(default_factory=SampleConfig)
     count: int = 10_000
     held_out: int = 500
-    training: FitConfig = field(
-        default_factory=lambda: replace(
-            fit_preset("embedded"), steps=_STEPS, decay_at=_STEPS * 2 // 3, precision="float32"
-        )
-    )
+    training: FitConfig = field(default_factory=lambda: _training(_STEPS))
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.held_out < 1:
@@ -68,6 +64,11 @@ class DefaultSegmenter:
                 f"Expected at least 1 sample to train on and 1 to measure with, got {self.count} "
                 f"and {self.held_out}."
             )
+
+
+def _training(steps: int) -> FitConfig:
+    decay = max(1, steps * 2 // 3)
+    return replace(fit_preset("embedded"), steps=steps, decay_at=decay, precision="float32")
 
 
 def train(config: DefaultSegmenter) -> Segmenter:
@@ -83,12 +84,8 @@ def train(config: DefaultSegmenter) -> Segmenter:
     other = replace(config.samples, seed=derive_seed(config.samples.seed, "validation"))
     held_out = draw(generator, direction, other, config.held_out)
     log.info("%d samples drawn", len(samples))
-    trained = fit(
-        samples.pictures,
-        samples.masks,
-        config.training,
-        validation=(held_out.pictures, held_out.masks),
-    )
+    validation = held_out.pictures, held_out.masks
+    trained = fit(samples.pictures, samples.masks, config.training, validation=validation)
     seconds = time.perf_counter() - began
     # Rounded before it is measured: the scores are those of the file.
     segmenter = trained.segmenter.rounded()
@@ -116,21 +113,16 @@ def _scores(segmenter: Segmenter) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     default = DefaultSegmenter()
-    parser = argparse.ArgumentParser(
-        prog="python -m gseg.pretraining.train_segmenter", description=__doc__
-    )
+    parser = argparse.ArgumentParser("python -m gseg.pretraining.train_segmenter", None, __doc__)
     parser.add_argument("--generator", default=default.generator, help="catalogue name")
     parser.add_argument("--count", type=int, default=default.count, help="samples to train on")
     parser.add_argument("--steps", type=int, default=default.training.steps, help="training steps")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where to write the weights")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    torch.set_num_threads(1)
-    steps = options.steps
-    training = replace(default.training, steps=steps, decay_at=max(1, steps * 2 // 3))
-    segmenter = train(
-        replace(default, generator=options.generator, count=options.count, training=training)
-    )
+    torch.set_num_threads(1)  # their number changes bits
+    chosen = {"generator": options.generator, "count": options.count}
+    segmenter = train(replace(default, **chosen, training=_training(options.steps)))
     segmenter.save(options.out, dtype=torch.float16)
     record = segmenter.provenance
     log.info("IoU %.3f on held-out samples", record["validation_iou"])

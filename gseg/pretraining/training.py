@@ -9,6 +9,7 @@ from its state as if nothing had happened.
 
 import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import torch
@@ -56,6 +57,7 @@ class Training:
         self.recipe, self.device = recipe, device
         self.seed = derive_seed(seed, "gan")
         self.iteration = 0
+        # The global generator is seeded in here alone: modules draw from no other.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.generator = recipe.network.build()
@@ -64,14 +66,12 @@ class Training:
                 _normalise(self.generator)  # draws the vectors its power iterations start from
         self.generator = self.place(self.generator)
         self.average = copy.deepcopy(self.generator)
-        self.generator_optimiser = torch.optim.Adam(
-            [weight for network, _ in self.players() for weight in network.parameters()],
-            recipe.generator_rate,
-            betas=(0.0, 0.99),
-        )
-        self.discriminator_optimiser = torch.optim.Adam(
-            self.discriminator.parameters(), recipe.discriminator_rate, betas=(0.0, 0.99)
-        )
+        weights = [weight for network, _ in self.players() for weight in network.parameters()]
+        # Without momentum, as Brock et al. 2019 train.
+        adam = partial(torch.optim.Adam, betas=(0.0, 0.99))
+        self.generator_optimiser = adam(weights, recipe.generator_rate)
+        rate = recipe.discriminator_rate
+        self.discriminator_optimiser = adam(self.discriminator.parameters(), rate)
 
     def build_opponents(self) -> None:
         """Build the networks that are trained besides the generator."""
@@ -161,9 +161,8 @@ class Training:
     def real_batch(self, scenes: Scenes) -> tuple[Tensor, Tensor]:
         """Choose this iteration's real pictures, half of them mirrored, and their labels."""
         batch = self.recipe.batch
-        chosen = torch.from_numpy(
-            training_order(self.seed, self.iteration, batch, len(scenes.labels))
-        )
+        order = training_order(self.seed, self.iteration, batch, len(scenes.labels))
+        chosen = torch.from_numpy(order)
         coins = uniforms(derive_seed(self.seed, "flip"), [self.iteration], batch)[0]
         flipped = torch.from_numpy(coins < 0.5)[:, None, None, None]
         pictures = from_uint8(scenes.pictures[chosen])
@@ -172,8 +171,7 @@ class Training:
 
     def noise(self, purpose: str) -> Tensor:
         """Draw this iteration's latents for one purpose."""
-        width = self.recipe.network.latent_dim
-        seed = derive_seed(self.seed, purpose)
+        seed, width = derive_seed(self.seed, purpose), self.recipe.network.latent_dim
         return latents(seed, self._rows(), width).to(self.device)
 
     def fake_labels(self, purpose: str) -> Tensor:
@@ -189,12 +187,9 @@ class Training:
     def _set_rates(self) -> None:
         left = 1 - self.iteration / self.recipe.iterations
         factor = min(1.0, left / _DECAYED_SHARE)
-        for optimiser, rate in (
-            (self.generator_optimiser, self.recipe.generator_rate),
-            (self.discriminator_optimiser, self.recipe.discriminator_rate),
-        ):
-            for group in optimiser.param_groups:
-                group["lr"] = rate * factor
+        for name in ("generator", "discriminator"):
+            (group,) = getattr(self, f"{name}_optimiser").param_groups
+            group["lr"] = getattr(self.recipe, f"{name}_rate") * factor
 
     @torch.no_grad()
     def _update_averages(self) -> None:
@@ -232,14 +227,9 @@ class ClusterTraining(Training):
         """Renew the clusters where it is time, and update all networks once."""
         if self.iteration % _CLUSTER_EVERY == 0:
             assert isinstance(self.discriminator, Discriminator)
-            seed = derive_seed(self.seed, "clusters")
-            self.clusters = cluster(
-                self.discriminator,
-                scenes.pictures,
-                self.clusters,
-                self.recipe.label_count,
-                seed=seed,
-            )
+            seed, count = derive_seed(self.seed, "clusters"), self.recipe.label_count
+            pictures, before = scenes.pictures, self.clusters
+            self.clusters = cluster(self.discriminator, pictures, before, count, seed=seed)
         assert self.clusters is not None
         return super().step(replace(scenes, labels=self.clusters))
 
@@ -316,8 +306,7 @@ class EncoderTraining(Training):
                 mean, deviation = encoder(pictures)
             loss = F.gaussian_nll_loss(mean, z, deviation.square())
             _descend(loss, optimiser)
-        encoder.cpu()
-        return encoder.requires_grad_(False).eval()
+        return encoder.cpu().requires_grad_(False).eval()
 
     def _encode(self, real: Tensor, purpose: str) -> Tensor:
         """Draw latents of real pictures from the encoder's distribution."""

@@ -33,7 +33,7 @@ def ellipse(
     return np.asarray((radius - 1) * np.minimum(axes[0], axes[1]), dtype=np.float32)
 
 
-def union(parts: Sequence[Field], softness: float = 0.055) -> Field:
+def union(*parts: Field, softness: float = 0.055) -> Field:
     """Join parts with rounded seams (a smooth minimum)."""
     stack = np.stack(parts)
     nearest = stack.min(axis=0)
@@ -85,39 +85,33 @@ def _blob(x: Field, y: Field, p: Sequence[Field]) -> Field:
 def _quadruped(x: Field, y: Field, p: Sequence[Field]) -> Field:
     stride = 0.25 + 0.1 * p[1]
     return union(
-        [
-            ellipse(x, y, (0.0, 0.0), (0.66, 0.34 + 0.1 * p[0])),  # trunk
-            ellipse(x, y, (0.66, -0.38 - 0.1 * p[2]), (0.27, 0.21)),  # head
-            ellipse(x, y, (0.48, -0.18), (0.30, 0.16), -0.9),  # neck
-            ellipse(x, y, (-0.42, 0.45), (0.15, 0.38)),  # legs
-            ellipse(x, y, (-0.42 + stride, 0.42), (0.12, 0.32)),
-            ellipse(x, y, (0.38, 0.45), (0.15, 0.38)),
-            ellipse(x, y, (-0.72, -0.10 - 0.15 * p[3]), (0.30, 0.08), 0.7),  # tail
-        ]
+        ellipse(x, y, (0.0, 0.0), (0.66, 0.34 + 0.1 * p[0])),  # trunk
+        ellipse(x, y, (0.66, -0.38 - 0.1 * p[2]), (0.27, 0.21)),  # head
+        ellipse(x, y, (0.48, -0.18), (0.30, 0.16), -0.9),  # neck
+        ellipse(x, y, (-0.42, 0.45), (0.15, 0.38)),  # legs
+        ellipse(x, y, (-0.42 + stride, 0.42), (0.12, 0.32)),
+        ellipse(x, y, (0.38, 0.45), (0.15, 0.38)),
+        ellipse(x, y, (-0.72, -0.10 - 0.15 * p[3]), (0.30, 0.08), 0.7),  # tail
     )
 
 
 def _mushroom(x: Field, y: Field, p: Sequence[Field]) -> Field:
     return union(
-        [
-            ellipse(x, y, (0.0, -0.30), (0.52 + 0.12 * p[0], 0.46 + 0.1 * p[1])),  # cap
-            ellipse(x, y, (-0.32, -0.08), (0.34, 0.30)),
-            ellipse(x, y, (0.32, -0.05 - 0.1 * p[2]), (0.34, 0.30)),
-            ellipse(x, y, (0.0, 0.55), (0.13 + 0.05 * p[3], 0.45)),  # stem
-        ]
+        ellipse(x, y, (0.0, -0.30), (0.52 + 0.12 * p[0], 0.46 + 0.1 * p[1])),  # cap
+        ellipse(x, y, (-0.32, -0.08), (0.34, 0.30)),
+        ellipse(x, y, (0.32, -0.05 - 0.1 * p[2]), (0.34, 0.30)),
+        ellipse(x, y, (0.0, 0.55), (0.13 + 0.05 * p[3], 0.45)),  # stem
     )
 
 
 def _bird(x: Field, y: Field, p: Sequence[Field]) -> Field:
     beat = 0.3 + 0.5 * p[0]
     return union(
-        [
-            ellipse(x, y, (0.0, 0.10), (0.32, 0.52)),  # trunk
-            ellipse(x, y, (-0.50, -0.02), (0.56, 0.23), beat),  # wings
-            ellipse(x, y, (0.50, -0.02), (0.56, 0.23), -beat),
-            ellipse(x, y, (0.0, -0.48), (0.20, 0.20)),  # head
-            ellipse(x, y, (0.0, 0.62), (0.28, 0.16)),  # tail
-        ]
+        ellipse(x, y, (0.0, 0.10), (0.32, 0.52)),  # trunk
+        ellipse(x, y, (-0.50, -0.02), (0.56, 0.23), beat),  # wings
+        ellipse(x, y, (0.50, -0.02), (0.56, 0.23), -beat),
+        ellipse(x, y, (0.0, -0.48), (0.20, 0.20)),  # head
+        ellipse(x, y, (0.0, 0.62), (0.28, 0.16)),  # tail
     )
 
 

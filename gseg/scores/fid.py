@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gseg.features.scenes import scenes_features
+from gseg.features.networks import scenes_features
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, uniforms
 from gseg.scores.feature_statistics import (

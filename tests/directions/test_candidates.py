@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from gseg.directions.candidates import (
     closed_form_directions,
-    first_weights,
     load_candidates,
     make_candidates,
     principal_directions,
@@ -119,7 +118,7 @@ def test_first_weights_say_how_a_shift_moves_what_the_code_enters(name: str) -> 
     generator(code, y)
     generator(code + shift, y)
     moved = torch.cat([after - before for before, after in outputs.values()], dim=1)
-    expected = first_weights(generator) @ shift[0]
+    expected = generator.code_weights() @ shift[0]
     if name == "stylegan2":  # its layers scale their weights by 1 / sqrt(inputs) when used
         expected = expected / 6**0.5
     assert expected.norm().item() == pytest.approx(moved.norm().item(), rel=1e-4)

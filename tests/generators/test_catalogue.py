@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gseg.generators import cards, catalogue, checkpoints
+from gseg.generators import cards, catalogue
 from gseg.generators.cards import GeneratorCard
 from gseg.generators.catalogue import (
     find_weights,
@@ -60,8 +60,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ResNetGenerator:
             "card": json.dumps(card),
         },
     )
-    for module in (cards, checkpoints):
-        monkeypatch.setattr(module, "shipped_folder", lambda: tmp_path)
+    monkeypatch.setattr(cards, "shipped_folder", lambda: tmp_path)
     return network
 
 

@@ -145,7 +145,9 @@ def test_precision_and_recall_at_every_threshold(cases, program, profile):
     with np.load(DATA / "expected_curves.npz") as file:
         names = [f"{case:02d}" for case in file["case_ids"]]
         precision, recall = file[f"{program}_precision"], file[f"{program}_recall"]
-    whole = PixelHistogram.join(histograms(cases, program, names))
+    parts = histograms(cases, program, names)
+    counts, error = (np.concatenate([getattr(p, k) for p in parts]) for k in ("counts", "error"))
+    whole = PixelHistogram(counts=counts, error=error)
     got = score_images(whole, metric_profile(profile))
     np.testing.assert_allclose(got.precision, precision, rtol=0, atol=TOLERANCE)
     np.testing.assert_allclose(got.recall, recall, rtol=0, atol=TOLERANCE)

@@ -32,11 +32,11 @@ def test_a_turned_ellipse_has_its_ends_where_they_belong():
 def test_a_union_is_never_smaller_than_its_parts():
     x, y = _grid()
     parts = [ellipse(x, y, (-0.4, 0.0), (0.5, 0.3)), ellipse(x, y, (0.4, 0.0), (0.5, 0.3))]
-    joined = union(parts)
+    joined = union(*parts)
     nearest = np.minimum(*parts)
     assert (joined <= nearest + 1e-6).all()
     assert (joined >= nearest - 0.055 * np.log(2) - 1e-6).all()
-    hard = union(parts, softness=1e-4)
+    hard = union(*parts, softness=1e-4)
     assert hard == pytest.approx(nearest, abs=1e-4)
 
 

@@ -7,7 +7,7 @@ from scipy.linalg import sqrtm
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from gseg.features.scenes import scenes_features
+from gseg.features.networks import scenes_features
 from gseg.scenes.pictures import HELD_OUT_FIRST, VALIDATION_FIRST, render
 from gseg.scores.feature_statistics import (
     FeatureStatistics,

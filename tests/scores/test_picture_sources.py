@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gseg.features.scenes import scenes_features
+from gseg.features.networks import scenes_features
 from gseg.generators.catalogue import load_generator
 from gseg.images import to_uint8
 from gseg.randomness import derive_seed

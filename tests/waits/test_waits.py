@@ -17,7 +17,7 @@ from gseg.directions.codes import shifted_pictures
 from gseg.directions.config import AffineConfig, LearntConfig, SearchConfig
 from gseg.directions.learnt import learn_directions
 from gseg.directions.search import border_vote, optimise
-from gseg.features.scenes import scenes_features
+from gseg.features.networks import scenes_features
 from gseg.generators.catalogue import load_generator
 from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.draw import draw_shard, draw_shards

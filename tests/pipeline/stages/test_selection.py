@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from gseg.directions.direction import Direction
-from gseg.features.scenes import scenes_features
+from gseg.features.networks import scenes_features
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.experiment import SelectionConfig
 from gseg.pipeline.graph import Workshop

@@ -1,12 +1,11 @@
-"""gseg/features/scenes.py: the shipped network of scenes, and how it is trained."""
+"""gseg/pretraining/train_features.py: the shipped network of scenes, and how it is trained."""
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from gseg.features.named import SCENES_FEATURES
-from gseg.features.networks import NetworkFeatures
-from gseg.features.scenes import scenes_features
+from gseg.features.networks import NetworkFeatures, scenes_features
 from gseg.images import from_uint8
 from gseg.pretraining.train_features import WEIGHTS, accuracy, main, rounded, train
 from gseg.scenes.pictures import CLASS_NAMES, HELD_OUT_FIRST, VALIDATION_FIRST, render
