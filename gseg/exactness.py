@@ -14,6 +14,7 @@ checkpoints then differ in last bits, and so do the pictures of a shard that is 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -64,91 +65,48 @@ _SWITCH = _Switch()
 
 def _forbid() -> Callable[[], None]:
     """Turn TensorFloat-32 and sums in any order off; give what turns all back to what it was."""
-    put_back = [_forbid_convolutions(), _forbid_products(), _fix_order()]
+    import torch  # not above: `device_identity` is for commands that must not wait for it
 
-    def undo() -> None:
-        for each in put_back:
-            each()
-
-    return undo
-
-
-# Since PyTorch 2.9 there are two sets of switches, `allow_tf32` and `fp32_precision`. Setting the
-# older sets the newer along; setting the newer alone makes the older raise where it is read (by
-# torch.compile and cudnn.flags among others); and the older does not get through where a user set
-# `torch.backends.fp32_precision = "tf32"`, which the newer then inherits. So: the older first,
-# then the newer where that was not enough; back in the same order.
-
-
-def _forbid_convolutions() -> Callable[[], None]:
-    import torch
-
-    cudnn = torch.backends.cudnn
-    parts = [cudnn.conv, cudnn.rnn] if _has_newer() else []  # type: ignore[attr-defined]
-    precisions = [part.fp32_precision for part in parts]
-    allowed = _older(lambda: cudnn.allow_tf32)
-    if allowed:
-        cudnn.allow_tf32 = False
-    for part in parts:
-        if part.fp32_precision == "tf32":
-            part.fp32_precision = "ieee"
-
-    def undo() -> None:
-        if allowed:
-            cudnn.allow_tf32 = True
-        for part, precision in zip(parts, precisions, strict=True):
-            if part.fp32_precision != precision:
-                part.fp32_precision = precision
-
-    return undo
-
-
-def _forbid_products() -> Callable[[], None]:
-    import torch
-
-    matmul, newer = torch.backends.cuda.matmul, _has_newer()
-    precision = matmul.fp32_precision if newer else None
-    allowed = _older(lambda: matmul.allow_tf32)
-    wished = _older(torch.get_float32_matmul_precision) if allowed else None
-    if allowed:
-        matmul.allow_tf32 = False  # not the precision of all products, which is the CPU's, too
-    if newer and matmul.fp32_precision == "tf32":
-        matmul.fp32_precision = "ieee"
-
-    def undo() -> None:
-        if allowed:
-            matmul.allow_tf32 = True
-        if wished == "medium":
-            torch.set_float32_matmul_precision("medium")
-        if newer and matmul.fp32_precision != precision:
-            matmul.fp32_precision = precision
-
-    return undo
-
-
-def _fix_order() -> Callable[[], None]:
-    import torch
-
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic
+    # Since PyTorch 2.9 there are two sets of switches, `allow_tf32` and `fp32_precision`. Setting
+    # the older sets the newer along; setting the newer alone makes the older raise where it is read
+    # (by torch.compile and cudnn.flags among others); and the older does not get through where a
+    # user set `torch.backends.fp32_precision = "tf32"`, which the newer then inherits. So: the
+    # older first, then the newer where that was not enough; back in the same order.
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    newer: list[Any] = []
+    if hasattr(torch.backends, "fp32_precision"):
+        newer = [cudnn.conv, cudnn.rnn, matmul]  # type: ignore[attr-defined]
+    precisions = [switch.fp32_precision for switch in newer]
+    older: list[Any] = [
+        switch for switch in (cudnn, matmul) if _older(getattr, switch, "allow_tf32")
+    ]
+    # `matmul.allow_tf32 = True` comes back as "high"; a user may have wished for "medium".
+    medium = matmul in older and _older(torch.get_float32_matmul_precision) == "medium"
+    deterministic = cudnn.deterministic
+    for switch in older:
+        switch.allow_tf32 = False  # not the precision of all products, which is the CPU's, too
+    for switch in newer:
+        if switch.fp32_precision == "tf32":
+            switch.fp32_precision = "ieee"
     # Not torch.use_deterministic_algorithms, which forbids operations that have no such form.
     cudnn.deterministic = True
 
     def undo() -> None:
-        cudnn.deterministic = before
+        for switch in older:
+            switch.allow_tf32 = True
+        if medium:
+            torch.set_float32_matmul_precision("medium")
+        for switch, precision in zip(newer, precisions, strict=True):
+            if switch.fp32_precision != precision:
+                switch.fp32_precision = precision
+        cudnn.deterministic = deterministic
 
     return undo
 
 
-def _has_newer() -> bool:
-    import torch  # not above: `device_identity` is for commands that must not wait for it
-
-    return hasattr(torch.backends, "fp32_precision")
-
-
-def _older(read: Callable[[], object]) -> object:
+def _older(read: Callable[..., object], *names: object) -> object:
     """Read an older switch; None where a user has set the newer alone, and reading raises."""
     try:
-        return read()
+        return read(*names)
     except RuntimeError:
         return None

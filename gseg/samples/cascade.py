@@ -23,16 +23,9 @@ from torch import Tensor
 from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Forward, Generator, forward_with, sampling_setting
 from gseg.images import to_uint8
+from gseg.samples import filters as rules
 from gseg.samples.config import HistogramRule, SampleConfig
-from gseg.samples.filters import (
-    HISTOGRAM,
-    Verdicts,
-    count_reasons,
-    histograms,
-    judge_histograms,
-    judge_masks,
-    mean_changes,
-)
+from gseg.samples.filters import Verdicts
 from gseg.samples.latents import candidates
 from gseg.samples.masks import compare, needs_original
 from gseg.samples.shards import SampleSet
@@ -244,7 +237,7 @@ class Cascade:
         code = generator.code(send(z, generator.device))
         moved = [self._forward(code + shift, labels) for shift in self._shifts]
         keys = dict.fromkeys(key for each in self._requests for key in each.counts_keys())
-        counts = {key: start_copy(histograms(moved[key[0]], key[1], key[2])) for key in keys}
+        counts = {key: start_copy(rules.histograms(moved[key[0]], key[1], key[2])) for key in keys}
         return Block(indices, code, labels, own_labels=y, moved=moved, counts=counts)
 
     def _screen(self, block: Block) -> Block:
@@ -254,7 +247,7 @@ class Cascade:
             left, maxima = everything, None
             counts = [block.counts[key]().numpy() for key in request.counts_keys()]
             if counts:
-                passed, maxima = judge_histograms(counts, request.config.filters)
+                passed, maxima = rules.judge_histograms(counts, request.config.filters)
                 left = np.flatnonzero(passed)
             # By this rule a mask depends on all candidates of its block.
             whole = request.config.mask_rule == "luminance_std"
@@ -305,11 +298,11 @@ class Cascade:
         difference, masks = compare(request.config, first, moved, request.maps)
         left = _find_places(part.left, part.compared)
         copies = [start_mask_copy(_rows_at(each, left)) for each in masks]
-        part.changes = changes = start_copy(mean_changes(_rows_at(difference, left)))
+        part.changes = changes = start_copy(rules.mean_changes(_rows_at(difference, left)))
 
         def judge() -> Verdicts:
             mask, *singles = (copy() for copy in copies)
-            return judge_masks(mask, filters, directions=singles, changes=changes().numpy())
+            return rules.judge_masks(mask, filters, directions=singles, changes=changes().numpy())
 
         part.judged = self._pool.submit(judge)
 
@@ -318,7 +311,7 @@ def _collect(block: Block, part: Part) -> SampleSet:
     """Put the accepted samples of a block together, once all copies have arrived."""
     verdicts, places = part.judged.result(), part.accepted()
     among_left = np.flatnonzero(verdicts.accepted)
-    reasons = np.full(len(block.indices), HISTOGRAM)
+    reasons = np.full(len(block.indices), rules.HISTOGRAM)
     reasons[part.left] = verdicts.reasons
     statistics: dict[str, Tensor] = {}
     if part.maxima is not None:
@@ -332,7 +325,7 @@ def _collect(block: Block, part: Part) -> SampleSet:
         pictures=_rows_at(part.pictures(), _find_places(places, part.shown)),
         masks=torch.from_numpy(verdicts.masks[among_left]),
         statistics=statistics,
-        counts=count_reasons(reasons),
+        counts=rules.count_reasons(reasons),
     )
 
 

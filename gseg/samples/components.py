@@ -46,11 +46,7 @@ class Cleaned(NamedTuple):
 
 
 def keep_large_components(
-    masks: NDArray[np.bool_],
-    share: float,
-    *,
-    strict: bool = False,
-    connectivity: Connectivity = 4,
+    masks: NDArray[np.bool_], share: float, *, strict: bool = False, connectivity: Connectivity = 4
 ) -> Cleaned:
     """Remove the components that are small next to the largest of their mask.
 

@@ -26,7 +26,6 @@ MaskKind = Literal["lighter", "darker", "both", "mean", "affine", "affine_each"]
 MaskRule = Literal["luminance", "rgb_norm", "luminance_std"]
 PictureFormat = Literal["exact", "jpeg95"]
 
-PICTURE_FORMATS: Final[tuple[PictureFormat, ...]] = get_args(PictureFormat)
 REASONS: Final = ("histogram", "contrast", "empty", "components", "area", "agreement")
 """Reasons of rejection in the order in which they are attributed."""
 

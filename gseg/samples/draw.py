@@ -229,12 +229,7 @@ class Review:
 
 @exact()
 @torch.inference_mode()
-def review(
-    generator: Generator,
-    direction: Direction,
-    config: SampleConfig,
-    block: int,
-) -> Review:
+def review(generator: Generator, direction: Direction, config: SampleConfig, block: int) -> Review:
     """Draw one block of candidates and judge all of them.
 
     The verdicts are those of `draw`, but for pixels on the edge of a decision: pictures made in

@@ -38,12 +38,12 @@ from gseg.scores.benchmarks import Benchmark, Example
 from gseg.scores.specs import EvalProtocol
 from gseg.transfers import start_copy
 
+# Pictures of rare shapes wait for company until this many batches of pictures are held.
 _WAITING_BATCHES: Final = 8
-"""Pictures of rare shapes wait for company until this many batches of pictures are held."""
+# Pictures that each reader may be ahead.
 _READ_AHEAD: Final = 4
-"""Pictures that each reader may be ahead."""
+# Half of the distance between the largest probability below 1 and 1 itself, in float32.
 _SATURATED: Final = 2.0**-24
-"""Half of the distance between the largest probability below 1 and 1 itself, in float32."""
 
 T = TypeVar("T")
 
@@ -176,25 +176,14 @@ def prepare(
     return Prepared(index=index, id=example.id, picture=picture, mask=mask, scored=scored)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
-    """How pictures are read and brought to size.
-
-    Attributes:
-        protocol: Evaluation protocol.
-        size: Shorter side that the segmenter sees.
-        batch: Pictures in a group, at most.
-        readers: Threads that read while the segmenter computes.
-    """
-
-    protocol: EvalProtocol
-    size: int
-    batch: int
-    readers: int = 1
-
-
 def equal_shapes(
-    benchmark: Benchmark, reading: Reading, unreadable: list[str]
+    benchmark: Benchmark,
+    unreadable: list[str],
+    *,
+    protocol: EvalProtocol,
+    size: int,
+    batch: int,
+    readers: int = 1,
 ) -> Iterator[list[Prepared]]:
     """Go through a benchmark in groups of equal shape, holding few pictures at a time.
 
@@ -202,8 +191,11 @@ def equal_shapes(
 
     Args:
         benchmark: The pictures.
-        reading: How to read them.
         unreadable: Takes one line for each damaged file, if the benchmark skips these.
+        protocol: Evaluation protocol.
+        size: Shorter side that the segmenter sees.
+        batch: Pictures in a group, at most.
+        readers: Threads that read while the segmenter computes.
 
     Yields:
         Groups that together are all readable pictures, each once.
@@ -219,9 +211,9 @@ def equal_shapes(
             example = benchmark[index]
         except UnreadableImageError as error:
             return error  # raised or listed below, in the order of the pictures
-        return prepare(example, index, reading.protocol, reading.size, crop=benchmark.crop)
+        return prepare(example, index, protocol, size, crop=benchmark.crop)
 
-    for prepared in _read_ahead(read, len(benchmark), reading.readers):
+    for prepared in _read_ahead(read, len(benchmark), readers):
         if isinstance(prepared, UnreadableImageError):
             if not benchmark.skip_bad:
                 raise prepared
@@ -230,7 +222,7 @@ def equal_shapes(
         group = waiting.setdefault((prepared.picture.shape, prepared.mask.shape), [])
         group.append(prepared)
         held += 1
-        if len(group) < reading.batch and held < _WAITING_BATCHES * reading.batch:
+        if len(group) < batch and held < _WAITING_BATCHES * batch:
             continue
         # A full group, or else the largest of those that wait, so that memory stays bounded in a
         # set in which every picture has a shape of its own.

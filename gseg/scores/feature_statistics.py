@@ -306,8 +306,6 @@ def collect_statistics(
         indices.append(here[keep])
         vectors.append(features.numpy()[keep])
     kept = KeptVectors(
-        indices=np.concatenate(indices),
-        vectors=np.concatenate(vectors),
-        features=extractor.name,
+        indices=np.concatenate(indices), vectors=np.concatenate(vectors), features=extractor.name
     )
     return FeatureStatistics(moments=moments, kept=kept, source=source)

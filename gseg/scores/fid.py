@@ -148,11 +148,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 
 
 def kernel_distance(
-    first: KeptVectors,
-    second: KeptVectors,
-    *,
-    subsets: int = SUBSETS,
-    size: int = SUBSET_SIZE,
+    first: KeptVectors, second: KeptVectors, *, subsets: int = SUBSETS, size: int = SUBSET_SIZE
 ) -> KernelDistance:
     """Measure the kernel distance of two sets.
 

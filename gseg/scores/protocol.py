@@ -20,17 +20,10 @@ from gseg.images import from_uint8
 from gseg.metrics.counts import PixelHistogram, begin_histogram, pixel_histogram
 from gseg.metrics.profiles import ProfileName, metric_profile
 from gseg.metrics.sums import Aggregate, MetricSums, merge_sums
-from gseg.scores.batches import Prepared, Reading, begin_mask_size, equal_shapes
+from gseg.scores import specs
+from gseg.scores.batches import Prepared, begin_mask_size, equal_shapes
 from gseg.scores.benchmarks import Benchmark
-from gseg.scores.specs import (
-    CONFIDENCE,
-    DEFAULT_PROFILES,
-    RESAMPLES,
-    RESAMPLING_SEED,
-    SCORES,
-    EvalProtocol,
-    checked_word,
-)
+from gseg.scores.specs import SCORES, EvalProtocol
 from gseg.transfers import one_behind, send
 
 Predict = Callable[[Tensor], Tensor]
@@ -40,10 +33,10 @@ COLUMNS: Final = ("id", "profile", *SCORES, "degenerate", "foreground")
 """Columns of the table of pictures; `max_f_beta` there is each picture's own maximum, `foreground`
 the share of the scored pixels that are truly foreground."""
 
+# Threads that read pictures, by kind of device: what keeps it busy, at most one for each CPU.
 _READERS: Final = {"cpu": 2, "cuda": 16}
-"""Threads that read pictures, by kind of device: what keeps it busy, at most one for each CPU."""
+# Resamples at a time, which bounds the memory.
 _BLOCK: Final = 50
-"""Resamples at a time, which bounds the memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +74,7 @@ def score(
     benchmark: Benchmark,
     *,
     protocol: EvalProtocol = "text",
-    profiles: Sequence[ProfileName] = DEFAULT_PROFILES,
+    profiles: Sequence[ProfileName] = specs.DEFAULT_PROFILES,
     working_size: int | None = None,
     batch: int = 32,
     device: str = "cpu",
@@ -112,7 +105,7 @@ def score(
         UnreadableImageError: A file is damaged; the message names it.
     """
     size = benchmark.working_size if working_size is None else working_size
-    checked_word(protocol, get_args(EvalProtocol), f"evaluation protocol {protocol!r}")
+    specs.checked_word(protocol, get_args(EvalProtocol), f"evaluation protocol {protocol!r}")
     if not profiles or len(set(profiles)) < len(profiles):
         raise ValueError(f"Expected metric profiles, each once, got {tuple(profiles)}.")
     if size < 1 or batch < 1:
@@ -121,10 +114,11 @@ def score(
         )
     wanted = _READERS["cpu" if device == "cpu" else "cuda"] if benchmark.from_files else 1
     readers = min(wanted, os.cpu_count() or 1)
-    reading = Reading(protocol=protocol, size=size, batch=batch, readers=readers)
     collected = _Collected(profiles)
     unreadable: list[str] = []
-    groups = equal_shapes(benchmark, reading, unreadable)
+    groups = equal_shapes(
+        benchmark, unreadable, protocol=protocol, size=size, batch=batch, readers=readers
+    )
     # The device predicts a group while the CPU scores the one before.
     begun = ((group, _begin(predict, group, protocol, device)) for group in groups)
     for group, counted in one_behind(begun):
@@ -251,7 +245,7 @@ def merge_scores(parts: Sequence[Scores]) -> Scores:
 
 
 def bootstrap_intervals(
-    scores: Scores, *, resamples: int = RESAMPLES, seed: int = RESAMPLING_SEED
+    scores: Scores, *, resamples: int = specs.RESAMPLES, seed: int = specs.RESAMPLING_SEED
 ) -> dict[ProfileName, dict[str, tuple[float, float]]]:
     """Give the limits within which 95 % of the resampled `SCORES` lie.
 
@@ -291,7 +285,7 @@ def bootstrap_intervals(
             # The aggregate's maximum is of the mean curve, not the mean of the pictures' own.
             highest = (weights @ curves[name]).max(1)
             parts.append(np.insert(weights @ singles[name], top, highest, axis=1))
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - specs.CONFIDENCE) / 2
     found = {}
     for name, parts in drawn.items():
         low, high = np.quantile(np.concatenate(parts), [tail, 1 - tail], axis=0).tolist()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
@@ -26,24 +26,6 @@ _FACTS: Final = {"width": int, "depth": int, "provenance": dict}
 _PUBLIC_SUFFIXES: Final = (".ckpt", ".pth", ".pt")
 # Bounds the memory of a prediction: 256 pictures of 32 pixels, 16 of 128.
 _PIXELS_AT_ONCE: Final = 2**18
-
-
-class Predictor(Protocol):
-    """What gives each pixel a probability: a `Segmenter` or an `Ensemble`."""
-
-    @property
-    def resolution(self) -> int | None:
-        """Side of the pictures that it was trained on, if known."""
-        ...
-
-    @property
-    def smallest_side(self) -> int:
-        """Least height and width of a picture."""
-        ...
-
-    def probability(self, images: Tensor) -> Tensor:
-        """See `Segmenter.probability`."""
-        ...
 
 
 class Segmenter:
@@ -190,17 +172,22 @@ class Ensemble:
         ValueError: There is none.
     """
 
-    def __init__(self, segmenters: Sequence[Predictor]) -> None:
+    def __init__(self, segmenters: "Sequence[Predictor]") -> None:
         if not segmenters:
             raise ValueError("An ensemble needs at least one segmenter, got none.")
         self.segmenters = tuple(segmenters)
         sides = {segmenter.resolution for segmenter in segmenters}
-        self.resolution = sides.pop() if len(sides) == 1 else None
-        self.smallest_side = max(segmenter.smallest_side for segmenter in segmenters)
+        self.resolution: int | None = sides.pop() if len(sides) == 1 else None
+        self.smallest_side: int = max(segmenter.smallest_side for segmenter in segmenters)
 
     def probability(self, images: Tensor) -> Tensor:
         """See `Segmenter.probability`."""
         return torch.stack([each.probability(images) for each in self.segmenters]).mean(0)
+
+
+Predictor = Segmenter | Ensemble
+"""What gives each pixel a probability; `resolution` is the side that it was trained on, if known,
+and `smallest_side` the least height and width of a picture."""
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

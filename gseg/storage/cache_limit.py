@@ -21,8 +21,8 @@ from gseg.storage.leases import is_gone, process_identity
 from gseg.storage.mirror import cache_folder, copies_locked, is_published, place_of
 
 _VARIABLE: Final = "GSEG_CACHE_GIB"
+# Of the disk's space that is free or the cache's own, if no limit is set.
 _SHARE: Final = 0.5
-"""Of the disk's space that is free or the cache's own, if no limit is set."""
 _RECENT_SECONDS: Final = 600.0
 _RUNNING: Final = "running"
 _MANIFEST: Final = "manifest.json"

@@ -34,6 +34,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import psutil  # type: ignore[import-untyped]
+
 from gseg.storage.mirror import Place, StorageError, answers, client, error_code, place_of
 
 _log = logging.getLogger(__name__)
@@ -320,16 +322,6 @@ def _started(pid: int) -> str | None:
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return "unknown" if not Path("/proc/self").exists() and _is_alive(pid) else None
+        return "unknown" if not Path("/proc/self").exists() and psutil.pid_exists(pid) else None
     fields = status.rpartition(")")[2].split()  # a program's name may hold brackets and spaces
     return None if fields[0] in ("Z", "X") else fields[19]
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -12,14 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from gseg.picture_files import votes_mask
-from gseg.scores.datasets.layouts import (
-    PROGRAM,
-    DataSet,
-    Layout,
-    Listing,
-    files_by_stem,
-    pair_by_name,
-)
+from gseg.scores.datasets import layouts
+from gseg.scores.datasets.layouts import DataSet, Layout, Listing
 
 SPLIT_FILE: Final = "train_val_test_split.txt"
 SPLIT_ADDRESS: Final = (
@@ -27,8 +21,8 @@ SPLIT_ADDRESS: Final = (
 )
 _TEST: Final = "2"
 _TEST_PICTURES: Final = 1000
+# BLAKE2b, 8 bytes, of the numbers of the test pictures in ascending order, joined by spaces.
 _TEST_DIGEST: Final = "7ba2cc7f06d23e5c"
-"""BLAKE2b, 8 bytes, of the numbers of the test pictures in ascending order, joined by spaces."""
 
 
 def read_split(path: Path) -> list[str]:
@@ -60,8 +54,11 @@ def _distributed(parts: Mapping[str, Path]) -> Listing:
     unknown = [number for number in chosen if number not in names]
     if unknown:
         raise ValueError(f"{parts['list']} has no picture {unknown[0]}, which the split names.")
-    pictures, masks = files_by_stem(parts["pictures"]), files_by_stem(parts["masks"])
-    return pair_by_name(parts, pictures, masks, [names[number] for number in chosen])
+    pictures, masks = (
+        layouts.files_by_stem(parts["pictures"]),
+        layouts.files_by_stem(parts["masks"]),
+    )
+    return layouts.pair_by_name(parts, pictures, masks, [names[number] for number in chosen])
 
 
 def _picture_names(path: Path) -> dict[str, str]:
@@ -79,7 +76,7 @@ CUB: Final = DataSet(
     folders=("CUB_200_2011", "CUB_200_2011/CUB_200_2011", "CUB-200-2011", "CUB", "cub"),
     layouts=(
         Layout(
-            name=PROGRAM,
+            name=layouts.PROGRAM,
             parts={"pictures": ("test_images",), "masks": ("test_segmentations",)},
             read_mask=votes_mask,
         ),

@@ -10,14 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from gseg.picture_files import flower_mask
-from gseg.scores.datasets.layouts import (
-    PROGRAM,
-    DataSet,
-    Layout,
-    Listing,
-    files_by_stem,
-    pair_by_name,
-)
+from gseg.scores.datasets import layouts
+from gseg.scores.datasets.layouts import DataSet, Layout, Listing
 
 _TEST: Final = "trnid"
 _PICTURE, _MASK = "image_", "segmim_"
@@ -25,12 +19,12 @@ _PICTURE, _MASK = "image_", "segmim_"
 
 def _pairs(parts: Mapping[str, Path]) -> Listing:
     """Pair all pictures, or those of the list if the layout has one."""
-    pictures = files_by_stem(parts["pictures"], strip=_PICTURE)
-    masks = files_by_stem(parts["masks"], strip=_MASK)
+    pictures = layouts.files_by_stem(parts["pictures"], strip=_PICTURE)
+    masks = layouts.files_by_stem(parts["masks"], strip=_MASK)
     # The official program has its masks renamed after the pictures.
     masks = {name.removeprefix(_PICTURE): file for name, file in masks.items()}
     names = _test_names(parts["list"]) if "list" in parts else None
-    return pair_by_name(parts, pictures, masks, names)
+    return layouts.pair_by_name(parts, pictures, masks, names)
 
 
 def _test_names(path: Path) -> list[str]:
@@ -55,7 +49,7 @@ FLOWERS: Final = DataSet(
     folders=("Flowers", "flowers-102", "flowers102", "oxford-102-flowers", "flowers"),
     layouts=(
         Layout(
-            name=PROGRAM,
+            name=layouts.PROGRAM,
             parts={"pictures": ("test_images",), "masks": ("test_segmentations",)},
             pairs=_pairs,
         ),

@@ -13,8 +13,8 @@ from gseg.picture_files import SUFFIXES, MaskReader, binary_mask, picture_files
 
 PROGRAM: Final = "official program"
 DISTRIBUTED: Final = "as distributed"
+# Problems that an error message lists.
 _SHOWN: Final = 5
-"""Problems that an error message lists."""
 
 
 class NotHereError(ValueError):
