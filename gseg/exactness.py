@@ -5,10 +5,6 @@ mantissa) unless it is told otherwise, and matrix products where a user or an en
 it. On an H100, 23 of the 24 published checkpoints then miss the tolerance of their public
 programs' outputs, by .0005 to .014; without it all 24 keep it. So whatever computes a result runs
 inside `exact`. Only drawing may be set otherwise (`gseg.generators.contract`).
-
-cuDNN also has algorithms that add in the order in which threads arrive, above all for transposed
-convolutions, to it the gradient of a convolution. On an H100 two equal forwards of 22 of 23
-checkpoints then differ in last bits, and so do the pictures of a shard that is drawn twice.
 """
 
 import threading
@@ -21,9 +17,7 @@ from typing import Any
 def exact() -> Iterator[None]:
     """Forbid TensorFloat-32 and sums in any order: in a ``with`` block, or as ``@exact()``.
 
-    PyTorch's switches belong to the process, not to a thread or device: while anyone is inside,
-    nobody rounds, and the last to leave puts them back. It costs twenty microseconds, or one
-    inside another, and changes nothing on a CPU.
+    It costs twenty microseconds, or one inside another, and changes nothing on a CPU.
     """
     _SWITCH.enter()
     try:
@@ -42,6 +36,9 @@ def device_identity(device: str) -> str:
 
 class _Switch:
     """Counts who is inside: threads overlap, as when a training's samples are drawn meanwhile."""
+
+    # PyTorch's switches belong to the process, not to a thread or device: while anyone is inside,
+    # nobody rounds, and the last to leave puts them back.
 
     def __init__(self) -> None:
         self._lock, self._inside = threading.Lock(), 0
@@ -88,6 +85,9 @@ def _forbid() -> Callable[[], None]:
     for switch in newer:
         if switch.fp32_precision == "tf32":
             switch.fp32_precision = "ieee"
+    # cuDNN has algorithms that add in the order in which threads arrive, above all for transposed
+    # convolutions, to it the gradient of a convolution. On an H100 two equal forwards of 22 of 23
+    # checkpoints then differ in last bits, and so do the pictures of a shard that is drawn twice.
     # Not torch.use_deterministic_algorithms, which forbids operations that have no such form.
     cudnn.deterministic = True
 

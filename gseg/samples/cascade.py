@@ -6,8 +6,7 @@ G(z) is made only for accepted candidates. Masks of Eq. (3) compare with G(z): i
 candidates that pass the histogram. Directions that share latents share G(z), and a shifted picture
 that two kinds of masks look at is made once.
 
-What is accepted is the same as if G(z) came first for all. Steps of several blocks overlap: while
-a device makes the pictures of one block, the CPU looks for components in the masks of another.
+What is accepted is the same as if G(z) came first for all.
 """
 
 from collections import deque
@@ -98,17 +97,16 @@ class Block:
 class Originals:
     """A queue of candidates that need their G(z), whose pictures are made in batches of one size.
 
-    A network may give other last bits in another batch size, so the candidates that are left of
-    several blocks are gathered until they fill a batch of the size of a block; what is missing at
-    the end of a shard is filled up with zeros. In a batch of one size a picture's bits depend
-    neither on its place nor on its neighbours: the tests hold every embedded generator to that.
-
     Args:
         forward: Makes pictures from codes and labels.
         batch: Size of every batch.
     """
 
     def __init__(self, forward: Forward, batch: int) -> None:
+        # A network may give other last bits in another batch size, so the candidates that are left
+        # of several blocks are gathered until they fill a batch of the size of a block. In a batch
+        # of one size a picture's bits depend neither on its place nor on its neighbours: the tests
+        # hold every embedded generator to that.
         self._forward, self._batch = forward, batch
         self._codes: list[Tensor] = []
         self._labels: list[Tensor] = []
@@ -153,7 +151,7 @@ class Originals:
         """Take a batch off the front, filled up with zeros; the rest comes along."""
         whole = torch.cat(parts)
         missing = max(self._batch - len(whole), 0)
-        if missing:
+        if missing:  # at the end of a shard
             whole = torch.cat([whole, whole.new_zeros(missing, *whole.shape[1:])])
         return whole[: self._batch], [whole[self._batch :]]
 
@@ -205,6 +203,8 @@ class Cascade:
         waiting: deque[Block] = deque()
         done: list[Block] = []
 
+        # Steps of several blocks overlap: while a device makes the pictures of one block, the CPU
+        # looks for components in the masks of another.
         def advance(depth: int) -> None:
             while len(launched) > depth:
                 judged.append(self._screen(launched.popleft()))

@@ -24,6 +24,7 @@ _CODE_LENGTHS: Final = {
     **dict.fromkeys((21, 33), math.sqrt(2)),
     **dict.fromkeys((13, 23), (1 + math.sqrt(2)) / 2),
 }
+# Components up to 5 % or from 90 % of the picture are not scored, as in the official program.
 _ROUNDNESS_SHARES: Final = (0.05, 0.90)
 # Bins of each label, which neighbouring pixels take in turn.
 _TURNS: Final = 4
@@ -79,8 +80,8 @@ def keep_large_components(
 def roundness(masks: NDArray[np.bool_], *, connectivity: Connectivity = 8) -> NDArray[np.float64]:
     """Measure how compact each mask's largest component is: area / perimeter^2.
 
-    A disc of any size has about 1 / (4 pi) = 0.08. As in the official program of Melas-Kyriazi et
-    al. 2022 a component that covers at most 5 % or at least 90 % of the picture scores 0.
+    A disc of any size has about 1 / (4 pi) = 0.08 (official program of Melas-Kyriazi et al. 2022).
+    A component that covers at most 5 % or at least 90 % of the picture scores 0.
 
     Args:
         masks: (N, H, W) bool.

@@ -53,10 +53,7 @@ def _check_word(what: str, word: str, known: object) -> None:
 class FilterConfig:
     """Rules that decide which candidates are kept.
 
-    The defaults are those of Voynov et al. 2021, section 3.4, except for the histogram: the text
-    asks for nothing but dark and light pixels, as a shift of 5 gives them with BigBiGAN; the
-    milder shifts that suit small generators leave next to no sample by it. The rule of the
-    official programs keeps most.
+    The defaults are those of Voynov et al. 2021, section 3.4, except for the histogram.
 
     Attributes:
         histogram: Rule for the shifted picture, see `filters.count_maxima`; None for none.
@@ -65,8 +62,7 @@ class FilterConfig:
         histogram_window: Odd width of the smoothing.
         min_contrast: Reject (reason ``contrast``) if the absolute change of brightness, averaged
             over the pixels, is smaller: images whose shift makes no significant change in
-            brightness (Melas-Kyriazi et al. 2022, section 3.2.1). No source gives a number; None,
-            the default, is no such rule.
+            brightness (Melas-Kyriazi et al. 2022, section 3.2.1). None is no such rule.
         component_share: Components smaller than this share of the largest are cut away; this
             changes the mask and rejects nothing. 0 keeps all.
         component_strict: Whether a component of exactly that share goes, too.
@@ -86,10 +82,13 @@ class FilterConfig:
         allow_empty: Whether a mask without foreground may be kept, as the programs let it happen.
     """
 
+    # The text asks for nothing but dark and light pixels, as a shift of 5 gives them with BigBiGAN;
+    # the milder shifts that suit small generators leave next to no sample by it. The rule of the
+    # official programs keeps most.
     histogram: HistogramRule | None = "program"
     histogram_bins: int = 12
     histogram_window: int = 3
-    min_contrast: float | None = None
+    min_contrast: float | None = None  # no source gives a number
     component_share: float = 0.2
     component_strict: bool = False
     connectivity: Connectivity = 4

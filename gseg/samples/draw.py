@@ -1,10 +1,9 @@
 """From latents to kept samples: draw candidates block by block, make masks, filter.
 
-Candidate i is a function of the generator, the directions, the config and i. Pictures are made in
-batches of one fixed size, because a network may give other last bits in another batch: so a shard,
-a fixed number of blocks of consecutive candidates, comes out the same, bit for bit, whoever draws
-it on the same kind of device with the same number of threads, alone or together with the shards of
-other directions.
+Candidate i is a function of the generator, the directions, the config and i. A shard is a fixed
+number of blocks of consecutive candidates, and comes out the same, bit for bit, whoever draws it on
+the same kind of device with the same number of threads, alone or together with the shards of other
+directions.
 
 `review` is for people: it looks at a block of candidates as the filters see them. Drawing for a
 training makes far fewer pictures (`gseg.samples.cascade`).

@@ -1,8 +1,7 @@
 """Which candidates become samples, and why the others do not.
 
 The rules (`gseg.samples.config.FilterConfig`) are pure and look at one candidate at a time. A
-candidate that fails several is counted under the first of `REASONS`. Area, roundness and agreement
-look at masks whose small components are gone already, as in the official programs.
+candidate that fails several is counted under the first of `REASONS`.
 
 The histogram needs the shifted pictures alone, and what it rejects needs no mask: so the rules
 come in two steps, `judge_histograms` and `judge_masks`; `judge` is both.
@@ -129,6 +128,8 @@ def judge_masks(
     Raises:
         ValueError: The rules ask for the changes, and there are none.
     """
+    # Area, roundness and agreement look at masks whose small components are gone already, as in the
+    # official programs.
     kept = _clean(masks, config)
     tested, raw = [kept], [masks]
     if config.each_direction and directions:

@@ -9,9 +9,6 @@ labels, pictures, masks as packed bits, row by row, and what the filters measure
 and the mask is ``numpy.unpackbits(numpy.frombuffer(row["mask"], "uint8"))[: 32 * 32]``. The
 resolution and the counts of rejections stand in the schema's metadata, as JSON, so that a shard's
 facts are read without its samples (`ShardFacts`).
-
-Every page of data carries a checksum, and so does the JSON: a file that was cut off, or in which
-a bit has flipped, is found out when it is read and never taken for samples.
 """
 
 import json
@@ -111,6 +108,8 @@ class Shard(SampleSet):
                 compression_level=1,
                 use_dictionary=False,
                 write_statistics=["index"],
+                # With that of the JSON: a file that was cut off, or in which a bit has flipped, is
+                # found out when it is read and never taken for samples.
                 write_page_checksum=True,
             )
 

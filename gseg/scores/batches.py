@@ -8,8 +8,7 @@ scores are taken at that size. CUB and Flowers are first cut to their largest ce
 source says how; assumed: bilinear with antialiasing on bytes for pictures, the nearest pixel for
 masks.
 `melas_program`: the same cut and the same working size, but logits are resized back (bilinear) and
-scored at the mask's own size. Here logits are those of the probability, which a saturated float32
-bounds at about 16.
+scored at the mask's own size.
 `voynov_program`: nothing is cut. The program converts between floats and bytes on its way, cutting
 off instead of rounding: so do we, to the picture before it is resized and to the probabilities
 before they are resized back to the picture's size.
@@ -112,6 +111,7 @@ def begin_mask_size(
     if protocol == "text":
         resized = _bilinear(probability, shape).clamp(0, 1)  # rounding may leave the range
     else:
+        # Logits of the probability, not the network's: a saturated float32 bounds them at about 16.
         resized = _bilinear(torch.logit(probability.float(), eps=_SATURATED), shape).sigmoid()
     return lambda: resized
 
@@ -187,8 +187,6 @@ def equal_shapes(
 ) -> Iterator[list[Prepared]]:
     """Go through a benchmark in groups of equal shape, holding few pictures at a time.
 
-    The groups are a function of the benchmark alone, however many threads read.
-
     Args:
         benchmark: The pictures.
         unreadable: Takes one line for each damaged file, if the benchmark skips these.
@@ -213,6 +211,7 @@ def equal_shapes(
             return error  # raised or listed below, in the order of the pictures
         return prepare(example, index, protocol, size, crop=benchmark.crop)
 
+    # In the benchmark's order: the groups are a function of it alone, however many threads read.
     for prepared in _read_ahead(read, len(benchmark), readers):
         if isinstance(prepared, UnreadableImageError):
             if not benchmark.skip_bad:
@@ -234,10 +233,8 @@ def equal_shapes(
 
 
 def _read_ahead(read: Callable[[int], T], count: int, readers: int) -> Iterator[T]:
-    """Call a function for 0, 1, ... in threads that stay a little ahead of who takes the results.
-
-    Not the pool's `map`, which would begin all calls at once and hold all pictures.
-    """
+    """Call a function for 0, 1, ... in threads that stay a little ahead of the results."""
+    # Not the pool's `map`, which would begin all calls at once and hold all pictures.
     pool = ThreadPoolExecutor(readers, thread_name_prefix="gseg-reader")
     pending: deque[Future[T]] = deque()
     try:

@@ -3,8 +3,7 @@
 Melas-Kyriazi et al. 2022, Table 12, and the work that they compare with take 1,000 pictures at
 random and name no list. Ours is published here, and anybody can draw it again: faces 0 to 29999 are
 ordered by the BLAKE2b digest (8 bytes) of the text ``celebamask_hq NUMBER``, and the first 1,000
-count. All parts are foreground, clothes, hats and jewellery included: the paper's appendix B.2
-counts the person's body.
+count.
 """
 
 import hashlib
@@ -15,6 +14,7 @@ from typing import Final
 from gseg.picture_files import union_mask
 from gseg.scores.datasets.layouts import DataSet, Layout, Listing, Pair, files_by_stem
 
+# Clothes, hats and jewellery included: the paper's appendix B.2 counts the person's body.
 PARTS: Final = (
     *("skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear", "mouth"),
     *("u_lip", "l_lip", "hair", "hat", "ear_r", "neck_l", "neck", "cloth"),

@@ -1,9 +1,7 @@
 """Caltech-UCSD Birds-200-2011 (Wah et al. 2011) with the test split of ReDO.
 
 Both papers take ReDO's split (Chen et al. 2019): 10,000 pictures for training, 788 for validation
-and 1,000 for testing. It was drawn at random and is a file of ReDO's program, which may not be
-passed on for commercial use; so it is not part of this package but read from the data set's
-folder, where ReDO wants it, and recognised by its digest.
+and 1,000 for testing. It is read from the data set's folder, where ReDO wants it.
 """
 
 import hashlib
@@ -15,6 +13,8 @@ from gseg.picture_files import votes_mask
 from gseg.scores.datasets import layouts
 from gseg.scores.datasets.layouts import DataSet, Layout, Listing
 
+# Drawn at random, and a file of ReDO's program, which may not be passed on for commercial use: so
+# it is not part of this package, but recognised by its digest.
 SPLIT_FILE: Final = "train_val_test_split.txt"
 SPLIT_ADDRESS: Final = (
     f"https://raw.githubusercontent.com/mickaelChen/ReDO/master/datasplits/cub/{SPLIT_FILE}"

@@ -1,8 +1,7 @@
 """Oxford Flowers-102 (Nilsback and Zisserman) with the inverted split of ReDO.
 
 ReDO (Chen et al. 2019) trains on the data set's own test part and tests on its training part,
-``trnid`` of ``setid.mat``: the 1,020 pictures of Melas-Kyriazi et al. 2022, Table 5. The masks were
-made by a program; many are empty, which stays so and is counted.
+``trnid`` of ``setid.mat``: the 1,020 pictures of Melas-Kyriazi et al. 2022, Table 5.
 """
 
 from collections.abc import Mapping
@@ -56,6 +55,7 @@ FLOWERS: Final = DataSet(
         Layout(
             parts={"pictures": ("jpg",), "masks": ("segmim",), "list": ("setid.mat",)},
             pairs=_pairs,
+            # Made by a program; many are empty, which stays so and is counted.
             read_mask=flower_mask,
         ),
     ),

@@ -1,12 +1,11 @@
 """Benchmarks of whole photographs: the three of saliency, and PASCAL VOC.
 
 DUT-OMRON (Yang et al. 2013), the test part of DUTS (Wang et al. 2017) and ECSSD (Shi et al. 2016).
-The layouts in which they are distributed are also those of the official program. Each archive may
-have been unpacked into a folder of its own name. Their masks are black and white.
+The layouts in which they are distributed are also those of the official program. Their masks are
+black and white.
 
 PASCAL VOC 2012 (Everingham et al.): the validation pictures, any class against background.
-Melas-Kyriazi et al. 2022 score classes on it (Table 3), from masks of foreground. Void pixels, the
-borders of objects and what the annotators found too hard, are not scored, as in VOC's own rules.
+Melas-Kyriazi et al. 2022 score classes on it (Table 3), from masks of foreground.
 """
 
 from typing import Final
@@ -24,6 +23,7 @@ DUT_OMRON: Final = DataSet(
         Layout(
             parts={
                 "pictures": ("DUT-OMRON-image", "DUT-OMRON-image/DUT-OMRON-image"),
+                # Each archive may have been unpacked into a folder of its own name.
                 "masks": (
                     "pixelwiseGT-new-PNG",
                     "DUT-OMRON-gt-pixelwise/pixelwiseGT-new-PNG",
@@ -78,6 +78,8 @@ VOC2012: Final = DataSet(
                 "list": ("ImageSets/Segmentation/val.txt",),
             },
             pairs=names_in_list,
+            # Void pixels, the borders of objects and what the annotators found too hard, are not
+            # scored, as in VOC's own rules.
             read_mask=label_mask,
         ),
     ),
