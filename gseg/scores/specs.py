@@ -18,11 +18,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from gseg.metrics.profiles import ProfileName
-from gseg.scores.datasets.celeba import CELEBAMASK_HQ
-from gseg.scores.datasets.cub import CUB
-from gseg.scores.datasets.flowers import FLOWERS
+from gseg.scores.datasets import published
 from gseg.scores.datasets.layouts import DataSet
-from gseg.scores.datasets.saliency import DUT_OMRON, DUTS, ECSSD, VOC2012
 from gseg.storage.mirror import storage_folder
 
 EvalProtocol = Literal["text", "melas_program", "voynov_program"]
@@ -41,8 +38,7 @@ RESAMPLING_SEED: Final = 0
 """How the intervals are drawn; see `gseg.scores.protocol.bootstrap_intervals`."""
 
 DATA_SETS: Final[dict[str, DataSet]] = {
-    dataset.name: dataset
-    for dataset in (CUB, FLOWERS, DUT_OMRON, DUTS, ECSSD, VOC2012, CELEBAMASK_HQ)
+    dataset.name: dataset for dataset in published.PAPERS_DATA_SETS
 }
 """All published benchmarks by name, in the order of the papers' tables."""
 SUBSET: Final = "subset"

@@ -2,9 +2,9 @@
 
 import pickle  # for the name of its error only
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -59,8 +59,12 @@ def load_public_unet(path: str | Path) -> UNet:
 def _read_state(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         raise ValueError(f"There is no checkpoint at {path}.")
+    stand_ins: list[Any] = []
     try:
-        content = _load_tensors(path)
+        if zipfile.is_zipfile(path):
+            stand_ins = [(_Inert, name) for name in get_unsafe_globals_in_checkpoint(path)]
+        with safe_globals(stand_ins):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
         raise ValueError(
             f"Cannot read checkpoint {path}: it is truncated, no PyTorch file, or calls functions "
@@ -73,16 +77,6 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
             f"{path} holds {type(content).__name__} where a state dict, tensors by name, is "
             "expected."
         )
-    return content
-
-
-def _load_tensors(path: Path) -> object:
-    foreign = get_unsafe_globals_in_checkpoint(path) if zipfile.is_zipfile(path) else []
-    stand_ins: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
-        (_Inert, name) for name in foreign
-    ]
-    with safe_globals(stand_ins):
-        content: object = torch.load(path, map_location="cpu", weights_only=True)
     return content
 
 

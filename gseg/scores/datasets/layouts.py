@@ -118,16 +118,16 @@ def files_by_stem(folder: Path, *, strip: str = "") -> dict[str, Path]:
     return files
 
 
-def two_folders(parts: Mapping[str, Path]) -> Listing:
-    """List a layout of which everything in ``pictures`` and ``masks`` belongs to the split."""
-    return pair_by_name(parts, files_by_stem(parts["pictures"]), files_by_stem(parts["masks"]))
+def two_folders(parts: Mapping[str, Path], names: Iterable[str] | None = None) -> Listing:
+    """List the split `names`, or all that is there, of the folders ``pictures`` and ``masks``."""
+    pictures, masks = files_by_stem(parts["pictures"]), files_by_stem(parts["masks"])
+    return pair_by_name(parts, pictures, masks, names)
 
 
 def names_in_list(parts: Mapping[str, Path]) -> Listing:
     """List a layout whose split is a file ``list`` with a picture's name in each line."""
-    names = [line.strip() for line in parts["list"].read_text().splitlines() if line.strip()]
-    pictures, masks = files_by_stem(parts["pictures"]), files_by_stem(parts["masks"])
-    return pair_by_name(parts, pictures, masks, names)
+    lines = parts["list"].read_text().splitlines()
+    return two_folders(parts, [line.strip() for line in lines if line.strip()])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
