@@ -74,9 +74,7 @@ def _forbid() -> Callable[[], None]:
     if hasattr(torch.backends, "fp32_precision"):
         newer = [cudnn.conv, cudnn.rnn, matmul]  # type: ignore[attr-defined]
     precisions = [switch.fp32_precision for switch in newer]
-    older: list[Any] = [
-        switch for switch in (cudnn, matmul) if _older(getattr, switch, "allow_tf32")
-    ]
+    older: list[Any] = [each for each in (cudnn, matmul) if _older(getattr, each, "allow_tf32")]
     # `matmul.allow_tf32 = True` comes back as "high"; a user may have wished for "medium".
     medium = matmul in older and _older(torch.get_float32_matmul_precision) == "medium"
     deterministic = cudnn.deterministic

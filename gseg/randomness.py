@@ -65,19 +65,15 @@ def normals(seed: int, indices: ArrayLike, count: int) -> NDArray[np.float64]:
     u = uniforms(seed, indices, 2 * pairs)
     radius = np.sqrt(-2.0 * np.log(u[:, :pairs]))
     angle = 2.0 * np.pi * u[:, pairs:]
-    both: NDArray[np.float64] = np.concatenate(
-        [radius * np.cos(angle), radius * np.sin(angle)], axis=1
-    )
-    return both[:, :count]
+    return np.hstack([radius * np.cos(angle), radius * np.sin(angle)])[:, :count]
 
 
 def latents(seed: int, indices: ArrayLike, latent_dim: int) -> "Tensor":
     """Draw the latent z of each sample from N(0, I): (N, latent_dim) float32 on the CPU."""
     import torch
 
-    return torch.from_numpy(
-        normals(derive_seed(seed, "latent"), indices, latent_dim).astype(np.float32)
-    )
+    z = normals(derive_seed(seed, "latent"), indices, latent_dim)
+    return torch.from_numpy(z.astype(np.float32))
 
 
 def labels(seed: int, indices: ArrayLike, num_classes: int) -> "Tensor | None":

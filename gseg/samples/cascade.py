@@ -11,8 +11,9 @@ What is accepted is the same as if G(z) came first for all.
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import torch
@@ -71,13 +72,13 @@ class Part:
     maxima: NDArray[np.int64] | None
     compared: Places
     shown: Places = field(init=False)
-    judged: Future[Verdicts] = field(init=False)
+    judged: Callable[[], Verdicts] = field(init=False)
     changes: Callable[[], Tensor] = field(init=False)
     pictures: Callable[[], Tensor] = field(init=False)
 
     def accepted(self) -> Places:
         """What all filters leave."""
-        return self.left[self.judged.result().accepted]
+        return self.left[self.judged().accepted]
 
 
 @dataclass(slots=True, eq=False)
@@ -163,7 +164,7 @@ class Cascade:
         generator: Where pictures come from.
         requests: With the same candidates; their shifts are numbers in `shifts`.
         shifts: (code_dim,) float32 each, ε v.
-        pool: Where masks are judged.
+        pool: Where masks are judged; None for this thread.
         depth: Blocks that a step may lie behind the step before it: 0 for a device that works
             while it is waited for, 1 for one that works on its own.
     """
@@ -174,7 +175,7 @@ class Cascade:
         requests: Sequence[Request],
         shifts: Sequence[Tensor],
         *,
-        pool: Executor,
+        pool: Executor | None,
         depth: int,
     ) -> None:
         self._generator, self._requests, self._shifts = generator, requests, shifts
@@ -290,9 +291,7 @@ class Cascade:
     def _compare(self, block: Block, part: Part, original: Tensor | None) -> None:
         """Make masks of the compared candidates, and have those that are left judged."""
         request, filters = part.request, part.request.config.filters
-        moved = {
-            name: _rows_at(block.moved[k], part.compared) for name, k in request.shifts.items()
-        }
+        moved = {key: _rows_at(block.moved[k], part.compared) for key, k in request.shifts.items()}
         # Kinds that do not need the original do not look at it either.
         first = original if original is not None else next(iter(moved.values()))
         difference, masks = compare(request.config, first, moved, request.maps)
@@ -304,12 +303,13 @@ class Cascade:
             mask, *singles = (copy() for copy in copies)
             return rules.judge_masks(mask, filters, directions=singles, changes=changes().numpy())
 
-        part.judged = self._pool.submit(judge)
+        # Without threads it is judged when the verdicts are asked for first.
+        part.judged = self._pool.submit(judge).result if self._pool else cache(judge)
 
 
 def _collect(block: Block, part: Part) -> SampleSet:
     """Put the accepted samples of a block together, once all copies have arrived."""
-    verdicts, places = part.judged.result(), part.accepted()
+    verdicts, places = part.judged(), part.accepted()
     among_left = np.flatnonzero(verdicts.accepted)
     reasons = np.full(len(block.indices), rules.HISTOGRAM)
     reasons[part.left] = verdicts.reasons

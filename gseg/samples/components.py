@@ -143,6 +143,4 @@ def _perimeter(region: NDArray[np.bool_]) -> float:
     border = padded - cv2.erode(padded, cross)
     kernel = np.array(_NEIGHBOUR_CODE, dtype=np.float32)
     codes = cv2.filter2D(border, -1, kernel, borderType=cv2.BORDER_CONSTANT)
-    return sum(
-        length * int(np.count_nonzero(codes == code)) for code, length in _CODE_LENGTHS.items()
-    )
+    return sum(length * np.count_nonzero(codes == code) for code, length in _CODE_LENGTHS.items())

@@ -12,9 +12,10 @@ training makes far fewer pictures (`gseg.samples.cascade`).
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -154,7 +155,7 @@ def draw_shards(
     first = shard * config.blocks_per_shard
     judges = 0 if on_cpu else min(_JUDGES, cores or os.cpu_count() or 1)
     judges = judges if threads is None else threads
-    with ThreadPoolExecutor(judges) if judges else _Here() as pool:
+    with ThreadPoolExecutor(judges) if judges else nullcontext() as pool:
         depth = _LAG_ON_CPU if on_cpu else _LAG
         cascade = Cascade(generator, asked, shifts, pool=pool, depth=depth)
         blocks = cascade.run(range(first, first + config.blocks_per_shard))
@@ -170,15 +171,6 @@ def draw_shards(
             )
         )
     return Drawn(shards, cascade.forwards)
-
-
-class _Here(Executor):
-    """Does work at once, in this thread."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
-        done: Future[Any] = Future()
-        done.set_result(fn(*args, **kwargs))
-        return done
 
 
 def _share_shifts(
@@ -252,9 +244,8 @@ def review(generator: Generator, direction: Direction, config: SampleConfig, blo
         name: generator(code + config.epsilon * getattr(direction, name).to(device), y)
         for name in MASKS[config.mask_kind].shifts
     }
-    difference, (raw, *singles) = compare(
-        config, original, moved, getattr(direction, "operators", None)
-    )
+    maps = getattr(direction, "operators", None)
+    difference, (raw, *singles) = compare(config, original, moved, maps)
     verdicts = judge(
         raw,
         list(moved.values()),

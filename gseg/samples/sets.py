@@ -75,9 +75,7 @@ def first_samples(shards: Iterable[Shard], count: int) -> SampleSet:
         used.append(replace(shard, pictures=pictures[:0], masks=masks[:0]))
         if done >= count:
             return replace(join(used, count), pictures=pictures, masks=masks)
-    raise ValueError(
-        f"{len(used)} shards hold {done} accepted samples, asked for {count}: draw more."
-    )
+    raise ValueError(f"{len(used)} shards hold {done} samples, asked for {count}: draw more.")
 
 
 def in_order(shards: Iterable[_Shard]) -> Iterator[_Shard]:
@@ -279,8 +277,6 @@ def nearest(similarity: Tensor, count: int) -> Tensor:
         ValueError: There are fewer than K.
     """
     if not 1 <= count <= len(similarity):
-        raise ValueError(
-            f"Choose between 1 and all {len(similarity)} of the samples, asked for {count}."
-        )
+        raise ValueError(f"Choose 1 to all {len(similarity)} of the samples, asked for {count}.")
     order = torch.argsort(similarity, descending=True, stable=True)
     return order[:count].sort().values

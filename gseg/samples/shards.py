@@ -249,9 +249,7 @@ def _read_header(schema: pa.Schema) -> dict[str, Any]:
     text = metadata[_METADATA_KEY]
     header: dict[str, Any] = json.loads(text)
     if header["version"] != _VERSION:
-        raise ValueError(
-            f"it has format {header['version']}, this version of gseg reads {_VERSION}"
-        )
+        raise ValueError(f"it has format {header['version']}, this gseg reads {_VERSION}")
     if metadata.get(_CHECKSUM_KEY) != _checksum(text):
         raise ValueError("its description does not fit the checksum")
     if header["columns"] != _columns(schema):

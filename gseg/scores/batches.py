@@ -71,9 +71,7 @@ def shrink_picture(picture: Tensor, size: int, protocol: EvalProtocol) -> Tensor
     if shape == tuple(picture.shape[1:]):
         return picture
     if protocol == "text":
-        return F.interpolate(
-            picture[None], size=shape, mode="bilinear", align_corners=False, antialias=True
-        )[0]
+        return F.interpolate(picture[None], size=shape, mode="bilinear", antialias=True)[0]
     return _pillow_resized(picture.permute(1, 2, 0), shape).permute(2, 0, 1).contiguous()
 
 
@@ -105,9 +103,7 @@ def begin_mask_size(
         return lambda: probability
     if protocol == "voynov_program":
         copied = start_copy(probability.float().mul(255).to(torch.uint8))
-        return lambda: (
-            torch.stack([_pillow_resized(plane, shape) for plane in copied()]).float().div(255)
-        )
+        return lambda: torch.stack([_pillow_resized(p, shape) for p in copied()]).float().div(255)
     if protocol == "text":
         resized = _bilinear(probability, shape).clamp(0, 1)  # rounding may leave the range
     else:
@@ -122,9 +118,7 @@ def resize_probability(probability: Tensor, mask: Tensor) -> Tensor:
 
 
 def _bilinear(planes: Tensor, shape: tuple[int, int]) -> Tensor:
-    return F.interpolate(planes[:, None].float(), size=shape, mode="bilinear", align_corners=False)[
-        :, 0
-    ]
+    return F.interpolate(planes[:, None].float(), size=shape, mode="bilinear")[:, 0]
 
 
 def _pillow_resized(pixels: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -160,9 +160,8 @@ class _FileBenchmark(Benchmark):
         problems = [self._problem(pair) for pair in listing.pairs]
         self.skip_bad = skip_bad
         self.bad = (*listing.problems, *filter(None, problems))
-        self.pairs: tuple[Pair, ...] = tuple(
-            pair for pair, bad in zip(listing.pairs, problems, strict=True) if not bad
-        )
+        judged = zip(listing.pairs, problems, strict=True)
+        self.pairs: tuple[Pair, ...] = tuple(pair for pair, problem in judged if not problem)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -396,6 +395,5 @@ def open_benchmark(spec: str, *, skip_bad: bool = False) -> Benchmark:
     fetch_inputs(folder)
     if parsed.kind == "folder":
         return FolderBenchmark(folder, skip_bad=skip_bad)
-    return DataSetBenchmark(
-        DATA_SETS[parsed.kind], folder, options=parsed.options, skip_bad=skip_bad
-    )
+    dataset = DATA_SETS[parsed.kind]
+    return DataSetBenchmark(dataset, folder, options=parsed.options, skip_bad=skip_bad)

@@ -125,10 +125,9 @@ class KeptVectors:
         Raises:
             ValueError: The features differ, or a picture comes twice.
         """
-        if len({part.features for part in parts}) > 1:
-            raise ValueError(
-                f"Vectors of {sorted({p.features for p in parts})} do not go together."
-            )
+        names = sorted({part.features for part in parts})
+        if len(names) > 1:
+            raise ValueError(f"Vectors of {names} do not go together.")
         indices = np.concatenate([part.indices for part in parts])
         order = np.argsort(indices, kind="stable")
         if (np.diff(indices[order]) == 0).any():

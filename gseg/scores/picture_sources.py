@@ -41,8 +41,7 @@ class ScenesPictures:
     def __init__(self, count: int, *, first: int = 0, resolution: int = SCENES_RESOLUTION) -> None:
         if first < VALIDATION_FIRST < first + count:
             raise ValueError(
-                f"{count} scenes from {first} cross index {VALIDATION_FIRST}, where validation "
-                "starts."
+                f"{count} scenes from {first} cross {VALIDATION_FIRST}, where validation starts."
             )
         self._count, self._first, self._resolution = count, first, resolution
         # Statistics that are stored are named by these words, the seed among them.

@@ -154,9 +154,8 @@ def _begin(
     if protocol == "voynov_program" and probability.shape != mask.shape:
         return lambda: pixel_histogram(arrived(), mask, scored)  # resized on the CPU, counted there
     there = probability.device
-    return begin_histogram(
-        arrived(), send(mask, there), None if scored is None else send(scored, there)
-    )
+    scored = None if scored is None else send(scored, there)
+    return begin_histogram(arrived(), send(mask, there), scored)
 
 
 def _scored(group: list[Prepared]) -> Tensor | None:
@@ -195,9 +194,8 @@ class _Collected:
             self._curves[part.profile.name].append(scores.curve.astype(np.float32))
             columns = [getattr(scores, name).tolist() for name in (*SCORES, "degenerate")]
             keys = ((rank, waiting.index, waiting.id, part.profile.name) for waiting in group)
-            self._rows += [
-                (*key, *values) for key, *values in zip(keys, *columns, foreground, strict=True)
-            ]
+            rows = zip(keys, *columns, foreground, strict=True)
+            self._rows += [(*key, *values) for key, *values in rows]
 
     def table(self) -> pd.DataFrame:
         """Give `COLUMNS`, profile after profile in the benchmark's order."""
@@ -238,9 +236,7 @@ def merge_scores(parts: Sequence[Scores]) -> Scores:
         table=table,
         sums=tuple(merge_sums(same) for same in zip(*(p.sums for p in parts), strict=True)),
         skipped=tuple(line for part in parts for line in part.skipped),
-        curves={
-            name: np.concatenate([part.curves[name] for part in parts]) for name in first.curves
-        },
+        curves={n: np.concatenate([part.curves[n] for part in parts]) for n in first.curves},
     )
 
 
@@ -280,7 +276,12 @@ def bootstrap_intervals(
         curves[name] = curve.astype(np.float64)
     drawn: dict[ProfileName, list[NDArray[np.float64]]] = {name: [] for name in singles}
     for start in range(0, resamples, _BLOCK):
-        weights = _weights(rng, min(_BLOCK, resamples - start), count)
+        # (drawings, count): how often each picture counts, by their number. Weights make one
+        # matrix product of what `scipy.stats.bootstrap` does resample by resample.
+        drawings = min(_BLOCK, resamples - start)
+        chosen = rng.integers(0, count, (drawings, count)) + np.arange(drawings)[:, None] * count
+        hits = np.bincount(chosen.reshape(-1), minlength=drawings * count)
+        weights = hits.reshape(drawings, count) / count
         for name, parts in drawn.items():
             # The aggregate's maximum is of the mean curve, not the mean of the pictures' own.
             highest = (weights @ curves[name]).max(1)
@@ -291,12 +292,3 @@ def bootstrap_intervals(
         low, high = np.quantile(np.concatenate(parts), [tail, 1 - tail], axis=0).tolist()
         found[name] = dict(zip(SCORES, zip(low, high, strict=True), strict=True))
     return found
-
-
-def _weights(rng: np.random.Generator, resamples: int, count: int) -> NDArray[np.float64]:
-    """Draw how often each picture counts, divided by their number: (resamples, count)."""
-    # Weights make one matrix product of what `scipy.stats.bootstrap` does resample by resample.
-    chosen = rng.integers(0, count, (resamples, count))
-    chosen += np.arange(resamples)[:, None] * count
-    hits = np.bincount(chosen.reshape(-1), minlength=resamples * count)
-    return hits.reshape(resamples, count) / count

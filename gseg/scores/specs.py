@@ -19,7 +19,6 @@ from typing import Final, Literal
 
 from gseg.metrics.profiles import ProfileName
 from gseg.scores.datasets import published
-from gseg.scores.datasets.layouts import DataSet
 from gseg.storage.mirror import storage_folder
 
 EvalProtocol = Literal["text", "melas_program", "voynov_program"]
@@ -37,9 +36,7 @@ CONFIDENCE: Final = 0.95
 RESAMPLING_SEED: Final = 0
 """How the intervals are drawn; see `gseg.scores.protocol.bootstrap_intervals`."""
 
-DATA_SETS: Final[dict[str, DataSet]] = {
-    dataset.name: dataset for dataset in published.PAPERS_DATA_SETS
-}
+DATA_SETS: Final = {each.name: each for each in published.PAPERS_DATA_SETS}
 """All published benchmarks by name, in the order of the papers' tables."""
 SUBSET: Final = "subset"
 THRESHOLD: Final = "threshold"

@@ -89,11 +89,8 @@ class FitConfig:
 
     def with_steps(self, steps: int) -> "FitConfig":
         """Give the same training with another number of steps; it decays at the same share."""
-        if self.decay_at is None:
-            return replace(self, steps=steps)
-        return replace(
-            self, steps=steps, decay_at=max(1, round(self.decay_at * steps / self.steps))
-        )
+        decay_at = self.decay_at and max(1, round(self.decay_at * steps / self.steps))
+        return replace(self, steps=steps, decay_at=decay_at)
 
     def learning_rate_at(self, step: int) -> float:
         """Say the learning rate of a step; they are numbered from 0."""

@@ -92,9 +92,7 @@ class InMemoryPairs:
             chosen = send(torch.from_numpy(indices), self._masks.device)
             return self._pictures[chosen], self._masks[chosen]
         # NumPy copies whole rows, several times as fast as PyTorch gathers them.
-        pictures, masks = (
-            torch.from_numpy(each.numpy()[indices]) for each in (self._rows, self._masks)
-        )
+        pictures, masks = (torch.from_numpy(t.numpy()[indices]) for t in (self._rows, self._masks))
         return (pictures if self._rows is self._pictures else pictures.permute(0, 3, 1, 2)), masks
 
 

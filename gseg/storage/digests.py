@@ -86,9 +86,7 @@ def restore(kind: type[_T], value: Mapping[str, Any]) -> _T:
 def _restored(hint: object, value: object) -> object:
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     if isinstance(value, Mapping):
-        classes = [
-            each for each in kinds if isinstance(each, type) and dataclasses.is_dataclass(each)
-        ]
+        classes = [k for k in kinds if isinstance(k, type) and dataclasses.is_dataclass(k)]
         # Of several classes that which has the fields.
         found = max(classes, key=lambda each: len(value.keys() & get_type_hints(each)))
         return restore(found, value)

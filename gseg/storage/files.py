@@ -125,9 +125,7 @@ def fetch_inputs(folder: Path) -> bool:
 def find_inputs(folder: Path, beginning: str) -> list[Path]:
     """List the files of a folder, here and in the object store, whose names begin so."""
     found = {path.name for path in folder.glob(f"{beginning}*")}
-    found |= {
-        name for name in mirror.names(folder) if name.startswith(beginning) and "/" not in name
-    }
+    found |= {n for n in mirror.names(folder) if n.startswith(beginning) and "/" not in n}
     return [folder / name for name in sorted(found)]
 
 

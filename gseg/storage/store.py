@@ -95,12 +95,11 @@ class Store:
         Raises:
             StorageError: It cannot.
         """
+        where = describe(self.root)
         if self.read_only:
             there = self._nearest()
             if not (there.is_dir() and os.access(there, os.W_OK)):
-                raise StorageError(
-                    f"Cannot write to the storage {describe(self.root)}: not into {there}."
-                )
+                raise StorageError(f"Cannot write to the storage {where}: not into {there}.")
             return
         probe = self.root / f".probe-{uuid.uuid4().hex}"
         try:
@@ -110,7 +109,6 @@ class Store:
             mirror.discard(probe)
         except OSError as error:
             reason = error.strerror or str(error)
-            where = describe(self.root)
             raise StorageError(f"Cannot write to the storage {where}: {reason}.") from error
 
     def free_bytes(self) -> int:

@@ -177,7 +177,7 @@ class DataSet:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class FoundFiles:
     """Where a data set was found.
 
     Attributes:
@@ -191,7 +191,7 @@ class Place:
     parts: Mapping[str, Path]
 
 
-def find_place(dataset: DataSet, path: Path) -> Place:
+def find_place(dataset: DataSet, path: Path) -> FoundFiles:
     """Find a data set's files, in the first of its layouts that is complete.
 
     Args:
@@ -209,7 +209,7 @@ def find_place(dataset: DataSet, path: Path) -> Place:
         for layout in dataset.layouts:
             parts = _existing_parts(folder, layout)
             if len(parts) == len(layout.parts):
-                return Place(folder=folder, layout=layout, parts=parts)
+                return FoundFiles(folder=folder, layout=layout, parts=parts)
             # What lies beside the folder (CUB's masks) alone does not make it the data set's.
             inside = [part for part in parts.values() if ".." not in part.parts]
             if inside and (best is None or len(parts) > len(best[2])):
