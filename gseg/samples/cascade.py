@@ -27,11 +27,11 @@ from gseg.samples import filters as rules
 from gseg.samples.config import HistogramRule, SampleConfig
 from gseg.samples.filters import Verdicts
 from gseg.samples.latents import candidates
-from gseg.samples.masks import compare, needs_original
+from gseg.samples.masks import judged_masks, needs_original
 from gseg.samples.shards import SampleSet
 from gseg.transfers import send, start_copy, start_mask_copy
 
-Places = NDArray[np.int64]
+_Places = NDArray[np.int64]
 CountsKey = tuple[int, HistogramRule, int]
 
 
@@ -58,7 +58,7 @@ class Request:
 
 
 @dataclass(slots=True, eq=False)
-class Part:
+class _Part:
     """What one request makes of one block; places are positions in the block, ascending.
 
     Attributes:
@@ -68,15 +68,15 @@ class Part:
     """
 
     request: Request
-    left: Places
+    left: _Places
     maxima: NDArray[np.int64] | None
-    compared: Places
-    shown: Places = field(init=False)
+    compared: _Places
+    shown: _Places = field(init=False)
     judged: Callable[[], Verdicts] = field(init=False)
     changes: Callable[[], Tensor] = field(init=False)
     pictures: Callable[[], Tensor] = field(init=False)
 
-    def accepted(self) -> Places:
+    def accepted(self) -> _Places:
         """What all filters leave."""
         return self.left[self.judged().accepted]
 
@@ -91,8 +91,8 @@ class Block:
     own_labels: Tensor | None
     moved: list[Tensor]
     counts: Mapping[CountsKey, Callable[[], Tensor]]
-    parts: list[Part] = field(default_factory=list)
-    wanted: Places = field(init=False)
+    parts: list[_Part] = field(default_factory=list)
+    wanted: _Places = field(init=False)
 
 
 class Originals:
@@ -194,10 +194,6 @@ class Cascade:
         Returns:
             For each request, the accepted samples of each block, on the CPU.
         """
-        with self._setting.rounding():  # of codes and colour maps, too
-            return self._run(blocks)
-
-    def _run(self, blocks: Sequence[int]) -> list[list[SampleSet]]:
         originals = Originals(self._forward, self._requests[0].config.batch)
         launched: deque[Block] = deque()
         judged: deque[Block] = deque()
@@ -214,12 +210,13 @@ class Cascade:
             while waiting and self._finish(waiting[0], originals):
                 done.append(waiting.popleft())
 
-        for block in blocks:
-            launched.append(self._launch(block))
-            advance(self._depth)
-        advance(0)
-        originals.flush()
-        advance(0)
+        with self._setting.rounding():  # of codes and colour maps, too
+            for block in blocks:
+                launched.append(self._launch(block))
+                advance(self._depth)
+            advance(0)
+            originals.flush()
+            advance(0)
         return [
             [_collect(block, block.parts[number]) for block in done]
             for number in range(len(self._requests))
@@ -252,7 +249,7 @@ class Cascade:
                 left = np.flatnonzero(passed)
             # By this rule a mask depends on all candidates of its block.
             whole = request.config.mask_rule == "luminance_std"
-            part = Part(request, left, maxima, compared=everything if whole else left)
+            part = _Part(request, left, maxima, compared=everything if whole else left)
             if not needs_original(request.config):
                 self._compare(block, part, None)
             block.parts.append(part)
@@ -288,13 +285,13 @@ class Cascade:
         block.moved.clear()
         return True
 
-    def _compare(self, block: Block, part: Part, original: Tensor | None) -> None:
+    def _compare(self, block: Block, part: _Part, original: Tensor | None) -> None:
         """Make masks of the compared candidates, and have those that are left judged."""
         request, filters = part.request, part.request.config.filters
         moved = {key: _rows_at(block.moved[k], part.compared) for key, k in request.shifts.items()}
         # Kinds that do not need the original do not look at it either.
         first = original if original is not None else next(iter(moved.values()))
-        difference, masks = compare(request.config, first, moved, request.maps)
+        difference, masks = judged_masks(request.config, first, moved, request.maps)
         left = _find_places(part.left, part.compared)
         copies = [start_mask_copy(_rows_at(each, left)) for each in masks]
         part.changes = changes = start_copy(rules.mean_changes(_rows_at(difference, left)))
@@ -307,7 +304,7 @@ class Cascade:
         part.judged = self._pool.submit(judge).result if self._pool else cache(judge)
 
 
-def _collect(block: Block, part: Part) -> SampleSet:
+def _collect(block: Block, part: _Part) -> SampleSet:
     """Put the accepted samples of a block together, once all copies have arrived."""
     verdicts, places = part.judged(), part.accepted()
     among_left = np.flatnonzero(verdicts.accepted)
@@ -333,13 +330,13 @@ def _total(parts: Sequence[Tensor]) -> int:
     return sum(len(each) for each in parts)
 
 
-def _rows_at(values: Tensor, places: Places) -> Tensor:
+def _rows_at(values: Tensor, places: _Places) -> Tensor:
     """Select rows, without a copy where that is all of them."""
     if len(places) == len(values):
         return values
     return values[send(torch.from_numpy(places), values.device)]
 
 
-def _find_places(places: Places, among: Places) -> Places:
+def _find_places(places: _Places, among: _Places) -> _Places:
     """Say where places stand in an ascending list that holds them all."""
     return np.searchsorted(among, places)

@@ -100,7 +100,7 @@ def roundness(masks: NDArray[np.bool_], *, connectivity: Connectivity = 8) -> ND
     return scores
 
 
-def agreement(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.float64]:
+def mask_agreement(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Measure the share of pixels on which masks (N, H, W) agree: (N,) float64 in [0, 1]."""
     return np.asarray((first == second).mean(axis=(1, 2)))
 

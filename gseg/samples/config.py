@@ -119,10 +119,8 @@ class FilterConfig:
             "The foreground shares need 0 <= min_share <= max_share <= 1, "
             f"got {self.min_share} and {self.max_share}.",
         )
-        _check(
-            self.each_direction or self.min_agreement <= 0,
-            "min_agreement compares two masks: set each_direction=True as well.",
-        )
+        if self.min_agreement > 0 and not self.each_direction:
+            raise ValueError("min_agreement compares two masks: set each_direction=True as well.")
 
 
 _PROGRAM: Final = FilterConfig(component_strict=True, connectivity=8, allow_empty=True)
@@ -232,28 +230,20 @@ class LatentConfig:
 
     def __post_init__(self) -> None:
         near = self.source == "embeddings"
-        _check(
-            bool(self.embeddings) == bool(self.embeddings_digest),
-            "Embeddings need their file and its digest: use near_embeddings.",
-        )
-        _check(
-            not self.embeddings or self.scenes is None,
-            "Latents lie near a file of embeddings or near scenes, not both.",
-        )
+        if bool(self.embeddings) != bool(self.embeddings_digest):
+            raise ValueError("Embeddings need their file and its digest: use near_embeddings.")
+        if self.embeddings and self.scenes is not None:
+            raise ValueError("Latents lie near a file of embeddings or near scenes, not both.")
         _check(
             0 <= self.alpha < math.inf and (near or self.alpha == 0),
             f"alpha is 0 or more and scales the noise around embeddings, got {self.alpha} with "
             f"{self.source} as the source.",
         )
         _within(self, "truncation", "above 0 or None", _above_0_or_none)
-        _check(
-            self.truncation is None or not near,
-            "Embeddings are not drawn from the prior: leave truncation out.",
-        )
-        _check(
-            len(set(self.classes)) == len(self.classes) and min(self.classes, default=0) >= 0,
-            f"classes are different labels from 0, got {self.classes}.",
-        )
+        if near and self.truncation is not None:
+            raise ValueError("Embeddings are not drawn from the prior: leave truncation out.")
+        if len(set(self.classes)) < len(self.classes) or min(self.classes, default=0) < 0:
+            raise ValueError(f"classes are different labels from 0, got {self.classes}.")
         if not self.class_weights:
             return
         _check(
@@ -346,10 +336,8 @@ class LabellerConfig:
 
     def __post_init__(self) -> None:
         _check_word("labeller", self.kind, LabellerKind)
-        _check(
-            bool(self.place and self.digest),
-            "A labeller needs its place and its digest: use labeller(NAME).",
-        )
+        if not (self.place and self.digest):
+            raise ValueError("A labeller needs its place and its digest: use labeller(NAME).")
 
     @property
     def name(self) -> str:

@@ -29,7 +29,7 @@ from gseg.samples.cascade import Cascade, Request
 from gseg.samples.config import REASONS, SampleConfig
 from gseg.samples.filters import judge, mean_changes
 from gseg.samples.latents import candidates, check_truncation
-from gseg.samples.masks import MASKS, compare
+from gseg.samples.masks import MASKS, judged_masks
 from gseg.samples.sets import check_acceptance, first_samples, join, sum_counts
 from gseg.samples.shards import SampleSet, Shard
 from gseg.storage.digests import canonical
@@ -245,7 +245,7 @@ def review(generator: Generator, direction: Direction, config: SampleConfig, blo
         for name in MASKS[config.mask_kind].shifts
     }
     maps = getattr(direction, "operators", None)
-    difference, (raw, *singles) = compare(config, original, moved, maps)
+    difference, (raw, *singles) = judged_masks(config, original, moved, maps)
     verdicts = judge(
         raw,
         list(moved.values()),

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.samples.components import Cleaned, agreement, keep_large_components, roundness
+from gseg.samples.components import Cleaned, keep_large_components, mask_agreement, roundness
 from gseg.samples.config import REASONS, FilterConfig, HistogramRule
 from gseg.samples.masks import brightness, cache_sized_parts
 
@@ -185,7 +185,8 @@ def _mask_rules(
         scores = [roundness(each.masks, connectivity=config.connectivity) for each in tested]
         failures["components"] = np.asarray(np.stack(scores).min(axis=0) <= config.min_roundness)
     if config.min_agreement > 0 and len(tested) > 1:
-        failures["agreement"] = agreement(tested[0].masks, tested[1].masks) < config.min_agreement
+        shared = mask_agreement(*(each.masks for each in tested))
+        failures["agreement"] = shared < config.min_agreement
     return failures
 
 

@@ -173,7 +173,7 @@ def brightness_difference(
     return record.compare(pictures, rule, maps)
 
 
-def compare(
+def judged_masks(
     config: SampleConfig, original: Tensor, moved: Mapping[str, Tensor], maps: ColourMaps | None
 ) -> tuple[Tensor, list[Tensor]]:
     """Make all masks that the samples of a config are judged by.

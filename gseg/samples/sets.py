@@ -75,7 +75,9 @@ def first_samples(shards: Iterable[Shard], count: int) -> SampleSet:
         used.append(replace(shard, pictures=pictures[:0], masks=masks[:0]))
         if done >= count:
             return replace(join(used, count), pictures=pictures, masks=masks)
-    raise ValueError(f"{len(used)} shards hold {done} samples, asked for {count}: draw more.")
+    raise ValueError(
+        f"{len(used)} shards hold {done} accepted samples, asked for {count}: draw more."
+    )
 
 
 def in_order(shards: Iterable[_Shard]) -> Iterator[_Shard]:

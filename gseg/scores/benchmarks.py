@@ -27,7 +27,7 @@ from gseg.picture_files import TrueMask, UnreadableImageError
 from gseg.scenes.pictures import HELD_OUT_FIRST, SCENES_NAME, Scenes, render
 from gseg.scores.datasets import layouts
 from gseg.scores.datasets.layouts import DataSet, Listing, Pair
-from gseg.scores.specs import DATA_SETS, SUBSET, THRESHOLD, parse_spec, place_of
+from gseg.scores.specs import DATA_SETS, SUBSET, THRESHOLD, data_set_place, parse_spec
 from gseg.storage.files import fetch_inputs
 from gseg.storage.mirror import storage_folder
 
@@ -391,7 +391,7 @@ def open_benchmark(spec: str, *, skip_bad: bool = False) -> Benchmark:
     parsed = parse_spec(spec)
     if parsed.kind == "scenes":
         return ScenesBenchmark(int(parsed.rest or 1000))
-    folder = storage_folder(parsed.rest) if parsed.kind == "folder" else place_of(parsed)
+    folder = storage_folder(parsed.rest) if parsed.kind == "folder" else data_set_place(parsed)
     fetch_inputs(folder)
     if parsed.kind == "folder":
         return FolderBenchmark(folder, skip_bad=skip_bad)

@@ -84,7 +84,7 @@ def parse_spec(spec: str) -> Specification:
     return Specification(kind=name, rest=rest)
 
 
-def place_of(parsed: Specification) -> Path:
+def data_set_place(parsed: Specification) -> Path:
     """Say where a data set is looked for: in its own folder, or the root of benchmarks.
 
     Raises:
@@ -116,7 +116,7 @@ def absolute_spec(spec: str, root: Path | None = None) -> str:
     parsed = parse_spec(spec)
     if parsed.kind == "scenes":
         return spec
-    place = root.expanduser() if root is not None and not parsed.rest else place_of(parsed)
+    place = root.expanduser() if root is not None and not parsed.rest else data_set_place(parsed)
     return f"{'+'.join([parsed.kind, *parsed.options])}:{place.absolute()}"
 
 

@@ -129,7 +129,8 @@ def segment_to(
     smallest = segmenter.smallest_side
     if working_size is not None and working_size < smallest:
         raise ValueError(
-            f"This segmenter needs a working size of at least {smallest} px, got {working_size}."
+            f"This segmenter needs a working size of at least {smallest} pixels, got "
+            f"{working_size}."
         )
     masks: dict[Path, Path] = {}
     skipped: dict[Path, str] = {}
