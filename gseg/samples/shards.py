@@ -271,20 +271,15 @@ def _from_table(table: pa.Table, header: Mapping[str, Any]) -> Shard:
         raise ValueError(f"it has {count} rows, expected {header['rows']}")
     bits = _from_binary(table["mask"]).reshape(count, math.ceil(side * side / 8))
     masks = np.unpackbits(bits, axis=1, count=side * side).reshape(count, side, side)
+    measured = [name for name in table.column_names if name not in _FIXED_COLUMNS]
+    told = ("number", "counts", "provenance", "picture_format")
     return Shard(
-        number=header["number"],
+        **{name: header[name] for name in told},
         indices=_to_tensor(table["index"]),
         labels=_to_tensor(table["label"]) if header["labelled"] else None,
         pictures=from_column(table["picture"], side, header["picture_format"]),
         masks=torch.from_numpy(masks.view(np.bool_)),
-        statistics={
-            name: _to_tensor(table[name])
-            for name in table.column_names
-            if name not in _FIXED_COLUMNS
-        },
-        counts=header["counts"],
-        provenance=header["provenance"],
-        picture_format=header["picture_format"],
+        statistics={name: _to_tensor(table[name]) for name in measured},
     )
 
 

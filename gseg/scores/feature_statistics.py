@@ -24,6 +24,8 @@ from gseg.transfers import one_behind
 KEPT: Final = 10_000
 """Vectors kept of a set at most: 80 MB of Inception features."""
 _SEED: Final = 0
+# What NumPy raises for files that are none, by where they are cut off.
+_UNREADABLE: Final = (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,10 +212,7 @@ class FeatureStatistics:
         try:
             with np.load(path, allow_pickle=False) as file:  # a pickle could run code
                 arrays = {name: file[name] for name in file.files}
-        except (
-            *(OSError, ValueError, EOFError, TypeError, AttributeError),
-            zipfile.BadZipFile,
-        ) as error:
+        except _UNREADABLE as error:
             raise ValueError(f"{path} cannot be read as statistics: {error}") from error
         missing = {"mu", "sigma"} - set(arrays)
         if missing:
