@@ -16,13 +16,14 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import pyarrow as pa
 import torch
 
 from gseg.randomness import training_order
-from gseg.samples.config import PICTURE_FORMATS, PictureFormat
+from gseg.samples.config import PictureFormat
 from gseg.samples.shards import Shard, shard_name
 from gseg.scenes.pictures import render
 from gseg.segmenters.pairs import BatchSource, open_pairs, pair_bytes
@@ -73,7 +74,7 @@ def main() -> None:
     print(f"{options.count:,} pictures, window {options.window:,}; pictures a second on one core")
     print(f"{'px':>4} {'format':<8} {'from memory':>12} {'from shards':>12} {'bytes/sample':>13}")
     for side in options.sides:
-        for picture_format in PICTURE_FORMATS:
+        for picture_format in get_args(PictureFormat):
             with tempfile.TemporaryDirectory() as folder:
                 paths = write(Path(folder), side, options.count, picture_format)
                 size = sum(path.stat().st_size for path in paths) / (len(paths) * SHARD)

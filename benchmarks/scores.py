@@ -27,7 +27,7 @@ from gseg.metrics.counts import pixel_histogram
 from gseg.metrics.profiles import metric_profile
 from gseg.metrics.sums import MetricSums
 from gseg.scores.baselines import centre_disc, otsu
-from gseg.scores.batches import Reading, equal_shapes
+from gseg.scores.batches import equal_shapes
 from gseg.scores.benchmarks import Benchmark, FolderBenchmark, ScenesBenchmark, open_benchmark
 from gseg.scores.feature_statistics import collect_statistics
 from gseg.scores.fid import compare
@@ -113,10 +113,10 @@ def score_seconds(
     def predict(images: Tensor) -> Tensor:
         return network(images.to(memory_format=torch.channels_last)).softmax(1)[:, 1]
 
-    reading = Reading(protocol="text", size=working_size, batch=32, readers=4)
+    how = {"protocol": "text", "size": working_size, "batch": 32, "readers": 4}
     groups = [
         from_uint8(torch.stack([each.picture for each in group])).to(device)
-        for group in equal_shapes(benchmark, reading, [])
+        for group in equal_shapes(benchmark, [], **how)
     ]
     forward = best_seconds(lambda: finished(predict, groups, device), 2)
     wall = best_seconds(

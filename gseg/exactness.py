@@ -5,30 +5,12 @@ mantissa) unless it is told otherwise, and matrix products where a user or an en
 it. On an H100, 23 of the 24 published checkpoints then miss the tolerance of their public
 programs' outputs, by .0005 to .014; without it all 24 keep it. So whatever computes a result runs
 inside `exact`. Only drawing may be set otherwise (`gseg.generators.contract`).
-
-cuDNN also has algorithms that add in the order in which threads arrive, above all for transposed
-convolutions, to it the gradient of a convolution. On an H100 two equal forwards of 22 of 23
-checkpoints then differ in last bits, and so do the pictures of a shard that is drawn twice.
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-
-@contextmanager
-def exact() -> Iterator[None]:
-    """Forbid TensorFloat-32 and sums in any order: in a ``with`` block, or as ``@exact()``.
-
-    PyTorch's switches belong to the process, not to a thread or device: while anyone is inside,
-    nobody rounds, and the last to leave puts them back. It costs twenty microseconds, or one
-    inside another, and changes nothing on a CPU.
-    """
-    _SWITCH.enter()
-    try:
-        yield
-    finally:
-        _SWITCH.leave()
+from collections.abc import Callable
+from contextlib import ContextDecorator
+from typing import Any, Final
 
 
 def device_identity(device: str) -> str:
@@ -39,116 +21,85 @@ def device_identity(device: str) -> str:
     return device if device == "cpu" else f"{device} exact"
 
 
-class _Switch:
+class _Exact(ContextDecorator):
     """Counts who is inside: threads overlap, as when a training's samples are drawn meanwhile."""
+
+    # PyTorch's switches belong to the process, not to a thread or device: while anyone is inside,
+    # nobody rounds, and the last to leave puts them back.
 
     def __init__(self) -> None:
         self._lock, self._inside = threading.Lock(), 0
         self._put_back: Callable[[], None] = lambda: None
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
                 self._put_back = _forbid()
             self._inside += 1
 
-    def leave(self) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
                 self._put_back()
 
 
-_SWITCH = _Switch()
+_EXACT: Final = _Exact()
+
+
+def exact() -> _Exact:
+    """Forbid TensorFloat-32 and sums in any order: in a ``with`` block, or as ``@exact()``.
+
+    It costs twenty microseconds, or one inside another, and changes nothing on a CPU.
+    """
+    return _EXACT
 
 
 def _forbid() -> Callable[[], None]:
     """Turn TensorFloat-32 and sums in any order off; give what turns all back to what it was."""
-    put_back = [_forbid_convolutions(), _forbid_products(), _fix_order()]
+    import torch  # not above: `device_identity` is for commands that must not wait for it
 
-    def undo() -> None:
-        for each in put_back:
-            each()
-
-    return undo
-
-
-# Since PyTorch 2.9 there are two sets of switches, `allow_tf32` and `fp32_precision`. Setting the
-# older sets the newer along; setting the newer alone makes the older raise where it is read (by
-# torch.compile and cudnn.flags among others); and the older does not get through where a user set
-# `torch.backends.fp32_precision = "tf32"`, which the newer then inherits. So: the older first,
-# then the newer where that was not enough; back in the same order.
-
-
-def _forbid_convolutions() -> Callable[[], None]:
-    import torch
-
-    cudnn = torch.backends.cudnn
-    parts = [cudnn.conv, cudnn.rnn] if _has_newer() else []  # type: ignore[attr-defined]
-    precisions = [part.fp32_precision for part in parts]
-    allowed = _older(lambda: cudnn.allow_tf32)
-    if allowed:
-        cudnn.allow_tf32 = False
-    for part in parts:
-        if part.fp32_precision == "tf32":
-            part.fp32_precision = "ieee"
-
-    def undo() -> None:
-        if allowed:
-            cudnn.allow_tf32 = True
-        for part, precision in zip(parts, precisions, strict=True):
-            if part.fp32_precision != precision:
-                part.fp32_precision = precision
-
-    return undo
-
-
-def _forbid_products() -> Callable[[], None]:
-    import torch
-
-    matmul, newer = torch.backends.cuda.matmul, _has_newer()
-    precision = matmul.fp32_precision if newer else None
-    allowed = _older(lambda: matmul.allow_tf32)
-    wished = _older(torch.get_float32_matmul_precision) if allowed else None
-    if allowed:
-        matmul.allow_tf32 = False  # not the precision of all products, which is the CPU's, too
-    if newer and matmul.fp32_precision == "tf32":
-        matmul.fp32_precision = "ieee"
-
-    def undo() -> None:
-        if allowed:
-            matmul.allow_tf32 = True
-        if wished == "medium":
-            torch.set_float32_matmul_precision("medium")
-        if newer and matmul.fp32_precision != precision:
-            matmul.fp32_precision = precision
-
-    return undo
-
-
-def _fix_order() -> Callable[[], None]:
-    import torch
-
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic
+    # Since PyTorch 2.9 there are two sets of switches, `allow_tf32` and `fp32_precision`. Setting
+    # the older sets the newer along; setting the newer alone makes the older raise where it is read
+    # (by torch.compile and cudnn.flags among others); and the older does not get through where a
+    # user set `torch.backends.fp32_precision = "tf32"`, which the newer then inherits. So: the
+    # older first, then the newer where that was not enough; back in the same order.
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    newer: list[Any] = []
+    if hasattr(torch.backends, "fp32_precision"):
+        newer = [cudnn.conv, cudnn.rnn, matmul]  # type: ignore[attr-defined]
+    precisions = [switch.fp32_precision for switch in newer]
+    older: list[Any] = [each for each in (cudnn, matmul) if _older(getattr, each, "allow_tf32")]
+    # `matmul.allow_tf32 = True` comes back as "high"; a user may have wished for "medium".
+    medium = matmul in older and _older(torch.get_float32_matmul_precision) == "medium"
+    deterministic = cudnn.deterministic
+    for switch in older:
+        switch.allow_tf32 = False  # not the precision of all products, which is the CPU's, too
+    for switch in newer:
+        if switch.fp32_precision == "tf32":
+            switch.fp32_precision = "ieee"
+    # cuDNN has algorithms that add in the order in which threads arrive, above all for transposed
+    # convolutions, to it the gradient of a convolution. On an H100 two equal forwards of 22 of 23
+    # checkpoints then differ in last bits, and so do the pictures of a shard that is drawn twice.
     # Not torch.use_deterministic_algorithms, which forbids operations that have no such form.
     cudnn.deterministic = True
 
     def undo() -> None:
-        cudnn.deterministic = before
+        for switch in older:
+            switch.allow_tf32 = True
+        if medium:
+            torch.set_float32_matmul_precision("medium")
+        for switch, precision in zip(newer, precisions, strict=True):
+            if switch.fp32_precision != precision:
+                switch.fp32_precision = precision
+        cudnn.deterministic = deterministic
 
     return undo
 
 
-def _has_newer() -> bool:
-    import torch  # not above: `device_identity` is for commands that must not wait for it
-
-    return hasattr(torch.backends, "fp32_precision")
-
-
-def _older(read: Callable[[], object]) -> object:
+def _older(read: Callable[..., object], *names: object) -> object:
     """Read an older switch; None where a user has set the newer alone, and reading raises."""
     try:
-        return read()
+        return read(*names)
     except RuntimeError:
         return None

@@ -25,20 +25,20 @@ SUFFIXES: Final = frozenset(
 """Files with other suffixes are not taken for pictures."""
 
 _ORIENTATION_TAG: Final = 0x0112
+# Orientations that swap width and height.
 _TURNED: Final = (5, 6, 7, 8)
-"""Orientations that swap width and height."""
+# Bytes from here are foreground: above 0.5 of full scale, as both papers' programs have it.
 _HALF: Final = 128
-"""Bytes from here are foreground: above 0.5 of full scale, as both papers' programs have it."""
+# More pixels than this between black and white: no mask with soft edges, but something else.
 _GREY_SHARE: Final = 0.1
-"""More pixels than this between black and white: no mask with soft edges, but something else."""
 _COLOUR: Final = 32
+# A picture is coloured if the channels of so many pixels differ by more than 32: JPEG's own noise
+# is less.
 _COLOURED_SHARE: Final = 0.01
-"""A picture is coloured if the channels of so many pixels differ by more than 32: JPEG's own noise
-is less."""
+# Blue of the background in Flowers' segmentations, (0, 0, 254) before JPEG.
 _FLOWER_BLUE: Final = 254
-"""Blue of the background in Flowers' segmentations, (0, 0, 254) before JPEG."""
+# Label of PASCAL VOC's borders and difficult objects.
 _VOID: Final = 255
-"""Label of PASCAL VOC's borders and difficult objects."""
 
 
 class UnreadableImageError(ValueError):

@@ -65,19 +65,15 @@ def normals(seed: int, indices: ArrayLike, count: int) -> NDArray[np.float64]:
     u = uniforms(seed, indices, 2 * pairs)
     radius = np.sqrt(-2.0 * np.log(u[:, :pairs]))
     angle = 2.0 * np.pi * u[:, pairs:]
-    both: NDArray[np.float64] = np.concatenate(
-        [radius * np.cos(angle), radius * np.sin(angle)], axis=1
-    )
-    return both[:, :count]
+    return np.hstack([radius * np.cos(angle), radius * np.sin(angle)])[:, :count]
 
 
 def latents(seed: int, indices: ArrayLike, latent_dim: int) -> "Tensor":
     """Draw the latent z of each sample from N(0, I): (N, latent_dim) float32 on the CPU."""
     import torch
 
-    return torch.from_numpy(
-        normals(derive_seed(seed, "latent"), indices, latent_dim).astype(np.float32)
-    )
+    z = normals(derive_seed(seed, "latent"), indices, latent_dim)
+    return torch.from_numpy(z.astype(np.float32))
 
 
 def labels(seed: int, indices: ArrayLike, num_classes: int) -> "Tensor | None":
@@ -97,7 +93,7 @@ def labels(seed: int, indices: ArrayLike, num_classes: int) -> "Tensor | None":
 @lru_cache(maxsize=4)
 def _epoch_order(seed: int, epoch: int, size: int, window: int) -> NDArray[np.int64]:
     keys = uniforms(derive_seed(seed, "order", epoch), [0], size)[0]
-    if window < size:
+    if window < size:  # sample i comes in the order of i + window * u, u uniform in (0, 1)
         keys = np.arange(size) + window * keys
     return np.argsort(keys, kind="stable").astype(np.int64)
 
@@ -110,10 +106,9 @@ def training_order(
     The order runs through permutations of the whole set, one for each epoch; batches cross the
     border of an epoch, so every step has a full batch.
 
-    With a window smaller than the set, sample i of an epoch comes in the order of i + window * u,
-    u uniform in (0, 1). Then at any moment those that have come end before those that have not
-    begin, except for `window` consecutive samples: a reader that goes through the set from first
-    to last needs to hold no more than these. Window 1 is the order of the samples themselves.
+    With a window smaller than the set, those that have come end before those that have not begin,
+    at any moment, except for `window` consecutive samples: a reader that goes through the set from
+    first to last needs to hold no more than these. Window 1 is the order of the samples themselves.
 
     Args:
         seed: Seed of the stream.

@@ -6,14 +6,14 @@ G(z) is made only for accepted candidates. Masks of Eq. (3) compare with G(z): i
 candidates that pass the histogram. Directions that share latents share G(z), and a shifted picture
 that two kinds of masks look at is made once.
 
-What is accepted is the same as if G(z) came first for all. Steps of several blocks overlap: while
-a device makes the pictures of one block, the CPU looks for components in the masks of another.
+What is accepted is the same as if G(z) came first for all.
 """
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import torch
@@ -23,22 +23,15 @@ from torch import Tensor
 from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Forward, Generator, forward_with, sampling_setting
 from gseg.images import to_uint8
+from gseg.samples import filters as rules
 from gseg.samples.config import HistogramRule, SampleConfig
-from gseg.samples.filters import (
-    HISTOGRAM,
-    Verdicts,
-    count_reasons,
-    histograms,
-    judge_histograms,
-    judge_masks,
-    mean_changes,
-)
+from gseg.samples.filters import Verdicts
 from gseg.samples.latents import candidates
-from gseg.samples.masks import compare, needs_original
+from gseg.samples.masks import judged_masks, needs_original
 from gseg.samples.shards import SampleSet
 from gseg.transfers import send, start_copy, start_mask_copy
 
-Places = NDArray[np.int64]
+_Places = NDArray[np.int64]
 CountsKey = tuple[int, HistogramRule, int]
 
 
@@ -65,7 +58,7 @@ class Request:
 
 
 @dataclass(slots=True, eq=False)
-class Part:
+class _Part:
     """What one request makes of one block; places are positions in the block, ascending.
 
     Attributes:
@@ -75,17 +68,17 @@ class Part:
     """
 
     request: Request
-    left: Places
+    left: _Places
     maxima: NDArray[np.int64] | None
-    compared: Places
-    shown: Places = field(init=False)
-    judged: Future[Verdicts] = field(init=False)
+    compared: _Places
+    shown: _Places = field(init=False)
+    judged: Callable[[], Verdicts] = field(init=False)
     changes: Callable[[], Tensor] = field(init=False)
     pictures: Callable[[], Tensor] = field(init=False)
 
-    def accepted(self) -> Places:
+    def accepted(self) -> _Places:
         """What all filters leave."""
-        return self.left[self.judged.result().accepted]
+        return self.left[self.judged().accepted]
 
 
 @dataclass(slots=True, eq=False)
@@ -98,17 +91,12 @@ class Block:
     own_labels: Tensor | None
     moved: list[Tensor]
     counts: Mapping[CountsKey, Callable[[], Tensor]]
-    parts: list[Part] = field(default_factory=list)
-    wanted: Places = field(init=False)
+    parts: list[_Part] = field(default_factory=list)
+    wanted: _Places = field(init=False)
 
 
 class Originals:
     """A queue of candidates that need their G(z), whose pictures are made in batches of one size.
-
-    A network may give other last bits in another batch size, so the candidates that are left of
-    several blocks are gathered until they fill a batch of the size of a block; what is missing at
-    the end of a shard is filled up with zeros. In a batch of one size a picture's bits depend
-    neither on its place nor on its neighbours: the tests hold every embedded generator to that.
 
     Args:
         forward: Makes pictures from codes and labels.
@@ -116,6 +104,10 @@ class Originals:
     """
 
     def __init__(self, forward: Forward, batch: int) -> None:
+        # A network may give other last bits in another batch size, so the candidates that are left
+        # of several blocks are gathered until they fill a batch of the size of a block. In a batch
+        # of one size a picture's bits depend neither on its place nor on its neighbours: the tests
+        # hold every embedded generator to that.
         self._forward, self._batch = forward, batch
         self._codes: list[Tensor] = []
         self._labels: list[Tensor] = []
@@ -160,7 +152,7 @@ class Originals:
         """Take a batch off the front, filled up with zeros; the rest comes along."""
         whole = torch.cat(parts)
         missing = max(self._batch - len(whole), 0)
-        if missing:
+        if missing:  # at the end of a shard
             whole = torch.cat([whole, whole.new_zeros(missing, *whole.shape[1:])])
         return whole[: self._batch], [whole[self._batch :]]
 
@@ -172,7 +164,7 @@ class Cascade:
         generator: Where pictures come from.
         requests: With the same candidates; their shifts are numbers in `shifts`.
         shifts: (code_dim,) float32 each, ε v.
-        pool: Where masks are judged.
+        pool: Where masks are judged; None for this thread.
         depth: Blocks that a step may lie behind the step before it: 0 for a device that works
             while it is waited for, 1 for one that works on its own.
     """
@@ -183,7 +175,7 @@ class Cascade:
         requests: Sequence[Request],
         shifts: Sequence[Tensor],
         *,
-        pool: Executor,
+        pool: Executor | None,
         depth: int,
     ) -> None:
         self._generator, self._requests, self._shifts = generator, requests, shifts
@@ -202,16 +194,14 @@ class Cascade:
         Returns:
             For each request, the accepted samples of each block, on the CPU.
         """
-        with self._setting.rounding():  # of codes and colour maps, too
-            return self._run(blocks)
-
-    def _run(self, blocks: Sequence[int]) -> list[list[SampleSet]]:
         originals = Originals(self._forward, self._requests[0].config.batch)
         launched: deque[Block] = deque()
         judged: deque[Block] = deque()
         waiting: deque[Block] = deque()
         done: list[Block] = []
 
+        # Steps of several blocks overlap: while a device makes the pictures of one block, the CPU
+        # looks for components in the masks of another.
         def advance(depth: int) -> None:
             while len(launched) > depth:
                 judged.append(self._screen(launched.popleft()))
@@ -220,12 +210,13 @@ class Cascade:
             while waiting and self._finish(waiting[0], originals):
                 done.append(waiting.popleft())
 
-        for block in blocks:
-            launched.append(self._launch(block))
-            advance(self._depth)
-        advance(0)
-        originals.flush()
-        advance(0)
+        with self._setting.rounding():  # of codes and colour maps, too
+            for block in blocks:
+                launched.append(self._launch(block))
+                advance(self._depth)
+            advance(0)
+            originals.flush()
+            advance(0)
         return [
             [_collect(block, block.parts[number]) for block in done]
             for number in range(len(self._requests))
@@ -244,7 +235,7 @@ class Cascade:
         code = generator.code(send(z, generator.device))
         moved = [self._forward(code + shift, labels) for shift in self._shifts]
         keys = dict.fromkeys(key for each in self._requests for key in each.counts_keys())
-        counts = {key: start_copy(histograms(moved[key[0]], key[1], key[2])) for key in keys}
+        counts = {key: start_copy(rules.histograms(moved[key[0]], key[1], key[2])) for key in keys}
         return Block(indices, code, labels, own_labels=y, moved=moved, counts=counts)
 
     def _screen(self, block: Block) -> Block:
@@ -254,11 +245,11 @@ class Cascade:
             left, maxima = everything, None
             counts = [block.counts[key]().numpy() for key in request.counts_keys()]
             if counts:
-                passed, maxima = judge_histograms(counts, request.config.filters)
+                passed, maxima = rules.judge_histograms(counts, request.config.filters)
                 left = np.flatnonzero(passed)
             # By this rule a mask depends on all candidates of its block.
             whole = request.config.mask_rule == "luminance_std"
-            part = Part(request, left, maxima, compared=everything if whole else left)
+            part = _Part(request, left, maxima, compared=everything if whole else left)
             if not needs_original(request.config):
                 self._compare(block, part, None)
             block.parts.append(part)
@@ -294,31 +285,30 @@ class Cascade:
         block.moved.clear()
         return True
 
-    def _compare(self, block: Block, part: Part, original: Tensor | None) -> None:
+    def _compare(self, block: Block, part: _Part, original: Tensor | None) -> None:
         """Make masks of the compared candidates, and have those that are left judged."""
         request, filters = part.request, part.request.config.filters
-        moved = {
-            name: _rows_at(block.moved[k], part.compared) for name, k in request.shifts.items()
-        }
+        moved = {key: _rows_at(block.moved[k], part.compared) for key, k in request.shifts.items()}
         # Kinds that do not need the original do not look at it either.
         first = original if original is not None else next(iter(moved.values()))
-        difference, masks = compare(request.config, first, moved, request.maps)
+        difference, masks = judged_masks(request.config, first, moved, request.maps)
         left = _find_places(part.left, part.compared)
         copies = [start_mask_copy(_rows_at(each, left)) for each in masks]
-        part.changes = changes = start_copy(mean_changes(_rows_at(difference, left)))
+        part.changes = changes = start_copy(rules.mean_changes(_rows_at(difference, left)))
 
         def judge() -> Verdicts:
             mask, *singles = (copy() for copy in copies)
-            return judge_masks(mask, filters, directions=singles, changes=changes().numpy())
+            return rules.judge_masks(mask, filters, directions=singles, changes=changes().numpy())
 
-        part.judged = self._pool.submit(judge)
+        # Without threads it is judged when the verdicts are asked for first.
+        part.judged = self._pool.submit(judge).result if self._pool else cache(judge)
 
 
-def _collect(block: Block, part: Part) -> SampleSet:
+def _collect(block: Block, part: _Part) -> SampleSet:
     """Put the accepted samples of a block together, once all copies have arrived."""
-    verdicts, places = part.judged.result(), part.accepted()
+    verdicts, places = part.judged(), part.accepted()
     among_left = np.flatnonzero(verdicts.accepted)
-    reasons = np.full(len(block.indices), HISTOGRAM)
+    reasons = np.full(len(block.indices), rules.HISTOGRAM)
     reasons[part.left] = verdicts.reasons
     statistics: dict[str, Tensor] = {}
     if part.maxima is not None:
@@ -332,7 +322,7 @@ def _collect(block: Block, part: Part) -> SampleSet:
         pictures=_rows_at(part.pictures(), _find_places(places, part.shown)),
         masks=torch.from_numpy(verdicts.masks[among_left]),
         statistics=statistics,
-        counts=count_reasons(reasons),
+        counts=rules.count_reasons(reasons),
     )
 
 
@@ -340,13 +330,13 @@ def _total(parts: Sequence[Tensor]) -> int:
     return sum(len(each) for each in parts)
 
 
-def _rows_at(values: Tensor, places: Places) -> Tensor:
+def _rows_at(values: Tensor, places: _Places) -> Tensor:
     """Select rows, without a copy where that is all of them."""
     if len(places) == len(values):
         return values
     return values[send(torch.from_numpy(places), values.device)]
 
 
-def _find_places(places: Places, among: Places) -> Places:
+def _find_places(places: _Places, among: _Places) -> _Places:
     """Say where places stand in an ascending list that holds them all."""
     return np.searchsorted(among, places)

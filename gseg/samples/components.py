@@ -24,6 +24,7 @@ _CODE_LENGTHS: Final = {
     **dict.fromkeys((21, 33), math.sqrt(2)),
     **dict.fromkeys((13, 23), (1 + math.sqrt(2)) / 2),
 }
+# Components up to 5 % or from 90 % of the picture are not scored, as in the official program.
 _ROUNDNESS_SHARES: Final = (0.05, 0.90)
 # Bins of each label, which neighbouring pixels take in turn.
 _TURNS: Final = 4
@@ -46,11 +47,7 @@ class Cleaned(NamedTuple):
 
 
 def keep_large_components(
-    masks: NDArray[np.bool_],
-    share: float,
-    *,
-    strict: bool = False,
-    connectivity: Connectivity = 4,
+    masks: NDArray[np.bool_], share: float, *, strict: bool = False, connectivity: Connectivity = 4
 ) -> Cleaned:
     """Remove the components that are small next to the largest of their mask.
 
@@ -83,8 +80,8 @@ def keep_large_components(
 def roundness(masks: NDArray[np.bool_], *, connectivity: Connectivity = 8) -> NDArray[np.float64]:
     """Measure how compact each mask's largest component is: area / perimeter^2.
 
-    A disc of any size has about 1 / (4 pi) = 0.08. As in the official program of Melas-Kyriazi et
-    al. 2022 a component that covers at most 5 % or at least 90 % of the picture scores 0.
+    A disc of any size has about 1 / (4 pi) = 0.08 (official program of Melas-Kyriazi et al. 2022).
+    A component that covers at most 5 % or at least 90 % of the picture scores 0.
 
     Args:
         masks: (N, H, W) bool.
@@ -103,7 +100,7 @@ def roundness(masks: NDArray[np.bool_], *, connectivity: Connectivity = 8) -> ND
     return scores
 
 
-def agreement(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.float64]:
+def mask_agreement(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Measure the share of pixels on which masks (N, H, W) agree: (N,) float64 in [0, 1]."""
     return np.asarray((first == second).mean(axis=(1, 2)))
 
@@ -146,6 +143,4 @@ def _perimeter(region: NDArray[np.bool_]) -> float:
     border = padded - cv2.erode(padded, cross)
     kernel = np.array(_NEIGHBOUR_CODE, dtype=np.float32)
     codes = cv2.filter2D(border, -1, kernel, borderType=cv2.BORDER_CONSTANT)
-    return sum(
-        length * int(np.count_nonzero(codes == code)) for code, length in _CODE_LENGTHS.items()
-    )
+    return sum(length * np.count_nonzero(codes == code) for code, length in _CODE_LENGTHS.items())

@@ -26,7 +26,6 @@ MaskKind = Literal["lighter", "darker", "both", "mean", "affine", "affine_each"]
 MaskRule = Literal["luminance", "rgb_norm", "luminance_std"]
 PictureFormat = Literal["exact", "jpeg95"]
 
-PICTURE_FORMATS: Final[tuple[PictureFormat, ...]] = get_args(PictureFormat)
 REASONS: Final = ("histogram", "contrast", "empty", "components", "area", "agreement")
 """Reasons of rejection in the order in which they are attributed."""
 
@@ -54,10 +53,7 @@ def _check_word(what: str, word: str, known: object) -> None:
 class FilterConfig:
     """Rules that decide which candidates are kept.
 
-    The defaults are those of Voynov et al. 2021, section 3.4, except for the histogram: the text
-    asks for nothing but dark and light pixels, as a shift of 5 gives them with BigBiGAN; the
-    milder shifts that suit small generators leave next to no sample by it. The rule of the
-    official programs keeps most.
+    The defaults are those of Voynov et al. 2021, section 3.4, except for the histogram.
 
     Attributes:
         histogram: Rule for the shifted picture, see `filters.count_maxima`; None for none.
@@ -66,8 +62,7 @@ class FilterConfig:
         histogram_window: Odd width of the smoothing.
         min_contrast: Reject (reason ``contrast``) if the absolute change of brightness, averaged
             over the pixels, is smaller: images whose shift makes no significant change in
-            brightness (Melas-Kyriazi et al. 2022, section 3.2.1). No source gives a number; None,
-            the default, is no such rule.
+            brightness (Melas-Kyriazi et al. 2022, section 3.2.1). None is no such rule.
         component_share: Components smaller than this share of the largest are cut away; this
             changes the mask and rejects nothing. 0 keeps all.
         component_strict: Whether a component of exactly that share goes, too.
@@ -87,10 +82,13 @@ class FilterConfig:
         allow_empty: Whether a mask without foreground may be kept, as the programs let it happen.
     """
 
+    # The text asks for nothing but dark and light pixels, as a shift of 5 gives them with BigBiGAN;
+    # the milder shifts that suit small generators leave next to no sample by it. The rule of the
+    # official programs keeps most.
     histogram: HistogramRule | None = "program"
     histogram_bins: int = 12
     histogram_window: int = 3
-    min_contrast: float | None = None
+    min_contrast: float | None = None  # no source gives a number
     component_share: float = 0.2
     component_strict: bool = False
     connectivity: Connectivity = 4
@@ -121,10 +119,8 @@ class FilterConfig:
             "The foreground shares need 0 <= min_share <= max_share <= 1, "
             f"got {self.min_share} and {self.max_share}.",
         )
-        _check(
-            self.each_direction or self.min_agreement <= 0,
-            "min_agreement compares two masks: set each_direction=True as well.",
-        )
+        if self.min_agreement > 0 and not self.each_direction:
+            raise ValueError("min_agreement compares two masks: set each_direction=True as well.")
 
 
 _PROGRAM: Final = FilterConfig(component_strict=True, connectivity=8, allow_empty=True)
@@ -234,28 +230,20 @@ class LatentConfig:
 
     def __post_init__(self) -> None:
         near = self.source == "embeddings"
-        _check(
-            bool(self.embeddings) == bool(self.embeddings_digest),
-            "Embeddings need their file and its digest: use near_embeddings.",
-        )
-        _check(
-            not self.embeddings or self.scenes is None,
-            "Latents lie near a file of embeddings or near scenes, not both.",
-        )
+        if bool(self.embeddings) != bool(self.embeddings_digest):
+            raise ValueError("Embeddings need their file and its digest: use near_embeddings.")
+        if self.embeddings and self.scenes is not None:
+            raise ValueError("Latents lie near a file of embeddings or near scenes, not both.")
         _check(
             0 <= self.alpha < math.inf and (near or self.alpha == 0),
             f"alpha is 0 or more and scales the noise around embeddings, got {self.alpha} with "
             f"{self.source} as the source.",
         )
         _within(self, "truncation", "above 0 or None", _above_0_or_none)
-        _check(
-            self.truncation is None or not near,
-            "Embeddings are not drawn from the prior: leave truncation out.",
-        )
-        _check(
-            len(set(self.classes)) == len(self.classes) and min(self.classes, default=0) >= 0,
-            f"classes are different labels from 0, got {self.classes}.",
-        )
+        if near and self.truncation is not None:
+            raise ValueError("Embeddings are not drawn from the prior: leave truncation out.")
+        if len(set(self.classes)) < len(self.classes) or min(self.classes, default=0) < 0:
+            raise ValueError(f"classes are different labels from 0, got {self.classes}.")
         if not self.class_weights:
             return
         _check(
@@ -348,10 +336,8 @@ class LabellerConfig:
 
     def __post_init__(self) -> None:
         _check_word("labeller", self.kind, LabellerKind)
-        _check(
-            bool(self.place and self.digest),
-            "A labeller needs its place and its digest: use labeller(NAME).",
-        )
+        if not (self.place and self.digest):
+            raise ValueError("A labeller needs its place and its digest: use labeller(NAME).")
 
     @property
     def name(self) -> str:

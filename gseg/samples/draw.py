@@ -1,10 +1,9 @@
 """From latents to kept samples: draw candidates block by block, make masks, filter.
 
-Candidate i is a function of the generator, the directions, the config and i. Pictures are made in
-batches of one fixed size, because a network may give other last bits in another batch: so a shard,
-a fixed number of blocks of consecutive candidates, comes out the same, bit for bit, whoever draws
-it on the same kind of device with the same number of threads, alone or together with the shards of
-other directions.
+Candidate i is a function of the generator, the directions, the config and i. A shard is a fixed
+number of blocks of consecutive candidates, and comes out the same, bit for bit, whoever draws it on
+the same kind of device with the same number of threads, alone or together with the shards of other
+directions.
 
 `review` is for people: it looks at a block of candidates as the filters see them. Drawing for a
 training makes far fewer pictures (`gseg.samples.cascade`).
@@ -13,9 +12,10 @@ training makes far fewer pictures (`gseg.samples.cascade`).
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from gseg.samples.cascade import Cascade, Request
 from gseg.samples.config import REASONS, SampleConfig
 from gseg.samples.filters import judge, mean_changes
 from gseg.samples.latents import candidates, check_truncation
-from gseg.samples.masks import MASKS, compare
+from gseg.samples.masks import MASKS, judged_masks
 from gseg.samples.sets import check_acceptance, first_samples, join, sum_counts
 from gseg.samples.shards import SampleSet, Shard
 from gseg.storage.digests import canonical
@@ -155,7 +155,7 @@ def draw_shards(
     first = shard * config.blocks_per_shard
     judges = 0 if on_cpu else min(_JUDGES, cores or os.cpu_count() or 1)
     judges = judges if threads is None else threads
-    with ThreadPoolExecutor(judges) if judges else _Here() as pool:
+    with ThreadPoolExecutor(judges) if judges else nullcontext() as pool:
         depth = _LAG_ON_CPU if on_cpu else _LAG
         cascade = Cascade(generator, asked, shifts, pool=pool, depth=depth)
         blocks = cascade.run(range(first, first + config.blocks_per_shard))
@@ -171,15 +171,6 @@ def draw_shards(
             )
         )
     return Drawn(shards, cascade.forwards)
-
-
-class _Here(Executor):
-    """Does work at once, in this thread."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
-        done: Future[Any] = Future()
-        done.set_result(fn(*args, **kwargs))
-        return done
 
 
 def _share_shifts(
@@ -229,12 +220,7 @@ class Review:
 
 @exact()
 @torch.inference_mode()
-def review(
-    generator: Generator,
-    direction: Direction,
-    config: SampleConfig,
-    block: int,
-) -> Review:
+def review(generator: Generator, direction: Direction, config: SampleConfig, block: int) -> Review:
     """Draw one block of candidates and judge all of them.
 
     The verdicts are those of `draw`, but for pixels on the edge of a decision: pictures made in
@@ -258,9 +244,8 @@ def review(
         name: generator(code + config.epsilon * getattr(direction, name).to(device), y)
         for name in MASKS[config.mask_kind].shifts
     }
-    difference, (raw, *singles) = compare(
-        config, original, moved, getattr(direction, "operators", None)
-    )
+    maps = getattr(direction, "operators", None)
+    difference, (raw, *singles) = judged_masks(config, original, moved, maps)
     verdicts = judge(
         raw,
         list(moved.values()),

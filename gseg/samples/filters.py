@@ -1,8 +1,7 @@
 """Which candidates become samples, and why the others do not.
 
 The rules (`gseg.samples.config.FilterConfig`) are pure and look at one candidate at a time. A
-candidate that fails several is counted under the first of `REASONS`. Area, roundness and agreement
-look at masks whose small components are gone already, as in the official programs.
+candidate that fails several is counted under the first of `REASONS`.
 
 The histogram needs the shifted pictures alone, and what it rejects needs no mask: so the rules
 come in two steps, `judge_histograms` and `judge_masks`; `judge` is both.
@@ -22,13 +21,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.samples.components import Cleaned, agreement, keep_large_components, roundness
+from gseg.samples.components import Cleaned, keep_large_components, mask_agreement, roundness
 from gseg.samples.config import REASONS, FilterConfig, HistogramRule
 from gseg.samples.masks import brightness, cache_sized_parts
 
 HISTOGRAM: Final = 1 + REASONS.index("histogram")
 """Code of that reason."""
 _INT16_LIMIT: Final = 32768
+
+Flags = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,12 +44,12 @@ class Verdicts:
             a histogram rule, ``histogram_maxima`` (int64; of the first shifted picture).
     """
 
-    masks: NDArray[np.bool_]
-    reasons: NDArray[np.int64]
-    statistics: dict[str, NDArray[np.float32] | NDArray[np.int64]]
+    masks: Flags
+    reasons: Numbers
+    statistics: dict[str, NDArray[np.float32] | Numbers]
 
     @property
-    def accepted(self) -> NDArray[np.bool_]:
+    def accepted(self) -> Flags:
         """(N,) bool."""
         return np.asarray(self.reasons == 0)
 
@@ -95,9 +97,7 @@ def judge(
     )
 
 
-def judge_histograms(
-    counts: Sequence[NDArray[np.int64]], config: FilterConfig
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def judge_histograms(counts: Sequence[Numbers], config: FilterConfig) -> tuple[Flags, Numbers]:
     """Apply the histogram rule, the one that needs no mask.
 
     Args:
@@ -115,10 +115,10 @@ def judge_histograms(
 
 
 def judge_masks(
-    masks: NDArray[np.bool_],
+    masks: Flags,
     config: FilterConfig,
     *,
-    directions: Sequence[NDArray[np.bool_]] = (),
+    directions: Sequence[Flags] = (),
     changes: NDArray[np.float32] | None = None,
 ) -> Verdicts:
     """Apply all rules but that of the histogram; `judge` says what the arguments are.
@@ -129,6 +129,8 @@ def judge_masks(
     Raises:
         ValueError: The rules ask for the changes, and there are none.
     """
+    # Area, roundness and agreement look at masks whose small components are gone already, as in the
+    # official programs.
     kept = _clean(masks, config)
     tested, raw = [kept], [masks]
     if config.each_direction and directions:
@@ -155,7 +157,7 @@ def judge_masks(
     )
 
 
-def count_reasons(reasons: NDArray[np.int64]) -> dict[str, int]:
+def count_reasons(reasons: Numbers) -> dict[str, int]:
     """Count candidates, accepted ones, and rejected ones by reason, in order.
 
     Args:
@@ -172,23 +174,23 @@ def mean_changes(differences: Tensor) -> Tensor:
 
 def _mask_rules(
     kept: Cleaned, tested: Sequence[Cleaned], shares: NDArray[np.float64], config: FilterConfig
-) -> dict[str, NDArray[np.bool_]]:
+) -> dict[str, Flags]:
     """Say for each reason which candidates fail it."""
     large = shares >= config.max_share if config.max_share_strict else shares > config.max_share
-    failures: dict[str, NDArray[np.bool_]] = {
-        "area": np.asarray((large | (shares < config.min_share)).any(axis=0))
-    }
+    failures: dict[str, Flags] = {}
+    failures["area"] = np.asarray((large | (shares < config.min_share)).any(axis=0))
     if not config.allow_empty:
         failures["empty"] = kept.components == 0
     if config.min_roundness is not None:
         scores = [roundness(each.masks, connectivity=config.connectivity) for each in tested]
         failures["components"] = np.asarray(np.stack(scores).min(axis=0) <= config.min_roundness)
     if config.min_agreement > 0 and len(tested) > 1:
-        failures["agreement"] = agreement(tested[0].masks, tested[1].masks) < config.min_agreement
+        shared = mask_agreement(*(each.masks for each in tested))
+        failures["agreement"] = shared < config.min_agreement
     return failures
 
 
-def _clean(masks: NDArray[np.bool_], config: FilterConfig) -> Cleaned:
+def _clean(masks: Flags, config: FilterConfig) -> Cleaned:
     return keep_large_components(
         masks,
         config.component_share,
@@ -228,9 +230,7 @@ def _count(pictures: Tensor, rule: HistogramRule, bins: int) -> Tensor:
     return torch.bincount(places.flatten(), minlength=count * bins).reshape(count, bins)
 
 
-def count_maxima(
-    counts: NDArray[np.int64], rule: HistogramRule, window: int = 3
-) -> NDArray[np.int64]:
+def count_maxima(counts: Numbers, rule: HistogramRule, window: int = 3) -> Numbers:
     """Count the local maxima of smoothed histograms that the rule looks at.
 
     ``program``: a moving sum with zeros beyond the ends; every bin that is at least as high as
@@ -251,7 +251,7 @@ def count_maxima(
         smooth = _moving_sum(counts, window)
         rises = np.pad(smooth[:, 1:] >= smooth[:, :-1], ((0, 0), (1, 0)), constant_values=True)
         falls = np.pad(smooth[:, :-1] >= smooth[:, 1:], ((0, 0), (0, 1)), constant_values=True)
-        peaks: NDArray[np.int64] = np.count_nonzero(rises & falls, axis=1)
+        peaks: Numbers = np.count_nonzero(rises & falls, axis=1)
         return peaks
     # The paper does not say how the average treats the ends. Here it is taken over the bins that
     # exist: with zeros beyond them the second bin is never lower than the first, so nearly every
@@ -266,13 +266,13 @@ def count_maxima(
     return maxima
 
 
-def contrastive(maxima: NDArray[np.int64], rule: HistogramRule) -> NDArray[np.bool_]:
+def contrastive(maxima: Numbers, rule: HistogramRule) -> Flags:
     """Decide from the maxima (N,) of the shifted picture's histogram; True is accepted."""
     # The text accepts no maximum between the ends, the programs ask for two anywhere.
     return maxima == 0 if rule == "text" else maxima >= 2
 
 
-def _moving_sum(counts: NDArray[np.int64], window: int) -> NDArray[np.int64]:
+def _moving_sum(counts: Numbers, window: int) -> Numbers:
     half = window // 2
     padded = np.pad(counts, ((0, 0), (half, half)))
     views = np.lib.stride_tricks.sliding_window_view(padded, window, axis=1)

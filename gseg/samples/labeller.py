@@ -38,10 +38,14 @@ def labeller(name: str) -> LabellerConfig:
         return LabellerConfig(kind="segmenter", place=str(file), digest=file_digest(file))
     if kind == "folder":
         folder = Path(rest).expanduser().absolute()
-        return LabellerConfig(kind="folder", place=str(folder), digest=_folder_digest(folder))
+        content = hashlib.sha256()
+        for stem, mask in mask_files(folder).items():
+            content.update(f"{stem} {file_digest(mask)}\n".encode())
+        found = content.hexdigest()[:20]
+        return LabellerConfig(kind="folder", place=str(folder), digest=found)
     place = absolute_callable(name)
-    content = digest(place.rpartition(":")[2], callable_digest(place))
-    return LabellerConfig(kind="function", place=place, digest=content)
+    found = digest(place.rpartition(":")[2], callable_digest(place))
+    return LabellerConfig(kind="function", place=place, digest=found)
 
 
 def sample_name(seed: int, index: int) -> str:
@@ -62,16 +66,7 @@ def mask_files(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: there is no such folder of masks.")
-    found = {
-        file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in MASK_SUFFIXES
-    }
+    found = {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in MASK_SUFFIXES}
     if not found:
         raise ValueError(f"{folder} holds no masks ({', '.join(MASK_SUFFIXES)}).")
     return found
-
-
-def _folder_digest(folder: Path) -> str:
-    content = hashlib.sha256()
-    for name, file in mask_files(folder).items():
-        content.update(f"{name} {file_digest(file)}\n".encode())
-    return content.hexdigest()[:20]

@@ -173,7 +173,7 @@ def brightness_difference(
     return record.compare(pictures, rule, maps)
 
 
-def compare(
+def judged_masks(
     config: SampleConfig, original: Tensor, moved: Mapping[str, Tensor], maps: ColourMaps | None
 ) -> tuple[Tensor, list[Tensor]]:
     """Make all masks that the samples of a config are judged by.
@@ -225,10 +225,10 @@ def cache_sized_parts(pictures: Tensor) -> list[slice]:
 def threshold(difference: Tensor, *, rule: MaskRule = "luminance") -> Tensor:
     """Turn brightness differences (N, H, W) into masks.
 
-    ``luminance_std`` is an option of the official program of Melas-Kyriazi et al. 2022: pixels
-    that darken by less than 0.3 standard deviations of the whole batch's differences count as
-    foreground too. A mask then depends on its batch.
+    By ``luminance_std`` pixels that darken by less than 0.3 standard deviations of all of the
+    batch's differences are foreground too; a mask then depends on its batch.
     """
+    # An option of the official program of Melas-Kyriazi et al. 2022.
     return difference > (-_SLACK * difference.std() if rule == "luminance_std" else 0)
 
 
@@ -238,14 +238,14 @@ def brightness(images: Tensor, rule: MaskRule) -> Tensor:
     Args:
         images: (N, 3, H, W) floating point in [-1, 1].
         rule: The luminance rules weigh the channels (both official programs). ``rgb_norm`` takes
-            the Euclidean norm of (R, G, B) (Voynov et al. 2021, section 3.2) after mapping them to
-            [0, 1]: the paper does not say on which range, and on [-1, 1] black would be as bright
-            as white.
+            the Euclidean norm of (R, G, B) (Voynov et al. 2021, section 3.2).
 
     Returns:
         (N, H, W), same dtype; in [-1, 1] for luminance, [0, sqrt(3)] for the norm.
     """
     if rule == "rgb_norm":
+        # In [0, 1]: the paper does not say on which range, and on [-1, 1] black would be as bright
+        # as white.
         scaled = (images + 1).div_(2)
         return scaled.square_().sum(dim=1).sqrt_()
     # `images.luminance` with one temporary instead of four: this is where masks spend their time.

@@ -198,8 +198,7 @@ class GrowingSet:
         """Say whether a shard has to be drawn for the first samples.
 
         Not if it is there, nor if those before it hold enough at the acceptance so far, nor if
-        the set is hopeless. Nothing is known before the first shard: then all candidates may be
-        accepted.
+        the set is hopeless.
 
         Args:
             shard: Its number.
@@ -210,6 +209,7 @@ class GrowingSet:
             return False
         if exists(self.folder / shard_name(shard)):
             return False
+        # Nothing is known before the first shard: then all candidates may be accepted.
         rate = self.acceptance if known else 1.0
         # Of a set that has accepted nothing so far, every shard may be the first to.
         expected = self.counts["accepted"] + (rate or 0.0) * self._size * (shard - known)
@@ -279,8 +279,6 @@ def nearest(similarity: Tensor, count: int) -> Tensor:
         ValueError: There are fewer than K.
     """
     if not 1 <= count <= len(similarity):
-        raise ValueError(
-            f"Choose between 1 and all {len(similarity)} of the samples, asked for {count}."
-        )
+        raise ValueError(f"Choose 1 to all {len(similarity)} of the samples, asked for {count}.")
     order = torch.argsort(similarity, descending=True, stable=True)
     return order[:count].sort().values

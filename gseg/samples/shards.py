@@ -9,9 +9,6 @@ labels, pictures, masks as packed bits, row by row, and what the filters measure
 and the mask is ``numpy.unpackbits(numpy.frombuffer(row["mask"], "uint8"))[: 32 * 32]``. The
 resolution and the counts of rejections stand in the schema's metadata, as JSON, so that a shard's
 facts are read without its samples (`ShardFacts`).
-
-Every page of data carries a checksum, and so does the JSON: a file that was cut off, or in which
-a bit has flipped, is found out when it is read and never taken for samples.
 """
 
 import json
@@ -111,6 +108,8 @@ class Shard(SampleSet):
                 compression_level=1,
                 use_dictionary=False,
                 write_statistics=["index"],
+                # With that of the JSON: a file that was cut off, or in which a bit has flipped, is
+                # found out when it is read and never taken for samples.
                 write_page_checksum=True,
             )
 
@@ -250,9 +249,7 @@ def _read_header(schema: pa.Schema) -> dict[str, Any]:
     text = metadata[_METADATA_KEY]
     header: dict[str, Any] = json.loads(text)
     if header["version"] != _VERSION:
-        raise ValueError(
-            f"it has format {header['version']}, this version of gseg reads {_VERSION}"
-        )
+        raise ValueError(f"it has format {header['version']}, this gseg reads {_VERSION}")
     if metadata.get(_CHECKSUM_KEY) != _checksum(text):
         raise ValueError("its description does not fit the checksum")
     if header["columns"] != _columns(schema):
@@ -274,20 +271,15 @@ def _from_table(table: pa.Table, header: Mapping[str, Any]) -> Shard:
         raise ValueError(f"it has {count} rows, expected {header['rows']}")
     bits = _from_binary(table["mask"]).reshape(count, math.ceil(side * side / 8))
     masks = np.unpackbits(bits, axis=1, count=side * side).reshape(count, side, side)
+    measured = [name for name in table.column_names if name not in _FIXED_COLUMNS]
+    told = ("number", "counts", "provenance", "picture_format")
     return Shard(
-        number=header["number"],
+        **{name: header[name] for name in told},
         indices=_to_tensor(table["index"]),
         labels=_to_tensor(table["label"]) if header["labelled"] else None,
         pictures=from_column(table["picture"], side, header["picture_format"]),
         masks=torch.from_numpy(masks.view(np.bool_)),
-        statistics={
-            name: _to_tensor(table[name])
-            for name in table.column_names
-            if name not in _FIXED_COLUMNS
-        },
-        counts=header["counts"],
-        provenance=header["provenance"],
-        picture_format=header["picture_format"],
+        statistics={name: _to_tensor(table[name]) for name in measured},
     )
 
 

@@ -32,7 +32,9 @@ def otsu(images: Tensor) -> Tensor:
     """
     grey = luminance(images.float()).clamp(-1, 1).add(1).mul((_LEVELS - 1) / 2).round().long()
     bright = grey > _otsu_threshold(grey)[:, None, None]
-    share = bright[:, _border(*grey.shape[1:], device=grey.device)].float().mean(1)
+    border = torch.ones(grey.shape[1:], dtype=torch.bool, device=grey.device)
+    border[1:-1, 1:-1] = False
+    share = bright[:, border].float().mean(1)
     return (bright ^ (share > 0.5)[:, None, None]).float()
 
 
@@ -66,9 +68,3 @@ def _otsu_threshold(grey: Tensor) -> Tensor:
     # Where a class is empty, numerator and denominator are both 0 and the variance counts as 0.
     variance = (moment[:, -1:] * dark - moment) ** 2 / spread.clamp(min=1e-12)
     return variance.argmax(1)
-
-
-def _border(height: int, width: int, *, device: torch.device) -> Tensor:
-    border = torch.ones(height, width, dtype=torch.bool, device=device)
-    border[1:-1, 1:-1] = False
-    return border

@@ -8,8 +8,7 @@ scores are taken at that size. CUB and Flowers are first cut to their largest ce
 source says how; assumed: bilinear with antialiasing on bytes for pictures, the nearest pixel for
 masks.
 `melas_program`: the same cut and the same working size, but logits are resized back (bilinear) and
-scored at the mask's own size. Here logits are those of the probability, which a saturated float32
-bounds at about 16.
+scored at the mask's own size.
 `voynov_program`: nothing is cut. The program converts between floats and bytes on its way, cutting
 off instead of rounding: so do we, to the picture before it is resized and to the probabilities
 before they are resized back to the picture's size.
@@ -38,12 +37,12 @@ from gseg.scores.benchmarks import Benchmark, Example
 from gseg.scores.specs import EvalProtocol
 from gseg.transfers import start_copy
 
+# Pictures of rare shapes wait for company until this many batches of pictures are held.
 _WAITING_BATCHES: Final = 8
-"""Pictures of rare shapes wait for company until this many batches of pictures are held."""
+# Pictures that each reader may be ahead.
 _READ_AHEAD: Final = 4
-"""Pictures that each reader may be ahead."""
+# Half of the distance between the largest probability below 1 and 1 itself, in float32.
 _SATURATED: Final = 2.0**-24
-"""Half of the distance between the largest probability below 1 and 1 itself, in float32."""
 
 T = TypeVar("T")
 
@@ -72,9 +71,7 @@ def shrink_picture(picture: Tensor, size: int, protocol: EvalProtocol) -> Tensor
     if shape == tuple(picture.shape[1:]):
         return picture
     if protocol == "text":
-        return F.interpolate(
-            picture[None], size=shape, mode="bilinear", align_corners=False, antialias=True
-        )[0]
+        return F.interpolate(picture[None], size=shape, mode="bilinear", antialias=True)[0]
     return _pillow_resized(picture.permute(1, 2, 0), shape).permute(2, 0, 1).contiguous()
 
 
@@ -106,12 +103,11 @@ def begin_mask_size(
         return lambda: probability
     if protocol == "voynov_program":
         copied = start_copy(probability.float().mul(255).to(torch.uint8))
-        return lambda: (
-            torch.stack([_pillow_resized(plane, shape) for plane in copied()]).float().div(255)
-        )
+        return lambda: torch.stack([_pillow_resized(p, shape) for p in copied()]).float().div(255)
     if protocol == "text":
         resized = _bilinear(probability, shape).clamp(0, 1)  # rounding may leave the range
     else:
+        # Logits of the probability, not the network's: a saturated float32 bounds them at about 16.
         resized = _bilinear(torch.logit(probability.float(), eps=_SATURATED), shape).sigmoid()
     return lambda: resized
 
@@ -122,9 +118,7 @@ def resize_probability(probability: Tensor, mask: Tensor) -> Tensor:
 
 
 def _bilinear(planes: Tensor, shape: tuple[int, int]) -> Tensor:
-    return F.interpolate(planes[:, None].float(), size=shape, mode="bilinear", align_corners=False)[
-        :, 0
-    ]
+    return F.interpolate(planes[:, None].float(), size=shape, mode="bilinear")[:, 0]
 
 
 def _pillow_resized(pixels: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -176,34 +170,24 @@ def prepare(
     return Prepared(index=index, id=example.id, picture=picture, mask=mask, scored=scored)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
-    """How pictures are read and brought to size.
+def equal_shapes(
+    benchmark: Benchmark,
+    unreadable: list[str],
+    *,
+    protocol: EvalProtocol,
+    size: int,
+    batch: int,
+    readers: int = 1,
+) -> Iterator[list[Prepared]]:
+    """Go through a benchmark in groups of equal shape, holding few pictures at a time.
 
-    Attributes:
+    Args:
+        benchmark: The pictures.
+        unreadable: Takes one line for each damaged file, if the benchmark skips these.
         protocol: Evaluation protocol.
         size: Shorter side that the segmenter sees.
         batch: Pictures in a group, at most.
         readers: Threads that read while the segmenter computes.
-    """
-
-    protocol: EvalProtocol
-    size: int
-    batch: int
-    readers: int = 1
-
-
-def equal_shapes(
-    benchmark: Benchmark, reading: Reading, unreadable: list[str]
-) -> Iterator[list[Prepared]]:
-    """Go through a benchmark in groups of equal shape, holding few pictures at a time.
-
-    The groups are a function of the benchmark alone, however many threads read.
-
-    Args:
-        benchmark: The pictures.
-        reading: How to read them.
-        unreadable: Takes one line for each damaged file, if the benchmark skips these.
 
     Yields:
         Groups that together are all readable pictures, each once.
@@ -219,9 +203,10 @@ def equal_shapes(
             example = benchmark[index]
         except UnreadableImageError as error:
             return error  # raised or listed below, in the order of the pictures
-        return prepare(example, index, reading.protocol, reading.size, crop=benchmark.crop)
+        return prepare(example, index, protocol, size, crop=benchmark.crop)
 
-    for prepared in _read_ahead(read, len(benchmark), reading.readers):
+    # In the benchmark's order: the groups are a function of it alone, however many threads read.
+    for prepared in _read_ahead(read, len(benchmark), readers):
         if isinstance(prepared, UnreadableImageError):
             if not benchmark.skip_bad:
                 raise prepared
@@ -230,7 +215,7 @@ def equal_shapes(
         group = waiting.setdefault((prepared.picture.shape, prepared.mask.shape), [])
         group.append(prepared)
         held += 1
-        if len(group) < reading.batch and held < _WAITING_BATCHES * reading.batch:
+        if len(group) < batch and held < _WAITING_BATCHES * batch:
             continue
         # A full group, or else the largest of those that wait, so that memory stays bounded in a
         # set in which every picture has a shape of its own.
@@ -242,10 +227,8 @@ def equal_shapes(
 
 
 def _read_ahead(read: Callable[[int], T], count: int, readers: int) -> Iterator[T]:
-    """Call a function for 0, 1, ... in threads that stay a little ahead of who takes the results.
-
-    Not the pool's `map`, which would begin all calls at once and hold all pictures.
-    """
+    """Call a function for 0, 1, ... in threads that stay a little ahead of the results."""
+    # Not the pool's `map`, which would begin all calls at once and hold all pictures.
     pool = ThreadPoolExecutor(readers, thread_name_prefix="gseg-reader")
     pending: deque[Future[T]] = deque()
     try:

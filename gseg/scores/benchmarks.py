@@ -22,26 +22,12 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
-from gseg.picture_files import (
-    TrueMask,
-    UnreadableImageError,
-    picture_files,
-    picture_size,
-    read_image,
-    read_mask,
-    read_pixels,
-)
+from gseg import picture_files
+from gseg.picture_files import TrueMask, UnreadableImageError
 from gseg.scenes.pictures import HELD_OUT_FIRST, SCENES_NAME, Scenes, render
-from gseg.scores.datasets.layouts import (
-    DataSet,
-    Listing,
-    Pair,
-    by_stem,
-    find_place,
-    first_of,
-    pair_by_name,
-)
-from gseg.scores.specs import DATA_SETS, SUBSET, THRESHOLD, parse_spec, place_of
+from gseg.scores.datasets import layouts
+from gseg.scores.datasets.layouts import DataSet, Listing, Pair
+from gseg.scores.specs import DATA_SETS, SUBSET, THRESHOLD, data_set_place, parse_spec
 from gseg.storage.files import fetch_inputs
 from gseg.storage.mirror import storage_folder
 
@@ -49,10 +35,10 @@ PAPERS_SIZE: Final = 128
 """Shorter side at which both papers segment photographs."""
 
 _CHUNK: Final = 250
+# Raised when a reader's rules change: scores of other rules are not found again.
 _RULES: Final = 1
-"""Raised when a reader's rules change: scores of other rules are not found again."""
+# Masks that are read when a data set is opened.
 _OPENED_MASKS: Final = 16
-"""Masks that are read when a data set is opened."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,9 +160,8 @@ class _FileBenchmark(Benchmark):
         problems = [self._problem(pair) for pair in listing.pairs]
         self.skip_bad = skip_bad
         self.bad = (*listing.problems, *filter(None, problems))
-        self.pairs: tuple[Pair, ...] = tuple(
-            pair for pair, bad in zip(listing.pairs, problems, strict=True) if not bad
-        )
+        judged = zip(listing.pairs, problems, strict=True)
+        self.pairs: tuple[Pair, ...] = tuple(pair for pair, problem in judged if not problem)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -188,14 +173,15 @@ class _FileBenchmark(Benchmark):
         advice = "Repair them, or skip them (--skip-bad)." if self.pairs else "None is usable."
         raise ValueError(
             f"{where}: {len(self.bad):,} bad, {len(self):,} good pictures:"
-            f"{first_of(self.bad)}\n{advice}"
+            f"{layouts.first_of(self.bad)}\n{advice}"
         )
 
     def _problem(self, pair: Pair) -> str:
         """Say what the headers of a pair show; empty if they fit."""
         try:
             picture, *masks = (
-                picture_size(file, upright=self.upright) for file in (pair.picture, *pair.masks)
+                picture_files.picture_size(file, upright=self.upright)
+                for file in (pair.picture, *pair.masks)
             )
         except UnreadableImageError as error:
             return str(error)
@@ -239,15 +225,12 @@ class FolderBenchmark(_FileBenchmark):
 
     def __init__(self, path: str | Path, *, skip_bad: bool = False) -> None:
         self.folder = folder = Path(path).expanduser()
-        parts = {
-            "pictures": _subfolder(folder, "images"),
-            "masks": _subfolder(folder, "masks"),
-        }
-        found = {part: by_stem(picture_files(place)) for part, place in parts.items()}
-        (pictures, doubled), (masks, doubled_masks) = found.values()
+        parts = {"pictures": _subfolder(folder, "images"), "masks": _subfolder(folder, "masks")}
+        files = map(picture_files.picture_files, parts.values())
+        (pictures, doubled), (masks, doubled_masks) = map(layouts.by_stem, files)
         if not pictures and not masks:
             raise ValueError(f"No pictures in {folder / 'images'} or {folder / 'masks'}.")
-        listing = pair_by_name(parts, pictures, masks)
+        listing = layouts.pair_by_name(parts, pictures, masks)
         problems = (*doubled, *doubled_masks, *listing.problems)
         super().__init__(Listing(pairs=listing.pairs, problems=problems), skip_bad=skip_bad)
         self._check(str(folder))
@@ -258,8 +241,8 @@ class FolderBenchmark(_FileBenchmark):
     def __getitem__(self, index: int) -> Example:
         """Read an example from its two files."""
         pair = self.pairs[_checked(index, len(self))]
-        truth = TrueMask(mask=read_mask(pair.masks[0]).numpy())
-        return self._example(pair, read_image(pair.picture), truth)
+        truth = TrueMask(mask=picture_files.read_mask(pair.masks[0]).numpy())
+        return self._example(pair, picture_files.read_image(pair.picture), truth)
 
 
 def _subfolder(folder: Path, name: str) -> Path:
@@ -299,7 +282,7 @@ class DataSetBenchmark(_FileBenchmark):
     ) -> None:
         self.dataset, self.crop, self.mask_scale = dataset, dataset.crop, dataset.mask_scale
         self.name = "+".join([dataset.name, *sorted(set(options))])
-        self.place = find_place(dataset, Path(path).expanduser())
+        self.place = layouts.find_place(dataset, Path(path).expanduser())
         self._threshold = THRESHOLD in options
         listing = self.place.layout.pairs(self.place.parts)
         # The number before the files: a list of 900 bad pictures is no answer to a half copied set.
@@ -321,7 +304,7 @@ class DataSetBenchmark(_FileBenchmark):
             UnreadableImageError: A file is damaged, or no mask of this data set's kind.
         """
         pair = self.pairs[_checked(index, len(self))]
-        pixels = torch.from_numpy(read_pixels(pair.picture, "RGB"))
+        pixels = torch.from_numpy(picture_files.read_pixels(pair.picture, "RGB"))
         truth = self._read_mask(pair)
         return self._example(pair, pixels.permute(2, 0, 1).contiguous(), truth), truth.grey
 
@@ -408,10 +391,9 @@ def open_benchmark(spec: str, *, skip_bad: bool = False) -> Benchmark:
     parsed = parse_spec(spec)
     if parsed.kind == "scenes":
         return ScenesBenchmark(int(parsed.rest or 1000))
-    folder = storage_folder(parsed.rest) if parsed.kind == "folder" else place_of(parsed)
+    folder = storage_folder(parsed.rest) if parsed.kind == "folder" else data_set_place(parsed)
     fetch_inputs(folder)
     if parsed.kind == "folder":
         return FolderBenchmark(folder, skip_bad=skip_bad)
-    return DataSetBenchmark(
-        DATA_SETS[parsed.kind], folder, options=parsed.options, skip_bad=skip_bad
-    )
+    dataset = DATA_SETS[parsed.kind]
+    return DataSetBenchmark(dataset, folder, options=parsed.options, skip_bad=skip_bad)

@@ -24,6 +24,8 @@ from gseg.transfers import one_behind
 KEPT: Final = 10_000
 """Vectors kept of a set at most: 80 MB of Inception features."""
 _SEED: Final = 0
+# What NumPy raises for files that are none, by where they are cut off.
+_UNREADABLE: Final = (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,10 +127,9 @@ class KeptVectors:
         Raises:
             ValueError: The features differ, or a picture comes twice.
         """
-        if len({part.features for part in parts}) > 1:
-            raise ValueError(
-                f"Vectors of {sorted({p.features for p in parts})} do not go together."
-            )
+        names = sorted({part.features for part in parts})
+        if len(names) > 1:
+            raise ValueError(f"Vectors of {names} do not go together.")
         indices = np.concatenate([part.indices for part in parts])
         order = np.argsort(indices, kind="stable")
         if (np.diff(indices[order]) == 0).any():
@@ -211,10 +212,7 @@ class FeatureStatistics:
         try:
             with np.load(path, allow_pickle=False) as file:  # a pickle could run code
                 arrays = {name: file[name] for name in file.files}
-        except (
-            *(OSError, ValueError, EOFError, TypeError, AttributeError),
-            zipfile.BadZipFile,
-        ) as error:
+        except _UNREADABLE as error:
             raise ValueError(f"{path} cannot be read as statistics: {error}") from error
         missing = {"mu", "sigma"} - set(arrays)
         if missing:
@@ -306,8 +304,6 @@ def collect_statistics(
         indices.append(here[keep])
         vectors.append(features.numpy()[keep])
     kept = KeptVectors(
-        indices=np.concatenate(indices),
-        vectors=np.concatenate(vectors),
-        features=extractor.name,
+        indices=np.concatenate(indices), vectors=np.concatenate(vectors), features=extractor.name
     )
     return FeatureStatistics(moments=moments, kept=kept, source=source)

@@ -111,10 +111,8 @@ def scenes_distance(generator: Generator, count: int = REFERENCE_PICTURES) -> Di
         a card's ``fid`` and ``fid_protocol``.
     """
     extractor = scenes_features(device=generator.device)
-    sources = (
-        GeneratedPictures(generator, count),
-        ScenesPictures(count, resolution=generator.card.resolution),
-    )
+    side = generator.card.resolution
+    sources = GeneratedPictures(generator, count), ScenesPictures(count, resolution=side)
     generated, reference = (
         collect_statistics(each.batches(range(count)), extractor, source=each.name, count=count)
         for each in sources
@@ -148,11 +146,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 
 
 def kernel_distance(
-    first: KeptVectors,
-    second: KeptVectors,
-    *,
-    subsets: int = SUBSETS,
-    size: int = SUBSET_SIZE,
+    first: KeptVectors, second: KeptVectors, *, subsets: int = SUBSETS, size: int = SUBSET_SIZE
 ) -> KernelDistance:
     """Measure the kernel distance of two sets.
 
@@ -182,20 +176,14 @@ def kernel_distance(
             deviation=None,
             protocol=f"{protocol}, all {size}",
         )
-    own = _own_terms(second, subsets, size)
-    values = np.array(
-        [
-            squared_discrepancy(
-                first.vectors[_subset(counts[0], size, "first", number)],
-                second.vectors[_subset(counts[1], size, "second", number)],
-                own=own[number],
-            )
-            for number in range(subsets)
-        ]
-    )
+    values = []
+    for number, own in enumerate(_own_terms(second, subsets, size)):
+        x = first.vectors[_subset(counts[0], size, "first", number)]
+        y = second.vectors[_subset(counts[1], size, "second", number)]
+        values.append(squared_discrepancy(x, y, own=own))
     return KernelDistance(
-        value=float(values.mean()),
-        deviation=float(values.std()),
+        value=float(np.mean(values)),
+        deviation=float(np.std(values)),
         protocol=f"{protocol}, {subsets} subsets of {size} from {counts[0]} and {counts[1]}",
     )
 

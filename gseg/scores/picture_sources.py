@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -24,24 +24,6 @@ _CHUNK: Final = 500
 _BATCH: Final = 250
 
 
-class PictureSource(Protocol):
-    """A set of pictures of known size; any part of it can be asked for.
-
-    Attributes:
-        name: Which pictures these are, in a few words.
-        identity: Says exactly which pictures these are; goes into hashes.
-    """
-
-    name: str
-    identity: str
-
-    def __len__(self) -> int: ...
-
-    def batches(self, rows: range) -> Iterator[Tensor]:
-        """Give the pictures with these numbers, in order: (N, 3, H, W) uint8 each."""
-        ...
-
-
 class ScenesPictures:
     """Embedded pictures, by default the first that generators of scenes are trained on.
 
@@ -59,8 +41,7 @@ class ScenesPictures:
     def __init__(self, count: int, *, first: int = 0, resolution: int = SCENES_RESOLUTION) -> None:
         if first < VALIDATION_FIRST < first + count:
             raise ValueError(
-                f"{count} scenes from {first} cross index {VALIDATION_FIRST}, where validation "
-                "starts."
+                f"{count} scenes from {first} cross {VALIDATION_FIRST}, where validation starts."
             )
         self._count, self._first, self._resolution = count, first, resolution
         # Statistics that are stored are named by these words, the seed among them.
@@ -179,3 +160,9 @@ class GeneratedPictures:
         """Make them, on the generator's device; see `PictureSource`."""
         for start in range(rows.start, rows.stop, _BATCH):
             yield self._make(range(start, min(start + _BATCH, rows.stop)))
+
+
+PictureSource = ScenesPictures | FolderPictures | GeneratedPictures
+"""Pictures whose number is known, and any part of which can be asked for: `batches` gives those
+with some numbers, in order, (N, 3, H, W) uint8 each. `name` says in a few words which they are, and
+`identity`, which goes into hashes, exactly."""

@@ -20,17 +20,10 @@ from gseg.images import from_uint8
 from gseg.metrics.counts import PixelHistogram, begin_histogram, pixel_histogram
 from gseg.metrics.profiles import ProfileName, metric_profile
 from gseg.metrics.sums import Aggregate, MetricSums, merge_sums
-from gseg.scores.batches import Prepared, Reading, begin_mask_size, equal_shapes
+from gseg.scores import specs
+from gseg.scores.batches import Prepared, begin_mask_size, equal_shapes
 from gseg.scores.benchmarks import Benchmark
-from gseg.scores.specs import (
-    CONFIDENCE,
-    DEFAULT_PROFILES,
-    RESAMPLES,
-    RESAMPLING_SEED,
-    SCORES,
-    EvalProtocol,
-    checked_word,
-)
+from gseg.scores.specs import SCORES, EvalProtocol
 from gseg.transfers import one_behind, send
 
 Predict = Callable[[Tensor], Tensor]
@@ -40,10 +33,10 @@ COLUMNS: Final = ("id", "profile", *SCORES, "degenerate", "foreground")
 """Columns of the table of pictures; `max_f_beta` there is each picture's own maximum, `foreground`
 the share of the scored pixels that are truly foreground."""
 
+# Threads that read pictures, by kind of device: what keeps it busy, at most one for each CPU.
 _READERS: Final = {"cpu": 2, "cuda": 16}
-"""Threads that read pictures, by kind of device: what keeps it busy, at most one for each CPU."""
+# Resamples at a time, which bounds the memory.
 _BLOCK: Final = 50
-"""Resamples at a time, which bounds the memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +74,7 @@ def score(
     benchmark: Benchmark,
     *,
     protocol: EvalProtocol = "text",
-    profiles: Sequence[ProfileName] = DEFAULT_PROFILES,
+    profiles: Sequence[ProfileName] = specs.DEFAULT_PROFILES,
     working_size: int | None = None,
     batch: int = 32,
     device: str = "cpu",
@@ -112,7 +105,7 @@ def score(
         UnreadableImageError: A file is damaged; the message names it.
     """
     size = benchmark.working_size if working_size is None else working_size
-    checked_word(protocol, get_args(EvalProtocol), f"evaluation protocol {protocol!r}")
+    specs.checked_word(protocol, get_args(EvalProtocol), f"evaluation protocol {protocol!r}")
     if not profiles or len(set(profiles)) < len(profiles):
         raise ValueError(f"Expected metric profiles, each once, got {tuple(profiles)}.")
     if size < 1 or batch < 1:
@@ -121,10 +114,11 @@ def score(
         )
     wanted = _READERS["cpu" if device == "cpu" else "cuda"] if benchmark.from_files else 1
     readers = min(wanted, os.cpu_count() or 1)
-    reading = Reading(protocol=protocol, size=size, batch=batch, readers=readers)
     collected = _Collected(profiles)
     unreadable: list[str] = []
-    groups = equal_shapes(benchmark, reading, unreadable)
+    groups = equal_shapes(
+        benchmark, unreadable, protocol=protocol, size=size, batch=batch, readers=readers
+    )
     # The device predicts a group while the CPU scores the one before.
     begun = ((group, _begin(predict, group, protocol, device)) for group in groups)
     for group, counted in one_behind(begun):
@@ -160,9 +154,8 @@ def _begin(
     if protocol == "voynov_program" and probability.shape != mask.shape:
         return lambda: pixel_histogram(arrived(), mask, scored)  # resized on the CPU, counted there
     there = probability.device
-    return begin_histogram(
-        arrived(), send(mask, there), None if scored is None else send(scored, there)
-    )
+    scored = None if scored is None else send(scored, there)
+    return begin_histogram(arrived(), send(mask, there), scored)
 
 
 def _scored(group: list[Prepared]) -> Tensor | None:
@@ -201,9 +194,8 @@ class _Collected:
             self._curves[part.profile.name].append(scores.curve.astype(np.float32))
             columns = [getattr(scores, name).tolist() for name in (*SCORES, "degenerate")]
             keys = ((rank, waiting.index, waiting.id, part.profile.name) for waiting in group)
-            self._rows += [
-                (*key, *values) for key, *values in zip(keys, *columns, foreground, strict=True)
-            ]
+            rows = zip(keys, *columns, foreground, strict=True)
+            self._rows += [(*key, *values) for key, *values in rows]
 
     def table(self) -> pd.DataFrame:
         """Give `COLUMNS`, profile after profile in the benchmark's order."""
@@ -244,14 +236,12 @@ def merge_scores(parts: Sequence[Scores]) -> Scores:
         table=table,
         sums=tuple(merge_sums(same) for same in zip(*(p.sums for p in parts), strict=True)),
         skipped=tuple(line for part in parts for line in part.skipped),
-        curves={
-            name: np.concatenate([part.curves[name] for part in parts]) for name in first.curves
-        },
+        curves={n: np.concatenate([part.curves[n] for part in parts]) for n in first.curves},
     )
 
 
 def bootstrap_intervals(
-    scores: Scores, *, resamples: int = RESAMPLES, seed: int = RESAMPLING_SEED
+    scores: Scores, *, resamples: int = specs.RESAMPLES, seed: int = specs.RESAMPLING_SEED
 ) -> dict[ProfileName, dict[str, tuple[float, float]]]:
     """Give the limits within which 95 % of the resampled `SCORES` lie.
 
@@ -286,23 +276,19 @@ def bootstrap_intervals(
         curves[name] = curve.astype(np.float64)
     drawn: dict[ProfileName, list[NDArray[np.float64]]] = {name: [] for name in singles}
     for start in range(0, resamples, _BLOCK):
-        weights = _weights(rng, min(_BLOCK, resamples - start), count)
+        # (drawings, count): how often each picture counts, by their number. Weights make one
+        # matrix product of what `scipy.stats.bootstrap` does resample by resample.
+        drawings = min(_BLOCK, resamples - start)
+        chosen = rng.integers(0, count, (drawings, count)) + np.arange(drawings)[:, None] * count
+        hits = np.bincount(chosen.reshape(-1), minlength=drawings * count)
+        weights = hits.reshape(drawings, count) / count
         for name, parts in drawn.items():
             # The aggregate's maximum is of the mean curve, not the mean of the pictures' own.
             highest = (weights @ curves[name]).max(1)
             parts.append(np.insert(weights @ singles[name], top, highest, axis=1))
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - specs.CONFIDENCE) / 2
     found = {}
     for name, parts in drawn.items():
         low, high = np.quantile(np.concatenate(parts), [tail, 1 - tail], axis=0).tolist()
         found[name] = dict(zip(SCORES, zip(low, high, strict=True), strict=True))
     return found
-
-
-def _weights(rng: np.random.Generator, resamples: int, count: int) -> NDArray[np.float64]:
-    """Draw how often each picture counts, divided by their number: (resamples, count)."""
-    # Weights make one matrix product of what `scipy.stats.bootstrap` does resample by resample.
-    chosen = rng.integers(0, count, (resamples, count))
-    chosen += np.arange(resamples)[:, None] * count
-    hits = np.bincount(chosen.reshape(-1), minlength=resamples * count)
-    return hits.reshape(resamples, count) / count

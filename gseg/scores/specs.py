@@ -18,11 +18,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from gseg.metrics.profiles import ProfileName
-from gseg.scores.datasets.celeba import CELEBAMASK_HQ
-from gseg.scores.datasets.cub import CUB
-from gseg.scores.datasets.flowers import FLOWERS
-from gseg.scores.datasets.layouts import DataSet
-from gseg.scores.datasets.saliency import DUT_OMRON, DUTS, ECSSD, VOC2012
+from gseg.scores.datasets import published
 from gseg.storage.mirror import storage_folder
 
 EvalProtocol = Literal["text", "melas_program", "voynov_program"]
@@ -40,10 +36,7 @@ CONFIDENCE: Final = 0.95
 RESAMPLING_SEED: Final = 0
 """How the intervals are drawn; see `gseg.scores.protocol.bootstrap_intervals`."""
 
-DATA_SETS: Final[dict[str, DataSet]] = {
-    dataset.name: dataset
-    for dataset in (CUB, FLOWERS, DUT_OMRON, DUTS, ECSSD, VOC2012, CELEBAMASK_HQ)
-}
+DATA_SETS: Final = {each.name: each for each in published.PAPERS_DATA_SETS}
 """All published benchmarks by name, in the order of the papers' tables."""
 SUBSET: Final = "subset"
 THRESHOLD: Final = "threshold"
@@ -91,7 +84,7 @@ def parse_spec(spec: str) -> Specification:
     return Specification(kind=name, rest=rest)
 
 
-def place_of(parsed: Specification) -> Path:
+def data_set_place(parsed: Specification) -> Path:
     """Say where a data set is looked for: in its own folder, or the root of benchmarks.
 
     Raises:
@@ -123,7 +116,7 @@ def absolute_spec(spec: str, root: Path | None = None) -> str:
     parsed = parse_spec(spec)
     if parsed.kind == "scenes":
         return spec
-    place = root.expanduser() if root is not None and not parsed.rest else place_of(parsed)
+    place = root.expanduser() if root is not None and not parsed.rest else data_set_place(parsed)
     return f"{'+'.join([parsed.kind, *parsed.options])}:{place.absolute()}"
 
 

@@ -2,8 +2,7 @@
 
 A safetensors file: weights and batch statistics (``network.*``), Adam's moments
 (``optimiser.<parameter>.*``), losses and held-out measurements so far; its metadata holds the step
-and what is being trained. The order of the pairs and the learning rate follow from seed and step
-alone, and no other random number is drawn after the initial weights, so nothing else is needed.
+and what is being trained.
 
 Which checkpoints are kept: one for each training, the newest; see `Keeper`.
 """
@@ -69,8 +68,7 @@ class Keeper:
     """Writes a training's state from time to time.
 
     One file, replaced when the time given has passed since it was last written and writing it
-    keeps under 2 % of the training's time, and after the last step. So a killed training loses
-    about a minute, whatever a step costs. Nothing that comes out depends on when it is written.
+    keeps under 2 % of the training's time, and after the last step.
 
     Args:
         path: The file; None to keep nothing.
@@ -91,6 +89,8 @@ class Keeper:
         """Write the state."""
         if self._path is None:
             return
+        # By time, not by steps: a killed training loses about a minute, whatever a step costs.
+        # Nothing that comes out depends on when the state is written.
         began = time.monotonic()
         save_state(self._path, state, self._identity)
         ended = time.monotonic()
@@ -109,6 +109,8 @@ def save_state(path: Path, state: TrainingState, identity: str) -> None:
     Raises:
         ValueError: The disk is full.
     """
+    # The order of the pairs and the learning rate follow from seed and step alone, and no other
+    # random number is drawn after the initial weights, so nothing else is needed.
     tensors = {f"network.{key}": tensor for key, tensor in state.network.state_dict().items()}
     for number, moments in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in moments.items()}

@@ -246,11 +246,7 @@ def _train(
 def _batches(
     source: BatchSource, config: FitConfig, rank: int, device: torch.device, first: int
 ) -> Generator[Batch, None, None]:
-    """Give the pairs of each step from `first` on: (B, 3, H, W) uint8 and (B, H, W) bool.
-
-    The source is asked by one other thread, for one step after the other, while the present one is
-    computed. Which pairs a step sees is known beforehand, so that changes nothing but the time.
-    """
+    """Give the pairs of each step from `first` on: (B, 3, H, W) uint8 and (B, H, W) bool."""
     seed = derive_seed(config.seed, "order")
 
     def fetch(step: int) -> Batch:
@@ -260,6 +256,8 @@ def _batches(
             return pictures.pin_memory(), masks.pin_memory()  # so that copying does not wait
         return pictures, masks
 
+    # One other thread asks the source, for one step after the other, while the present one is
+    # computed. Which pairs a step sees is known beforehand: that changes nothing but the time.
     with ThreadPoolExecutor(1, thread_name_prefix="pairs") as pool:
         coming: deque[Future[Batch]] = deque()
         try:

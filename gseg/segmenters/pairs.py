@@ -92,9 +92,7 @@ class InMemoryPairs:
             chosen = send(torch.from_numpy(indices), self._masks.device)
             return self._pictures[chosen], self._masks[chosen]
         # NumPy copies whole rows, several times as fast as PyTorch gathers them.
-        pictures, masks = (
-            torch.from_numpy(each.numpy()[indices]) for each in (self._rows, self._masks)
-        )
+        pictures, masks = (torch.from_numpy(t.numpy()[indices]) for t in (self._rows, self._masks))
         return (pictures if self._rows is self._pictures else pictures.permute(0, 3, 1, 2)), masks
 
 
@@ -172,8 +170,8 @@ class StreamedPairs:
     A training takes pairs in an order in which the next one is always among
     `FitConfig.shuffle_window` consecutive samples. So a reader that goes through the shards from
     first to last, and holds those that this window touches, decodes every shard once an epoch and
-    gives exactly what all pairs in memory would give. The shards after the window are decoded
-    beforehand, by a thread of its own. Any other order gives the right pairs, too, more slowly.
+    gives exactly what all pairs in memory would give. Any other order gives the right pairs, too,
+    more slowly.
 
     Args:
         load: Gives shard k, the same one whenever it is asked for k.
@@ -203,6 +201,7 @@ class StreamedPairs:
         self._ends = self._ends[: int(np.searchsorted(self._ends, count)) + 1]
         self._held: dict[int, Future[Shard]] = {}
         self._front = 0
+        # Decodes the shards after the window beforehand.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shards")
 
     def __len__(self) -> int:
@@ -259,8 +258,7 @@ class MixedPairs:
     An epoch has a slot for each pair of the source that its weight makes the scarcest, and
     proportionally many slots for the others, whose pairs take them in turn. Slots of different
     sources are spread evenly, so that any stretch of them has the shares, and each source's pairs
-    come in their own order. A slot's number alone says whose pair it is, and the trainer's order
-    is one of slots: so which pair is trained on at (seed, step, position) is a pure function.
+    come in their own order.
 
     Args:
         parts: Sources and weights, positive numbers; a source's share of the pairs trained on is
@@ -310,6 +308,8 @@ class MixedPairs:
         Returns:
             (B,) int64 number of the source, and (B,) int64 number of the pair in it.
         """
+        # A slot's number alone says whose pair it is, and the trainer's order is one of slots: so
+        # which pair is trained on at (seed, step, position) is a pure function.
         owners = np.full(len(indices), len(self._slots) - 1, dtype=np.int64)
         places, left = indices.astype(np.int64), len(self)
         open_ = np.ones(len(indices), dtype=np.bool_)

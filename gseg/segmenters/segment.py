@@ -91,9 +91,7 @@ def name_masks(paths: Sequence[str | Path], out_dir: str | Path) -> dict[Path, P
         raise ValueError("There are no pictures to segment; give at least one file.")
     # Names do not collide where file systems ignore case, either.
     stems = Counter(path.stem.casefold() for path in pictures)
-    wished = [
-        f"{path.stem if stems[path.stem.casefold()] == 1 else path.name}.png" for path in pictures
-    ]
+    wished = [f"{p.stem if stems[p.stem.casefold()] == 1 else p.name}.png" for p in pictures]
     masks = [Path(out_dir) / name for name in _numbered(wished)]
     inputs = {path.resolve() for path in pictures}
     for target in (each for mask in masks for each in (mask, _overlay(mask))):
@@ -171,13 +169,9 @@ def segment_picture(
     side = working_size or segmenter.resolution or _PUBLISHED_SIDE
     scale = side / min(height, width)
     sides = [min(round(length * scale), _LONGEST * side) for length in (height, width)]
-    small = F.interpolate(
-        pixels[None], size=sides, mode="bilinear", align_corners=False, antialias=True
-    )
+    small = F.interpolate(pixels[None], size=sides, mode="bilinear", antialias=True)
     probability = segmenter.probability(from_uint8(small)).cpu()
-    return F.interpolate(
-        probability[None], size=(height, width), mode="bilinear", align_corners=False
-    )[0, 0]
+    return F.interpolate(probability[None], size=(height, width), mode="bilinear")[0, 0]
 
 
 def check_threshold(threshold: float) -> None:

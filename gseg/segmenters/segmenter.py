@@ -3,18 +3,20 @@
 import copy
 import hashlib
 import json
+import pickle  # for the name of its error only
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from gseg.exactness import exact
-from gseg.segmenters.public import load_public_unet
 from gseg.segmenters.unet import UNet, blank_unet, load_strictly, read_safetensors
 from gseg.storage.files import replacing
 from gseg.transfers import send, start_copy
@@ -24,26 +26,10 @@ SHIPPED: Final = "segmenter.safetensors"
 _KEY: Final = "gseg.segmenter"
 _FACTS: Final = {"width": int, "depth": int, "provenance": dict}
 _PUBLIC_SUFFIXES: Final = (".ckpt", ".pth", ".pt")
+# Of data-parallel replicas and of the Lightning module's attribute, outermost first.
+_PREFIXES: Final = ("module.", "net.", "module.")
 # Bounds the memory of a prediction: 256 pictures of 32 pixels, 16 of 128.
 _PIXELS_AT_ONCE: Final = 2**18
-
-
-class Predictor(Protocol):
-    """What gives each pixel a probability: a `Segmenter` or an `Ensemble`."""
-
-    @property
-    def resolution(self) -> int | None:
-        """Side of the pictures that it was trained on, if known."""
-        ...
-
-    @property
-    def smallest_side(self) -> int:
-        """Least height and width of a picture."""
-        ...
-
-    def probability(self, images: Tensor) -> Tensor:
-        """See `Segmenter.probability`."""
-        ...
 
 
 class Segmenter:
@@ -190,17 +176,22 @@ class Ensemble:
         ValueError: There is none.
     """
 
-    def __init__(self, segmenters: Sequence[Predictor]) -> None:
+    def __init__(self, segmenters: "Sequence[Predictor]") -> None:
         if not segmenters:
             raise ValueError("An ensemble needs at least one segmenter, got none.")
         self.segmenters = tuple(segmenters)
         sides = {segmenter.resolution for segmenter in segmenters}
-        self.resolution = sides.pop() if len(sides) == 1 else None
-        self.smallest_side = max(segmenter.smallest_side for segmenter in segmenters)
+        self.resolution: int | None = sides.pop() if len(sides) == 1 else None
+        self.smallest_side: int = max(segmenter.smallest_side for segmenter in segmenters)
 
     def probability(self, images: Tensor) -> Tensor:
         """See `Segmenter.probability`."""
         return torch.stack([each.probability(images) for each in self.segmenters]).mean(0)
+
+
+Predictor = Segmenter | Ensemble
+"""What gives each pixel a probability; `resolution` is the side that it was trained on, if known,
+and `smallest_side` the least height and width of a picture."""
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -217,3 +208,71 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     ):
         raise ValueError(f"{path} is no segmenter; {advice}.")
     return tensors, facts
+
+
+class _Inert:
+    """Stands for any object of a class that is not a tensor's: keeps nothing, does nothing."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+def load_public_unet(path: str | Path) -> UNet:
+    """Read a U-Net that the papers' programs saved.
+
+    Two containers are in use: a PyTorch Lightning checkpoint, whose ``state_dict`` carries the
+    prefix ``net.``, and the flat ``segmentation.pth`` of Voynov et al. 2021. Width, depth and
+    number of logits are read from the tensors' shapes. A Lightning checkpoint may hold settings
+    as objects of foreign classes; inert objects take their place.
+
+    Args:
+        path: A ``.ckpt`` or ``.pth`` file.
+
+    Returns:
+        The network on the CPU, in evaluation mode.
+
+    Raises:
+        ValueError: The file is no such checkpoint, or a tensor is missing, extra or mis-shaped.
+    """
+    state = _read_state(Path(path))
+    first, last = state.get("inc.double_conv.0.weight"), state.get("outc.conv.weight")
+    if first is None or last is None or first.ndim != 4 or last.ndim != 4:
+        raise ValueError(
+            f"{path} holds no U-Net: expected tensors named like 'inc.double_conv.0.weight' and "
+            f"'outc.conv.weight', got {sorted(state)[:4]}."
+        )
+    depth = sum(key.startswith("down") and key.endswith(".1.double_conv.0.weight") for key in state)
+    network = blank_unet(first.shape[1], last.shape[0], width=first.shape[0], depth=max(depth, 1))
+    load_strictly(network, state, source=str(path))
+    return network.eval()
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ValueError(f"There is no checkpoint at {path}.")
+    stand_ins: list[Any] = []
+    try:
+        if zipfile.is_zipfile(path):
+            stand_ins = [(_Inert, name) for name in get_unsafe_globals_in_checkpoint(path)]
+        with safe_globals(stand_ins):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
+        raise ValueError(
+            f"Cannot read checkpoint {path}: it is truncated, no PyTorch file, or calls functions "
+            "on loading. Expected a state dict as torch.save or PyTorch Lightning writes it."
+        ) from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise ValueError(
+            f"{path} holds {type(content).__name__} where a state dict, tensors by name, is "
+            "expected."
+        )
+    plain = dict(content)
+    for prefix in _PREFIXES:
+        if plain and all(key.startswith(prefix) for key in plain):
+            plain = {key.removeprefix(prefix): value for key, value in plain.items()}
+    return plain

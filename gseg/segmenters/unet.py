@@ -7,6 +7,7 @@ it with two logits. Parameter names are milesial's, so public checkpoints load a
 A U-Net is filled from a seed (`initialise`) or from given tensors (`load_strictly`).
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -17,39 +18,22 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 
-class DoubleConvolution(nn.Module):
-    """Twice: 3x3 convolution, batch normalisation, ReLU."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.double_conv = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
+def _double_convolution(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Twice 3x3 convolution, batch normalisation, ReLU: (N, in_channels, H, W) to the others."""
+    layers: list[nn.Module] = []
+    for channels in (in_channels, out_channels):
+        layers += [
+            nn.Conv2d(channels, out_channels, kernel_size=3, padding=1),
             nn.BatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
-            nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1),
-            nn.BatchNorm2d(out_channels),
-            nn.ReLU(inplace=True),
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
-        mapped: Tensor = self.double_conv(features)
-        return mapped
+        ]
+    return nn.Sequential(OrderedDict(double_conv=nn.Sequential(*layers)))
 
 
-class Down(nn.Module):
-    """Halve the resolution, then convolve."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.maxpool_conv = nn.Sequential(
-            nn.MaxPool2d(2), DoubleConvolution(in_channels, out_channels)
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, out_channels, H // 2, W // 2)."""
-        mapped: Tensor = self.maxpool_conv(features)
-        return mapped
+def _down(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Halve the resolution, rounded down, then convolve."""
+    parts = nn.Sequential(nn.MaxPool2d(2), _double_convolution(in_channels, out_channels))
+    return nn.Sequential(OrderedDict(maxpool_conv=parts))
 
 
 class Up(nn.Module):
@@ -57,7 +41,7 @@ class Up(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.conv = DoubleConvolution(in_channels, out_channels)
+        self.conv = _double_convolution(in_channels, out_channels)
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
         """Join a coarse map with the encoder's finer one.
@@ -129,9 +113,9 @@ class UNet(nn.Module):
         # width * (1, 2, 4, 8, 8) at the papers' depth of four; another depth keeps the rule that
         # widths double and the last two are equal.
         channels = [width * 2 ** min(level, depth - 1) for level in range(depth + 1)]
-        self.inc = DoubleConvolution(in_channels, channels[0])
+        self.inc = _double_convolution(in_channels, channels[0])
         for level in range(depth):
-            self.add_module(f"down{level + 1}", Down(channels[level], channels[level + 1]))
+            self.add_module(f"down{level + 1}", _down(channels[level], channels[level + 1]))
         below = channels[depth]
         for level in reversed(range(depth)):
             out = channels[max(level - 1, 0)]
@@ -145,7 +129,12 @@ class UNet(nn.Module):
         Raises:
             ValueError: The shape of the pictures does not fit.
         """
-        self._check(images)
+        if images.ndim != 4 or images.shape[1] != self.in_channels:
+            raise ValueError(
+                f"The U-Net takes pictures of shape (N, {self.in_channels}, H, W), got "
+                f"{tuple(images.shape)}."
+            )
+        check_sides(self.depth, *images.shape[2:])
         skips = [self.inc(images)]
         for level in range(self.depth):
             skips.append(self.get_submodule(f"down{level + 1}")(skips[-1]))
@@ -154,14 +143,6 @@ class UNet(nn.Module):
             features = self.get_submodule(f"up{level + 1}")(features, skips.pop())
         logits: Tensor = self.outc["conv"](features)
         return logits
-
-    def _check(self, images: Tensor) -> None:
-        if images.ndim != 4 or images.shape[1] != self.in_channels:
-            raise ValueError(
-                f"The U-Net takes pictures of shape (N, {self.in_channels}, H, W), got "
-                f"{tuple(images.shape)}."
-            )
-        check_sides(self.depth, *images.shape[2:])
 
 
 def check_sides(depth: int, height: int, width: int) -> None:

@@ -1,10 +1,9 @@
 """A limit for the copies of an object store that a machine keeps: the least recently used go.
 
 What a running trial uses is never removed: every trial notes when it began (`trial_runs`), and all
-that it finds or fetches is marked as used then (`gseg.storage.mirror`), so that whatever was used
-since the oldest running trial of this machine began stays. So does what was used in the last ten
-minutes, for jobs that work for a trial elsewhere, and every file that is not in the object store in
-the same size. Whatever has been removed is fetched again by whoever needs it.
+that it finds or fetches is marked as used then (`gseg.storage.mirror`). Nor is a file that is not
+in the object store in the same size. Whatever has been removed is fetched again by whoever needs
+it.
 """
 
 import json
@@ -21,8 +20,8 @@ from gseg.storage.leases import is_gone, process_identity
 from gseg.storage.mirror import cache_folder, copies_locked, is_published, place_of
 
 _VARIABLE: Final = "GSEG_CACHE_GIB"
+# Of the disk's space that is free or the cache's own, if no limit is set.
 _SHARE: Final = 0.5
-"""Of the disk's space that is free or the cache's own, if no limit is set."""
 _RECENT_SECONDS: Final = 600.0
 _RUNNING: Final = "running"
 _MANIFEST: Final = "manifest.json"
@@ -123,6 +122,8 @@ def _files(storage: Path) -> dict[Path, tuple[int, float]]:
 
 def _used_since() -> float:
     """Say from which time on what was used stays."""
+    # That since the oldest running trial of this machine began; and that of the last minutes, for
+    # jobs that work for a trial elsewhere.
     barrier = time.time() - _RECENT_SECONDS
     for note in (cache_folder() / _RUNNING).glob("*.json"):
         try:

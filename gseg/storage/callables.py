@@ -31,11 +31,9 @@ def load_callable(name: str) -> Callable[..., Any]:
         ValueError: The file, the module or the function is not there.
     """
     place, function = _split(name)
-    if _FILE_MARK in name:
-        module = _import_file(Path(place))
-    else:
-        _source(place)
-        module = importlib.import_module(place)
+    source = _source(name)
+    own = _FILE_MARK in name
+    module = _import_file(source) if own else importlib.import_module(place)
     found = getattr(module, function, None)
     if not callable(found):
         raise ValueError(f"{place} has no function '{function}': write it after the colon.")
@@ -58,12 +56,7 @@ def callable_digest(name: str) -> str:
     Raises:
         ValueError: The file or the module is not there.
     """
-    place, _ = _split(name)
-    if _FILE_MARK not in name:
-        return file_digest(_source(place))
-    if not Path(place).is_file():
-        raise ValueError(f"{place}: there is no such file; check the path before the colon.")
-    return file_digest(Path(place))
+    return file_digest(_source(name))
 
 
 def absolute_callable(name: str) -> str:
@@ -83,8 +76,13 @@ def _split(name: str) -> tuple[str, str]:
     return place, function
 
 
-def _source(module: str) -> Path:
-    """Find the file of a module without running it."""
+def _source(name: str) -> Path:
+    """Find the file that a function is written in without running it."""
+    module, _ = _split(name)
+    if _FILE_MARK in name:
+        if not Path(module).is_file():
+            raise ValueError(f"{module}: there is no such file; check the path before the colon.")
+        return Path(module)
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
@@ -98,8 +96,6 @@ def _source(module: str) -> Path:
 
 
 def _import_file(path: Path) -> object:
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file; check the path before the colon.")
     # Files of one name in two folders must not get each other's module.
     name = f"gseg_own_{path.stem}_{digest(str(path.absolute()))}"
     spec = importlib.util.spec_from_file_location(name, path)

@@ -17,8 +17,7 @@ _SINCE: Final = "since"
 def since(version: str, default: object) -> Any:  # noqa: ANN401 as `dataclasses.field` is typed
     """Declare a config's field that is younger than storages in which things are to be found.
 
-    While it has its default, no name contains it: what was made before the field came keeps its
-    name. So the default is what the code did before, and never changes afterwards.
+    The default is what the code did before, and never changes afterwards.
 
     Args:
         version: Of gseg that has the field first.
@@ -55,6 +54,7 @@ def canonical(value: object) -> object:
             field.name: canonical(getattr(value, field.name))
             for field in dataclasses.fields(value)
             if field.compare
+            # What was made before a younger field came keeps its name.
             and not (_SINCE in field.metadata and getattr(value, field.name) == field.default)
         }
     if isinstance(value, Mapping):
@@ -86,9 +86,7 @@ def restore(kind: type[_T], value: Mapping[str, Any]) -> _T:
 def _restored(hint: object, value: object) -> object:
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     if isinstance(value, Mapping):
-        classes = [
-            each for each in kinds if isinstance(each, type) and dataclasses.is_dataclass(each)
-        ]
+        classes = [k for k in kinds if isinstance(k, type) and dataclasses.is_dataclass(k)]
         # Of several classes that which has the fields.
         found = max(classes, key=lambda each: len(value.keys() & get_type_hints(each)))
         return restore(found, value)

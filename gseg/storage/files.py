@@ -16,18 +16,9 @@ from typing import Final
 
 from safetensors import SafetensorError
 
+from gseg.storage import mirror
 from gseg.storage.digests import checksum
-from gseg.storage.mirror import (
-    StorageError,
-    describe,
-    exists,
-    fetch,
-    is_published,
-    locked,
-    names,
-    place_of,
-    publish,
-)
+from gseg.storage.mirror import StorageError
 
 _SUM: Final = ".sha256"
 _COMPLETE: Final = ".complete"  # the folder has been fetched whole
@@ -66,7 +57,7 @@ def replacing(path: Path, *, shared: bool = True) -> Iterator[Path]:
         yield part
         # Uploaded before it is renamed: what is here under its name is there, too.
         if shared:
-            publish(part, path)
+            mirror.publish(part, path)
         part.replace(path)
     except (OSError, SafetensorError) as error:
         if _is_full(error):
@@ -97,10 +88,10 @@ def fetch_input(path: Path) -> bool:
     Raises:
         StorageError: The file is not what its checksum says.
     """
-    if place_of(path) is None or path.exists():
+    if mirror.place_of(path) is None or path.exists():
         return path.exists()
-    with locked(path.parent / _LOCK):
-        if not path.exists() and fetch(path):
+    with mirror.locked(path.parent / _LOCK):
+        if not path.exists() and mirror.fetch(path):
             _check(path)
         return path.exists()
 
@@ -117,14 +108,14 @@ def fetch_inputs(folder: Path) -> bool:
         StorageError: See `fetch_input`.
     """
     complete = folder / _COMPLETE
-    if place_of(folder) is None or complete.exists():
+    if mirror.place_of(folder) is None or complete.exists():
         return folder.is_dir()
-    with locked(folder / _LOCK):
-        found = [] if complete.exists() else names(folder)
+    with mirror.locked(folder / _LOCK):
+        found = [] if complete.exists() else mirror.names(folder)
         # A name that ends so is an empty object by which some programs mark a folder.
         for path in (folder / name for name in found if not name.endswith("/")):
-            if not path.exists() or not is_published(path):
-                fetch(path, again=True)
+            if not path.exists() or not mirror.is_published(path):
+                mirror.fetch(path, again=True)
                 _check(path)
         if found:
             complete.touch()
@@ -134,20 +125,20 @@ def fetch_inputs(folder: Path) -> bool:
 def find_inputs(folder: Path, beginning: str) -> list[Path]:
     """List the files of a folder, here and in the object store, whose names begin so."""
     found = {path.name for path in folder.glob(f"{beginning}*")}
-    found |= {name for name in names(folder) if name.startswith(beginning) and "/" not in name}
+    found |= {n for n in mirror.names(folder) if n.startswith(beginning) and "/" not in n}
     return [folder / name for name in sorted(found)]
 
 
 def _check(path: Path) -> None:
     """Compare a file with the checksum beside it, if there is one."""
     record = path.with_name(path.name + _SUM)
-    if path.suffix == _SUM or not exists(record):
+    if path.suffix == _SUM or not mirror.exists(record):
         return
-    fetch(record, again=True)
+    mirror.fetch(record, again=True)
     wanted, found = record.read_text().split()[0].lower(), checksum(path)
     if found != wanted:
         path.unlink()
         raise StorageError(
-            f"{describe(path)} has the checksum {found}, expected {wanted} ({record.name} beside "
-            "it): upload the file again, or correct its checksum."
+            f"{mirror.describe(path)} has the checksum {found}, expected {wanted} ({record.name} "
+            "beside it): upload the file again, or correct its checksum."
         )

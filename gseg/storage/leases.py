@@ -5,18 +5,14 @@ when its holder's process is gone (seen at once on the same machine) or when the
 for long (on another machine). Should a lease be lost all the same, nothing breaks: files are
 replaced atomically by equal files.
 
-On a disk (`_FileLease`) it is a file that is created exclusively. Whoever waits counts the silence
-himself, from when he first saw the lease as it is: what clocks of other machines say, and what
-times they leave on files, does not matter.
+On a disk (`_FileLease`) it is a file that is created exclusively.
 
 On an object store (`ObjectLease`) it is an object that is created only if there is none
 (``If-None-Match: *``), and that its holder replaces every few seconds only while it is still his
 (``If-Match``), so that its content changes. Whoever finds it unchanged for long, by the store's own
 clock, replaces it by his own under the same condition: of several that try, one succeeds. With S3,
 and with stores that honour these conditions, there is never more than one holder, but for one that
-was silent for `EXPIRY_SECONDS` and comes back: it notices at its next heartbeat and says so. A
-store that refuses conditions is used without: then two processes that come within the same moment
-may both hold the lease.
+was silent for `EXPIRY_SECONDS` and comes back: it notices at its next heartbeat and says so.
 """
 
 import json
@@ -33,6 +29,8 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+
+import psutil  # type: ignore[import-untyped]
 
 from gseg.storage.mirror import Place, StorageError, answers, client, error_code, place_of
 
@@ -154,6 +152,8 @@ class _FileLease:
             seen = token, self.place.stat().st_mtime_ns
         except FileNotFoundError:
             return False
+        # Whoever waits counts the silence himself, from when he first saw the lease as it is: what
+        # clocks of other machines say, and what times they leave on files, does not matter.
         now = time.monotonic()
         if seen != self._seen:
             self._seen, self._since = seen, now
@@ -277,7 +277,8 @@ class ObjectLease:
                     return self._is_mine()
                 if code not in _UNKNOWN:
                     raise
-                # Look whether the condition holds, and write: nearly as good.
+                # The store refuses conditions. Look whether this one holds, and write: nearly as
+                # good, but two processes that come within the same moment may both hold the lease.
                 holding = self.read()
                 if (holding.mark if holding else None) != condition.get("IfMatch"):
                     return False
@@ -320,16 +321,6 @@ def _started(pid: int) -> str | None:
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return "unknown" if not Path("/proc/self").exists() and _is_alive(pid) else None
+        return "unknown" if not Path("/proc/self").exists() and psutil.pid_exists(pid) else None
     fields = status.rpartition(")")[2].split()  # a program's name may hold brackets and spaces
     return None if fields[0] in ("Z", "X") else fields[19]
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

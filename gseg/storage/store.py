@@ -22,34 +22,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from gseg.storage.digests import canonical, checksum, digest, file_digest
-from gseg.storage.files import replacing, write_atomically
+from gseg.storage import mirror
+from gseg.storage.digests import canonical, checksum, digest
+from gseg.storage.files import write_atomically
 from gseg.storage.leases import LEASE, lease
-from gseg.storage.mirror import (
-    StorageError,
-    describe,
-    discard,
-    fetch,
-    is_here,
-    is_published,
-    names,
-    place_of,
-    publish,
-)
-
-__all__ = [
-    "Artifact",
-    "Cost",
-    "StorageError",
-    "Store",
-    "bring_here",
-    "canonical",
-    "digest",
-    "file_digest",
-    "replacing",
-    "versions",
-    "write_atomically",
-]
+from gseg.storage.mirror import StorageError, describe
 
 _log = logging.getLogger(__name__)
 
@@ -118,22 +95,20 @@ class Store:
         Raises:
             StorageError: It cannot.
         """
+        where = describe(self.root)
         if self.read_only:
             there = self._nearest()
             if not (there.is_dir() and os.access(there, os.W_OK)):
-                raise StorageError(
-                    f"Cannot write to the storage {describe(self.root)}: not into {there}."
-                )
+                raise StorageError(f"Cannot write to the storage {where}: not into {there}.")
             return
         probe = self.root / f".probe-{uuid.uuid4().hex}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"\0" * 4096)
-            publish(probe, probe)
-            discard(probe)
+            mirror.publish(probe, probe)
+            mirror.discard(probe)
         except OSError as error:
             reason = error.strerror or str(error)
-            where = describe(self.root)
             raise StorageError(f"Cannot write to the storage {where}: {reason}.") from error
 
     def free_bytes(self) -> int:
@@ -222,13 +197,13 @@ def _publish_folder(folder: Path) -> dict[str, dict[str, Any]]:
         point, and the lease, are left out.
     """
     files = {}
-    for path in (folder / name for name in names(folder)):
-        if path.name != LEASE and not (path.exists() and is_published(path)):
-            fetch(path, again=True)
+    for path in (folder / name for name in mirror.names(folder)):
+        if path.name != LEASE and not (path.exists() and mirror.is_published(path)):
+            mirror.fetch(path, again=True)
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith(".") and path.name != LEASE:
-            if not is_published(path):
-                publish(path, path)
+            if not mirror.is_published(path):
+                mirror.publish(path, path)
             about = {"bytes": path.stat().st_size, "sha256": checksum(path)}
             files[path.relative_to(folder).as_posix()] = about
     return files
@@ -252,17 +227,17 @@ def bring_here(folder: Path) -> Path:
         StorageError: The object store does not answer, or a file is not what the manifest says.
     """
     path = folder / _MANIFEST
-    if place_of(folder) is None or is_here(path):
+    if mirror.place_of(folder) is None or mirror.is_here(path):
         return folder
     # Aside until all files that it lists are here: with a manifest a folder counts as complete.
     part = folder / f".{uuid.uuid4().hex}" / _MANIFEST
-    if not fetch(path, into=part):
+    if not mirror.fetch(path, into=part):
         part.parent.rmdir()
         return folder
     for name, about in _read_manifest(part)["files"].items():
         file = folder / name
-        if not (is_here(file) and checksum(file) == about["sha256"]):
-            fetch(file, again=True)
+        if not (mirror.is_here(file) and checksum(file) == about["sha256"]):
+            mirror.fetch(file, again=True)
         if not file.exists() or checksum(file) != about["sha256"]:
             raise StorageError(
                 f"{describe(file)} is damaged: it is not what the manifest beside it says. Delete "

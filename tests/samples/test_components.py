@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from skimage.measure import perimeter
 
-from gseg.samples.components import agreement, keep_large_components, roundness
+from gseg.samples.components import keep_large_components, mask_agreement, roundness
 
 SPEC = importlib.util.spec_from_file_location("oracle", Path(__file__).with_name("oracle.py"))
 oracle = importlib.util.module_from_spec(SPEC)
@@ -84,5 +84,5 @@ def test_roundness_uses_the_largest_component():
 
 def test_agreement():
     first = rows("##..")
-    assert agreement(first, rows("#..#")).tolist() == [0.5]
-    assert agreement(first, first).tolist() == [1.0]
+    assert mask_agreement(first, rows("#..#")).tolist() == [0.5]
+    assert mask_agreement(first, first).tolist() == [1.0]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from shared_folder import SHARED
 
-from gseg.samples.components import agreement, keep_large_components, roundness
+from gseg.samples.components import keep_large_components, mask_agreement, roundness
 from gseg.samples.config import filter_preset
 from gseg.samples.filters import contrastive, count_maxima, histograms, judge
 from gseg.samples.masks import make_masks
@@ -132,7 +132,7 @@ def test_roundness(facts, threshold):
 
 def test_agreement(facts):
     for batch in facts.batches:
-        found = agreement(facts.mask(batch, "melas_std"), facts.mask(batch, "melas_lighting"))
+        found = mask_agreement(facts.mask(batch, "melas_std"), facts.mask(batch, "melas_lighting"))
         assert (found >= 0.9).tolist() == batch["melas_overlap_std_vs_lighting_0.9"]
 
 

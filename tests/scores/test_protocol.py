@@ -15,7 +15,7 @@ from gseg.metrics.sums import MetricSums
 from gseg.picture_files import UnreadableImageError
 from gseg.scenes.pictures import render
 from gseg.scores.baselines import centre_disc, otsu
-from gseg.scores.batches import Reading, equal_shapes, working_shape
+from gseg.scores.batches import equal_shapes, working_shape
 from gseg.scores.benchmarks import BenchmarkPart, Example, FolderBenchmark, ScenesBenchmark
 from gseg.scores.protocol import COLUMNS, bootstrap_intervals, merge_scores, score
 from gseg.scores.specs import SCORES
@@ -140,7 +140,7 @@ def test_few_pictures_of_rare_shapes_are_held():
             )
 
     rare = Rare()
-    groups = equal_shapes(rare, Reading(protocol="text", size=8, batch=2), [])
+    groups = equal_shapes(rare, [], protocol="text", size=8, batch=2)
     next(groups)
     assert 16 <= rare.reads <= 21  # sixteen wait, and one reader is four ahead
     assert sum(len(group) for group in groups) == 99

@@ -13,8 +13,8 @@ from gseg.picture_files import SUFFIXES, MaskReader, binary_mask, picture_files
 
 PROGRAM: Final = "official program"
 DISTRIBUTED: Final = "as distributed"
+# Problems that an error message lists.
 _SHOWN: Final = 5
-"""Problems that an error message lists."""
 
 
 class NotHereError(ValueError):
@@ -118,16 +118,16 @@ def files_by_stem(folder: Path, *, strip: str = "") -> dict[str, Path]:
     return files
 
 
-def two_folders(parts: Mapping[str, Path]) -> Listing:
-    """List a layout of which everything in ``pictures`` and ``masks`` belongs to the split."""
-    return pair_by_name(parts, files_by_stem(parts["pictures"]), files_by_stem(parts["masks"]))
+def two_folders(parts: Mapping[str, Path], names: Iterable[str] | None = None) -> Listing:
+    """List the split `names`, or all that is there, of the folders ``pictures`` and ``masks``."""
+    pictures, masks = files_by_stem(parts["pictures"]), files_by_stem(parts["masks"])
+    return pair_by_name(parts, pictures, masks, names)
 
 
 def names_in_list(parts: Mapping[str, Path]) -> Listing:
     """List a layout whose split is a file ``list`` with a picture's name in each line."""
-    names = [line.strip() for line in parts["list"].read_text().splitlines() if line.strip()]
-    pictures, masks = files_by_stem(parts["pictures"]), files_by_stem(parts["masks"])
-    return pair_by_name(parts, pictures, masks, names)
+    lines = parts["list"].read_text().splitlines()
+    return two_folders(parts, [line.strip() for line in lines if line.strip()])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,7 +177,7 @@ class DataSet:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class FoundFiles:
     """Where a data set was found.
 
     Attributes:
@@ -191,7 +191,7 @@ class Place:
     parts: Mapping[str, Path]
 
 
-def find_place(dataset: DataSet, path: Path) -> Place:
+def find_place(dataset: DataSet, path: Path) -> FoundFiles:
     """Find a data set's files, in the first of its layouts that is complete.
 
     Args:
@@ -209,7 +209,7 @@ def find_place(dataset: DataSet, path: Path) -> Place:
         for layout in dataset.layouts:
             parts = _existing_parts(folder, layout)
             if len(parts) == len(layout.parts):
-                return Place(folder=folder, layout=layout, parts=parts)
+                return FoundFiles(folder=folder, layout=layout, parts=parts)
             # What lies beside the folder (CUB's masks) alone does not make it the data set's.
             inside = [part for part in parts.values() if ".." not in part.parts]
             if inside and (best is None or len(parts) > len(best[2])):

@@ -10,8 +10,8 @@ from gseg.picture_files import UnreadableImageError
 from gseg.scores.benchmarks import DataSetBenchmark
 
 _READERS: Final = 8
+# Pictures whose results are waited for at a time, which bounds the memory.
 _AHEAD: Final = 64
-"""Pictures whose results are waited for at a time, which bounds the memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

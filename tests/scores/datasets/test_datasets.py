@@ -12,8 +12,7 @@ from gseg.picture_files import UnreadableImageError
 from gseg.scores import benchmarks
 from gseg.scores.baselines import centre_disc
 from gseg.scores.benchmarks import open_benchmark
-from gseg.scores.datasets.celeba import chosen_faces
-from gseg.scores.datasets.cub import read_split
+from gseg.scores.datasets.published import chosen_faces, read_split
 from gseg.scores.datasets.verify import verify
 from gseg.scores.protocol import score
 from gseg.scores.specs import DATA_SETS
