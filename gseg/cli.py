@@ -22,9 +22,9 @@ _COMMANDS: Final = {
     "scenes": ("scenes:scenes", "Write embedded pictures with their masks."),
     "report": ("results:report", "Write a report of results."),
     "published": ("results:published", "Write the papers' numbers as Parquet."),
-    "run": ("run:app", "Run recipes: the tables and figures of both papers, by name."),
+    "run": ("run:run_app", "Run recipes: the tables and figures of both papers, by name."),
     "search": ("search:app", "Search over settings, without labels."),
-    "all-gans": ("run:all_gans", "The main job: segmenters from every generator."),
+    "all-gans": ("run:all_gans_app", "The main job: segmenters from every generator."),
 }
 """By name: where it is, below `gseg.commands`, and what ``gseg --help`` says of it."""
 

@@ -3,7 +3,7 @@
 import sys
 
 from gseg.commands.app import run
-from gseg.commands.run import all_gans
+from gseg.commands.run import all_gans_app
 
 if __name__ == "__main__":
-    sys.exit(run(all_gans))
+    sys.exit(run(all_gans_app))

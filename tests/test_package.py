@@ -16,13 +16,7 @@ from gseg.pipeline.rows import COLUMNS, make_row, merge_rows
 
 ON_RAY = (
     "gseg.distributed",
-    *(
-        f"gseg.commands.{name}"
-        for name in (
-            *("adapted", "arguments", "direction_run", "messages", "points"),
-            *("options", "run", "sampling", "search"),  # and searching
-        )
-    ),
+    *(f"gseg.commands.{name}" for name in ("points", "search", "sweep")),
 )
 """What runs sweeps; everything else is plain PyTorch."""
 

@@ -20,7 +20,7 @@ from gseg.recipes.melas2022 import strip_epsilons
 from gseg.recipes.published.cells import published_tables
 from gseg.recipes.voynov2021 import voynov_grid
 from gseg.reports.paper_figures import (
-    failure_cases,
+    failure_sheets,
     filters_sheet,
     hyperparameter_figure,
     operators_sheet,
@@ -52,7 +52,7 @@ def _failures(
 ) -> None:
     device, results = options.resources.device, options.places.results
     folder = results / "failure_cases_figures"
-    found = [failure_cases(folder, each, setting, device, _WORST) for each in experiments]
+    found = [failure_sheets(folder, each, setting, device, _WORST) for each in experiments]
     with replacing(results / "failure_cases_worst" / "rows.parquet") as part:
         pd.concat(found).to_parquet(part, index=False)
     console.print(f"sheets of failure cases: {folder}")

@@ -93,8 +93,7 @@ def published(*, out: Path = Path("results/published")) -> int:
     Args:
         out: Folder of tables.parquet, made if missing.
     """
-    from gseg.recipes.published.cells import published_tables, unreadable_cells
-    from gseg.recipes.published.files import write_published
+    from gseg.recipes.published.cells import published_tables, unreadable_cells, write_published
 
     path, table = write_published(out), published_tables()
     console().print(

@@ -165,5 +165,5 @@ def recipe_app(recipe: Recipe) -> App:
     return app
 
 
-app = recipes_app()
-all_gans = recipe_app(recipes()["all_gans"])
+run_app = recipes_app()
+all_gans_app = recipe_app(recipes()["all_gans"])

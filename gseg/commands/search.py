@@ -132,7 +132,7 @@ def search(
     return _SearchRun(search, options, console()).run()
 
 
-def chosen_search(told: SearchOptions, options: SweepOptions) -> Search:
+def described_search(told: SearchOptions, options: SweepOptions) -> Search:
     """Give the search that the options describe.
 
     Raises:
@@ -204,7 +204,7 @@ class _SearchRun(PointsCommand):
     def __init__(self, told: SearchOptions, options: SweepOptions, console: Console) -> None:
         super().__init__(options, console)
         self._asha, self._setting = told.halving, options.context()
-        self._search = chosen_search(told, options)
+        self._search = described_search(told, options)
         self._results = options.places.results / self._search.recipe
         self._trials = self._results.with_name(f"{self._search.recipe}_trials")
         self._ended: set[int] = set()

@@ -50,9 +50,6 @@ _EMBED_SECONDS: Final = 5e-3
 _SEGMENT_SECONDS: Final = {"cpu": 0.2, "cuda": 0.05}
 """Reading, segmenting and writing a picture: 0.02 s with the network that ships, 0.4 s with one of
 the published width, as much again for a photograph of 6 megapixels; a GPU's are assumed."""
-LARGE_STAGE_SECONDS: Final = 300.0
-"""One-thread seconds from which work is worth a distributed job of its own: five times the longest
-start-up that was measured (a Ray Train run that reads Ray Data)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -39,7 +39,7 @@ from gseg.recipes.grids import Axes, Grid, seeds_of
 from gseg.recipes.recipe import Line, PaperTable, is_given, recipe
 from gseg.recipes.trials import (
     ASSUMED_MASKS,
-    ablation,
+    ablation_trials,
     ceiling,
     combinations,
     filled,
@@ -106,7 +106,7 @@ def table_1(grid: Grid, axes: Axes) -> list[Experiment]:
 
 @recipe(
     "Table 2 and Figure 4: twelve generators under one setting",
-    "4 min",
+    "5 min",
     table=PaperTable(number="2"),
 )
 def table_2(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -134,7 +134,7 @@ def table_6(grid: Grid, axes: Axes) -> list[Experiment]:
 
     Without arguments: two embedded generators. The paper's form: BigBiGAN on five benchmarks.
     """
-    return ablation("table_6", grid, axes, {"mask_kind": TABLE_6_MASKS})
+    return ablation_trials("table_6", grid, axes, {"mask_kind": TABLE_6_MASKS})
 
 
 def _factor(
@@ -160,7 +160,8 @@ def table_7(grid: Grid, axes: Axes) -> list[Experiment]:
     Without arguments: two embedded generators. The paper's form: BigBiGAN on five benchmarks.
     """
     weights = tuple(factor * grid.search.contrast_weight for factor in TABLE_7_FACTORS)
-    return ablation("table_7", grid, axes, {"mask_kind": ("both",), "contrast_weight": weights})
+    own = {"mask_kind": ("both",), "contrast_weight": weights}
+    return ablation_trials("table_7", grid, axes, own)
 
 
 def _by_epsilon(grid: Grid, line: Line) -> str | None:
@@ -180,7 +181,7 @@ def table_8(grid: Grid, axes: Axes) -> list[Experiment]:
     on five benchmarks.
     """
     epsilons = tuple(factor * grid.search.epsilon for factor in TABLE_8_FACTORS)
-    return ablation("table_8", grid, axes, {"mask_kind": ("lighter",), "epsilon": epsilons})
+    return ablation_trials("table_8", grid, axes, {"mask_kind": ("lighter",), "epsilon": epsilons})
 
 
 @recipe(
@@ -267,7 +268,7 @@ def table_10(grid: Grid, axes: Axes) -> list[Experiment]:
         )
     without = replace(grid, search=replace(grid.search, centre_prior=False))
     own = {"mask_kind": ASSUMED_MASKS}
-    return [each for one in (without, grid) for each in ablation("table_10", one, axes, own)]
+    return [each for one in (without, grid) for each in ablation_trials("table_10", one, axes, own)]
 
 
 def _by_style(_: Grid, line: Line) -> str | None:
@@ -291,7 +292,7 @@ def table_11(grid: Grid, axes: Axes) -> list[Experiment]:
     axes = _with_style(axes, grid, "flowers")
     bigbigan = {name: values for name, values in axes.items() if name != "epsilon"}
     bigbigan["generator"] = main_generators(grid.name)[:1]
-    reference = ablation("table_11", grid, bigbigan, {"mask_kind": ASSUMED_MASKS})
+    reference = ablation_trials("table_11", grid, bigbigan, {"mask_kind": ASSUMED_MASKS})
     return [*_style_trials("table_11", grid, axes), *reference]
 
 
@@ -325,7 +326,7 @@ def _by_material(_: Grid, line: Line) -> str | None:
 
 @recipe(
     "Table 13: labelled pictures and samples together",
-    "2 min",
+    "1 min",
     table=PaperTable(number="13", label=_by_material, columns=("data_size",)),
 )
 def table_13(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -382,7 +383,7 @@ def _by_size(grid: Grid, line: Line) -> str | None:
 
 @recipe(
     "Table 14 and Figure 11: the number of samples",
-    "6 min",
+    "3 min",
     table=PaperTable(number="14", label=_by_size, columns=("data_size",)),
 )
 def table_14(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -397,7 +398,7 @@ def table_14(grid: Grid, axes: Axes) -> list[Experiment]:
         train_preset=grid.curve_preset or grid.train_preset,
     )
     own = {"mask_kind": ASSUMED_MASKS, "data_size": grid.curve_sizes or grid.data_sizes}
-    return ablation("table_14", longer, axes, own)
+    return ablation_trials("table_14", longer, axes, own)
 
 
 def _by_side(_: Grid, line: Line) -> str | None:
@@ -428,7 +429,7 @@ def table_15(grid: Grid, axes: Axes) -> list[Experiment]:
 def _style_trials(name: str, grid: Grid, axes: Axes) -> list[Experiment]:
     """Make trials of StyleGAN2, whose latent space asks for a shorter shift."""
     own: Axes = {"epsilon": (STYLEGAN2_EPSILON,)} if grid.name == "paper" else {}
-    return ablation(name, grid, axes, {"mask_kind": ASSUMED_MASKS, **own})
+    return ablation_trials(name, grid, axes, {"mask_kind": ASSUMED_MASKS, **own})
 
 
 def _with_style(axes: Axes, grid: Grid, data: StyleSet) -> Axes:
@@ -449,7 +450,7 @@ def failure_cases(grid: Grid, axes: Axes) -> list[Experiment]:
 
 @recipe(
     "One table for all generators: optimised directions against chosen ones",
-    "9 min",
+    "8 min",
     generators=("embedded",),
     paper="Both papers",
 )

@@ -144,7 +144,7 @@ def table_trials(name: str, grid: Grid, axes: Axes, own: Axes) -> list[Experimen
     return combinations(grid, filled(grid, axes, own), name)
 
 
-def ablation(name: str, grid: Grid, axes: Axes, own: Axes) -> list[Experiment]:
+def ablation_trials(name: str, grid: Grid, axes: Axes, own: Axes) -> list[Experiment]:
     """Do the same without the generators' distances, which ablations do not look at."""
     return table_trials(name, replace(grid, distance=None), axes, own)
 

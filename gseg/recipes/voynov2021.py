@@ -77,7 +77,7 @@ def _by_latents(_: Grid, line: Line) -> str:
 
 @recipe(
     "Table 1, birds: latents from the prior, and near embeddings",
-    "5 min",
+    "2 min",
     table=_table("1", _by_latents),
     benchmarks=("cub",),
     **_FACTS,
@@ -94,7 +94,7 @@ def voynov_table_1(grid: Grid, axes: Axes) -> list[Experiment]:
 
 @recipe(
     "Table 1, Flowers: masks from the shifted picture's mean",
-    "5 min",
+    "2 min",
     table=_table("1", _by_latents),
     benchmarks=("flowers",),
     **_FACTS,
@@ -118,7 +118,7 @@ def _by_source(_: Grid, line: Line) -> str:
 
 @recipe(
     "Table 2: BigBiGAN and E-BigBiGAN on saliency benchmarks",
-    "4 min",
+    "1 min",
     table=_table("2", _by_source),
     **_FACTS,
 )
@@ -142,7 +142,7 @@ def _by_generator(_: Grid, line: Line) -> str:
 
 @recipe(
     "Table 3: BigGAN, trained with class labels, against BigBiGAN",
-    "5 min",
+    "2 min",
     table=_table("3", _by_generator),
     **_FACTS,
 )
@@ -174,7 +174,7 @@ def _by_component(_: Grid, line: Line) -> str:
 
 @recipe(
     "Table 4: what each component of E-BigBiGAN adds",
-    "7 min",
+    "2 min",
     table=_table("4", _by_component),
     **_FACTS,
 )
@@ -196,7 +196,7 @@ def _by_labeller(_: Grid, line: Line) -> str:
 
 @recipe(
     "Table 5: masks of another model for the same pictures",
-    "4 min",
+    "1 min",
     table=_table(
         "5",
         _by_labeller,
@@ -223,7 +223,7 @@ def voynov_table_5(grid: Grid, axes: Axes) -> list[Experiment]:
 
 @recipe(
     "Figure 5: hyper-parameters chosen on held-out synthetic pairs",
-    "7 min",
+    "3 min",
     benchmarks=("ecssd", "duts", "dut_omron"),
     **_FACTS,
 )

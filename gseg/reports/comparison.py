@@ -7,14 +7,14 @@ from typing import Final
 import pandas as pd
 
 from gseg.recipes.grids import grids
-from gseg.recipes.published.cells import PUBLISHED_COLUMNS, published_tables
+from gseg.recipes.published.cells import published_columns, published_tables
 from gseg.reports.content import ReportTable
 from gseg.reports.settings import HEADINGS, SCORES, SETTINGS, over_seeds
 
 _STEPS: Final = "train_steps"
 _AXES: Final = {
     "epsilon": "epsilon_sample",
-    **{name: name for name in SETTINGS if name in PUBLISHED_COLUMNS and name != _STEPS},
+    **{name: name for name in SETTINGS if name in published_columns() and name != _STEPS},
 }
 """Published settings and the rows' columns that hold them."""
 _KINDS: Final = ("mask_kind", "centre_prior", "latent_source")

@@ -81,7 +81,7 @@ def strip_sheet(path: Path, found: Sequence[Found], epsilons: Sequence[float], c
     write_sheet(path, rows, columns=[f"shift {each:g}" for each in epsilons], labels=labels)
 
 
-def failure_cases(
+def failure_sheets(
     folder: Path, experiment: Experiment, setting: Context, device: str, count: int
 ) -> pd.DataFrame:
     """Draw a finished trial's failure cases, one sheet of samples and one of each benchmark.

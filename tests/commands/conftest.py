@@ -33,7 +33,7 @@ class PointsHere:
             tried += 1
             listener.started(point)
             self.tried.append(point.number)
-            self.sizes.append(work.trials_of(point)[0].data_size)
+            self.sizes.append(getattr(work.trials_of(point)[0], "data_size", None))
             record, rows = self._try(work, point, setting, resources)
             source.finish(record)
             keep(record, rows)

@@ -171,7 +171,10 @@ def test_modules_and_files_exist(document: Path) -> None:
     told = text(document)
     gone = [name for name in re.findall(r"\bgseg(?:\.[A-Za-z_]\w*)+", told) if not is_there(name)]
     paths = re.findall(r"`((?:gseg|tests|benchmarks|sweeps|docs|examples)/[\w./-]+)`", told)
-    gone += [path for path in paths if not (ROOT / path).exists()]
+    paths += re.findall(r"`(\w+(?:/\w+)*\.py)`", told)  # from the package's folder
+    gone += [
+        path for path in paths if not any((up / path).exists() for up in (ROOT, ROOT / "gseg"))
+    ]
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", told) if document.suffix == ".md" else []
     gone += [link for link in links if not (document.parent / link).exists()]
     assert not gone, gone

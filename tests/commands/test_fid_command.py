@@ -75,7 +75,7 @@ def test_truncation_and_classes_reach_the_generator(capsys):
         ([NAME, "--classes", "3"], "asked for class 3"),
         ([NAME, "--embeddings", "e.npy", "--truncation", "1"], "come without --truncation"),
         ([NAME, "--cuont", "3"], "did you mean --count"),
-        ([NAME, "--count", "0"], "--count: expected a whole number >= 1, got 0"),
+        ([NAME, "--count", "0"], "--count: expected a whole number >= 1, got '0'"),
     ],
 )
 def test_mistakes_cost_one_line(capsys, words, message):

@@ -91,7 +91,7 @@ def test_labelled_pictures_have_the_samples_size_and_the_trial_s_seed(pictures):
         ("--classes 3 3", "classes are different labels"),
         ("--class-weights 1 2", "class_weights needs one weight for each of the 0 classes"),
         ("--classes 1 2 --class-weights 0 0", "class_weights are 0 or more, one above 0"),
-        ("--sample-epsilon -1", "epsilon, the length of the shift, is above 0"),
+        ("--sample-epsilon -1", "epsilon is above 0, got -1"),
         ("--nearest-candidates 5", "--nearest-candidates goes with --nearest, which is missing"),
         ("--nearest . --nearest-candidates 5", "selection of 10 samples needs as many candidates"),
         ("--nearest . --nearest-features vgg", "Unknown features 'vgg'"),

@@ -145,7 +145,7 @@ def test_unknown_generators_are_named(script):
     assert "did you mean 'bigbigan.scenes32-large'?" in err
 
 
-def test_a_table_of_directions_to_the_end(script):
+def test_a_table_of_directions_to_the_end(script, points_here):
     generators = ("--generators", "analytic.ellipses16", "analytic.ellipses8")
     here = ("--preset", "smoke", "--concurrency", "1")
     status, out, err = script("table_9", *here, *generators, "--seeds", "0", "1")

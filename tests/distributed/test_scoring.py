@@ -31,5 +31,6 @@ def test_benchmarks_are_scored_alike_on_a_pool_and_in_the_process(tmp_path, loca
             frames = (pd.read_parquet(one.folder / f"{name}.parquet") for one in (here, there))
             pd.testing.assert_frame_equal(*frames)
     # A hundred pictures are a part: the larger benchmark has six.
-    assert len(heard["cluster"]) == 7
-    assert heard["cluster"][5:] == [("scoring", 520, 520), ("scoring", 40, 40)]
+    told = [words for words in heard["cluster"] if words[1]]  # but for the beginning
+    assert len(told) == 7
+    assert told[5:] == [("scoring", 520, 520), ("scoring", 40, 40)]

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from gseg.commands.app import run as run_app
+from gseg.commands.run import all_gans_app
 from gseg.directions.objective import objective
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.run import Listener, run_sweep
@@ -20,7 +21,6 @@ from gseg.distributed.runtime import Resources
 from gseg.pipeline.failures import details_file
 from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import Context, find_rows, run_trial
-from gseg.recipes.melas2022 import all_gans as all_gans_app
 from gseg.samples.config import FilterConfig
 from gseg.samples.shards import Shard
 

@@ -8,6 +8,7 @@ from gseg.pipeline.experiment import LabelledPairs, SelectionConfig
 from gseg.recipes.generators import STAND_IN
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import (
+    failure_cases,
     table_1,
     table_2,
     table_6,
@@ -21,7 +22,6 @@ from gseg.recipes.melas2022 import (
     table_15,
 )
 from gseg.recipes.published.cells import published_tables
-from gseg.reports.paper_figures import failure_cases
 
 PAPER, EMBEDDED = grids()["paper"], grids()["embedded"]
 TABLES = {

@@ -19,7 +19,7 @@ from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.trial import Context, find_parts, run_trial
 from gseg.reports.paper_figures import (
     coloured_components,
-    failure_cases,
+    failure_sheets,
     filters_sheet,
     hyperparameter_figure,
     hyperparameter_lines,
@@ -64,7 +64,7 @@ def setting(tmp_path_factory):
 @pytest.fixture(scope="module")
 def lines(setting, tmp_path_factory):
     folder = tmp_path_factory.mktemp("figures")
-    return failure_cases(folder, TRIAL, setting, "cpu", 4), folder
+    return failure_sheets(folder, TRIAL, setting, "cpu", 4), folder
 
 
 def test_samples_that_the_segmenter_contradicts_most_come_first(lines, setting):
@@ -99,7 +99,7 @@ def test_there_is_a_sheet_of_each_kind(lines):
 
 def test_a_trial_that_is_not_finished_is_named(tmp_path):
     with pytest.raises(ValueError, match="N=12 both is not finished: run its sweep first"):
-        failure_cases(tmp_path, TRIAL, Context(storage=tmp_path / "empty"), "cpu", 4)
+        failure_sheets(tmp_path, TRIAL, Context(storage=tmp_path / "empty"), "cpu", 4)
 
 
 @pytest.fixture(scope="module")

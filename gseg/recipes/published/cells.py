@@ -10,82 +10,50 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
+from gseg.storage.files import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _UNREADABLE: Final = "?"
 _TEXT: Final = "string"
 
-PUBLISHED_COLUMNS: Final[dict[str, tuple[str, str]]] = {
-    "paper": (_TEXT, "melas2022 or voynov2021."),
-    "table": (_TEXT, "The table's number, or the section that states the value."),
-    "title": (_TEXT, "What the table is about."),
-    "row": (_TEXT, "The row's label."),
-    "method": (_TEXT, "Melas 2022, Voynov 2021, or another method's name or kind."),
-    "generator": (_TEXT, "Catalogue name; empty where there is none."),
-    "benchmark": (_TEXT, "What was scored; empty for values that are no scores."),
-    "metric": (_TEXT, "accuracy, iou, f_beta (at 0.5), max_f_beta, miou, cosine, fid, ..."),
-    "statistic": (_TEXT, "mean, or standard deviation over repetitions."),
-    "value": ("float64", "As printed."),
-    "unit": (_TEXT, "fraction, percent, cosine or distance."),
-    "contrast_weight": ("Float64", "λ."),
-    "epsilon": ("Float64", "ε."),
-    "mask_kind": (_TEXT, "lighter, darker, both or ensemble."),
-    "centre_prior": ("boolean", "Whether the loss expects the foreground in the centre."),
-    "latent_source": (_TEXT, "prior, or embeddings of real pictures."),
-    "alpha": ("Float64", "α, noise around embeddings."),
-    "filters": (_TEXT, "Filters on generated samples, where a table varies them."),
-    "data_size": ("Int64", "Generated pictures."),
-    "real_images": ("Int64", "Real pictures with true masks in the training."),
-    "train_resolution": ("Int64", "Side of the training pictures in pixels."),
-    "train_steps": ("Int64", "Updates of the segmenter."),
-    "origin": (
-        _TEXT,
-        "own: measured by the paper's authors with their method; quoted: from another paper; "
-        "reimplemented: another method, run by the paper's authors.",
-    ),
-    "suspect": ("bool", "Whether another printed number contradicts this one."),
-    "note": (_TEXT, "Why it is suspect, and what else is to be known."),
-}
-"""Column name to (type, meaning)."""
-
-_SETTINGS: Final = (
-    "contrast_weight",
-    "epsilon",
-    "mask_kind",
-    "centre_prior",
-    "latent_source",
-    "alpha",
-    "filters",
-    "data_size",
-    "real_images",
-    "train_resolution",
-    "train_steps",
-)
 _METHODS: Final = {"melas2022": "Melas 2022", "voynov2021": "Voynov 2021"}
 
 
-def published_tables() -> pd.DataFrame:
+def published_columns() -> dict[str, tuple[str, str]]:
+    """Give type and meaning of each column of `published_tables`."""
+    return {name: (kind, meaning) for name, (kind, meaning) in _about()["columns"].items()}
+
+
+def published_tables() -> "pd.DataFrame":
     """Give all readable numbers of both papers' tables.
 
     Returns:
-        `PUBLISHED_COLUMNS`, one line for each number, in the papers' order.
+        `published_columns`, one line for each number, in the papers' order.
     """
+    import pandas as pd
+
     cells = [cell for cell in _all_cells() if cell["value"] is not None]
-    table = pd.DataFrame(cells, columns=list(PUBLISHED_COLUMNS))
-    return table.astype({name: kind for name, (kind, _) in PUBLISHED_COLUMNS.items()})
+    columns = published_columns()
+    table = pd.DataFrame(cells, columns=list(columns))
+    return table.astype({name: kind for name, (kind, _) in columns.items()})
 
 
-def unreadable_cells() -> pd.DataFrame:
+def unreadable_cells() -> "pd.DataFrame":
     """List the cells whose number the paper's extracted text has damaged.
 
     Returns:
         Columns ``paper``, ``table``, ``row``, ``benchmark``, ``metric``.
     """
+    import pandas as pd
+
     names = ["paper", "table", "row", "benchmark", "metric"]
     cells = [cell for cell in _all_cells() if cell["value"] is None]
-    return pd.DataFrame(cells, columns=list(PUBLISHED_COLUMNS))[names]
+    return pd.DataFrame(cells, columns=list(published_columns()))[names]
 
 
 def _all_cells() -> Iterator[dict[str, Any]]:
@@ -114,8 +82,9 @@ def _row_cells(
     note: str,
     suspects: list[dict[str, Any]],
 ) -> Iterator[dict[str, Any]]:
+    kinds = published_columns()
     own: dict[str, Any] = {
-        name: float(value) if name in _SETTINGS and _is_number(value) else value
+        name: float(value) if kinds[name][0] != _TEXT and _is_number(value) else value
         for name, value in line.items()
         if "/" not in name and value
     }
@@ -156,3 +125,19 @@ def _table_label(number: str) -> str:
 def _about() -> dict[str, Any]:
     text = (files(__package__) / "tables" / "tables.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
+
+
+def write_published(folder: Path) -> Path:
+    """Write all published numbers as one Parquet file; the same numbers give the same rows.
+
+    Args:
+        folder: Such as ``results/published``; made if missing.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / "tables.parquet"
+    with replacing(path) as part:
+        table = pa.Table.from_pandas(published_tables(), preserve_index=False)
+        pq.write_table(table, part, compression="zstd")
+    return path

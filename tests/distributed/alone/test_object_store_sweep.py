@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from gseg.commands.app import run as run_app
+from gseg.commands.run import all_gans_app
 from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources, ray_session
 from gseg.pipeline.rows import key_of
 from gseg.pipeline.trial import Context, find_rows
-from gseg.recipes.melas2022 import all_gans as all_gans_app
 from gseg.storage.mirror import storage_folder
 
 
