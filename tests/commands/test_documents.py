@@ -16,8 +16,6 @@ from cyclopts.exceptions import CycloptsError, MissingArgumentError
 
 from gseg.cli import _COMMANDS, gseg_app
 from gseg.commands.app import App
-from gseg.commands.run import all_gans, recipes_app
-from gseg.commands.search import app as search_app
 from gseg.recipes.recipe import recipes
 
 ROOT = Path(__file__).parents[2]
@@ -29,8 +27,8 @@ DOCUMENTS = [
     *sorted(ROOT.glob("*.yaml")),
     *sorted((ROOT / "examples").rglob("*.*")),
 ]
-SCRIPTS = {"all_gans": all_gans, "paper": recipes_app("paper.py"), "search": search_app}
-"""What each script in ``sweeps/`` runs."""
+SCRIPTS = {"all_gans": "all-gans", "paper": "run", "search": "search"}
+"""The command that each script in ``sweeps/`` is."""
 THEN = ("docs/recipes.md", "## Names of before")
 """Document and heading below which the commands of older versions stand."""
 FOREIGN = {
@@ -90,14 +88,12 @@ def words_of(line: str) -> list[str]:
 def parse(line: str) -> None:
     """Let the real command line read a line, without running it."""
     program, *words = words_of(line)
-    if program == "gseg":
-        app = gseg_app(next(iter(words), ""))
-    elif words[:2] == ["-m", "gseg"]:
-        app, words = gseg_app(), words[2:]
-    else:
-        script, *words = words
-        assert (ROOT / script).is_file(), f"{script} is not there"
-        app = SCRIPTS[Path(script).stem]
+    if words[:2] == ["-m", "gseg"]:
+        words = words[2:]
+    elif program != "gseg":
+        assert (ROOT / words[0]).is_file(), f"{words[0]} is not there"
+        words[0] = SCRIPTS[Path(words[0]).stem]
+    app = gseg_app(next(iter(words), ""))
     app.parse_args(words, exit_on_error=False, print_error=False)
 
 
