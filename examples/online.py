@@ -7,10 +7,10 @@ Voynov et al. 2021 trained so ("online synthetic data generation", section 3.5):
 the next accepted pairs of picture and mask from the generator, and forgets them. A training needs
 two things of whoever draws:
 
-- an order: shard 0, 1, 2, ... of `gseg.samples.draw_shard`, each a pure function of generator,
+- an order: shard 0, 1, 2, ... of `gseg.samples.draw.draw_shard`, each a pure function of generator,
   direction, config and number, so that it does not matter who draws it. With `--actors`, a pool of
   Ray actors draws the next shards while this process trains; the segmenter is the same to the last
-  bit, and the same as `gseg.fit_source` makes of stored samples in that order;
+  bit, and the same as `gseg.segmenters.fit.fit_source` makes of stored samples in that order;
 - a source, here `DrawnPairs`: anything with what `gseg.segmenters.pairs.BatchSource` asks for.
 
 What is lost against samples that are stored: a second training (another seed, another width) draws

@@ -1,19 +1,15 @@
 """Help: what it shows, and that it is there at once."""
 
-import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 
 from gseg.cli import _COMMANDS, gseg_app, main
 from gseg.commands.app import App
 
-ROOT = Path(__file__).parents[2]
 LIGHT = (
     *("", "benchmarks", "benchmarks verify", "embed", "segment", "fid", "curves", "scenes"),
     *("report", "published"),
@@ -74,18 +70,3 @@ def test_first_help_shows_a_part_and_help_all_the_rest(capsys: pytest.CaptureFix
     assert ["--alpha" in text for text in shown] == [False, True]
     assert all("--reference" in text and "PICTURES" in text for text in shown)
     assert "[default: scenes]" in shown[0]
-
-
-def documented() -> list[str]:
-    """Find the command lines in the code blocks of README and docs."""
-    files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    text = "\n".join(file.read_text() for file in files).replace("\\\n", " ")
-    return sorted({line.split("#")[0].strip() for line in re.findall(r"^gseg .*", text, re.M)})
-
-
-def test_documented_commands_are_understood() -> None:
-    found = documented()
-    assert len(found) > 10
-    for line in found:
-        words = shlex.split(line)[1:]
-        gseg_app(words[0]).parse_args(words, exit_on_error=False, print_error=False)
