@@ -16,7 +16,7 @@ from gseg.pipeline.rows import COLUMNS, make_row, merge_rows
 
 ON_RAY = (
     "gseg.distributed",
-    *(f"gseg.commands.{name}" for name in ("points", "search", "sweep")),
+    *(f"gseg.commands.{name}" for name in ("points", "search_run", "sweep")),
 )
 """What runs sweeps; everything else is plain PyTorch."""
 

@@ -7,31 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
-import numpy as np
 from cyclopts import Group, Parameter
-from rich.console import Console
 
 from gseg.commands.app import Count, Number, console, make_app
 from gseg.commands.options import FIRST, SweepOptions
-from gseg.commands.points import PointsCommand, exit_status
 from gseg.distributed.runtime import WATCHED, Asha
-from gseg.distributed.view import TrialsView
-from gseg.pipeline.plan import SweepPlan, make_plan
-from gseg.pipeline.rows import Row, merge_rows
 from gseg.pipeline.settings import Value
 from gseg.recipes.grids import Axes, Grid, seeds_of
 from gseg.recipes.trials import RECIPE_AXES, turned
-from gseg.reports.search import draw_search, search_table
-from gseg.search.evaluate import SearchWork
 from gseg.search.objectives import OBJECTIVES, chosen_objectives
-from gseg.search.records import Record, best_points, keep_records, read_records
-from gseg.search.source import RANDOM_FIRST, Point, PointSource, Sampler, Search
+from gseg.search.source import RANDOM_FIRST, Sampler, Search
 from gseg.search.space import Parameter as SpaceParameter
 from gseg.search.space import Space, parse_space, searched_axes
 
 _POINTS: Final = 20
-_PLANNED: Final = 64
-"""Points that the plan's estimates are taken from, where there are more."""
 
 
 def _about(name: str) -> str:
@@ -128,7 +117,9 @@ def search(
         Exit status: 0 if all points were tried, 1 if some failed, 3 if some are left at the end of
         --max-hours or --max-trials.
     """
-    return _SearchRun(search, options, console()).run()
+    from gseg.commands.search_run import SearchRun
+
+    return SearchRun(search, options, console()).run()
 
 
 def described_search(told: SearchOptions, options: SweepOptions) -> Search:
@@ -195,141 +186,6 @@ def _space_and_fixed(
         if name in searched_axes() and name not in names
     }
     return Space(parameters=(*varied, *given)), fixed
-
-
-class _SearchRun(PointsCommand):
-    """One run of a search command."""
-
-    def __init__(self, told: SearchOptions, options: SweepOptions, console: Console) -> None:
-        super().__init__(options, console)
-        self._asha, self._setting = told.halving, options.context()
-        self._search = described_search(told, options)
-        self._results = options.places.results / self._search.recipe
-        self._trials = self._results.with_name(f"{self._search.recipe}_trials")
-        self._ended: set[int] = set()
-
-    def run(self) -> int:
-        """Plan, try points, print the table, draw the picture."""
-        self._check()
-        source = PointSource(
-            self._search,
-            self._earlier(),
-            most=self._control.max_trials,
-            retry_failed=self._control.retry_failed,
-        )
-        self._print_known(source)
-        plan = self._print_plan(source.left) if source.left else None
-        if self._dry_run:
-            return exit_status(failed=False, left=False)
-        if plan is not None:
-            self._run(source, plan)
-        return self._report(source)
-
-    def _check(self) -> None:
-        """Find out what would go wrong before any work starts."""
-        self._search.check()
-        self._open(self._generators())
-        self._check_folders(self._trials)
-
-    def _generators(self) -> list[str]:
-        for parameter in self._search.space.parameters:
-            if parameter.name == "generator":
-                return [str(name) for name in parameter.choices]
-        return [str(self._search.fixed["generator"])]
-
-    def _earlier(self) -> list[Record]:
-        """Read the points of earlier runs.
-
-        Raises:
-            ValueError: They are of a search that chose by labels, or this one does.
-        """
-        records = read_records(self._trials)
-        mixed = [each for each in records if each.labels_used != self._search.uses_labels]
-        if mixed:
-            kind = "with" if mixed[0].labels_used else "without"
-            raise ValueError(
-                f"{self._trials} holds a search {kind} labels, and this one is the other kind: the "
-                "two are kept apart. Choose another --name."
-            )
-        return records
-
-    def _print_known(self, source: PointSource) -> None:
-        say, search = self._console.print, self._search
-        goals = ", ".join(f"{each.name} ({each.goal})" for each in search.objectives)
-        labels = "chosen by labels" if search.uses_labels else "no labels used"
-        names = ", ".join(search.space.names)
-        say(f"{search.recipe}: {search.sampler} over {names}; {goals}; {labels}")
-        states = [record.state for record in source.known]
-        counts = ", ".join(
-            f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed")
-        )
-        say(f"{source.wanted} points, {len(states)} known ({counts}), {source.left} to try")
-
-    def _print_plan(self, left: int) -> SweepPlan:
-        """Plan the points, or some drawn at random, and say what they take."""
-        say = self._console.print
-        search, random = self._search, np.random.default_rng(self._search.seed)
-        if search.sampler == "grid":
-            points = search.space.points()[:left]
-        else:
-            points = [search.space.draw(random) for _ in range(min(left, _PLANNED))]
-        trials = [experiment for point in points for experiment in search.trials_of(point)]
-        plan = make_plan(trials, self._setting, self._resources.device)
-        if left > len(points):
-            share = left / len(points)
-            say(f"as much as {share:g} times these {_PLANNED} points drawn at random:")
-        for line in self._plan_lines(plan, left):
-            say(line)
-        return plan
-
-    def _run(self, source: PointSource, plan: SweepPlan) -> None:
-        work = SearchWork(search=self._search)
-        view = TrialsView(
-            self._console,
-            source.left,
-            self._watched(work, lambda point: point.label),
-            objectives=[each.name for each in self._search.objectives],
-            plain=self._options.running.plain,
-        )
-
-        def source_of(at_once: int) -> PointSource:
-            source.at_once = at_once
-            return source
-
-        self._try(work, source_of, view, self._keep, largest=plan.largest, asha=self._asha)
-
-    def _keep(self, record: Record, rows: list[Row]) -> None:
-        """Keep what came of a point."""
-        if rows:
-            merge_rows(self._results, rows)
-        keep_records(self._trials, [record])
-        self._ended.add(record.number)
-
-    def _report(self, source: PointSource) -> int:
-        say, search = self._console.print, self._search
-        records = source.tried
-        if best_points(records, search.objectives):
-            self._console.print(
-                search_table(records, search.space, search.objectives, f"best of {search.recipe}")
-            )
-        failed = [record for record in records if record.state == "failed"]
-        for record in failed:
-            again = "" if record.number in self._ended else " (an earlier run; see --retry-failed)"
-            label = Point(number=record.number, parameters=record.parameters).label
-            say(f"failed: {label}: {record.reason}{again}", style="red")
-        picture = self._results.with_name(f"{search.recipe}_figures") / "search.png"
-        if draw_search(picture, records, search.space, search.objectives, title=search.recipe):
-            say(f"figure: {picture}")
-        say(f"points: {self._trials}")
-        say(f"rows: {self._results}")
-        left = source.wanted - len(records)
-        if source.is_exhausted:
-            say(f"The space has no other points: {len(records)} of {source.wanted} asked for")
-            left = 0
-        elif left > 0:
-            points = "point is" if left == 1 else "points are"
-            say(f"{left} {points} left; the same command goes on with them")
-        return exit_status(failed=bool(failed), left=left > 0)
 
 
 app = make_app("search", "", first=("--space", "--sampler", "--objective", "--points", *FIRST))
