@@ -82,8 +82,13 @@ def _hyperparameters(
     console.print(f"figure: {path}")
 
 
+def own_rows(found: Sequence[Found], options: SweepOptions, console: Console) -> pd.DataFrame:
+    """Give a row for each direction: of a recipe that prints and draws nothing."""
+    return direction_rows(found, options.resources.device)
+
+
 def _angles(found: Sequence[Found], options: SweepOptions, console: Console) -> pd.DataFrame:
-    rows = direction_rows(found, options.resources.device)
+    rows = own_rows(found, options, console)
     console.print(angle_table(angle_lines(rows)))
     return rows
 
@@ -146,4 +151,5 @@ DIRECTION_ENDINGS: Final[Mapping[str, DirectionEnding]] = {
     "strips": _strips,
     "voynov_figures": _voynov_figures,
 }
-"""Of recipes that end with a direction, by name; they give the rows to write, if there are any."""
+"""Of recipes that end with a direction, by name; they give the rows to write, if there are any. For
+others it is `own_rows`."""

@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 
 from gseg.commands.app import HELP_ALL, console, make_app, words
 from gseg.commands.options import FIRST, WHAT, SweepOptions
+from gseg.pipeline.settings import axes
 from gseg.recipes.recipe import Recipe, recipes
 
 _COUNT: Final = 50
@@ -21,18 +22,10 @@ _COUNT: Final = 50
 _FIRST: Final = 500_000
 """Of the scenes that are there to be trained on."""
 _OF_DIRECTIONS: Final = frozenset(
-    {"--generators", "--preset", "--weights", "--storage", "--results", "--dry-run", "--plain"}
-    | {
-        "--gpus-per-trial",
-        "--concurrency",
-        "--cpus",
-        "--address",
-        "--seeds",
-        "--epsilon",
-        "--contrast-weight",
-    }
-    | {"--max-hours", "--max-trials", "--placement", "--actors", "--min-actors"}
-    | {"--search-steps", "--search-learning-rate", "--direction", "--candidates"}
+    {"--preset", "--weights", "--storage", "--results", "--dry-run", "--plain", "--cpus"}
+    | {"--gpus-per-trial", "--concurrency", "--address", "--max-hours", "--max-trials"}
+    | {"--placement", "--actors", "--min-actors"}
+    | {each.flag for each in axes().values() if each.is_of_directions}
 )
 """Options that mean something where nothing is drawn and trained."""
 _LABELLED: Final = "voynov_table_5"

@@ -19,7 +19,7 @@ from gseg.recipes.recipe import Recipe
 from gseg.recipes.trials import baselines
 from gseg.reports.losses import write_trial_events
 from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
-from gseg.reports.sweep import draw_distances, draw_sheets, experiment_labels, write_image_scores
+from gseg.reports.sweep import draw_distances, draw_sheets, trial_labels, write_image_scores
 from gseg.reports.tables import sweep_tables
 from gseg.scores.benchmarks import Benchmark
 from gseg.scores.specs import DEFAULT_PROFILES
@@ -161,7 +161,7 @@ class Sweep(PointsCommand):
         for line in self._plan_lines(plan, len(chosen)):
             say(line)
         if self._dry_run:
-            for label, seconds in zip(experiment_labels(chosen), plan.estimates, strict=True):
+            for label, seconds in zip(trial_labels(chosen), plan.estimates, strict=True):
                 say(f"  {label}: {format_seconds(seconds)}")
         if plan.disk_bytes > Store(self._setting.storage).free_bytes():
             raise StorageError(
@@ -176,7 +176,7 @@ class Sweep(PointsCommand):
             self._keep(run_trial(experiment, self._setting, backend))
         if not pending:
             return
-        work, labels = SweepWork(trials=pending), experiment_labels(pending)
+        work, labels = SweepWork(trials=pending), trial_labels(pending)
         view = TrialsView(
             self._console,
             len(pending),
@@ -281,8 +281,8 @@ class DirectionSweep(PointsCommand):
         for line in self._plan_lines(plan, len(pending)) if pending else ():
             say(line)
         if self._dry_run:
-            for trial, seconds in zip(pending, plan.estimates, strict=True):
-                say(f"  {trial.told}: {format_seconds(seconds)}")
+            for label, seconds in zip(trial_labels(pending), plan.estimates, strict=True):
+                say(f"  {label}: {format_seconds(seconds)}")
             return exit_status(failed=False, left=False)
         if pending:
             self._search(pending, plan)
@@ -298,19 +298,18 @@ class DirectionSweep(PointsCommand):
         return exit_status(failed=bool(self._failures), left=len(found) < total)
 
     def _search(self, pending: list[DirectionTrial], plan: SweepPlan) -> None:
-        work = SweepWork(trials=pending)
+        work, labels = SweepWork(trials=pending), trial_labels(pending)
         view = TrialsView(
             self._console,
             len(pending),
-            self._watched(work, lambda point: pending[point.number].told),
+            self._watched(work, lambda point: labels[point.number]),
             estimates=plan.estimates,
             plain=self._options.running.plain,
         )
 
         def keep(record: Record, _: list[Row]) -> None:
             if record.state == "failed":
-                told = pending[record.number].told
-                self._failures.append(f"failed: {told}: {record.reason}")
+                self._failures.append(f"failed: {labels[record.number]}: {record.reason}")
 
         self._try(
             work,
@@ -321,9 +320,10 @@ class DirectionSweep(PointsCommand):
         )
 
     def _end(self, found: list[Found]) -> None:
-        from gseg.commands.endings import DIRECTION_ENDINGS
+        from gseg.commands.endings import DIRECTION_ENDINGS, own_rows
 
-        rows = DIRECTION_ENDINGS[self._name](found, self._options, self._console)
+        end = DIRECTION_ENDINGS.get(self._name, own_rows)
+        rows = end(found, self._options, self._console)
         if rows is None:
             return
         with replacing(self._results / "rows.parquet") as part:

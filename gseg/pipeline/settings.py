@@ -101,6 +101,11 @@ class Setting:
         head, *below = self.path.split(".")
         return head == "search" and not hasattr(ChoiceConfig, below[0])
 
+    @property
+    def is_of_directions(self) -> bool:
+        """Whether it means something where nothing but a direction is searched."""
+        return self.path.startswith("search.") or self.axis in ("generator", "seed")
+
     def stands_in(self, trial: object) -> bool:
         """Whether it means something to an `Experiment`, or to what has some of its fields."""
         return self._found(trial) is not None

@@ -7,9 +7,11 @@ from typing import Final
 
 import pandas as pd
 
+from gseg.pipeline.direction_trial import AnyTrial
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.row_values import identity_values
 from gseg.pipeline.rows import Row
+from gseg.pipeline.settings import setting_values
 from gseg.pipeline.trial import Context, find_parts
 from gseg.reports.distances import distance_figure
 from gseg.reports.galleries import sheet_name
@@ -24,25 +26,30 @@ _SAID: Final = ("data_size", "mask_kind", "labelled_size", "labeller", "supervis
 """What `Experiment.label` says itself, or what follows from it."""
 
 
-def experiment_labels(experiments: Sequence[Experiment]) -> list[str]:
-    """Name the experiments of one sweep for people.
+def trial_labels(trials: Sequence[AnyTrial]) -> list[str]:
+    """Name the trials of one sweep for people.
 
     Returns:
         Their labels; where several have the same, with the settings in which those differ, such as
         ``biggan.scenes32 N=1000 λ=2.5 seed=1``.
     """
-    labels = [each.label for each in experiments]
+    labels = [each.label if isinstance(each, Experiment) else each.told for each in trials]
     for label, count in Counter(labels).items():
         if count > 1:
             places = [place for place, other in enumerate(labels) if other == label]
-            details = _differences([experiments[place] for place in places])
+            details = _differences([trials[place] for place in places])
             for place, detail in zip(places, details, strict=True):
                 labels[place] = f"{label} {detail}".rstrip()
     return labels
 
 
-def _differences(experiments: Sequence[Experiment]) -> list[str]:
-    rows = pd.DataFrame([identity_values(each, "cpu") for each in experiments])
+def _differences(trials: Sequence[AnyTrial]) -> list[str]:
+    rows = pd.DataFrame(
+        [
+            identity_values(each, "cpu") if isinstance(each, Experiment) else setting_values(each)
+            for each in trials
+        ]
+    )
     names = [name for name in varying(rows) if name not in _SAID]
     seeds = varying(rows, SEEDS)[:1]  # a trial has one seed; its streams follow
     headings = {name: HEADINGS.get(name, name) for name in names} | dict.fromkeys(seeds, "seed")

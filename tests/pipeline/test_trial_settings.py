@@ -180,9 +180,9 @@ from parsed_options import parsed_options
 from gseg.pipeline.rows import COLUMNS, make_row
 from gseg.pipeline.row_values import identity_values
 from gseg.recipes.melas2022 import all_gans
-from gseg.reports.sweep import experiment_labels
+from gseg.reports.sweep import trial_labels
 from gseg.recipes.melas2022 import all_gans
-from gseg.reports.sweep import experiment_labels
+from gseg.reports.sweep import trial_labels
 from gseg.reports.settings import DIGITS, HEADINGS, varying
 from gseg.search.records import records_schema
 from gseg.search.space import parse_space
@@ -197,7 +197,7 @@ print("option", axes["made_up"])
 print("trials", [each.training.threads for each in trials])
 print("column", COLUMNS["made_up"][0], COLUMNS["made_up"][1][:24])
 print("row", rows["made_up"].tolist())
-print("label", experiment_labels(trials)[1])
+print("label", trial_labels(trials)[1])
 print("difference", varying(rows), HEADINGS["made_up"], DIGITS["made_up"])
 print("space", parse_space(["made_up=1,3"])[0].choices, records_schema().field("made_up").type)
 """

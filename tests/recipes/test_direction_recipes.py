@@ -2,14 +2,19 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from parsed_options import parsed_options
+from rich.console import Console
 
+from gseg.commands.sweep import DirectionSweep
 from gseg.directions.config import SearchConfig
+from gseg.pipeline.jobs.job import LocalBackend
 from gseg.pipeline.plan import make_plan
-from gseg.pipeline.trial import Context
+from gseg.pipeline.trial import Context, run_trial
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import all_gans, both_papers
+from gseg.recipes.recipe import recipes
 
 EMBEDDED = grids()["embedded"]
 AXES = {"generator": ("analytic.ellipses32",), "data_size": (10,), "seed": (0, 3)}
@@ -91,3 +96,15 @@ def test_a_plan_counts_candidates_that_rules_share_once(tmp_path):
     (trial,) = _gans(all_gans(learnt, {**AXES, "seed": (0,)}))
     alone = make_plan(trials[:1], setting, "cpu")
     assert make_plan([trial], setting, "cpu").seconds > alone.seconds
+
+
+def test_a_recipe_of_directions_without_an_ending_leaves_a_row_for_each(tmp_path):
+    words = ["--preset", "smoke", "--generators", "analytic.ellipses32", "--search-steps", "2"]
+    words += ["--storage", str(tmp_path / "storage"), "--results", str(tmp_path / "results")]
+    options, recipe = parsed_options(*words), replace(recipes()["table_9"], name="made_up")
+    for grid in options.grids(options.varied()):
+        for each in recipe.make(grid, options.varied()):
+            run_trial(each, options.context(), LocalBackend())
+    assert DirectionSweep(recipe, options, Console(quiet=True)).run() == 0
+    (cosine,) = pd.read_parquet(tmp_path / "results" / "made_up")["cosine"]
+    assert -1 <= cosine <= 1
