@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 import torch
@@ -300,8 +299,11 @@ class Cascade:
             mask, *singles = (copy() for copy in copies)
             return rules.judge_masks(mask, filters, directions=singles, changes=changes().numpy())
 
-        # Without threads it is judged when the verdicts are asked for first.
-        part.judged = self._pool.submit(judge).result if self._pool else cache(judge)
+        if self._pool:
+            part.judged = self._pool.submit(judge).result
+        else:  # at once, so that raw masks need not be held until the shard is done
+            verdicts = judge()
+            part.judged = lambda: verdicts
 
 
 def _collect(block: Block, part: _Part) -> SampleSet:
