@@ -57,18 +57,18 @@ def is_option(word: str) -> bool:
 
 def flowed(text: str) -> str:
     """Join the lines of each paragraph, as docstrings have them; indented lines stay."""
-    parts = inspect.cleandoc(text).split("\n\n")
-    return "\n\n".join(
-        part if part.startswith(" ") else " ".join(part.split("\n")) for part in parts
-    )
+    return re.sub(r"(?<=\S)\n(?=[^\s])", " ", inspect.cleandoc(text))
 
 
 def _told_entry(entry: Any) -> Any:  # noqa: ANN401 cyclopts' own
     """Let the text of an option flow; a switch that is off and an empty list are no news."""
     text = str(getattr(entry.description, "primary_renderable", entry.description) or "")
+    default = entry.default or ""
+    if default.startswith("("):
+        default = re.sub("[(),']", "", default)  # a list as people type it
     return entry.copy(
         description=InlineText(Text(flowed(text).replace("`", ""))),
-        default=None if entry.default in ("False", "()") else entry.default,
+        default=None if default in ("", "False") else default,
     )
 
 
@@ -122,7 +122,7 @@ def make_app(
         name=name,
         help=(about if isinstance(about, str) else " ") or None,
         help_format="plaintext",
-        help_flags=("--help", "-h", *((HELP_ALL,) if first else ())),
+        help_flags=("--help", "-h", HELP_ALL),
         help_formatter=_Help(first, None if isinstance(about, str) else about),
         # A list takes all that follows it, --epsilon 0.5 1 2; switches have no --no-... twin.
         default_parameter=Parameter(negative=(), consume_multiple=(1, None)),

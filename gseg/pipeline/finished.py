@@ -319,7 +319,8 @@ def compare_papers(
     """Compare finished trials that differ in how their direction was found.
 
     Args:
-        experiments: From `gseg.recipes.both_papers`; those without a finished partner are left out.
+        experiments: From `gseg.recipes.melas2022.both_papers`; those without a finished partner
+            are left out.
         setting: Where the trials' parts are; scores are taken on its first benchmark.
         device: Kind of device that made them.
 

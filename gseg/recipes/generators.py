@@ -70,7 +70,7 @@ def style_generators(grid: GridName, data: StyleSet) -> tuple[str, ...]:
     raise ValueError(
         "The catalogue has no StyleGAN2 trained on Flowers: the paper took one of 256 px from "
         "GitHub and does not say which. Name yours, a function that returns a generator "
-        "(--generators FILE.py:FUNCTION; gseg.generators.from_checkpoint reads StyleGAN2 files)."
+        "(--generators FILE.py:FUNCTION; gseg.from_checkpoint reads StyleGAN2 files)."
     )
 
 

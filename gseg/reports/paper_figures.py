@@ -144,7 +144,7 @@ def operators_sheet(
     Args:
         path: PNG file.
         generator: The direction's.
-        direction: With colour maps, see `gseg.directions.fit_operators`.
+        direction: With colour maps, see `gseg.directions.affine.fit_operators`.
         epsilon: Length of the shift.
         count: Pictures, the columns.
         tile: Side of each in pixels.

@@ -2,7 +2,7 @@
 
 A labeller takes the pictures of a sample set as they are and gives other masks for them:
 
-- ``segmenter:FILE``: a trained segmenter (`gseg.segmenters.Segmenter.load` says which files);
+- ``segmenter:FILE``: a trained segmenter (`gseg.segmenters.segmenter` says which files);
 - ``path/to/file.py:function`` or ``package.module:function``: pictures (N, 3, R, R), float32 in
   [-1, 1], to masks (N, R, R), bool or probabilities in [0, 1], of which at least 0.5 is foreground;
 - ``folder:PATH``: mask files that any program has made of the pictures that ``gseg samples export``

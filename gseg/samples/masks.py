@@ -162,7 +162,7 @@ def brightness_difference(
     if record.fitted and maps is None:
         raise ValueError(
             f"Masks of kind {kind!r} need the direction's colour maps: fit them first "
-            "(gseg.directions.operators.fit_operators)."
+            "(gseg.directions.affine.fit_operators)."
         )
     pictures = []
     for name in record.pictures:

@@ -23,7 +23,7 @@ T_co = TypeVar("T_co", covariant=True)
 Listen = Callable[[int], None]
 """Hears how many units (pictures, candidates) more are done."""
 Wrap = Callable[[torch.nn.Module], torch.nn.Module]
-"""What makes several replicas one; see `gseg.segmenters.Run`."""
+"""What makes several replicas one; see `gseg.segmenters.fit.Run`."""
 
 _KEPT_BYTES: Final = 2**29
 _M_TRIM_THRESHOLD: Final = -1

@@ -128,7 +128,7 @@ class MeasureJob(PicturesJob):
     """Taking the features of a set of pictures.
 
     Attributes:
-        features: Name of the feature network; see `gseg.features.open_features`.
+        features: Name of the feature network; see `gseg.features.named.open_features`.
     """
 
     # The moments of Inception features are 32 MB a part, however many pictures it has.

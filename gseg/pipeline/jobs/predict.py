@@ -135,7 +135,7 @@ class SegmentJob(Job[SegmentedFiles]):
     """Segmenting files.
 
     Attributes:
-        files: Pictures, and where their masks go; see `gseg.segmenters.segment.mask_files`.
+        files: Pictures, and where their masks go; see `gseg.segmenters.segment.name_masks`.
         models: Segmenters' files, None for the one that ships; several are an ensemble.
         working_size: Shorter side that the network sees; None for that of its training.
         threshold: Probability above which a pixel is foreground.
