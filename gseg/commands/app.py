@@ -5,7 +5,6 @@ that several share are a frozen dataclass whose fields are flattened (`Parameter
 code imports what is heavy when it runs, so that ``--help`` is there at once.
 """
 
-import difflib
 import inspect
 import math
 import re
@@ -28,6 +27,8 @@ from cyclopts.help import DefaultFormatter, InlineText
 from rich.console import Console
 from rich.text import Text
 
+from gseg.words import nearest
+
 WRONG_USE: Final = 2
 """Exit status after a user's mistake."""
 INTERRUPTED: Final = 130
@@ -35,7 +36,6 @@ HELP_ALL: Final = "--help-all"
 PIPED_WIDTH: Final = 200
 """Columns of tables that go to a file or a pipe."""
 _WORDS: Final[ContextVar[Sequence[str]]] = ContextVar("words of the command line", default=())
-_CUTOFF: Final = 0.4
 _RENAMED: Final = {
     "--drawers": "--actors",
     "--min-drawers": "--min-actors",
@@ -195,8 +195,8 @@ def _unknown(word: str, known: Collection[str]) -> str:
     new = _RENAMED.get(word)
     if new in known:
         return f"{word} is called {new} now."
-    near = difflib.get_close_matches(word, known, n=1, cutoff=_CUTOFF)
-    return f"unknown option {word}{f'; did you mean {near[0]}?' if near else '; see --help.'}"
+    near = nearest(word, known)
+    return f"unknown option {word}{f'; did you mean {near}?' if near else '; see --help.'}"
 
 
 def console(width: int = PIPED_WIDTH) -> Console:

@@ -4,7 +4,6 @@ An option is a field of a record: of a config of the library's own where there i
 record here. Options that vary a setting follow from `gseg.pipeline.settings`.
 """
 
-import difflib
 import math
 import os
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from gseg.recipes.grids import Axes, Grid, grids
 from gseg.recipes.trials import trial, varied_grids
 from gseg.samples.config import LatentConfig
 from gseg.scores.specs import EvalProtocol, absolute_spec
+from gseg.words import unknown
 
 Preset = Literal["embedded", "smoke", "paper"]
 
@@ -495,7 +495,5 @@ def _checked_generator(name: str) -> str:
         return f"{file.expanduser().absolute()}:{name.rpartition(':')[2]}"
     known = [card.name for card in list_generators()]
     if name not in known and not name.startswith("analytic."):
-        near = difflib.get_close_matches(name, [*known, *_KINDS], n=1, cutoff=0.3)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"Unknown generator {name!r}{hint} There are {', '.join(known)}.")
+        raise ValueError(unknown("generator", name, [*known, *_KINDS], among=", ".join(known)))
     return name

@@ -4,11 +4,11 @@ Names are told without loading a network; the command line reads this file for i
 imports no PyTorch.
 """
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gseg.storage.digests import file_digest
+from gseg.words import unknown
 
 if TYPE_CHECKING:
     import torch
@@ -79,9 +79,7 @@ def parse_features(spec: str) -> tuple[str, Path | None]:
     """
     kind, _, file = spec.partition(":")
     if kind not in _KINDS:
-        near = difflib.get_close_matches(kind, _KINDS, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"Unknown features {spec!r}{hint} There are {FORMS}.")
+        raise ValueError(unknown("features", spec, _KINDS, among=FORMS))
     if kind == "scenes" and file:
         raise ValueError(f"The features of scenes ship with gseg and take no file, got {spec!r}.")
     if kind == "resnet50" and not file:

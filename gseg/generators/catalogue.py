@@ -18,7 +18,6 @@ processes load the generator by its name, as sweeps do. The network is called as
 PyTorch is imported when a generator is loaded, not before.
 """
 
-import difflib
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,6 +29,7 @@ from gseg.generators.cards import PUBLISHED, GeneratorCard, PublishedGenerator, 
 from gseg.storage.callables import load_callable
 from gseg.storage.files import fetch_input, find_inputs
 from gseg.storage.mirror import storage_folder
+from gseg.words import unknown
 
 if TYPE_CHECKING:
     import torch
@@ -131,9 +131,7 @@ def find_card(name: str) -> GeneratorCard:
 def unknown_name(name: str) -> str:
     """Say that a name is unknown, and which one may have been meant."""
     names = [card.name for card in list_generators()]
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"; did you mean '{near[0]}'?" if near else "."
-    return f"Unknown generator '{name}'{hint} gseg.list_generators() names them all."
+    return unknown("generator", name, names, among="many: gseg.list_generators() names them all")
 
 
 def register_generator(card: GeneratorCard, make: "Callable[[], nn.Module]") -> None:

@@ -1,9 +1,10 @@
 """Named profiles: what each source means by accuracy, IoU, Fβ and max Fβ."""
 
-import difflib
 import math
 from dataclasses import dataclass
 from typing import Final, Literal
+
+from gseg.words import unknown
 
 ProfileName = Literal["melas2022_text", "melas2022_program", "voynov2021", "sod"]
 
@@ -81,7 +82,5 @@ def metric_profile(name: str) -> MetricProfile:
         ValueError: There is none of this name; the message suggests the nearest.
     """
     if name not in PROFILES:
-        near = difflib.get_close_matches(name, PROFILES, n=1, cutoff=0.3)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"Unknown metric profile {name!r}{hint} There are {', '.join(PROFILES)}.")
+        raise ValueError(unknown("metric profile", name, PROFILES))
     return PROFILES[name]

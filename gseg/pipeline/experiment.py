@@ -1,6 +1,5 @@
 """One experiment: the settings of all stages of one trial, and the hash that names it."""
 
-import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -11,6 +10,7 @@ from gseg.samples.config import LabellerConfig, MaskKind, SampleConfig
 from gseg.scores.specs import EvalProtocol
 from gseg.segmenters.config import FitConfig
 from gseg.storage.digests import digest, since
+from gseg.words import unknown
 
 Method = Literal["gan", "true_masks", "otsu", "centre_disc"]
 TrialMaskKind = Literal[MaskKind, "ensemble"]
@@ -180,9 +180,7 @@ class Experiment:
             ("mask kind", self.mask_kind, MASK_KINDS),
         ):
             if value not in known:
-                close = difflib.get_close_matches(str(value), known, n=1)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
-                raise ValueError(f"Unknown {word} {value!r}; there are {', '.join(known)}.{hint}")
+                raise ValueError(unknown(word, value, known))
         _require(self, data_size=0, validation_size=0)
         # The nearest of fewer than are wanted would be all of them.
         if self.selection is not None and self.selection.candidates < self.data_size:

@@ -10,7 +10,6 @@ show is found when a picture is read: no score is taken of a mask that is not wh
 masks are.
 """
 
-import difflib
 import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
@@ -30,6 +29,7 @@ from gseg.scores.datasets.layouts import DataSet, Listing, Pair
 from gseg.scores.specs import DATA_SETS, SUBSET, THRESHOLD, data_set_place, parse_spec
 from gseg.storage.files import fetch_inputs
 from gseg.storage.mirror import storage_folder
+from gseg.words import nearest
 
 PAPERS_SIZE: Final = 128
 """Shorter side at which both papers segment photographs."""
@@ -251,8 +251,8 @@ def _subfolder(folder: Path, name: str) -> Path:
     if (folder / name).is_dir():
         return folder / name
     there = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    near = difflib.get_close_matches(name, there, n=1)
-    hint = f" ({near[0]}/ is there: rename it)" if near else ""
+    near = nearest(name, there)
+    hint = f" ({near}/ is there: rename it)" if near else ""
     raise ValueError(f"{folder} has no subfolder {name}/{hint}; expected images/ and masks/.")
 
 

@@ -11,7 +11,6 @@ Evaluation protocols say at which size a picture is segmented and scored; `gseg.
 their rules.
 """
 
-import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Final, Literal
 from gseg.metrics.profiles import ProfileName
 from gseg.scores.datasets import published
 from gseg.storage.mirror import storage_folder
+from gseg.words import nearest
 
 EvalProtocol = Literal["text", "melas_program", "voynov_program"]
 
@@ -127,14 +127,14 @@ def checked_word(word: str, known: tuple[str, ...], what: str) -> None:
         ValueError: It is not; the nearest is suggested.
     """
     if word not in known:
-        near = difflib.get_close_matches(word, known, n=1, cutoff=0.3)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
+        near = nearest(word, known)
+        hint = f"; did you mean {near!r}?" if near else "."
         raise ValueError(f"Unknown {what}{hint} There are {', '.join(known[:-1])} and {known[-1]}.")
 
 
 def _unknown(spec: str, name: str, rest: str) -> str:
-    near = difflib.get_close_matches(name, (*_OWN_KINDS, *DATA_SETS), n=1, cutoff=0.5)
-    suggestion = f"{near[0]}:{rest}" if near and rest else "".join(near)
+    near = nearest(name, (*_OWN_KINDS, *DATA_SETS))
+    suggestion = f"{near}:{rest}" if near and rest else near
     if Path(spec).is_dir():  # somebody gave the path alone
         suggestion = f"folder:{spec}"
     hint = f"; did you mean {suggestion!r}?" if suggestion else "."

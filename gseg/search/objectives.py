@@ -1,6 +1,5 @@
 """What a search makes small or large; without labels unless they are asked for."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from gseg.pipeline.rows import Row
 from gseg.scores.specs import DEFAULT_PROFILES
+from gseg.words import unknown
 
 Goal = Literal["min", "max"]
 LABELS_USED: Final = "labels used in a search"
@@ -109,9 +109,7 @@ def chosen_objectives(
 
 def _look_up(name: str) -> Objective:
     if name not in OBJECTIVES:
-        near = difflib.get_close_matches(name, OBJECTIVES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"Unknown objective {name!r}{hint} There are {', '.join(OBJECTIVES)}.")
+        raise ValueError(unknown("objective", name, OBJECTIVES))
     return OBJECTIVES[name]
 
 

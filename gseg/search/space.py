@@ -4,7 +4,6 @@
 range, ends included: ``uniform:LOW:HIGH``, or ``log:LOW:HIGH`` for one whose logarithm is even.
 """
 
-import difflib
 import itertools
 import math
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from gseg.pipeline.settings import Setting, Value, axes
+from gseg.words import unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,9 +150,7 @@ def _parameter(word: str) -> Parameter:
         raise ValueError(f"Cannot read {word!r} in the space: expected NAME={_FORMS}.")
     known = searched_axes()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"Unknown setting {name!r} in a space{hint} There are {', '.join(known)}.")
+        raise ValueError(unknown("setting of a space", name, known))
     found = known[name]
     form, colon, rest = values.partition(":")
     if colon and form in ("uniform", "log"):

@@ -3,11 +3,12 @@
 Imports torch only to ask what a device's hardware multiplies natively.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from gseg.words import unknown
 
 if TYPE_CHECKING:
     import torch
@@ -140,9 +141,7 @@ def fit_preset(name: str, *, device: "str | torch.device" = "cpu") -> FitConfig:
         if known == name:
             own = known == "embedded"
             return replace(config, precision=native_precision(device)) if own else config
-    close = difflib.get_close_matches(name, FIT_PRESETS, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"Unknown training preset {name!r}; there are {', '.join(FIT_PRESETS)}.{hint}")
+    raise ValueError(unknown("training preset", name, FIT_PRESETS))
 
 
 def native_precision(device: "str | torch.device") -> Precision:
