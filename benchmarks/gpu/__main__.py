@@ -44,12 +44,12 @@ class Part:
 BASE = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "cv2", "PIL", "safetensors")
 BIGGAN = ("pytorch_pretrained_biggan", "boto3", "requests", "tqdm")
 PARTS = {
-    "tests": Part(70, ("pytest", "pytest_timeout", *BIGGAN)),
+    "tests": Part(64, ("pytest", "pytest_timeout", *BIGGAN)),
     "generators": Part(160, BIGGAN),
     "samples": Part(56),
-    "unet": Part(50, ("rich",)),
+    "unet": Part(42, ("rich",)),
     "stages": Part(44, ("rich",)),
-    "sweep": Part(100, ("ray", "pydantic", "tensorboardX", "matplotlib", "rich")),
+    "sweep": Part(114, ("ray", "pydantic", "tensorboardX", "matplotlib", "rich")),
 }
 ALL_SECONDS = 480
 REHEARSAL = 3

@@ -23,7 +23,7 @@ from benchmarks.gpu.networks import BIGBIGAN, build_generator
 from benchmarks.gpu.speed import second_of
 from benchmarks.samples import some_directions
 from gseg.generators.contract import Generator, forward_with, sampling_setting
-from gseg.samples import cascade
+from gseg.samples import filters
 from gseg.samples.config import REASONS, SampleConfig
 from gseg.samples.draw import draw_shards
 from gseg.samples.filters import Verdicts
@@ -49,7 +49,7 @@ def samples(task: Task) -> None:
 @contextmanager
 def half_accepted() -> Iterator[None]:
     """Let every second candidate be accepted, after all have been judged."""
-    judge_histograms, judge_masks = cascade.judge_histograms, cascade.judge_masks
+    judge_histograms, judge_masks = filters.judge_histograms, filters.judge_masks
 
     def pass_all(*args: Any, **options: Any) -> Any:
         passed, maxima = judge_histograms(*args, **options)
@@ -61,8 +61,8 @@ def half_accepted() -> Iterator[None]:
         return replace(verdicts, reasons=fixed)
 
     with (
-        patch.object(cascade, "judge_histograms", pass_all),
-        patch.object(cascade, "judge_masks", accept_half),
+        patch.object(filters, "judge_histograms", pass_all),
+        patch.object(filters, "judge_masks", accept_half),
     ):
         yield
 
