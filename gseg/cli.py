@@ -10,6 +10,7 @@ from cyclopts import App
 from gseg.commands.app import make_app
 from gseg.commands.app import run as run_app
 
+# By name: where it is, below `gseg.commands`, and what ``gseg --help`` says of it.
 _COMMANDS: Final = {
     "generators": ("generators:app", "List the catalogue, or fetch published weights."),
     "benchmarks": ("benchmarks:app", "List the published benchmarks, or check a folder of them."),
@@ -26,7 +27,6 @@ _COMMANDS: Final = {
     "search": ("search:app", "Search over settings, without labels."),
     "all-gans": ("run:all_gans_app", "The main job: segmenters from every generator."),
 }
-"""By name: where it is, below `gseg.commands`, and what ``gseg --help`` says of it."""
 
 
 def gseg_app(first: str = "") -> App:
@@ -41,6 +41,7 @@ def gseg_app(first: str = "") -> App:
         version=lambda: version("gseg"),
         version_flags=("--version",),
     )
+    # cyclopts sorts by name; here they stand in the order of the work.
     for place, (name, (function, about)) in enumerate(_COMMANDS.items()):
         # What is said here would stand in place of what the command that runs says of itself.
         told = None if name == first else about

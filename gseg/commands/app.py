@@ -36,13 +36,13 @@ HELP_ALL: Final = "--help-all"
 PIPED_WIDTH: Final = 200
 """Columns of tables that go to a file or a pipe."""
 _WORDS: Final[ContextVar[Sequence[str]]] = ContextVar("words of the command line", default=())
+# Options that were called otherwise before, and are still in people's scripts.
 _RENAMED: Final = {
     "--drawers": "--actors",
     "--min-drawers": "--min-actors",
     "--grid": "--preset",
     "--processes": "--concurrency",
 }
-"""Options that were called otherwise before, and are still in people's scripts."""
 
 
 def words() -> Sequence[str]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from gseg.directions.choosing import Choice
     from gseg.directions.config import ChoiceConfig
 
+# Candidates in the table that is printed.
 _SHOWN: Final = 5
-"""Candidates in the table that is printed."""
 _FIGURE: Final = "choice.png"
 
 app = make_app("directions", "Find latent directions that part foreground from background.")

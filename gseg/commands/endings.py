@@ -30,10 +30,10 @@ from gseg.storage.files import replacing
 
 Ending = Callable[[Sequence[Experiment], Context, SweepOptions, Console], None]
 DirectionEnding = Callable[[Sequence[Found], SweepOptions, Console], pd.DataFrame | None]
+# Pictures on a sheet of failure cases.
 _WORST: Final = 12
-"""Pictures on a sheet of failure cases."""
+# Rows on a generator's own sheet of strips.
 _LATENTS: Final = 6
-"""Rows on a generator's own sheet of strips."""
 _OPERATORS, _FILTERED, _TILE = 8, 4, 96
 
 

@@ -47,6 +47,7 @@ WHAT, _SAMPLE, _TRAIN, _SCORE, _WHERE, _HOW, _STOP = (
 )
 _GROUPS: Final = {"samples": _SAMPLE, "training": _TRAIN}
 _VALUES: Final = {"word": str, "number": float, "count": int}
+# Of options whose default no preset says.
 _DEFAULTS: Final = {
     "generator": "embedded, or those that a table is about",
     "seed": "0, or as many as a table has runs",
@@ -55,7 +56,6 @@ _DEFAULTS: Final = {
     "alpha": "0",
     "train_precision": "the faster one of the device",
 }
-"""Of options whose default no preset says."""
 _GENERATORS: Final = (
     "Catalogue names, or: embedded (the twelve that ship with gseg), snapshots (from the training "
     "of one of them), published (public checkpoints, which need --weights), all; or "
@@ -63,16 +63,18 @@ _GENERATORS: Final = (
 )
 _KINDS: Final[tuple[Kind, ...]] = ("embedded", "snapshots", "published", "all")
 _UNIFORM: Final = "uniform"
+# Melas-Kyriazi et al. 2022, B.4: 50,000 of 1,000,000.
 _CANDIDATES_OF_EACH: Final = 20
-"""Melas-Kyriazi et al. 2022, B.4: 50,000 of 1,000,000."""
+# The same section's pictures of CUB.
 _LABELLED: Final = 1_000
-"""The same section's pictures of CUB."""
 
 
 def _axis_option(name: str, setting: Setting) -> tuple[str, Any, Any]:
     """Make the field of an option that varies a setting; it takes one value or several."""
     text = _GENERATORS if name == "generator" else setting.varies or setting.meaning
 
+    # Read off trials of the preset, so that help cannot say another value than a run takes: of
+    # both ways to a direction, since each has settings that the other lacks.
     def shown(_: object) -> str:
         if name in _DEFAULTS:
             return _DEFAULTS[name]

@@ -17,17 +17,17 @@ from gseg.commands.options import FIRST, WHAT, SweepOptions
 from gseg.pipeline.settings import axes
 from gseg.recipes.recipe import Recipe, recipes
 
+# Labelled scenes of Table 13's embedded form.
 _COUNT: Final = 50
-"""Labelled scenes of Table 13's embedded form."""
+# Of the scenes that are there to be trained on.
 _FIRST: Final = 500_000
-"""Of the scenes that are there to be trained on."""
+# Options that mean something where nothing is drawn and trained.
 _OF_DIRECTIONS: Final = frozenset(
     {"--preset", "--weights", "--storage", "--results", "--dry-run", "--plain", "--cpus"}
     | {"--gpus-per-trial", "--concurrency", "--address", "--max-hours", "--max-trials"}
     | {"--placement", "--actors", "--min-actors"}
     | {each.flag for each in axes().values() if each.is_of_directions}
 )
-"""Options that mean something where nothing is drawn and trained."""
 _LABELLED: Final = "voynov_table_5"
 
 
@@ -118,6 +118,7 @@ def _labelled(recipe: Recipe, options: SweepOptions) -> Iterator[SweepOptions]:
     from gseg.commands.scenes import write_scenes
 
     with tempfile.TemporaryDirectory() as elsewhere:
+        # A dry run leaves no trace: its pictures are needed for the plan, and go with it.
         above = Path(elsewhere) if options.running.dry_run else options.places.results.absolute()
         folder = above / "table_13_pictures"
         write_scenes(folder, range(_FIRST, _FIRST + _COUNT))

@@ -6,8 +6,8 @@ from typing import Final
 from gseg.commands.app import console
 from gseg.commands.bars import progress_bar
 
+# That of the embedded generators' pictures, in pixels.
 _SIDE: Final = 32
-"""That of the embedded generators' pictures, in pixels."""
 _PIXELS_AT_ONCE: Final = 2**18
 _SMALLEST: Final = 8
 _FOLDERS: Final = ("images", "masks")

@@ -16,8 +16,8 @@ from gseg.search.evaluate import SearchWork
 from gseg.search.records import Record, best_points, keep_records, read_records
 from gseg.search.source import Point, PointSource
 
+# Points that the plan's estimates are taken from, where there are more.
 _PLANNED: Final = 64
-"""Points that the plan's estimates are taken from, where there are more."""
 
 
 class SearchRun(PointsCommand):

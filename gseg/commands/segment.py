@@ -11,8 +11,8 @@ from gseg.commands.bars import progress_bar
 from gseg.commands.working import HERE, Working
 
 _FILE: Final = "segmenter.safetensors"
+# What the segmenter that comes with the package is called.
 _SHIPPED: Final = "scenes"
-"""What the segmenter that comes with the package is called."""
 
 
 def segment(

@@ -294,6 +294,7 @@ class DirectionSweep(PointsCommand):
             for each in self._trials
             if (parts := find_parts(each, self._setting, device)) and parts.direction
         ]
+        # Pairs, means and sheets are of all directions: of some they would say something else.
         if len(found) == total:
             self._end(found)
         return exit_status(failed=bool(self._failures), left=len(found) < total)

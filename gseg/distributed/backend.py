@@ -32,15 +32,15 @@ from gseg.storage.mirror import StorageError, describe, discard, fetch
 T = TypeVar("T")
 
 _WORKER_RESTARTS: Final = 3
+# Where rank 0 leaves what the trial wants to know: Ray Train hands on no metrics of a run that
+# reported no checkpoint to it, and ours are in the job's folder.
 _FACTS: Final = "facts.json"
-"""Where rank 0 leaves what the trial wants to know: Ray Train hands on no metrics of a run that
-reported no checkpoint to it, and ours are in the job's folder."""
+# Where a replica leaves what is wrong with the job itself, which no restart would mend.
 _FAULT: Final = "fault.txt"
-"""Where a replica leaves what is wrong with the job itself, which no restart would mend."""
 _TRAIN_FOLDER: Final = "ray_train"
+# A process of a job, less a share for the waiting trials: they hold 0.01 each, and as many
+# processes as there are CPUs shall fit beside them.
 _JOB_CPUS: Final = 0.9
-"""A process of a job, less a share for the waiting trials: they hold 0.01 each, and as many
-processes as there are CPUs shall fit beside them."""
 
 
 class RayBackend:

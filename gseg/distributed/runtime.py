@@ -38,8 +38,8 @@ _MODES: Final[Mapping[str, Literal["min", "max"]]] = {"held_out_loss": "min", "h
 WATCHED: Final = tuple(_MODES)
 """Objectives by which points can be stopped early."""
 
+# A trial whose stages are jobs of their own only waits; 0 is not accepted by Tune.
 _WAITING_CPUS: Final = 0.01
-"""A trial whose stages are jobs of their own only waits; 0 is not accepted by Tune."""
 _KNOCK_SECONDS: Final = 10.0
 _OBJECT_STORE_BYTES: Final = 256 * 2**20
 _ENVIRONMENT: Final = {
@@ -55,8 +55,8 @@ _ENVIRONMENT: Final = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
 }
+# Where `ray up` puts the cluster file on the head; the head's start command names it, too.
 _LEFT_BY_RAY_UP: Final = Path("~/ray_bootstrap_config.yaml")
-"""Where `ray up` puts the cluster file on the head; the head's start command names it, too."""
 _KINDS: Final = ("CPU", "GPU")
 
 

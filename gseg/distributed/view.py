@@ -20,8 +20,8 @@ from gseg.search.records import Record
 from gseg.search.source import Point
 
 _REFRESH_SECONDS: Final = 0.5
+# Between two lines that say how far everything is, where there is no live view.
 _LINE_SECONDS: Final = 60.0
-"""Between two lines that say how far everything is, where there is no live view."""
 _MOST_SHOWN: Final = 8
 
 

@@ -179,5 +179,5 @@ def _threshold_grid() -> Tensor:
     return torch.from_numpy(grid.astype(np.float32))
 
 
+# Bit patterns of the thresholds, less one.
 _BELOW: Final = _threshold_grid().view(torch.int32) - 1
-"""Bit patterns of the thresholds, less one."""

@@ -16,39 +16,39 @@ from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig
 from gseg.generators.catalogue import cached_generator
 from gseg.segmenters.config import FitConfig, Precision
 
+# Floating-point operations a second of a generator's forward pass, as samples are drawn. H100, in
+# float32: 1.9 to 2.4e13 for all architectures but StyleGAN2 of 1,024 px, 1.0e13.
 _DRAW_FLOPS: Final = {"cpu": 6e10, "cuda": 2e13}
-"""Floating-point operations a second of a generator's forward pass, as samples are drawn. H100, in
-float32: 1.9 to 2.4e13 for all architectures but StyleGAN2 of 1,024 px, 1.0e13."""
+# steps x batch x pixels x width**2 a second of a U-Net's training, by device and precision.
 _FIT_UNITS: Final[Mapping[tuple[str, Precision], float]] = {
     ("cpu", "bfloat16"): 2.5e8,
     ("cpu", "float32"): 1.4e8,
     ("cuda", "bfloat16"): 2e11,
     ("cuda", "float32"): 4e10,
 }
-"""steps x batch x pixels x width**2 a second of a U-Net's training, by device and precision."""
+# Forward passes for a candidate: the picture and one shifted picture.
 _FORWARDS: Final = 2.0
-"""Forward passes for a candidate: the picture and one shifted picture."""
+# Pixels a second of scoring, reading included; that of a GPU is assumed.
 _SCORE_PIXELS: Final = {"cpu": 2e6, "cuda": 5e7}
-"""Pixels a second of scoring, reading included; that of a GPU is assumed."""
+# Cost of a search's step for each latent, in forward passes.
 _DIRECTION_FACTOR: Final = 6.0
-"""Cost of a search's step for each latent, in forward passes."""
+# Cost of a step of learning directions against a search's: one shifted picture instead of two, and
+# the network that tells shifts apart.
 _LEARNT_FACTOR: Final = 1.0
-"""Cost of a step of learning directions against a search's: one shifted picture instead of two,
-and the network that tells shifts apart."""
 
+# Share of candidates that filters accept, until it is measured.
 _ACCEPTANCE: Final = 0.7
-"""Share of candidates that filters accept, until it is measured."""
 _JPEG_SHARE: Final = 0.4
 _ROW_BYTES: Final = 64
+# Features of a picture of scenes, generated or rendered; a GPU's are assumed.
 _FEATURE_SECONDS: Final = {"cpu": 5e-4, "cuda": 1e-4}
-"""Features of a picture of scenes, generated or rendered; a GPU's are assumed."""
+# Features of a picture by the Inception network or a ResNet-50; a GPU's are assumed.
 _BACKBONE_SECONDS: Final = {"cpu": 0.25, "cuda": 1e-3}
-"""Features of a picture by the Inception network or a ResNet-50; a GPU's are assumed."""
+# Reading and encoding a photograph, on any device: decoding it takes most of that.
 _EMBED_SECONDS: Final = 5e-3
-"""Reading and encoding a photograph, on any device: decoding it takes most of that."""
+# Reading, segmenting and writing a picture: 0.02 s with the network that ships, 0.4 s with one of
+# the published width, as much again for a photograph of 6 megapixels; a GPU's are assumed.
 _SEGMENT_SECONDS: Final = {"cpu": 0.2, "cuda": 0.05}
-"""Reading, segmenting and writing a picture: 0.02 s with the network that ships, 0.4 s with one of
-the published width, as much again for a photograph of 6 megapixels; a GPU's are assumed."""
 
 
 @lru_cache(maxsize=256)

@@ -24,10 +24,10 @@ from gseg.storage.mirror import StorageError, discard, fetch
 from gseg.storage.store import versions
 
 _OWN_FAULTS: Final = (ValueError, TypeError, ArithmeticError, LookupError, AssertionError)
+# Errors of a kind above that are not the trial's own fault all the same.
 _MACHINES: Final = (StorageError, BatchTooLargeError, DamagedShardError)
-"""Errors of a kind above that are not the trial's own fault all the same."""
+# The machines' faults that another attempt at once would not mend.
 _HOPELESS: Final = (DiskFullError, BatchTooLargeError)
-"""The machines' faults that another attempt at once would not mend."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

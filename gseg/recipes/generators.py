@@ -15,8 +15,9 @@ StyleSet = Literal["flowers", "ffhq"]
 STAND_IN: Final = "biggan.scenes32-large"
 """In place of StyleGAN2 where only embedded generators are asked for."""
 _MAIN: Final = ("bigbigan.imagenet128",)
+# The one in place of BigBiGAN, and the best of the embedded ones.
 _EMBEDDED_MAIN: Final = ("bigbigan.scenes32-large", "biggan.scenes32-large")
-"""The one in place of BigBiGAN, and the best of the embedded ones."""
+# Rows of Figure 5; Figure 3a is the first.
 _STRIPS: Final = (
     "bigbigan.imagenet128",
     "selfcondgan.imagenet128",
@@ -24,7 +25,6 @@ _STRIPS: Final = (
     "sagan.imagenet128",
     "stylegan2.afhqwild512",
 )
-"""Rows of Figure 5; Figure 3a is the first."""
 _PUBLISHED_FFHQ: Final = ("stylegan2.ffhq1024",)
 
 

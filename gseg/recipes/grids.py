@@ -162,10 +162,10 @@ def grids(*, native: bool = True) -> dict[str, Grid]:
     }
 
 
+# A choice in seconds: the same pictures in every step, the shift that suits small generators.
 _EMBEDDED_CHOICE: Final = ChoiceConfig(
     candidates=CandidateConfig(kind="random", count=64),
     epsilon=1.0,
     affine=AffineConfig(),
     pictures=32,
 )
-"""A choice in seconds: the same pictures in every step, the shift that suits small generators."""

@@ -61,12 +61,12 @@ INITIALISATIONS: Final = 10
 """Section A.3."""
 STRIP_FACTORS: Final = (0.0, 1.0, 2.0, 4.0)
 """ε of 0, 2, 4 and 8 over the ε of the search (Figures 3a and 5)."""
+# One sample in so many is selected for Table 13: 50,000 of 1,000,000.
 _NEAREST_PART: Final = 20
-"""One sample in so many is selected for Table 13: 50,000 of 1,000,000."""
+# 256 px to 128 px in Table 15.
 _SHRINK: Final = 2
-"""256 px to 128 px in Table 15."""
+# Pixels of the pictures of sections B.1 and B.2.
 _SIDE: Final = 256
-"""Pixels of the pictures of sections B.1 and B.2."""
 _NO_STYLEGAN2: Final = (
     "No embedded generator is a StyleGAN2: another one goes through the same steps, and its "
     "numbers say nothing about the paper's."

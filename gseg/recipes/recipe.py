@@ -98,6 +98,7 @@ def recipe(shows: str, takes: str, **facts: Any) -> Callable[[_Made], _Made]:  #
 
 def recipes() -> Mapping[str, Recipe]:
     """Give all recipes by name, in the papers' order."""
+    # A module registers what it decorates; none is imported before somebody asks.
     for module in _MODULES:
         import_module(f"gseg.recipes.{module}")
     return _KNOWN

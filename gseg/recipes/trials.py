@@ -14,13 +14,13 @@ from gseg.recipes.grids import Axes, Grid, seeds_of
 
 ASSUMED_MASKS: Final[tuple[TrialMaskKind, ...]] = ("both",)
 """Masks of the tables that do not name theirs."""
+# Axes that are no part of a grid.
 _OF_TRIALS: Final = ("generator", "data_size", "mask_kind", "seed")
-"""Axes that are no part of a grid."""
 _OF_SEARCHES: Final = ("contrast_weight", "epsilon")
 RECIPE_AXES: Final = (*_OF_TRIALS, *_OF_SEARCHES)
 """Axes that recipes vary themselves; all others change the grid that a recipe gets."""
+# Name of training settings that are no preset's.
 _OWN: Final = "own"
-"""Name of training settings that are no preset's."""
 
 
 def combinations(grid: Grid, axes: Axes, recipe: str) -> list[Experiment]:
@@ -43,6 +43,8 @@ def combinations(grid: Grid, axes: Axes, recipe: str) -> list[Experiment]:
         raise ValueError(f"No axis of sweeps: {', '.join(unknown)}; {', '.join(setting_axes())}.")
     sizes = sorted(axes.get("data_size", grid.data_sizes), reverse=True)
     kinds: Sequence[TrialMaskKind] = axes.get("mask_kind", ("lighter",))
+    # λ and ε turn the grid itself, so that whatever follows from them (the masks' shift, a chosen
+    # direction's) is decided in one place.
     turned_ones = _combined(grid, axes, _OF_SEARCHES)
     return [
         each

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 State = Literal["complete", "pruned", "failed"]
 _FILE: Final = "trials.parquet"
 _JOIN: Final = ","
+# Columns of the fields that a record has of its own.
 _PLAIN: Final = {
     **{name: name for name in ("number", "state", "reason", "seconds", "own_fault", "labels_used")},
     **{"percent": "last_percent", "loss": "last_held_out_loss", "iou": "last_held_out_iou"},
 }
-"""Columns of the fields that a record has of its own."""
 
 
 def records_schema() -> "pa.Schema":

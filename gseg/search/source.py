@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Sampler = Literal["grid", "random", "tpe"]
 RANDOM_FIRST: Final = 10
 """Optuna's default."""
+# Points drawn at random to find one that has not been tried yet.
 _TRIES: Final = 200
-"""Points drawn at random to find one that has not been tried yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,10 +25,10 @@ from gseg.storage.files import DiskFullError, write_atomically
 from gseg.storage.mirror import fetch
 from gseg.storage.store import SHARD, Store, bring_here, note_build
 
+# Most shards that are asked for before looking at the acceptance again.
 _SHARDS_AT_ONCE: Final = 4096
-"""Most shards that are asked for before looking at the acceptance again."""
+# Acceptance to plan with before any is known; shards that turn out not to be needed are left.
 _GUESS: Final = 0.25
-"""Acceptance to plan with before any is known; shards that turn out not to be needed are left."""
 
 
 class BatchTooLargeError(ValueError):

@@ -28,8 +28,8 @@ SCORED_AT_ONCE: Final = 100
 SEGMENTED_AT_ONCE: Final = 50
 """Files of a part of segmenting."""
 _BASELINES: Final[Mapping[str, Predict]] = {"otsu": otsu, "centre_disc": centre_disc}
+# Larger pictures cost a warning, twice as large ones are skipped; a pixel takes about 25 bytes.
 _USUAL_PIXELS: Final = 2**28
-"""Larger pictures cost a warning, twice as large ones are skipped; a pixel takes about 25 bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)

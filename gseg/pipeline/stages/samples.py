@@ -32,8 +32,8 @@ from gseg.storage.store import Artifact, Cost
 
 _log = logging.getLogger(__name__)
 
+# Left in the folder of a set whose batch does not fit into memory: which batch to take instead.
 _SMALLER: Final = "smaller_batch.json"
-"""Left in the folder of a set whose batch does not fit into memory: which batch to take instead."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
