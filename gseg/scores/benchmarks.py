@@ -250,8 +250,9 @@ def _subfolder(folder: Path, name: str) -> Path:
         raise ValueError(f"No folder {folder}; expected one with images/ and masks/.")
     if (folder / name).is_dir():
         return folder / name
-    there = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    near = nearest(name, there)
+    # The other one of the two stands where it belongs.
+    there = {entry.name for entry in folder.iterdir() if entry.is_dir()} - {"images", "masks"}
+    near = nearest(name, sorted(there))
     hint = f" ({near}/ is there: rename it)" if near else ""
     raise ValueError(f"{folder} has no subfolder {name}/{hint}; expected images/ and masks/.")
 
