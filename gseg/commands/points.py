@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,14 +16,15 @@ from gseg.distributed.runtime import Asha, Resources, ray_session, trials_at_onc
 from gseg.distributed.view import TrialsView, Watched, format_seconds
 from gseg.generators.catalogue import use_weights
 from gseg.generators.weights import weights_digest
+from gseg.pipeline.direction_trial import AnyTrial
 from gseg.pipeline.experiment import Context
 from gseg.pipeline.plan import SweepPlan
 from gseg.pipeline.rows import Row, known_scores
 from gseg.pipeline.trial import stage_words
 from gseg.scores.benchmarks import Benchmark, open_benchmark
-from gseg.search.evaluate import Work
+from gseg.search.evaluate import SweepWork, Work
 from gseg.search.records import Record
-from gseg.search.source import ListedSource, Point
+from gseg.search.source import ListedSource, Point, listed
 from gseg.storage.mirror import StorageError
 from gseg.storage.store import Store
 
@@ -131,6 +132,30 @@ class PointsCommand:
                 asha=asha,
                 seconds=None if left is None else max(left, 0.0),
             )
+
+    def _try_trials(
+        self,
+        trials: Sequence[AnyTrial],
+        labels: Sequence[str],
+        plan: SweepPlan,
+        keep: Callable[[Record, list[Row]], None],
+    ) -> None:
+        """Try trials in this order, by their labels; see `_try`."""
+        work = SweepWork(trials=trials)
+        view = TrialsView(
+            self._console,
+            len(trials),
+            self._watched(work, lambda point: labels[point.number]),
+            estimates=plan.estimates,
+            plain=self._options.running.plain,
+        )
+        self._try(
+            work,
+            lambda at_once: listed(trials, at_once=at_once),
+            view,
+            keep,
+            largest=plan.largest,
+        )
 
 
 def plan_lines(plan: SweepPlan, device: str, slots: int | None) -> list[str]:

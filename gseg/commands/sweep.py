@@ -8,14 +8,15 @@ from rich.console import Console
 from gseg.commands.options import SweepOptions, check_samples
 from gseg.commands.points import PointsCommand, exit_status
 from gseg.distributed.backend import RayBackend
-from gseg.distributed.view import TrialsView, format_seconds
-from gseg.pipeline.direction_trial import DirectionTrial
+from gseg.distributed.view import format_seconds
+from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.failures import Failed, details_file, known_failure
 from gseg.pipeline.plan import Costs, SweepPlan, make_plan
 from gseg.pipeline.row_values import Found
 from gseg.pipeline.rows import Key, Row, fill_rows, key_of, known_scores, merge_rows
 from gseg.pipeline.trial import find_parts, find_rows, run_trial
+from gseg.recipes.grids import Grid
 from gseg.recipes.recipe import Recipe
 from gseg.recipes.trials import baselines
 from gseg.reports.losses import write_trial_events
@@ -24,9 +25,7 @@ from gseg.reports.sweep import draw_distances, draw_sheets, trial_labels, write_
 from gseg.reports.tables import sweep_tables
 from gseg.scores.benchmarks import Benchmark
 from gseg.scores.specs import DEFAULT_PROFILES
-from gseg.search.evaluate import SweepWork
 from gseg.search.records import Record
-from gseg.search.source import listed
 from gseg.storage.files import replacing
 from gseg.storage.mirror import StorageError, describe, fetch
 from gseg.storage.store import Store
@@ -48,11 +47,8 @@ class Sweep(PointsCommand):
     def __init__(self, recipe: Recipe, options: SweepOptions, console: Console) -> None:
         super().__init__(options, console)
         self._name, self._table = recipe.name, recipe.table
-        axes = recipe_axes(recipe, options)
-        grids = options.grids(axes)
-        found = [each for grid in grids for each in recipe.make(grid, axes)]
-        self._grid = grids[0]
-        self.experiments = [each for each in dict.fromkeys(found) if isinstance(each, Experiment)]
+        found, self._grid = recipe_trials(recipe, options)
+        self.experiments = [each for each in found if isinstance(each, Experiment)]
         benchmarks: tuple[str, ...] = ("scenes",)
         if options.preset == "paper":
             table = paper_benchmarks(recipe.table) if recipe.table else ()
@@ -177,14 +173,7 @@ class Sweep(PointsCommand):
             self._keep(run_trial(experiment, self._setting, backend))
         if not pending:
             return
-        work, labels = SweepWork(trials=pending), trial_labels(pending)
-        view = TrialsView(
-            self._console,
-            len(pending),
-            self._watched(work, lambda point: labels[point.number]),
-            estimates=plan.estimates,
-            plain=self._options.running.plain,
-        )
+        labels = trial_labels(pending)
         failed: dict[int, Record] = {}
 
         def keep(record: Record, rows: list[Row]) -> None:
@@ -194,13 +183,7 @@ class Sweep(PointsCommand):
             self._keep(rows)
             self._write_events(pending[record.number])
 
-        self._try(
-            work,
-            lambda at_once: listed(pending, at_once=at_once),
-            view,
-            keep,
-            largest=plan.largest,
-        )
+        self._try_trials(pending, labels, plan, keep)
         for number in sorted(failed):
             self._failures[pending[number]] = self._failed(pending[number], failed[number])
 
@@ -235,18 +218,21 @@ class Sweep(PointsCommand):
             say(f"figure: {path}")
 
 
-def recipe_axes(recipe: Recipe, options: SweepOptions) -> dict[str, tuple[object, ...]]:
-    """Give what the options vary; what they leave open is the recipe's.
+def recipe_trials(recipe: Recipe, options: SweepOptions) -> tuple[list[AnyTrial], Grid]:
+    """Make a recipe's trials, each once; what the options leave open is the recipe's.
+
+    Returns:
+        The trials, and the grid of the first ones.
 
     Raises:
-        ValueError: A generator is unknown.
+        ValueError: A generator is unknown, or a value out of range.
     """
-    axes = {
-        name: tuple(values) for name, values in options.varied(default=recipe.generators).items()
-    }
+    axes = dict(options.varied(default=recipe.generators))
     if recipe.runs and "seed" not in axes:
-        axes["seed"] = tuple(range(recipe.runs.get(options.preset, 1)))
-    return axes
+        axes["seed"] = range(recipe.runs.get(options.preset, 1))
+    grids = options.grids(axes)
+    found = dict.fromkeys(each for grid in grids for each in recipe.make(grid, axes))
+    return list(found), grids[0]
 
 
 class DirectionSweep(PointsCommand):
@@ -261,9 +247,8 @@ class DirectionSweep(PointsCommand):
     def __init__(self, recipe: Recipe, options: SweepOptions, console: Console) -> None:
         super().__init__(options, console)
         self._name = recipe.name
-        axes = recipe_axes(recipe, options)
-        made = [each for grid in options.grids(axes) for each in recipe.make(grid, axes)]
-        self._trials = [each for each in dict.fromkeys(made) if isinstance(each, DirectionTrial)]
+        found, _ = recipe_trials(recipe, options)
+        self._trials = [each for each in found if isinstance(each, DirectionTrial)]
         self._setting = options.context()
         self._results = options.places.results / recipe.name
         self._failures: list[str] = []
@@ -273,12 +258,11 @@ class DirectionSweep(PointsCommand):
         self._open(each.generator for each in self._trials)
         self._check_folders()
         device, say = self._resources.device, self._console.print
-        pending = [each for each in self._trials if find_rows(each, self._setting, device) is None][
-            : self._control.max_trials
-        ]
+        missing = [each for each in self._trials if find_rows(each, self._setting, device) is None]
+        pending = missing[: self._control.max_trials]
         plan = make_plan(pending, self._setting, device)
         total, where = len(self._trials), describe(self._setting.storage)
-        say(f"{self._name}: {total} directions, {total - len(pending)} of them found in {where}")
+        say(f"{self._name}: {total} directions, {total - len(missing)} of them found in {where}")
         for line in self._plan_lines(plan, len(pending)) if pending else ():
             say(line)
         if self._dry_run:
@@ -300,26 +284,13 @@ class DirectionSweep(PointsCommand):
         return exit_status(failed=bool(self._failures), left=len(found) < total)
 
     def _search(self, pending: list[DirectionTrial], plan: SweepPlan) -> None:
-        work, labels = SweepWork(trials=pending), trial_labels(pending)
-        view = TrialsView(
-            self._console,
-            len(pending),
-            self._watched(work, lambda point: labels[point.number]),
-            estimates=plan.estimates,
-            plain=self._options.running.plain,
-        )
+        labels = trial_labels(pending)
 
         def keep(record: Record, _: list[Row]) -> None:
             if record.state == "failed":
                 self._failures.append(f"failed: {labels[record.number]}: {record.reason}")
 
-        self._try(
-            work,
-            lambda at_once: listed(pending, at_once=at_once),
-            view,
-            keep,
-            largest=plan.largest,
-        )
+        self._try_trials(pending, labels, plan, keep)
 
     def _end(self, found: list[Found]) -> None:
         from gseg.commands.endings import DIRECTION_ENDINGS, own_rows

@@ -145,6 +145,13 @@ def test_unknown_generators_are_named(script):
     assert "did you mean 'bigbigan.scenes32-large'?" in err
 
 
+def test_directions_that_wait_for_the_next_run_are_not_found_ones(script):
+    status, out, err = script("table_9", "--dry-run", "--max-trials", "1")
+    assert (status, err) == (0, "")
+    assert out.startswith("table_9: 5 directions, 0 of them found")
+    assert out.count("seed=") == 1
+
+
 def test_a_table_of_directions_to_the_end(script, points_here):
     generators = ("--generators", "analytic.ellipses16", "analytic.ellipses8")
     here = ("--preset", "smoke", "--concurrency", "1")
