@@ -120,6 +120,7 @@ def fid(
     """
     from gseg.features.named import features_name
     from gseg.generators.catalogue import find_card
+    from gseg.picture_files import list_pictures
     from gseg.pipeline.graph import Workshop
     from gseg.pipeline.stages.pictures import StatisticsNode
     from gseg.scores.feature_statistics import FeatureStatistics
@@ -135,6 +136,8 @@ def fid(
             if what.endswith(".npz"):
                 return FeatureStatistics.load(Path(what), features_name(options.features))
             chosen = options.named(what, card, count)
+            if chosen.folder is not None and (left := list_pictures(chosen.folder).left_out):
+                console().print(left)
             node = StatisticsNode(pictures=chosen, features=options.features, device=working.device)
             return node.read(shop)
 

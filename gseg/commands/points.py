@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -60,6 +61,8 @@ class PointsCommand:
             raise ValueError(f"Two benchmarks have the same name: {', '.join(sorted(names))}.")
         for name in dict.fromkeys(generators):
             weights_digest(name)
+        for line in chain.from_iterable(benchmark.notes for benchmark in opened):
+            self._console.print(line)
         return opened
 
     def _check_folders(self, *more: Path) -> None:

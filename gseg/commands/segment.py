@@ -25,6 +25,7 @@ def segment(
     overlay: bool = False,
     strip: Path | None = None,
     truth: Path | None = None,
+    mask_coding: tuple[str, ...] = (),
     columns: int = 8,
     threshold: float = 0.5,
     size: int | None = None,
@@ -42,8 +43,10 @@ def segment(
         out: Folder of the masks, made if missing; masks of the same names are replaced.
         overlay: Also write the pictures with the foreground tinted, to overlays in that folder.
         strip: Also draw some of the pictures with their masks side by side, as a PNG file.
-        truth: Folder of true masks, named as the pictures: the strip goes from the best to the
-            worst by IoU.
+        truth: Folder of true masks, with the pictures' paths below their folders: the strip goes
+            from the best to the worst by IoU.
+        mask_coding: What the values of true masks mean, where the files do not say it, such as
+            foreground=1 void=255 (docs/benchmarks.md).
         columns: Pictures in the strip.
         threshold: Probability in [0, 1) above which a pixel is foreground.
         size: Shorter side in pixels at which the network sees a picture; without it that of its
@@ -53,21 +56,27 @@ def segment(
     Raises:
         ValueError: The model or the pictures are not there, or an option is out of range.
     """
+    from gseg.mask_coding import mask_coding as parsed_coding
     from gseg.pipeline.jobs.job import run_missing
     from gseg.pipeline.jobs.predict import SegmentJob
     from gseg.reports.sheets import FoundMask, compare_masks, draw_strip, find_truths, spread_text
     from gseg.segmenters.segment import name_masks
 
-    pictures = [file for path in images for file in _pictures(path, out)]
+    notes: list[str] = []
+    pictures = {file: name for path in images for file, name in _pictures(path, out, notes)}
     if truth is not None and strip is None:
         raise ValueError("--truth orders the pictures of a strip: add --strip FILE.")
     if columns < 1:
         raise ValueError(f"--columns is at least 1, got {columns}.")
     if strip is not None and strip.resolve() in {each.resolve() for each in pictures}:
         raise ValueError(f"--strip {strip} would replace one of the pictures.")
+    if mask_coding and truth is None:
+        raise ValueError("--mask-coding says what true masks mean: add --truth FOLDER.")
+    coding = parsed_coding(mask_coding)
     truths = {} if truth is None else find_truths(truth)
+    masks = name_masks(list(pictures), out)
     job = SegmentJob(
-        files=tuple((file, mask.absolute()) for file, mask in name_masks(pictures, out).items()),
+        files=tuple((file, mask.absolute()) for file, mask in masks.items()),
         models=tuple(map(_model, model)) or (None,),
         working_size=size,
         threshold=threshold,
@@ -77,6 +86,8 @@ def segment(
     with working.backend() as backend, progress_bar("segmenting") as progress:
         done = job.collect(run_missing(job, len(job.files), backend, progress))
     say = console().print
+    for note in notes:
+        say(note)
     for reason in done.skipped.values():
         say(f"skipped: {reason}")
     total = len(done.masks) + len(done.skipped)
@@ -85,33 +96,32 @@ def segment(
     if strip is not None and done.masks:
         found = [FoundMask(picture=picture, mask=mask) for picture, mask in done.masks.items()]
         if truths:
-            found = compare_masks(done.masks, truths)
-            say(spread_text(found))
-        draw_strip(strip, found, columns=columns)
+            found = compare_masks(done.masks, truths, names=pictures, coding=coding)
+            without = len(done.masks) - len(found)
+            left = f"; left out without a true mask: {without:,}" if without else ""
+            say(spread_text(found) + left)
+        draw_strip(strip, found, columns=columns, coding=coding)
         say(f"strip: {strip}")
     return int(bool(done.skipped))
 
 
-def _pictures(path: Path, out: Path) -> Iterator[Path]:
-    """Give a file as it is, and of a folder all pictures below it except earlier masks."""
-    from gseg.picture_files import SUFFIXES
+def _pictures(path: Path, out: Path, notes: list[str]) -> Iterator[tuple[Path, str]]:
+    """Give a file as it is, and of a folder all pictures below it except earlier masks.
+
+    With each comes its path below the folder, without suffix; notes say what is left out.
+    """
+    from gseg.picture_files import list_pictures
 
     if not path.exists():
         raise ValueError(f"there is no file or folder {path}.")
     if not path.is_dir():
-        yield path
+        yield path, path.stem
         return
-    masks = out.resolve()
-    found = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.suffix.lower() in SUFFIXES
-        and not file.name.startswith(".")
-        and masks not in file.resolve().parents
-    ]
-    if not found:
-        raise ValueError(f"{path} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
-    yield from found
+    listed = list_pictures(path, without=out).required()
+    if listed.others:
+        notes.append(listed.left_out)
+    for file in listed.files:
+        yield file, file.relative_to(path).with_suffix("").as_posix()
 
 
 def _model(path: Path) -> Path | None:

@@ -113,8 +113,11 @@ class Sweep(PointsCommand):
     def _check(self) -> list[Benchmark]:
         """Find out what would go wrong before any work starts; open the benchmarks."""
         opened = self._open(each.generator for each in self.experiments if each.generator)
-        for experiment in self.experiments:
-            check_samples(experiment)
+        notes = dict.fromkeys(
+            note for experiment in self.experiments for note in check_samples(experiment)
+        )
+        for note in notes:
+            self._console.print(note)
         self._check_folders()
         for benchmark in opened:
             for line in benchmark.bad:
