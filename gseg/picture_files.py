@@ -261,7 +261,7 @@ def read_image(path: str | Path) -> "Tensor":
         sixteen = ";16" in str(file.tile)
         picture = ImageOps.exif_transpose(file)
         if picture.mode[0] in "IF":
-            pixels = _shallow(picture, sixteen=sixteen or file.format == "PPM")
+            pixels = _shallow(picture, stretched=file.format == "PPM")
         else:
             if sixteen and np.asarray(picture.convert("RGB")).max() < 256 * _DARKEST:
                 raise ValueError(_too_dark("16 bits"))
@@ -272,15 +272,20 @@ def read_image(path: str | Path) -> "Tensor":
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
-def _shallow(picture: Image.Image, *, sixteen: bool) -> NDArray[np.uint8]:
+def _shallow(picture: Image.Image, *, stretched: bool) -> NDArray[np.uint8]:
     """Bring grey values of 16 or 32 bits, or floats, to (H, W, 3) uint8.
+
+    Args:
+        picture: Upright.
+        stretched: Whether white is 65535, whatever the file says.
 
     Raises:
         ValueError: It cannot be known what is white.
     """
     levels = finite_levels(picture)
     top = levels.max(initial=0)
-    scales = (65535,) if sixteen else (1, 255) if picture.mode == "F" else (255, 65535)
+    # Some programs keep values of 8 bits in deeper files.
+    scales = (65535,) if stretched else (1, 255) if picture.mode == "F" else (255, 65535)
     scale = next((each for each in scales if top <= each), None)
     if scale is None or levels.min(initial=0) < 0:
         raise ValueError(

@@ -155,6 +155,7 @@ def test_pictures_of_32_bits_and_floats_are_shown_by_their_range(tmp_path):
     for number, (stored, shown) in enumerate(
         [
             (DEEP.astype(np.int32) * 5, DEEP * 5),
+            (DEEP.astype(np.uint16) * 5, DEEP * 5),
             ((DEEP / 47).astype(np.float32), np.rint(DEEP / 47 * 255)),
             ((DEEP * 5).astype(np.float32), DEEP * 5),
         ]
@@ -172,7 +173,7 @@ def _nan():
 @pytest.mark.parametrize(
     ("stored", "message"),
     [
-        (DEEP.astype(np.uint16) * 5, "largest value is not 65535, but 235"),
+        (DEEP.astype(np.uint16) * 50, "largest value is not 65535, but 2350"),
         (DEEP.astype(np.int32) * 100_000, "values go from 0 to 4.7e"),
         (DEEP.astype(np.int32) - 3, "values go from -3 to 44"),
         ((DEEP / 47 - 0.5).astype(np.float32), "values go from -0.5 to 0.5"),

@@ -22,7 +22,7 @@ from gseg.recipes.trials import baselines
 from gseg.reports.losses import write_trial_events
 from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
 from gseg.reports.sweep import draw_distances, draw_sheets, trial_labels, write_image_scores
-from gseg.reports.tables import sweep_tables
+from gseg.reports.tables import masks_line, sweep_tables
 from gseg.scores.benchmarks import Benchmark
 from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.search.records import Record
@@ -202,6 +202,8 @@ class Sweep(PointsCommand):
         for benchmark in benchmarks:
             for table in sweep_tables(rows, benchmark.name, len(benchmark), profile):
                 self._console.print(table)
+            if line := masks_line(rows, benchmark.name):
+                self._console.print(line)
         if self._table is not None:
             lines = paper_lines(rows[rows.metric_profile == profile], self._table, self._grid)
             self._console.print(paper_table(lines, self._table))
