@@ -1,6 +1,7 @@
 """``gseg segment``: masks for a user's own pictures."""
 
 from collections.abc import Iterator
+from os.path import realpath
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -68,7 +69,7 @@ def segment(
         raise ValueError("--truth orders the pictures of a strip: add --strip FILE.")
     if columns < 1:
         raise ValueError(f"--columns is at least 1, got {columns}.")
-    if strip is not None and strip.resolve() in {each.resolve() for each in pictures}:
+    if strip is not None and realpath(strip) in set(map(realpath, pictures)):
         raise ValueError(f"--strip {strip} would replace one of the pictures.")
     if mask_coding and truth is None:
         raise ValueError("--mask-coding says what true masks mean: add --truth FOLDER.")
