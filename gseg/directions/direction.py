@@ -23,6 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
+from gseg.arrays import check_finite
 from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
 from gseg.storage.files import replacing, write_atomically
@@ -63,12 +64,19 @@ class Direction:
                 f"The operators of a direction have shape {_OPERATORS_SHAPE}, got "
                 f"{tuple(self.operators.weights.shape)}."
             )
+        if self.operators is not None:
+            check_finite("A direction", {"operators": self.operators.weights})
         if self.lighter.ndim != 1 or self.lighter.shape != self.darker.shape:
             raise ValueError(
                 "A direction needs two vectors of one length, got lighter "
                 f"{tuple(self.lighter.shape)} and darker {tuple(self.darker.shape)}."
             )
         for name in ("lighter", "darker"):
+            if not getattr(self, name).is_floating_point():
+                raise ValueError(
+                    f"The {name} vector has numbers of {getattr(self, name).dtype}, expected "
+                    "floating point: save it as float32."
+                )
             norm = float(getattr(self, name).norm())
             if not abs(norm - 1) <= _UNIT_TOLERANCE:  # NaN is refused, too
                 raise ValueError(
@@ -140,7 +148,10 @@ class Direction:
         losses = {
             name: torch.from_numpy(table[name].to_numpy().copy()) for name in table.column_names
         }
-        return cls(**vectors, provenance=provenance, losses=losses, operators=operators)
+        try:
+            return cls(**vectors, provenance=provenance, losses=losses, operators=operators)
+        except ValueError as error:
+            raise ValueError(f"{folder / _VECTORS}: {error}") from error
 
 
 def _stored(tensor: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from gseg.arrays import check_finite
 from gseg.exactness import exact
 from gseg.features.named import INCEPTION_SHA256, SCENES_FEATURES, file_checksum
 from gseg.images import from_uint8
@@ -267,6 +268,7 @@ def load_weights(network: nn.Module, file: Path) -> None:
             f"{file} does not hold weights of {type(network).__name__}: {reason} Expected a state "
             "dict, tensors by name."
         ) from error
+    check_finite(file, network.state_dict())
 
 
 def like_tensorflow(pictures: Tensor) -> Tensor:

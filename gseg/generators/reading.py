@@ -20,6 +20,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from gseg.arrays import check_finite
+
 _SNIFFED: Final = 512
 _WRAPPER: Final = "module."
 _Storage = torch.storage.TypedStorage
@@ -32,6 +34,7 @@ _NUMBER_CODES: Final = frozenset(
 def read_shipped(file: Traversable) -> dict[str, Tensor]:
     """Read a safetensors file of the package; its float16 tensors become float32."""
     tensors = safetensors.torch.load(file.read_bytes())
+    check_finite(file.name, tensors)
     return {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
 
 

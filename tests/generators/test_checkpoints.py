@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -222,3 +223,23 @@ def test_other_mistakes(tmp_path: Path) -> None:
         from_checkpoint(case.file, {**case.config, "checkpoint": {"weights_at": "generator"}})
     with pytest.raises(ValueError, match="cannot be read as JSON"):
         from_checkpoint(case.file, tmp_path / "config.json")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "acgan-tinyimagenet64-studiogan-current",
+        "biggan-tinyimagenet64-studiogan-current",
+        "uncondgan-imagenet128-resnet2",
+    ],
+)
+def test_a_tensor_that_is_not_finite_is_named(name: str, tmp_path: Path) -> None:
+    case = Case(name)
+    whole = torch.load(case.file, map_location="cpu", weights_only=True)
+    tensors = whole.get("state_dict", whole)
+    tensors = tensors.get("generator", tensors)
+    key = [key for key, each in tensors.items() if each.is_floating_point()][-1]
+    tensors[key].view(-1)[0] = float("nan")
+    torch.save(whole, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=rf"w\.pth: '{re.escape(key)}' holds NaN"):
+        from_checkpoint(tmp_path / "w.pth", case.config)
