@@ -18,7 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from gseg.storage.digests import digest, file_digest
+from gseg.storage.checksums import file_digest
+from gseg.storage.digests import digest
 
 _FILE_MARK: Final = ".py:"
 # What a file beside another one never stands for.
