@@ -48,8 +48,9 @@ def load_callable(name: str) -> Callable[..., Any]:
     source = _source(name)
     # With each reading of the file its modules are read again, too: all are of one moment.
     modules: dict[str, ModuleType] = {}
-    with _own_code(name, source, modules):
-        own = _FILE_MARK in name
+    own = _FILE_MARK in name
+    files = _with_modules(source) if own else [source]
+    with _own_code(name, files, modules):
         module = _import_file(source) if own else importlib.import_module(place)
     found = getattr(module, function, None)
     if not callable(found):
@@ -57,7 +58,7 @@ def load_callable(name: str) -> Callable[..., Any]:
 
     @wraps(found)
     def called(*args: Any, **options: Any) -> Any:  # noqa: ANN401 as the function is
-        with _own_code(name, source, modules):
+        with _own_code(name, files, modules):
             return found(*args, **options)
 
     return called
@@ -140,31 +141,31 @@ def _import_file(path: Path) -> object:
 
 
 @contextmanager
-def _own_code(name: str, source: Path, modules: dict[str, ModuleType]) -> Iterator[None]:
+def _own_code(name: str, files: Sequence[Path], modules: dict[str, ModuleType]) -> Iterator[None]:
     """Run the user's code: with its modules, and with its mistakes told in one line.
 
     Args:
         name: Of the function.
-        source: Its file.
-        modules: Those beside it that are loaded; more may come.
+        files: Its file, and those of the modules beside it.
+        modules: Those of these that are loaded; more may come.
     """
-    files = _with_modules(source) if _FILE_MARK in name else [source]
+    folder = files[0].parent
     try:
         if _FILE_MARK not in name:
             yield
             return
-        own = {each.relative_to(source.parent).parts[0] for each in files[1:]}
+        own = {each.relative_to(folder).parts[0] for each in files[1:]}
         tops = {each.removesuffix(".py") for each in own}
         # Another file's, or the running program's own, of the same names.
         aside = _take_out(tops)
         sys.modules.update(modules)
-        sys.path.insert(0, str(source.parent))
+        sys.path.insert(0, str(folder))
         importlib.invalidate_caches()  # a file may be younger than what Python knows of its folder
         try:
             yield
         finally:
             with suppress(ValueError):  # the code may have changed the path
-                sys.path.remove(str(source.parent))
+                sys.path.remove(str(folder))
             modules.update(_take_out(tops))
             sys.modules.update(aside)
     except BaseException as error:
