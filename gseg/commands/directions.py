@@ -67,14 +67,14 @@ def choose(
     """
     from gseg.directions.candidates import load_candidates, make_candidates, save_candidates
     from gseg.directions.choosing import choose_direction, save_choice
-    from gseg.generators.catalogue import load_generator, use_weights
+    from gseg.generators.catalogue import full_name, load_generator, use_weights
     from gseg.pipeline.jobs.job import require_device
     from gseg.recipes.grids import grids
     from gseg.reports.paper_figures import choice_figure
 
     use_weights(weights)
     require_device(device)
-    loaded = load_generator(generator, device=device)
+    loaded = load_generator(full_name(generator), device=device)
     grid = grids()["embedded" if loaded.card.dataset == "scenes" else "paper"]
     config = grid.with_candidates(candidates).choice
     kind = replace(config.candidates, count=count, layer=layer)

@@ -52,7 +52,7 @@ def embed(
     Raises:
         ValueError: Pictures or encoder are not there, or do not fit.
     """
-    from gseg.generators.catalogue import find_card
+    from gseg.generators.catalogue import find_card, full_name
     from gseg.generators.encoders import choose_encoder
     from gseg.pipeline.jobs.pictures import embed_job, embed_pictures, save_found
     from gseg.storage.callables import absolute_callable, is_callable_name
@@ -61,7 +61,7 @@ def embed(
         raise ValueError(f"--out takes a file that ends in .npy, got {out}.")
     if size is not None and size < 1:
         raise ValueError(f"--size is at least 1, got {size}.")
-    card = find_card(generator) if generator else None
+    card = find_card(full_name(generator)) if generator else None
     chosen = choose_encoder(encoder, card, resolution=size, sampled=sampled)
     if is_callable_name(chosen.name):
         chosen = replace(chosen, name=absolute_callable(chosen.name))

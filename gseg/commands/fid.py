@@ -119,7 +119,7 @@ def fid(
         ValueError: Pictures, reference or features are not there, or do not go together.
     """
     from gseg.features.named import features_name
-    from gseg.generators.catalogue import find_card
+    from gseg.generators.catalogue import find_card, full_name
     from gseg.pipeline.graph import Workshop
     from gseg.pipeline.stages.pictures import StatisticsNode
     from gseg.scores.feature_statistics import FeatureStatistics
@@ -134,7 +134,7 @@ def fid(
         def statistics(what: str, count: int) -> FeatureStatistics:
             if what.endswith(".npz"):
                 return FeatureStatistics.load(Path(what), features_name(options.features))
-            chosen = options.named(what, card, count)
+            chosen = options.named(what if _is_path(what) else full_name(what), card, count)
             node = StatisticsNode(pictures=chosen, features=options.features, device=working.device)
             return node.read(shop)
 

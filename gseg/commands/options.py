@@ -15,7 +15,7 @@ from cyclopts import Group, Parameter
 
 from gseg.commands.app import Count, Here, Number, Place, Whole, wholes
 from gseg.distributed.runtime import Placement, Resources
-from gseg.generators.catalogue import Kind, find_card, list_generators, own_file
+from gseg.generators.catalogue import Kind, find_card, full_name, list_generators, own_file
 from gseg.pipeline.experiment import Context, Experiment, LabelledPairs, SelectionConfig
 from gseg.pipeline.settings import Setting, axes
 from gseg.recipes.grids import Axes, Grid, grids
@@ -492,9 +492,8 @@ def _generators(word: str) -> list[str]:
 
 def _checked_generator(name: str) -> str:
     """Give the name by which every process finds a generator."""
-    file = own_file(name)
-    if file is not None:
-        return f"{file.expanduser().absolute()}:{name.rpartition(':')[2]}"
+    if own_file(name) is not None:
+        return full_name(name)
     known = [card.name for card in list_generators()]
     if name not in known and not name.startswith("analytic."):
         raise ValueError(unknown("generator", name, [*known, *_KINDS], among=", ".join(known)))

@@ -64,7 +64,7 @@ def draw(
     Raises:
         ValueError: An option is out of range, nearly all is rejected, or there is no room.
     """
-    from gseg.generators.catalogue import use_weights
+    from gseg.generators.catalogue import full_name, use_weights
     from gseg.generators.weights import weights_digest
     from gseg.pipeline.graph import Node, Workshop
     from gseg.pipeline.jobs.job import prepare_process
@@ -77,6 +77,7 @@ def draw(
     from gseg.storage.store import Artifact, Store
 
     use_weights(weights)
+    generator = full_name(generator)
     weights_digest(generator)
     # The search and the samples are those of a sweep with the embedded preset, which uses them.
     axes: dict[str, tuple[Any, ...]] = {

@@ -169,9 +169,9 @@ def _own_code(name: str, files: Sequence[Path], modules: dict[str, ModuleType]) 
             modules.update(_take_out(tops))
             sys.modules.update(aside)
     except BaseException as error:
-        if not _is_mistake(error):
+        if not is_mistake(error):
             raise
-        raise ValueError(f"{name} failed {_place(error, files)}: {_words(error)}") from error
+        raise ValueError(f"{name} failed {_place(error, files)}: {one_line(error)}") from error
 
 
 def _take_out(tops: set[str]) -> dict[str, ModuleType]:
@@ -179,8 +179,8 @@ def _take_out(tops: set[str]) -> dict[str, ModuleType]:
     return {name: sys.modules.pop(name) for name in names}
 
 
-def _is_mistake(error: BaseException) -> bool:
-    """Say whether an error is a mistake in the user's code, not a fault of the machine."""
+def is_mistake(error: BaseException) -> bool:
+    """Say whether an error of the user's code is a mistake in it, not a fault of the machine."""
     if isinstance(error, OSError):
         return isinstance(error, FileNotFoundError)
     if isinstance(error, RuntimeError):  # what is told of a device and its memory is derived of it
@@ -199,7 +199,8 @@ def _place(error: BaseException, files: Sequence[Path]) -> str:
     return f"in line {own[-1].lineno} of {own[-1].filename}" if own else "when it was imported"
 
 
-def _words(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """Give an error's kind and words in one line."""
     told = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{type(error).__name__}: {' '.join(told.split())}"
 
@@ -225,7 +226,7 @@ def _imports(path: Path, folder: Path, _digest: str) -> frozenset[tuple[str, ...
         tree = ast.parse(path.read_bytes(), str(path))
     except (SyntaxError, ValueError) as error:  # a zero byte is a ValueError
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise ValueError(f"{path}{line} is no Python: {_words(error)}") from error
+        raise ValueError(f"{path}{line} is no Python: {one_line(error)}") from error
     found: set[tuple[str, ...]] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

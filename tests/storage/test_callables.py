@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from gseg.storage.callables import absolute_callable, callable_digest, load_callable
-from gseg.storage.digests import file_digest
+from gseg.storage.checksums import file_digest
 
 FILE = """
 from __future__ import annotations
