@@ -340,11 +340,12 @@ def test_a_sweep_s_own_sheets_are_shown_without_its_storage(tmp_path, frame):
     assert "No pictures" in write_report(rows, tmp_path / "without").read_text()
     figures = tmp_path / f"{rows.name}_figures"
     figures.mkdir()
-    for name in ("b.x", "a.x", "worst", "distance", "distance-2"):
+    own = "path/b.py:x"
+    for name in (sheet_name(own), "a.x", "worst", "distance", "distance-2"):
         _picture().save(figures / f"{name}.png")
-    section = left_pictures(figures, ["path/b.x", "a.x", "c.x"])
-    assert [part.caption for part in section.parts] == ["a.x", "b.x"]
-    others = left_figures(figures, ["path/b.x", "a.x"])
+    section = left_pictures(figures, [own, "a.x", "c.x"])
+    assert [part.caption for part in section.parts] == ["a.x", own]
+    others = left_figures(figures, [own, "a.x"])
     assert [part.caption for part in others.parts] == ["worst"]
     page = write_report(rows, tmp_path / "with").read_text()
     assert page.count("data:image/webp") == 3
