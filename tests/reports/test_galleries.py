@@ -27,7 +27,13 @@ from gseg.pipeline.rows import merge_rows, results
 from gseg.pipeline.stages.pictures import EMBEDDINGS
 from gseg.pipeline.trial import find_parts, run_trial
 from gseg.reports import galleries
-from gseg.reports.galleries import gallery_section, left_figures, left_pictures, make_sheet
+from gseg.reports.galleries import (
+    gallery_section,
+    left_figures,
+    left_pictures,
+    make_sheet,
+    sheet_name,
+)
 from gseg.reports.report import write_report
 from gseg.reports.sheets import sample_sheet
 from gseg.samples.config import EmbeddedScenes, LatentConfig, SampleConfig, filter_preset
