@@ -218,8 +218,8 @@ class Cascade:
             advance(0)
             originals.flush()
             advance(0)
-        for block in done:
-            self._check_finite(block.made_sums(), block.indices[block.wanted], "not shifted")
+        for each in done:
+            self._check_finite(each.made_sums(), each.indices[each.wanted], "not shifted")
         return [
             [_collect(block, block.parts[number]) for block in done]
             for number in range(len(self._requests))
