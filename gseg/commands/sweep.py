@@ -133,9 +133,9 @@ class Sweep(PointsCommand):
     def _keep(self, rows: list[Row]) -> None:
         """Write new rows to the results; a row whose scores are there already stays as it is."""
         self._take(rows)
+        fill_rows(self._results, self._rows.values())
         known = known_scores(self._results)
         fresh = [row for key, row in self._rows.items() if known.get(key) != row["scores"]]
-        fill_rows(self._results, self._rows.values())
         if fresh:
             merge_rows(self._results, fresh)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gseg.generators.catalogue import find_card
+from gseg.generators.weights import weights_digest
 from gseg.pipeline import row_values
 from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial
 from gseg.pipeline.experiment import Context, Experiment, TrainedLabeller
@@ -19,6 +20,7 @@ from gseg.pipeline.stages.samples import SampleNode, SamplesNode
 from gseg.pipeline.stages.segmenter import ScoresNode, SegmenterNode
 from gseg.randomness import derive_seed
 from gseg.samples.config import SampleConfig
+from gseg.storage.digests import digest
 from gseg.storage.cache_limit import trial_runs
 from gseg.storage.store import Artifact, Store
 
@@ -286,6 +288,7 @@ def _rows(
     values = dict(row_values.identity_values(trial, device))
     if parts.direction is not None:
         values |= row_values.direction_values(parts.direction)
+        values["weights"] = weights_digest(trial.generator)
     if graph.distance is not None:
         values |= graph.distance.values(shop)
     values |= row_values.member_values(parts.members)
@@ -294,6 +297,7 @@ def _rows(
         common = {
             **values,
             "benchmark": scores.facts["benchmark"],
+            "benchmark_digest": digest(scores.manifest["config"]["benchmark"]),
             "eval_protocol": setting.eval_protocol,
             "skipped": len(scores.facts["skipped"]),
             "scoring_seconds": scores.seconds,
