@@ -1,5 +1,6 @@
 """One trial: the graph of all that one experiment makes, and the rows that come out."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +21,7 @@ from gseg.pipeline.stages.samples import SampleNode, SamplesNode
 from gseg.pipeline.stages.segmenter import ScoresNode, SegmenterNode
 from gseg.randomness import derive_seed
 from gseg.samples.config import SampleConfig
-from gseg.storage.digests import digest
+from gseg.scores.benchmarks import identity_digest
 from gseg.storage.cache_limit import trial_runs
 from gseg.storage.store import Artifact, Store
 
@@ -104,7 +105,12 @@ def trial_graph(trial: AnyTrial, setting: Context, device: str) -> TrialGraph:
         sets=sets,
         segmenters=segmenters,
         distance=distance,
-        scores=tuple(replace(scores, benchmark=spec) for spec in setting.benchmarks),
+        scores=tuple(
+            replace(scores, benchmark=spec, planned=planned)
+            for spec, planned in itertools.zip_longest(
+                setting.benchmarks, setting.identities, fillvalue=""
+            )
+        ),
     )
 
 
@@ -297,7 +303,7 @@ def _rows(
         common = {
             **values,
             "benchmark": scores.facts["benchmark"],
-            "benchmark_digest": digest(scores.manifest["config"]["benchmark"]),
+            "benchmark_digest": identity_digest(scores.manifest["config"]["benchmark"]),
             "eval_protocol": setting.eval_protocol,
             "skipped": len(scores.facts["skipped"]),
             "scoring_seconds": scores.seconds,

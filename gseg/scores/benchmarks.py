@@ -28,7 +28,8 @@ from gseg.scores.datasets import layouts
 from gseg.scores.datasets.layouts import DataSet, Listing, Pair
 from gseg.scores.specs import DATA_SETS, SUBSET, THRESHOLD, data_set_place, parse_spec
 from gseg.storage.checksums import checksums
-from gseg.storage.files import fetch_inputs
+from gseg.storage.digests import digest
+from gseg.storage.files import check_unchanged, fetch_inputs
 from gseg.storage.mirror import storage_folder
 from gseg.words import nearest
 
@@ -88,6 +89,11 @@ class Benchmark(Protocol):
     bad: tuple[str, ...] = ()
     from_files: bool = False
 
+    @property
+    def digest(self) -> str:
+        """Tells sets of one name apart in rows."""
+        return identity_digest(self.identity)
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -98,6 +104,11 @@ class Benchmark(Protocol):
     def content(self, index: int) -> str:
         """Name a picture by its content, alike in all benchmarks that hold it."""
         return f"{self.identity} {index}"
+
+
+def identity_digest(identity: str) -> str:
+    """Give what rows call the pictures of a benchmark's identity."""
+    return digest("benchmark", identity)
 
 
 def _checked(index: int, count: int) -> int:
@@ -378,7 +389,7 @@ def _hashed(lines: Iterable[str]) -> str:
 
 
 def _older_digest(pairs: Iterable[Pair], root: Path | None = None) -> str:
-    """Name files by their names (below `root`, or with the pair's) and sizes, as older versions did."""
+    """Name files by names (below `root`, or with the pair's) and sizes, as older versions did."""
     return _hashed(
         f"{file.relative_to(root) if root else f'{pair.id} {file.name}'} {file.stat().st_size}"
         for pair in pairs
@@ -416,13 +427,18 @@ class BenchmarkPart(Benchmark):
 
 
 def open_benchmark(
-    spec: str, *, skip_bad: bool = False, progress: _Progress | None = None
+    spec: str,
+    *,
+    skip_bad: bool = False,
+    planned: str = "",
+    progress: _Progress | None = None,
 ) -> Benchmark:
     """Open a benchmark by its name on the command line.
 
     Args:
         spec: See `gseg.scores.specs`.
         skip_bad: Leave files that are bad out and list them, instead of an error.
+        planned: Its identity, if it must be the one that a trial was planned with.
         progress: Called with (files read, files to read) while a set that this machine has not seen
             is read.
 
@@ -431,7 +447,14 @@ def open_benchmark(
 
     Raises:
         ValueError: There is no such benchmark (the nearest is suggested), or it is damaged.
+        ChangedInputsError: It is another one than was planned.
     """
+    found = _open(spec, skip_bad, progress)
+    check_unchanged(f"Benchmark {found.name}", found.identity, planned)
+    return found
+
+
+def _open(spec: str, skip_bad: bool, progress: _Progress | None) -> Benchmark:
     parsed = parse_spec(spec)
     if parsed.kind == "scenes":
         return ScenesBenchmark(int(parsed.rest or 1000))
