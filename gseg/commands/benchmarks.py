@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gseg.commands.app import console, make_app
-from gseg.commands.bars import plain_table, progress_bar
+from gseg.commands.bars import plain_table, progress_bar, reading_bar
 
 if TYPE_CHECKING:
     from gseg.scores.datasets.layouts import DataSet
@@ -89,10 +89,15 @@ def _check(wanted: "Specification", root: Path, named: bool) -> bool | None:
     name = "+".join([wanted.kind, *wanted.options])
     say = console().print
     try:
-        # Bad files are listed, unless none is good.
-        benchmark = DataSetBenchmark(
-            DATA_SETS[wanted.kind], root, options=wanted.options, skip_bad=True
-        )
+        with reading_bar() as reading:
+            # Bad files are listed, unless none is good.
+            benchmark = DataSetBenchmark(
+                DATA_SETS[wanted.kind],
+                root,
+                options=wanted.options,
+                skip_bad=True,
+                progress=reading,
+            )
         with progress_bar(name) as progress:
             found = verify(benchmark, progress)
     except NotHereError as error:

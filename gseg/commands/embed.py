@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 
 from gseg.commands.app import console
-from gseg.commands.bars import progress_bar
+from gseg.commands.bars import progress_bar, reading_bar
 from gseg.commands.working import HERE, Working
 
 if TYPE_CHECKING:
@@ -65,13 +65,15 @@ def embed(
     chosen = choose_encoder(encoder, card, resolution=size, sampled=sampled)
     if is_callable_name(chosen.name):
         chosen = replace(chosen, name=absolute_callable(chosen.name))
-    job = embed_job(
-        _picture_set(pictures, chosen.resolution),
-        chosen,
-        out.absolute().with_suffix(".parts"),
-        skip_bad=skip_bad,
-        device=working.device,
-    )
+    with reading_bar() as reading:
+        job = embed_job(
+            _picture_set(pictures, chosen.resolution),
+            chosen,
+            out.absolute().with_suffix(".parts"),
+            skip_bad=skip_bad,
+            device=working.device,
+            progress=reading,
+        )
     with working.backend() as backend, progress_bar("embedding") as progress:
         found = embed_pictures(job, backend, progress)
     save_found(out, found, job)

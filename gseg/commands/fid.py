@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cyclopts import Parameter
 
 from gseg.commands.app import Count, Place, console, make_app
-from gseg.commands.bars import stage_bars
+from gseg.commands.bars import READING, stage_bars
 from gseg.commands.working import HERE, Working
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def fid(
             if what.endswith(".npz"):
                 return FeatureStatistics.load(Path(what), features_name(options.features))
             chosen = options.named(what if _is_path(what) else full_name(what), card, count)
+            if chosen.folder is not None:
+                chosen.open(progress=partial(report, READING))
             node = StatisticsNode(pictures=chosen, features=options.features, device=working.device)
             return node.read(shop)
 

@@ -6,10 +6,10 @@ record here. Options that vary a setting follow from `gseg.pipeline.settings`.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Group, Parameter
 
@@ -23,6 +23,9 @@ from gseg.recipes.trials import trial, varied_grids
 from gseg.samples.config import LatentConfig
 from gseg.scores.specs import EvalProtocol, absolute_spec
 from gseg.words import unknown
+
+if TYPE_CHECKING:
+    from gseg.scores.benchmarks import Benchmark
 
 Preset = Literal["embedded", "smoke", "paper"]
 
@@ -453,15 +456,25 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def check_samples(experiment: Experiment) -> None:
+def check_samples(
+    experiment: Experiment,
+    benchmarks: "Sequence[Benchmark]" = (),
+    progress: Callable[[int, int], object] | None = None,
+) -> None:
     """Find out before any work whether a trial's latents, labels and selection can be had.
 
+    Args:
+        experiment: The trial.
+        benchmarks: What it is scored on.
+        progress: See `gseg.scores.benchmarks.open_benchmark`.
+
     Raises:
-        ValueError: Embeddings have another width, a class is not the generator's, or a folder of
-            pictures cannot be read.
+        ValueError: Embeddings have another width, a class is not the generator's, a folder of
+            pictures cannot be read, or pictures are both trained and scored on.
     """
     from gseg.features.named import features_name
     from gseg.pipeline.stages.pictures import embeddings_node
+    from gseg.pipeline.stages.segmenter import check_overlap
     from gseg.samples.latents import candidates
     from gseg.scores.batches import chosen_pictures
     from gseg.scores.benchmarks import open_benchmark
@@ -469,7 +482,10 @@ def check_samples(experiment: Experiment) -> None:
 
     if experiment.labelled is not None:
         labelled = experiment.labelled
-        chosen_pictures(open_benchmark(labelled.benchmark), labelled.seed, 0, labelled.count)
+        pictures = open_benchmark(labelled.benchmark, progress=progress)
+        chosen_pictures(pictures, labelled.seed, 0, labelled.count)
+        for benchmark in benchmarks:
+            check_overlap(pictures, labelled, benchmark)
     if experiment.samples is None:
         return
     card = find_card(experiment.generator)
@@ -482,7 +498,8 @@ def check_samples(experiment: Experiment) -> None:
         candidates(card, latents, 0, [0])
     if experiment.selection is not None:
         features_name(experiment.selection.features)
-        FolderPictures(experiment.selection.folder, resolution=card.resolution)
+        folder, side = experiment.selection.folder, card.resolution
+        FolderPictures(folder, resolution=side, progress=progress)
 
 
 def _generators(word: str) -> list[str]:

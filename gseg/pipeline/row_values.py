@@ -89,9 +89,15 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
     if experiment.labelled is not None:
         values |= {
             "supervision": _joined("true masks", values["supervision"]),
-            "labelled_set": open_benchmark(experiment.labelled.benchmark).name,
+            "labelled_set": _labelled_set(experiment.labelled.benchmark),
         }
     return values
+
+
+def _labelled_set(spec: str) -> str:
+    opened = open_benchmark(spec)
+    # By content, as another folder of this name may hold other pictures.
+    return f"{opened.name} [{opened.digest[:8]}]" if opened.from_files else opened.name
 
 
 def trained_side(experiment: Experiment) -> int | None:

@@ -29,6 +29,25 @@ class DiskFullError(StorageError):
     """There is no room for a file."""
 
 
+class ChangedInputsError(StorageError):
+    """Files of the user's have changed while they were worked with."""
+
+
+def check_unchanged(what: str, found: str, planned: str) -> None:
+    """Make sure that what is there is still what a trial was planned with.
+
+    Args:
+        what: Name for people.
+        found: Its identity now.
+        planned: That which the trial's names are made of; empty to take what is there.
+
+    Raises:
+        ChangedInputsError: It is not.
+    """
+    if planned and found != planned:
+        raise ChangedInputsError(f"{what} has changed since the trial was planned: start again.")
+
+
 def write_atomically(path: Path, content: bytes, *, shared: bool = True) -> None:
     """Write a file so that it is either whole or absent, whatever happens; see `replacing`."""
     with replacing(path, shared=shared) as part:

@@ -116,7 +116,10 @@ def unscored(finished):
         ("--benchmark scenes:many", "'scenes:many' needs a number of pictures"),
         ("--benchmark folder:", "needs a path after the colon"),
         ("--benchmark folder:missing", "No folder"),
-        ("--benchmark scenes scenes", "Two benchmarks have the same name: scenes, scenes"),
+        (
+            "--benchmark scenes scenes",
+            "Two benchmarks have the same pictures and masks: scenes",
+        ),
         ("--contrast-weight 0", "contrast_weight must be a positive number, got 0"),
         ("--contrast-weight 5 -2.5", "contrast_weight must be a positive number, got -2.5"),
         ("--contrast-weight nan", "contrast_weight must be a positive number, got nan"),

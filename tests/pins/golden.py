@@ -141,7 +141,7 @@ def left_behind(storage: Path) -> dict[str, Any]:
 
 
 def _run(storage: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    setting = Context(storage=storage, benchmarks=("scenes:10", "folder:pictures"))
+    setting = Context(storage=storage, benchmarks=("scenes:10", "folder:scored"))
     files: dict[str, Any] = {}
     rows: dict[str, Any] = {}
     _embed(storage)

@@ -149,7 +149,8 @@ def test_scores_of_every_picture_are_copied_once(tmp_path, rows, setting):
     files = list((tmp_path / "images").iterdir())
     assert [file.name for file in files] == [f"{EXPERIMENT.digest}-{rows[0]['scores']}.parquet"]
     table = pd.read_parquet(tmp_path / "images")
-    assert list(table.columns[:3]) == ["experiment", "benchmark", "eval_protocol"]
+    told = ["experiment", "benchmark", "benchmark_digest", "eval_protocol"]
+    assert list(table.columns[:4]) == told
     assert set(table.experiment) == {EXPERIMENT.digest}
     for row in rows:
         chosen = table[(table.profile == row["metric_profile"]) & table.iou.notna()]

@@ -8,7 +8,7 @@ Fréchet distances; latents are what Voynov et al. 2021, section 3.3, sample nea
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Final
@@ -36,7 +36,7 @@ from gseg.scores.picture_sources import (
     ScenesPictures,
 )
 from gseg.storage.digests import digest
-from gseg.storage.files import replacing
+from gseg.storage.files import check_unchanged, replacing
 from gseg.storage.mirror import discard, exists, fetch
 
 _BATCH: Final = 100
@@ -53,6 +53,7 @@ class PictureSet:
         count: Number of generated pictures or scenes; a folder has its own.
         folder: Folder of pictures.
         resolution: Side of scenes; what pictures of a folder are brought to, None to leave them.
+        planned: Identity that a folder must have; empty to take what is there.
     """
 
     generator: str = ""
@@ -61,16 +62,25 @@ class PictureSet:
     count: int = 0
     folder: Path | None = None
     resolution: int | None = None
+    planned: str = field(default="", compare=False)
 
-    def open(self, device: str = "cpu") -> PictureSource:
+    def open(
+        self, device: str = "cpu", progress: Callable[[int, int], object] | None = None
+    ) -> PictureSource:
         """Make the pictures available; those of a generator are made when they are asked for.
 
         Args:
             device: Where a generator computes.
+            progress: See `gseg.scores.picture_sources.FolderPictures`.
+
+        Raises:
+            ChangedInputsError: A folder holds other pictures than were planned.
         """
         # One record for three kinds, and not three records: it goes into names as it is.
         if self.folder is not None:
-            return FolderPictures(self.folder, resolution=self.resolution)
+            found = FolderPictures(self.folder, resolution=self.resolution, progress=progress)
+            check_unchanged(str(self.folder), found.identity, self.planned)
+            return found
         if not self.generator:
             return ScenesPictures(self.count, resolution=self.resolution or SCENES_RESOLUTION)
         generator = sampled_generator(self.generator, device, self.latents)
@@ -116,6 +126,20 @@ class PicturesJob(Job[None]):
     def size(self, part: int) -> int:
         """Count the pictures of a part."""
         return len(self.rows(part))
+
+    def check(self) -> None:
+        """Make sure that the pictures of a folder did not change while they were read.
+
+        Raises:
+            ChangedInputsError: They did; what was taken of them is removed.
+        """
+        if self.pictures.folder is None:
+            return
+        try:
+            self.pictures.open()
+        except ValueError:
+            self.clear()
+            raise
 
     def clear(self) -> None:
         """Remove the files."""
@@ -272,16 +296,17 @@ def embed_job(
     *,
     skip_bad: bool = False,
     device: str = "cpu",
+    progress: Callable[[int, int], object] | None = None,
 ) -> EmbedJob:
     """Make the job of a set of pictures at the encoder's size.
 
     Its parts are in a folder below `folder` that is named by what decides the latents.
     """
-    source = pictures.open(device)
+    source = pictures.open(device, progress)
     # Named by content: a folder to which pictures were added is another job, not half of this one.
     identity = (source.identity, encoder, skip_bad, device_identity(device))
     return EmbedJob(
-        pictures=pictures,
+        pictures=replace(pictures, planned=source.identity),
         total=len(source),
         encoder=encoder,
         folder=folder / digest("embeddings", *identity),
@@ -301,6 +326,7 @@ def embed_pictures(
         progress: Called with pictures done and pictures in all.
     """
     run_missing(job, job.total, backend, progress)
+    job.check()
     return job.collect()
 
 
