@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from cyclopts import Parameter
 
-from gseg.commands.app import Count, Place, console, make_app
+from gseg.commands.app import Count, Number, Place, Side, console, make_app
 from gseg.commands.bars import stage_bars
+from gseg.commands.given import Given, Needs, needs, only_with, only_without
 from gseg.commands.working import HERE, Working
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class Pictures:
 
     features: str = "scenes"
     count: Count = 5_000
-    resolution: Count | None = None
-    seed: int = 0
+    resolution: Side | None = None
+    seed: Number = 0
     truncation: float | None = None
     classes: tuple[int, ...] = ()
     embeddings: Path | None = None
@@ -79,15 +80,43 @@ class Pictures:
 
         if not self.embeddings:
             return LatentConfig(truncation=self.truncation, classes=self.classes)
-        if self.truncation is not None or self.classes:
-            raise ValueError("Embeddings come without --truncation and --classes.")
         return near_embeddings(self.embeddings, alpha=self.alpha)
 
 
 _PICTURES: Final = Pictures()
 
 
+def _both(given: Given) -> tuple[str, ...]:
+    return (*given.values("PICTURES"), *given.values("--reference"))
+
+
+def _makes(given: Given) -> bool:
+    return any(not _is_path(each) for each in _both(given))
+
+
 @app.default
+@needs(
+    Needs(
+        options=("--seed", "--truncation", "--classes", "--embeddings"),
+        met=_makes,
+        lacking="on pictures that are there",
+        instead="name a generator",
+    ),
+    Needs(
+        options=("--count",),
+        met=lambda given: _makes(given) or given.values("PICTURES") == ("scenes",),
+        lacking="on a folder or a file, which have their own number",
+        instead="name a generator",
+    ),
+    Needs(
+        options=("--resolution", "--device", "--actors", "--address"),
+        met=lambda given: not all(each.endswith(".npz") for each in _both(given)),
+        lacking="on two files of statistics",
+        instead="name pictures",
+    ),
+    only_with("--embeddings", "--alpha", value="FILE.npy"),
+    only_without("--embeddings", "--truncation", "--classes"),
+)
 def fid(
     pictures: str,
     /,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gseg.commands.app import console
+from gseg.commands.given import needs, only_with
 
 
 def curves(path: Path, /, *, out: Path = Path("losses.png")) -> int:
@@ -34,6 +35,7 @@ def curves(path: Path, /, *, out: Path = Path("losses.png")) -> int:
     return 0
 
 
+@needs(only_with("--storage", "--benchmark", value="DIR"))
 def report(
     results: Path,
     /,
@@ -63,8 +65,6 @@ def report(
 
     if storage is not None and not storage.is_dir():
         raise ValueError(f"there is no folder {storage}; --storage names that of the sweep.")
-    if benchmark and storage is None:
-        raise ValueError("--benchmark needs --storage: the segmenters' predictions are drawn anew.")
 
     def write(folder: Path, target: Path | None) -> Path:
         gallery = None

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from gseg.commands.app import Place, console, make_app
+from gseg.commands.app import Count, Number, Place, Side, console, make_app
 from gseg.commands.bars import stage_bars
 from gseg.commands.working import HERE, AnyWeights, Working
 from gseg.samples.config import FilterPreset, MaskKind, PictureFormat
@@ -28,14 +28,14 @@ def draw(
     generator: str,
     /,
     *,
-    count: int,
+    count: Count,
     out: Place = _STORAGE,
     direction: Path | None = None,
     epsilon: float | None = None,
     mask_kind: MaskKind = "lighter",
     filters: FilterPreset = "gseg",
-    seed: int = 0,
-    batch: int | None = None,
+    seed: Number = 0,
+    batch: Count | None = None,
     picture_format: PictureFormat = "exact",
     weights: AnyWeights = None,
     working: Working = HERE,
@@ -123,9 +123,9 @@ def show(
     /,
     *,
     out: Path = Path("samples.png"),
-    rows: int = 8,
-    rejected: int = 4,
-    tile: int = 96,
+    rows: Count = 8,
+    rejected: Number = 4,
+    tile: Side = 96,
 ) -> int:
     """Draw a contact sheet of samples.
 
@@ -144,11 +144,6 @@ def show(
     """
     from gseg.reports.sheets import sample_sheet
 
-    if min(rows, tile) < 1 or rejected < 0:
-        raise ValueError(
-            "--rows and --tile are at least 1 and --rejected at least 0, got "
-            f"{rows}, {tile} and {rejected}."
-        )
     about = sample_sheet(out, _shards(path), rows=rows, rejected=rejected, tile=tile)
     console().print(f"{out}: {about}")
     return 0
