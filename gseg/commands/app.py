@@ -261,7 +261,36 @@ Number = Annotated[int, Parameter(converter=_whole(0))]
 """A whole number from 0, such as a seed."""
 Side = Annotated[int, Parameter(converter=_whole(1, 4096))]
 """Side of a picture in pixels."""
+
+
+def _output(*, folder: bool = False, suffix: str = "") -> Callable[[type, Path | None], None]:
+    """Check, before any work starts, where something is to be written."""
+
+    def check(_: type, path: Path | None) -> None:
+        from gseg.storage.files import check_output
+
+        if path is None:
+            return
+        if path.suffix.lower() != suffix and suffix:
+            raise ValueError(f"expected a file name that ends in {suffix}, got {path.name!r}")
+        check_output(path, folder=folder)
+
+    return check
+
+
+OutFolder = Annotated[Path, Parameter(validator=_output(folder=True))]
+"""A folder to write to, made if missing."""
+OutFile = Annotated[Path, Parameter(validator=_output())]
+"""A file to write."""
+OutPicture = Annotated[Path, Parameter(validator=_output(suffix=".png"))]
+"""A PNG file to write."""
+OutArray = Annotated[Path, Parameter(validator=_output(suffix=".npy"))]
+"""A NumPy file to write."""
+OutStatistics = Annotated[Path, Parameter(validator=_output(suffix=".npz"))]
+"""A file of statistics to write."""
 Place = Annotated[Path, Parameter(converter=_place)]
 """A folder, or an address on S3, which a folder here mirrors."""
-Here = Annotated[Path, Parameter(converter=_here)]
-"""A folder of this machine."""
+OutPlace = Annotated[Path, Parameter(converter=_place, validator=_output(folder=True))]
+"""A place to write to."""
+Here = Annotated[Path, Parameter(converter=_here, validator=_output(folder=True))]
+"""A folder of this machine to write to."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gseg.commands.app import Count, Number, console, make_app
+from gseg.commands.app import Count, Number, OutFolder, console, make_app
 from gseg.commands.bars import plain_table, progress_bar
 from gseg.commands.given import needs, only_where
 from gseg.commands.working import AnyWeights, Device
@@ -33,7 +33,7 @@ def choose(
     generator: str,
     /,
     *,
-    out: Path,
+    out: OutFolder,
     candidates: CandidateKind = "random",
     count: Count = 120,
     steps: Count | None = None,

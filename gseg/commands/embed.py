@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from gseg.commands.app import Side, console
+from gseg.commands.app import OutArray, Side, console
 from gseg.commands.bars import progress_bar
 from gseg.commands.given import Needs, needs
 from gseg.commands.working import HERE, Working
@@ -30,7 +30,7 @@ def embed(
     /,
     *,
     encoder: str,
-    out: Path,
+    out: OutArray,
     generator: Annotated[str | None, Parameter(name="--for")] = None,
     size: Side | None = None,
     sampled: bool = False,
@@ -66,8 +66,6 @@ def embed(
     from gseg.pipeline.jobs.pictures import embed_job, embed_pictures, save_found
     from gseg.storage.callables import absolute_callable, is_callable_name
 
-    if out.suffix != ".npy":
-        raise ValueError(f"--out takes a file that ends in .npy, got {out}.")
     card = find_card(generator) if generator else None
     chosen = choose_encoder(encoder, card, resolution=size, sampled=sampled)
     if is_callable_name(chosen.name):

@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 from cyclopts import Parameter
 
-from gseg.commands.app import Count, Number, Place, Side, console, make_app
+from gseg.commands.app import (
+    Count,
+    Number,
+    OutFile,
+    OutPlace,
+    OutStatistics,
+    Side,
+    console,
+    make_app,
+)
 from gseg.commands.bars import stage_bars
-from gseg.commands.given import Given, Needs, needs, only_with, only_without
+from gseg.commands.given import Given, Needs, check_apart, needs, only_with, only_without
 from gseg.commands.working import HERE, Working
 
 if TYPE_CHECKING:
@@ -110,7 +119,7 @@ def _makes(given: Given) -> bool:
     ),
     Needs(
         options=("--resolution", "--device", "--actors", "--address"),
-        met=lambda given: not all(each.endswith(".npz") for each in _both(given)),
+        met=lambda given: not all(map(_is_file, _both(given))),
         lacking="on two files of statistics",
         instead="name pictures",
     ),
@@ -123,9 +132,9 @@ def fid(
     *,
     reference: str = "scenes",
     options: Pictures = _PICTURES,
-    save: Path | None = None,
-    json_: Path | None = None,
-    storage: Place = Path("storage"),
+    save: OutStatistics | None = None,
+    json_: OutFile | None = None,
+    storage: OutPlace = Path("storage"),
     working: Working = HERE,
 ) -> int:
     """Measure the Fréchet distance of pictures to a reference, and the kernel distance (KID).
@@ -156,12 +165,16 @@ def fid(
     from gseg.storage.files import write_atomically
     from gseg.storage.store import Store
 
+    check_apart(
+        {"--save": save, "--json": json_},
+        {"PICTURES": Path(pictures), "--reference": Path(reference)},
+    )
     card = None if _is_path(pictures) else find_card(pictures)
     with working.backend() as backend, stage_bars() as report:
         shop = Workshop(Store(storage.absolute()), backend, report)
 
         def statistics(what: str, count: int) -> FeatureStatistics:
-            if what.endswith(".npz"):
+            if _is_file(what):
                 return FeatureStatistics.load(Path(what), features_name(options.features))
             chosen = options.named(what, card, count)
             node = StatisticsNode(pictures=chosen, features=options.features, device=working.device)
@@ -182,7 +195,11 @@ def fid(
 
 def _is_path(what: str) -> bool:
     """Say whether this is no generator's name."""
-    return what == "scenes" or what.endswith(".npz") or Path(what).is_dir()
+    return what == "scenes" or _is_file(what) or Path(what).is_dir()
+
+
+def _is_file(what: str) -> bool:
+    return what.lower().endswith(".npz")
 
 
 def _told(distance: "Distance", card: "GeneratorCard | None") -> Iterator[str]:

@@ -10,7 +10,7 @@ import inspect
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +159,25 @@ def check_needs(command: Callable[..., Any]) -> None:
     """
     for rule in rules_of(command):
         rule.check(_GIVEN.get(Given()))
+
+
+def check_apart(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | None]) -> None:
+    """Make sure that nothing is written over what is read, or over what else is written.
+
+    Args:
+        outputs: Files and folders by the names of their options; None where there is none.
+        inputs: Those that are read.
+
+    Raises:
+        ValueError: Two are the same place.
+    """
+    taken = {each.resolve(): name for name, each in inputs.items() if each is not None}
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        other = taken.setdefault(path.resolve(), name)
+        if other != name:
+            raise ValueError(f"{name} {path} would replace {other}, which is the same place.")
 
 
 def check_words(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from cyclopts import Group, Parameter
 
-from gseg.commands.app import Count, Here, Number, Place, wholes
+from gseg.commands.app import Count, Here, Number, OutPlace, Place, wholes
 from gseg.commands.given import Given, Needs, only_where, only_without
 from gseg.distributed.runtime import Placement, Resources
 from gseg.generators.catalogue import Kind, find_card, list_generators, own_file
@@ -250,9 +250,9 @@ class Places:
     """
 
     weights: Place | None = None
-    storage: Place = Path("storage")
+    storage: OutPlace = Path("storage")
     results: Here = Path("results")
-    tensorboard: Path | None = None
+    tensorboard: Here | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,8 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from gseg.commands.app import Count, Number, Place, Side, console, make_app
+from gseg.commands.app import (
+    Count,
+    Number,
+    OutFolder,
+    OutPicture,
+    OutPlace,
+    Place,
+    Side,
+    console,
+    make_app,
+)
 from gseg.commands.bars import stage_bars
+from gseg.commands.given import check_apart
 from gseg.commands.working import HERE, AnyWeights, Working
 from gseg.samples.config import FilterPreset, MaskKind, PictureFormat
 
@@ -29,7 +40,7 @@ def draw(
     /,
     *,
     count: Count,
-    out: Place = _STORAGE,
+    out: OutPlace = _STORAGE,
     direction: Path | None = None,
     epsilon: float | None = None,
     mask_kind: MaskKind = "lighter",
@@ -122,7 +133,7 @@ def show(
     path: Place,
     /,
     *,
-    out: Path = Path("samples.png"),
+    out: OutPicture = Path("samples.png"),
     rows: Count = 8,
     rejected: Number = 4,
     tile: Side = 96,
@@ -144,13 +155,14 @@ def show(
     """
     from gseg.reports.sheets import sample_sheet
 
+    check_apart({"--out": out}, {"PATH": path})
     about = sample_sheet(out, _shards(path), rows=rows, rejected=rejected, tile=tile)
     console().print(f"{out}: {about}")
     return 0
 
 
 @app.command
-def export(path: Place, /, *, out: Path) -> int:
+def export(path: Place, /, *, out: OutFolder) -> int:
     """Write the pictures of samples as files, for another program to label.
 
     They are PNG files. Masks that another program makes of them, under the same names, are what a

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from gseg.commands.app import Count, Number, Side, console
+from gseg.commands.app import Count, Number, OutFolder, Side, console
 from gseg.commands.bars import progress_bar
 
 # That of the embedded generators' pictures, in pixels.
@@ -14,7 +14,7 @@ _FOLDERS: Final = ("images", "masks")
 
 
 def scenes(
-    out: Path, /, *, count: Count, first: Number = 3_000_000, resolution: Side = _SIDE
+    out: OutFolder, /, *, count: Count, first: Number = 3_000_000, resolution: Side = _SIDE
 ) -> int:
     """Write embedded pictures with their exact masks.
 

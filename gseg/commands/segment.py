@@ -6,9 +6,9 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from gseg.commands.app import Count, Side, console
+from gseg.commands.app import Count, OutFolder, OutPicture, Side, console
 from gseg.commands.bars import progress_bar
-from gseg.commands.given import needs, only_with
+from gseg.commands.given import check_apart, needs, only_with
 from gseg.commands.working import HERE, Working
 
 _FILE: Final = "segmenter.safetensors"
@@ -23,9 +23,9 @@ def segment(
     *,
     # One value each time it is given: pictures may follow it.
     model: Annotated[tuple[Path, ...], Parameter(consume_multiple=False)] = (),
-    out: Path,
+    out: OutFolder,
     overlay: bool = False,
-    strip: Path | None = None,
+    strip: OutPicture | None = None,
     truth: Path | None = None,
     columns: Count = 8,
     threshold: float = 0.5,
@@ -61,11 +61,15 @@ def segment(
     from gseg.segmenters.segment import name_masks
 
     pictures = [file for path in images for file in _pictures(path, out)]
-    if strip is not None and strip.resolve() in {each.resolve() for each in pictures}:
-        raise ValueError(f"--strip {strip} would replace one of the pictures.")
+    named = name_masks(pictures, out)
+    if strip is not None and strip.resolve() in {
+        each.resolve() for pair in named.items() for each in pair
+    }:
+        raise ValueError(f"--strip {strip} would replace one of the pictures or masks.")
+    check_apart({"--out": out}, {"--truth": truth})
     truths = {} if truth is None else find_truths(truth)
     job = SegmentJob(
-        files=tuple((file, mask.absolute()) for file, mask in name_masks(pictures, out).items()),
+        files=tuple((file, mask.absolute()) for file, mask in named.items()),
         models=tuple(map(_model, model)) or (None,),
         working_size=size,
         threshold=threshold,

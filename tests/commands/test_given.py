@@ -1,5 +1,6 @@
 """What was typed: nothing is taken and ignored, and no word is taken that cannot be meant."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,3 +153,78 @@ def test_options_that_mean_something_to_one_of_several_are_obeyed(
     words = "--direction optimised voynov2021 --candidates random --generators ggan.scenes32"
     assert main([*SWEEP.split(), *words.split()]) == 0
     assert "table_2: 2 trials" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (f"{SWEEP} --tensorboard file", "--tensorboard: file is a file, but a folder is to be"),
+        (f"{SWEEP} --results file/x", "--results: file/x cannot be written: "),
+        (f"{SWEEP} --storage dangling", "--storage: dangling is a link to nowhere"),
+        ("samples draw ggan.scenes32 --count 1 --out file", "--out: file is a file"),
+        ("samples show folder --out folder", "--out: expected a file name that ends in .png"),
+        ("samples show folder --out folder.png", "--out: folder.png is a folder, but a file"),
+        ("samples export folder --out file", "--out: file is a file"),
+        ("curves folder --out file/x.png", "--out: file/x.png cannot be written"),
+        ("report folder --out file", "--out: file is a file"),
+        ("published --out file", "--out: file is a file"),
+        ("scenes file --count 1", "OUT: file is a file"),
+        ("segment a.png --out file", "--out: file is a file"),
+        ("segment a.png --out o --strip strip.jpg", "expected a file name that ends in .png"),
+        ("segment a.png --out o --strip a.png", "--strip a.png would replace one of the pictures"),
+        ("segment a.png --out o --strip o/a.png", "--strip o/a.png would replace one of the"),
+        (
+            "segment a.png --out folder --strip s.png --truth folder",
+            "--out folder would replace",
+        ),
+        ("embed scenes:1 --encoder x --out l.txt", "expected a file name that ends in .npy"),
+        ("embed scenes:1 --encoder x --out file/l.npy", "--out: file/l.npy cannot be written"),
+        ("directions choose ggan.scenes32 --out file", "--out: file is a file"),
+        ("fid scenes --save stats", "--save: expected a file name that ends in .npz"),
+        ("fid scenes --json folder", "--json: folder is a folder, but a file is to be written"),
+        ("fid scenes --reference r.npz --save ./r.npz", "would replace --reference"),
+        ("fid scenes --save r.npz --json r.npz", "--json r.npz would replace --save"),
+        ("fid scenes --storage file", "--storage: file is a file"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_any_work(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").touch()
+    Path("a.png").touch()
+    Path("folder.png").mkdir()
+    Path("dangling").symlink_to("nowhere")
+    before = sorted(Path().rglob("*"))
+    assert said in refused(capsys, *words.split())
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_must_not_be_written_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("folder").chmod(0o500)
+    assert "no permission to write" in refused(capsys, "scenes", "folder/x", "--count", "1")
+
+
+def test_a_home_is_one_in_every_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    assert main(["scenes", "~/set", "--count", "3"]) == 0
+    assert len(list((home / "set" / "masks").iterdir())) == 3
+    # As shells leave it: behind a sign of equality, and behind the kind of a name.
+    assert main(["samples", "draw", "biggan.scenes32", "--count", "5", "--out=~/made"]) == 0
+    assert main(["fid", "~/set/images", "--reference", "scenes", "--storage=~/made"]) == 0
+    assert main([*SWEEP.split(), "--storage=~/made", "--benchmark", "folder:~/set"]) == 0
+    assert main([*SWEEP.split(), "--labelled", "folder:~/set", "--labelled-count", "2"]) == 0
+    capsys.readouterr()
+    words = ["--labelled", "folder:~no-such-user/set"]
+    assert "nobody's home is '~no-such-user'" in refused(capsys, *SWEEP.split(), *words)
+    assert not Path("~").exists()
+
+
+@pytest.mark.parametrize("word", ["--storage=", "--results=", "--tensorboard=", "--weights="])
+def test_an_empty_path_is_not_the_folder_that_one_is_in(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "expected a path, got an empty word" in refused(capsys, *SWEEP.split(), word)

@@ -187,7 +187,7 @@ def test_a_file_in_the_way_is_named(run, tmp_path, option, inside):
     place = tmp_path / "file" / "inside" if inside else tmp_path / "file"
     status, out, err = run(option, str(place))
     assert status == 2
-    assert f"{'results to' if option == '--results' else 'the storage'} {place}" in err
+    assert f"{option}: {place}" in err
     assert re.search("File exists|Not a directory", err)
     assert err.count("\n") == 1
     assert out == ""
