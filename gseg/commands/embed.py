@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from gseg.commands.app import console
+from gseg.commands.app import OutArray, Side, console
 from gseg.commands.bars import progress_bar, reading_bar
+from gseg.commands.given import Needs, needs
 from gseg.commands.working import HERE, Working
 
 if TYPE_CHECKING:
@@ -16,14 +17,22 @@ if TYPE_CHECKING:
 _SCENES: Final = "scenes:"
 
 
+@needs(
+    Needs(
+        options=("--skip-bad",),
+        met=lambda given: not given.values("PICTURES")[0].startswith(_SCENES),
+        lacking=f"on {_SCENES}COUNT",
+        instead="give a folder of pictures",
+    )
+)
 def embed(
     pictures: str,
     /,
     *,
     encoder: str,
-    out: Path,
+    out: OutArray,
     generator: Annotated[str | None, Parameter(name="--for")] = None,
-    size: int | None = None,
+    size: Side | None = None,
     sampled: bool = False,
     skip_bad: bool = False,
     working: Working = HERE,
@@ -57,10 +66,6 @@ def embed(
     from gseg.pipeline.jobs.pictures import embed_job, embed_pictures, save_found
     from gseg.storage.callables import absolute_callable, is_callable_name
 
-    if out.suffix != ".npy":
-        raise ValueError(f"--out takes a file that ends in .npy, got {out}.")
-    if size is not None and size < 1:
-        raise ValueError(f"--size is at least 1, got {size}.")
     card = find_card(full_name(generator)) if generator else None
     chosen = choose_encoder(encoder, card, resolution=size, sampled=sampled)
     if is_callable_name(chosen.name):

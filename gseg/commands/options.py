@@ -6,14 +6,15 @@ record here. Options that vary a setting follow from `gseg.pipeline.settings`.
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Group, Parameter
 
-from gseg.commands.app import Count, Here, Number, Place, Whole, wholes
+from gseg.commands.app import Count, Here, Number, OutPlace, Place, wholes
+from gseg.commands.given import Given, Needs, only_where, only_without
 from gseg.distributed.runtime import Placement, Resources
 from gseg.generators.catalogue import Kind, find_card, full_name, list_generators, own_file
 from gseg.pipeline.experiment import Context, Experiment, LabelledPairs, SelectionConfig
@@ -142,10 +143,10 @@ class Sampling:
     classes: tuple[str, ...] = (_UNIFORM,)
     class_weights: tuple[float, ...] = ()
     nearest: Path | None = None
-    nearest_candidates: Whole | None = None
+    nearest_candidates: Count | None = None
     nearest_features: str | None = None
     labelled: str | None = None
-    labelled_count: Whole | None = None
+    labelled_count: Count | None = None
     labelled_weight: float | None = None
     labeller: str | None = None
     batch: Count | None = None
@@ -192,7 +193,6 @@ class Sampling:
 
     def _labelled(self, root: Path | None) -> LabelledPairs | None:
         if self.labelled is None:
-            self._needs("labelled", "labelled_count", "labelled_weight")
             return None
         return LabelledPairs(
             benchmark=absolute_spec(self.labelled, root),
@@ -203,7 +203,6 @@ class Sampling:
 
     def _selection(self, largest: int) -> SelectionConfig | None:
         if self.nearest is None:
-            self._needs("nearest", "nearest_candidates", "nearest_features")
             return None
         from gseg.features.named import parse_features
 
@@ -214,11 +213,6 @@ class Sampling:
             candidates=_CANDIDATES_OF_EACH * largest if count is None else count,
             features=kind if file is None else f"{kind}:{file.absolute()}",
         )
-
-    def _needs(self, missing: str, *names: str) -> None:
-        for name in names:
-            if getattr(self, name) is not None:
-                raise ValueError(f"{flag(name)} goes with {flag(missing)}, which is missing.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -260,9 +254,9 @@ class Places:
     """
 
     weights: Place | None = None
-    storage: Place = Path("storage")
+    storage: OutPlace = Path("storage")
     results: Here = Path("results")
-    tensorboard: Path | None = None
+    tensorboard: Here | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -437,23 +431,43 @@ class SweepOptions:
                 "one. Ask for fewer, or name a cluster (--address)."
             )
 
-    def given(self) -> set[str]:
-        """Name the options that differ from their defaults."""
-        return set(_given(self, type(self)()))
+
+def _with_pictures(other: str, *options: str) -> Needs:
+    """Say that options need pictures, which table_13 makes itself in the embedded sizes."""
+
+    def met(given: Given) -> bool:
+        makes = "table_13" in given.values("NAMES") and "paper" not in given.values("--preset")
+        return other in given.typed or makes
+
+    return Needs(options=options, met=met, lacking=f"without {other}", instead=f"add {other} ...")
 
 
-def _given(options: Any, default: Any) -> Iterator[str]:  # noqa: ANN401 any record of options
-    for each in fields(options):
-        value, usual = getattr(options, each.name), getattr(default, each.name)
-        if is_dataclass(value):
-            yield from _given(value, usual)
-        elif value != usual:
-            yield axes()[each.name].flag if isinstance(options, AxisOptions) else flag(each.name)
+def _reads_files(given: Given) -> bool:
+    named = given.values("--benchmark")
+    return "paper" in given.values("--preset") or not all(n.startswith("scenes") for n in named)
 
 
-def flag(name: str) -> str:
-    """Write a field's name as an option."""
-    return "--" + name.replace("_", "-")
+NEEDS: Final = (
+    only_without("--address", "--cpus"),
+    only_where("--placement", ["auto", "cluster"], "--actors", "--min-actors"),
+    _with_pictures("--nearest", "--nearest-candidates", "--nearest-features"),
+    _with_pictures("--labelled", "--labelled-count", "--labelled-weight"),
+    Needs(
+        options=("--class-weights",),
+        met=lambda given: given.values("--classes") != (_UNIFORM,),
+        lacking="without --classes",
+        instead="add --classes NUMBER...",
+    ),
+    Needs(
+        options=("--skip-bad",),
+        met=_reads_files,
+        lacking="on scenes",
+        instead="name another --benchmark",
+    ),
+)
+"""What options of sweeps and searches need. Whether a setting's value means anything to the trials
+that come of it is asked of those (`gseg.commands.sweep.check_axes`); a place may be named in vain.
+"""
 
 
 def check_samples(

@@ -6,8 +6,9 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from gseg.commands.app import console
+from gseg.commands.app import Count, OutFolder, OutPicture, Side, console
 from gseg.commands.bars import progress_bar
+from gseg.commands.given import check_apart, needs, only_with
 from gseg.commands.working import HERE, Working
 
 _FILE: Final = "segmenter.safetensors"
@@ -15,19 +16,20 @@ _FILE: Final = "segmenter.safetensors"
 _SHIPPED: Final = "scenes"
 
 
+@needs(only_with("--strip", "--columns", "--truth", value="FILE"))
 def segment(
     images: tuple[Path, ...],
     /,
     *,
     # One value each time it is given: pictures may follow it.
     model: Annotated[tuple[Path, ...], Parameter(consume_multiple=False)] = (),
-    out: Path,
+    out: OutFolder,
     overlay: bool = False,
-    strip: Path | None = None,
+    strip: OutPicture | None = None,
     truth: Path | None = None,
-    columns: int = 8,
+    columns: Count = 8,
     threshold: float = 0.5,
-    size: int | None = None,
+    size: Side | None = None,
     working: Working = HERE,
 ) -> int:
     """Write a PNG mask of the same size for each picture: white is foreground.
@@ -59,15 +61,15 @@ def segment(
     from gseg.segmenters.segment import name_masks
 
     pictures = [file for path in images for file in _pictures(path, out)]
-    if truth is not None and strip is None:
-        raise ValueError("--truth orders the pictures of a strip: add --strip FILE.")
-    if columns < 1:
-        raise ValueError(f"--columns is at least 1, got {columns}.")
-    if strip is not None and strip.resolve() in {each.resolve() for each in pictures}:
-        raise ValueError(f"--strip {strip} would replace one of the pictures.")
+    named = name_masks(pictures, out)
+    if strip is not None and strip.resolve() in {
+        each.resolve() for pair in named.items() for each in pair
+    }:
+        raise ValueError(f"--strip {strip} would replace one of the pictures or masks.")
+    check_apart({"--out": out}, {"--truth": truth})
     truths = {} if truth is None else find_truths(truth)
     job = SegmentJob(
-        files=tuple((file, mask.absolute()) for file, mask in name_masks(pictures, out).items()),
+        files=tuple((file, mask.absolute()) for file, mask in named.items()),
         models=tuple(map(_model, model)) or (None,),
         working_size=size,
         threshold=threshold,

@@ -1,11 +1,13 @@
 """A sweep of a recipe's trials: plan, run, tables, figures."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
 from rich.console import Console
 
 from gseg.commands.bars import reading_bar
+from gseg.commands.given import no_effect
 from gseg.commands.options import SweepOptions, check_samples
 from gseg.commands.points import PointsCommand, exit_status
 from gseg.distributed.backend import RayBackend
@@ -16,8 +18,9 @@ from gseg.pipeline.failures import Failed, details_file, known_failure
 from gseg.pipeline.plan import Costs, SweepPlan, make_plan
 from gseg.pipeline.row_values import Found
 from gseg.pipeline.rows import Key, Row, fill_rows, key_of, known_scores, merge_rows
+from gseg.pipeline.settings import axes as settings
 from gseg.pipeline.trial import find_parts, find_rows, run_trial
-from gseg.recipes.grids import Grid
+from gseg.recipes.grids import Axes, Grid
 from gseg.recipes.recipe import Recipe
 from gseg.recipes.trials import baselines
 from gseg.reports.losses import write_trial_events
@@ -246,8 +249,31 @@ def recipe_trials(recipe: Recipe, options: SweepOptions) -> tuple[list[AnyTrial]
     if recipe.runs and "seed" not in axes:
         axes["seed"] = range(recipe.runs.get(options.preset, 1))
     grids = options.grids(axes)
-    found = dict.fromkeys(each for grid in grids for each in recipe.make(grid, axes))
-    return list(found), grids[0]
+    found = list(dict.fromkeys(each for grid in grids for each in recipe.make(grid, axes)))
+    check_axes(options.varied(), found, f"on {recipe.name}")
+    return found, grids[0]
+
+
+def check_axes(axes: Axes, trials: Sequence[AnyTrial], lacking: str) -> None:
+    """Make sure that each value of what was to be varied is that of a trial.
+
+    Args:
+        axes: What was to be varied.
+        trials: What came of it.
+        lacking: Where a value that is no trial's has no effect.
+
+    Raises:
+        ValueError: There is such a value.
+    """
+    for name, values in axes.items():
+        setting = settings()[name]
+        # Of a trial that ends with a direction, the seed is that of its search.
+        taken = {setting.value(each) for each in trials}
+        taken |= {each.search.seed for each in trials if setting.is_seed and each.search}
+        idle = next((each for each in values if each not in taken), None)
+        if idle is not None:
+            instead = "add --direction voynov2021" if name == "candidates" else ""
+            raise ValueError(no_effect([f"{setting.flag} {idle}"], lacking, instead))
 
 
 class DirectionSweep(PointsCommand):

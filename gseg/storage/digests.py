@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hi
 
 _T = TypeVar("_T")
 _SINCE: Final = "since"
+_HELD: Final = 2**63  # by columns of Arrow and arrays of NumPy
 
 
 def since(version: str, default: object) -> Any:  # noqa: ANN401 as `dataclasses.field` is typed
@@ -46,6 +47,7 @@ def canonical(value: object) -> object:
 
     Raises:
         TypeError: A part is of another type.
+        ValueError: A whole number has more than 64 bits.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
@@ -59,6 +61,8 @@ def canonical(value: object) -> object:
         return {str(key): canonical(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
+    if isinstance(value, int) and not -_HELD <= value < _HELD:
+        raise ValueError(f"{value} is more than a row can hold: whole numbers end at {_HELD - 1}.")
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"Cannot name {type(value).__name__} by its content.")

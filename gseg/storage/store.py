@@ -7,6 +7,7 @@ out where the stage ran and how long it took. Whoever finds a finished piece use
 (see `gseg.storage.leases`) keeps two processes from making the same piece at the same time.
 """
 
+import errno
 import importlib.metadata
 import json
 import logging
@@ -26,7 +27,7 @@ from gseg.storage import mirror
 from gseg.storage.checksums import checksum
 from gseg.storage.digests import canonical, digest
 from gseg.storage.files import write_atomically
-from gseg.storage.leases import LEASE, lease
+from gseg.storage.leases import LEASE, create_alone, lease
 from gseg.storage.mirror import StorageError, describe
 
 _log = logging.getLogger(__name__)
@@ -105,9 +106,11 @@ class Store:
         probe = self.root / f".probe-{uuid.uuid4().hex}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"\0" * 4096)
-            mirror.publish(probe, probe)
-            mirror.discard(probe)
+            try:
+                _try_out(probe)
+                mirror.publish(probe, probe)
+            finally:
+                mirror.discard(probe)
         except OSError as error:
             reason = error.strerror or str(error)
             raise StorageError(f"Cannot write to the storage {where}: {reason}.") from error
@@ -188,6 +191,22 @@ class Store:
             write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1).encode())
             note_build(self.root, stage, name)
         return Artifact(digest=name, folder=folder, manifest=manifest, reused=False)
+
+
+def _try_out(probe: Path) -> None:
+    """Do what a run does to files: create one alone, replace it by another, see it on the disk."""
+    first, second = (create_alone(probe, "") for _ in range(2))
+    if not first or second:
+        raise OSError(errno.ENOTSUP, "of two processes that create a file, both succeed there")
+    part = probe.with_name(f"{probe.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(b"\0" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(probe)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _publish_folder(folder: Path) -> dict[str, dict[str, Any]]:
