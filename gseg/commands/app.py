@@ -27,6 +27,7 @@ from cyclopts.help import DefaultFormatter, InlineText
 from rich.console import Console
 from rich.text import Text
 
+from gseg.storage.manifests import told_doubts
 from gseg.words import nearest
 
 WRONG_USE: Final = 2
@@ -144,10 +145,13 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
     """
     name, given = app.name[0], sys.argv[1:] if given is None else list(given)
     _WORDS.set(given)
+    told_doubts()  # of an earlier command line in this process
     try:
         status = app(given, exit_on_error=False, print_error=False)
         if status is None and not any(word.startswith("-") for word in given):
             return WRONG_USE  # a command of this one is missing; help was shown, which names them
+        for line in told_doubts():
+            _complain(line)
         return int(status or 0)
     except CycloptsError as error:
         return _complain(f"{' '.join((name, *(error.command_chain or ())))}: {_told(error)}")
