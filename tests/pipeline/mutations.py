@@ -75,36 +75,34 @@ def trials() -> list[Experiment]:
         validation_size=8,
         training=FitConfig(steps=2, batch=4, decay_at=None, width=4, depth=2),
     )
+    # Optimised directions take long, as colour maps are fitted to each.
+    chosen = [
+        ChoiceConfig(
+            candidates=CandidateConfig(kind="random", count=3, seed=seed),
+            epsilon=1.0,
+            affine=AffineConfig(steps=2),
+            pictures=4,
+        )
+        for seed in (0, 1)
+    ]
     kinds = [
-        plain,
-        replace(plain, mask_kind="affine"),
+        replace(plain, mask_kind="affine", validation_size=0),
         replace(plain, data_size=10, selection=SelectionConfig(folder="real", candidates=24)),
         replace(plain, labeller=labeller("labeller.py:bright")),
     ]
-    affine = AffineConfig(steps=2)
-    chosen = [
-        ChoiceConfig(candidates=each, epsilon=1.0, affine=affine, pictures=4)
-        for each in (CandidateConfig(kind="random", count=3, seed=seed) for seed in (0, 1))
-    ]
-    near = [
-        LatentConfig(scenes=EmbeddedScenes(count=count, encoder=_EMBEDDED), alpha=0.2)
-        for count in (8, 12)
-    ]
+    near = replace(plain, generator=_EMBEDDED, search=chosen[0], distance=DistanceConfig(count=20))
+    scenes = [EmbeddedScenes(count=count, encoder=_EMBEDDED) for count in (8, 12)]
     return [
         *(
-            replace(each, search=replace(each.search, contrast_weight=weight))
-            for each in kinds
+            replace(plain, search=replace(plain.search, contrast_weight=weight))
             for weight in (2.0, 5.0)
         ),
-        *(replace(plain, search=each) for each in chosen),
+        *(replace(each, search=search) for each in kinds for search in chosen),
         *(
             replace(
-                plain,
-                generator=_EMBEDDED,
-                samples=replace(plain.samples, latents=each),
-                distance=DistanceConfig(count=20),
+                near, samples=replace(near.samples, latents=LatentConfig(scenes=each, alpha=0.2))
             )
-            for each in near
+            for each in scenes
         ),
     ]
 
