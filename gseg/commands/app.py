@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gseg.commands.given import LARGEST, check_needs, check_words
+from gseg.storage.manifests import told_doubts
 from gseg.words import nearest
 
 WRONG_USE: Final = 2
@@ -146,12 +147,15 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
     """
     name, given = app.name[0], sys.argv[1:] if given is None else list(given)
     _WORDS.set(given)
+    told_doubts()  # of an earlier command line in this process
     try:
         command, bound, _ = app.parse_args(given, exit_on_error=False, print_error=False)
         check_needs(command)
         status = command(*bound.args, **bound.kwargs)
         if status is None and not any(word.startswith("-") for word in given):
             return WRONG_USE  # a command of this one is missing; help was shown, which names them
+        for line in told_doubts():
+            _complain(line)
         return int(status or 0)
     except CycloptsError as error:
         return _complain(f"{' '.join((name, *(error.command_chain or ())))}: {_told(error)}")

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hi
 _T = TypeVar("_T")
 _SINCE: Final = "since"
 _HELD: Final = 2**63  # by columns of Arrow and arrays of NumPy
+_DIGITS: Final = 20
 
 
 def since(version: str, default: object) -> Any:  # noqa: ANN401 as `dataclasses.field` is typed
@@ -35,7 +36,12 @@ def digest(*parts: object) -> str:
         TypeError: A part is of another type.
     """
     text = json.dumps(canonical(list(parts)), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+
+def is_digest(name: str) -> bool:
+    """Say whether a name may be one that `digest` gives."""
+    return len(name) == _DIGITS and set(name) <= set("0123456789abcdef")
 
 
 def canonical(value: object) -> object:

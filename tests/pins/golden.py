@@ -65,7 +65,7 @@ _CANDIDATES = (
     CandidateConfig(kind="pca", count=3, samples=32),
     CandidateConfig(kind="closed_form", count=3),
 )
-_UNNAMED = {"seconds", "created", "versions", "files"}
+_UNNAMED = {"seconds", "created", "versions", "files", "checksum"}
 _UNNUMBERED = {"peak_memory_mib", "candidates_seconds"}
 _RUN = {"commit", "finished"}
 _RUN_ENDS = ("_seconds", "_reused", "_version", "_mib")

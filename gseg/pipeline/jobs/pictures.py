@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gseg.exactness import device_identity
@@ -37,9 +39,12 @@ from gseg.scores.picture_sources import (
 )
 from gseg.storage.digests import digest
 from gseg.storage.files import check_unchanged, replacing
-from gseg.storage.mirror import discard, exists, fetch
+from gseg.storage.manifests import OLDER, note_doubt
+from gseg.storage.mirror import StorageError, describe, discard, exists, fetch
 
 _BATCH: Final = 100
+# In the source that the statistics of a part tell, before the part's name.
+_PART_OF: Final = ", part "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +124,29 @@ class PicturesJob(Job[None]):
         """Name the file of a part."""
         return self.folder / f"part-{part:05d}.npz"
 
+    def name(self, part: int) -> str:
+        """Say which part of which work it is: a file of other work is not taken for it."""
+        return f"{self.folder.name}/{part}"
+
+    def check(self, part: int, found: str) -> None:
+        """Make sure that a file is this part.
+
+        Args:
+            part: Its number.
+            found: Its name as the file says it; empty for those of older versions.
+
+        Raises:
+            StorageError: It is another.
+        """
+        if found and found != self.name(part):
+            path = self.path(part)
+            raise StorageError(
+                f"{describe(path)} is part {found} of other work, not {self.name(part)}. Delete "
+                "it: it will be made again."
+            )
+        if not found:
+            note_doubt(f"parts of unfinished work do not say of which: {OLDER}", self.path(part))
+
     def rows(self, part: int) -> range:
         """Number the pictures of a part."""
         return range(self.total)[part * self.part_size : (part + 1) * self.part_size]
@@ -177,7 +205,7 @@ class MeasureJob(PicturesJob):
                     yield pictures
                     listen(len(pictures))
 
-            first, name = self.rows(part).start, source.name
+            first, name = self.rows(part).start, f"{source.name}{_PART_OF}{self.name(part)}"
             collect_statistics(
                 batches(), extractor, source=name, first=first, count=self.total
             ).save(self.path(part))
@@ -186,10 +214,15 @@ class MeasureJob(PicturesJob):
 
     def collect(self) -> FeatureStatistics:
         """Merge the parts, in their order: the statistics of the whole set."""
-        paths, name = [self.path(part) for part in self.parts], features_name(self.features)
-        for path in paths:
-            fetch(path)
-        return join_statistics(FeatureStatistics.load(path, name) for path in paths)
+        for part in self.parts:
+            fetch(self.path(part))
+        return join_statistics(map(self._load, self.parts))
+
+    def _load(self, part: int) -> FeatureStatistics:
+        found = FeatureStatistics.load(self.path(part), features_name(self.features))
+        source, _, name = found.source.partition(_PART_OF)
+        self.check(part, name)
+        return replace(found, source=source)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -239,6 +272,7 @@ class EmbedJob(PicturesJob):
                     latents=found.numpy(),
                     pictures=np.array(names, dtype=np.str_),
                     skipped=np.array(skipped, dtype=np.str_),
+                    part=np.array(self.name(part)),
                 )
 
         return do
@@ -274,12 +308,12 @@ class EmbedJob(PicturesJob):
         latents, names, skipped = [], [], []
         for part in self.parts:
             fetch(self.path(part))
-            with np.load(self.path(part), allow_pickle=False) as stored:
-                # Without pictures the width of the latents may be unknown, 0.
-                if len(stored["pictures"]):
-                    latents.append(stored["latents"])
-                names += stored["pictures"].tolist()
-                skipped += stored["skipped"].tolist()
+            stored = self._load(part)
+            # Without pictures the width of the latents may be unknown, 0.
+            if len(stored["pictures"]):
+                latents.append(stored["latents"])
+            names += stored["pictures"].tolist()
+            skipped += stored["skipped"].tolist()
         if not latents:
             raise ValueError(
                 f"None of {self.total} pictures could be read; the first: {skipped[0]}"
@@ -287,6 +321,18 @@ class EmbedJob(PicturesJob):
         return Embeddings(
             latents=np.concatenate(latents), pictures=tuple(names), skipped=tuple(skipped)
         )
+
+    def _load(self, part: int) -> dict[str, NDArray[Any]]:
+        path = self.path(part)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                stored = {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+            raise StorageError(
+                f"{describe(path)} is damaged: {error}. Delete it: it will be made again."
+            ) from error
+        self.check(part, str(stored.get("part", "")))
+        return stored
 
 
 def embed_job(

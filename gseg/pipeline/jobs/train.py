@@ -164,6 +164,7 @@ class FitJob:
             device=self.device,
             checkpoint=self.checkpoint,
             checkpoint_seconds=self.checkpoint_seconds,
+            name=self.folder.name,
             progress=lambda done, total: report("training", done, total),
             measured=tell if isinstance(report, Watch) else None,
             rank=rank,
