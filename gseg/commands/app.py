@@ -27,6 +27,8 @@ from cyclopts.help import DefaultFormatter, InlineText
 from rich.console import Console
 from rich.text import Text
 
+from gseg.commands.given import LARGEST, check_needs, check_words
+from gseg.storage.manifests import told_doubts
 from gseg.words import nearest
 
 WRONG_USE: Final = 2
@@ -128,6 +130,7 @@ def make_app(
         default_parameter=Parameter(negative=(), consume_multiple=(1, None)),
         result_action="return_value",
         suppress_keyboard_interrupt=False,
+        config=(check_words,),
         **more,
     )
 
@@ -144,10 +147,15 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
     """
     name, given = app.name[0], sys.argv[1:] if given is None else list(given)
     _WORDS.set(given)
+    told_doubts()  # of an earlier command line in this process
     try:
-        status = app(given, exit_on_error=False, print_error=False)
+        command, bound, _ = app.parse_args(given, exit_on_error=False, print_error=False)
+        check_needs(command)
+        status = command(*bound.args, **bound.kwargs)
         if status is None and not any(word.startswith("-") for word in given):
             return WRONG_USE  # a command of this one is missing; help was shown, which names them
+        for line in told_doubts():
+            _complain(line)
         return int(status or 0)
     except CycloptsError as error:
         return _complain(f"{' '.join((name, *(error.command_chain or ())))}: {_told(error)}")
@@ -212,7 +220,7 @@ def console(width: int = PIPED_WIDTH) -> Console:
     )
 
 
-def _whole(low: float = -math.inf) -> Callable[[type, Sequence[Token]], int]:
+def _whole(low: float = -math.inf, high: int = LARGEST) -> Callable[[type, Sequence[Token]], int]:
     """Read whole numbers; cyclopts itself would round 1.5."""
 
     def convert(_: type, tokens: Sequence[Token]) -> int:
@@ -221,8 +229,9 @@ def _whole(low: float = -math.inf) -> Callable[[type, Sequence[Token]], int]:
             value = int(text)
         except ValueError:
             value = None
-        if value is None or value < low:
+        if value is None or not low <= value <= high:
             bound = "" if math.isinf(low) else f" >= {low}"
+            bound += f", at most {high:,}" if value is not None and value > high else ""
             raise ValueError(f"expected a whole number{bound}, got {text!r}")
         return value
 
@@ -250,13 +259,42 @@ def wholes(kind: type, tokens: Sequence[Token]) -> tuple[int, ...]:
     return tuple(_whole()(kind, [each]) for each in tokens)
 
 
-Whole = Annotated[int, Parameter(converter=_whole())]
-"""A whole number."""
-Count = Annotated[int, Parameter(converter=_whole(1))]
-"""A whole number from 1."""
+Count = Annotated[int, Parameter(converter=_whole(1, 10**9))]
+"""How many, from 1."""
 Number = Annotated[int, Parameter(converter=_whole(0))]
-"""A whole number from 0."""
+"""A whole number from 0, such as a seed."""
+Side = Annotated[int, Parameter(converter=_whole(1, 4096))]
+"""Side of a picture in pixels."""
+
+
+def _output(*, folder: bool = False, suffix: str = "") -> Callable[[type, Path | None], None]:
+    """Check, before any work starts, where something is to be written."""
+
+    def check(_: type, path: Path | None) -> None:
+        from gseg.storage.files import check_output
+
+        if path is None:
+            return
+        if path.suffix.lower() != suffix and suffix:
+            raise ValueError(f"expected a file name that ends in {suffix}, got {path.name!r}")
+        check_output(path, folder=folder)
+
+    return check
+
+
+OutFolder = Annotated[Path, Parameter(validator=_output(folder=True))]
+"""A folder to write to, made if missing."""
+OutFile = Annotated[Path, Parameter(validator=_output())]
+"""A file to write."""
+OutPicture = Annotated[Path, Parameter(validator=_output(suffix=".png"))]
+"""A PNG file to write."""
+OutArray = Annotated[Path, Parameter(validator=_output(suffix=".npy"))]
+"""A NumPy file to write."""
+OutStatistics = Annotated[Path, Parameter(validator=_output(suffix=".npz"))]
+"""A file of statistics to write."""
 Place = Annotated[Path, Parameter(converter=_place)]
 """A folder, or an address on S3, which a folder here mirrors."""
-Here = Annotated[Path, Parameter(converter=_here)]
-"""A folder of this machine."""
+OutPlace = Annotated[Path, Parameter(converter=_place, validator=_output(folder=True))]
+"""A place to write to."""
+Here = Annotated[Path, Parameter(converter=_here, validator=_output(folder=True))]
+"""A folder of this machine to write to."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from rich import box
 from rich.console import Console
@@ -20,6 +21,9 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from gseg.pipeline.progress import Report
+
+READING: Final = "reading pictures to know them"
+"""While sets are named by their content; a set is read once on a machine."""
 
 
 @contextmanager
@@ -47,6 +51,13 @@ def stage_bars(*, in_bytes: bool = False) -> "Iterator[Report]":
             bars.update(tasks[stage], completed=done, total=total, detail=detail)
 
         yield report
+
+
+@contextmanager
+def reading_bar() -> Iterator[Callable[[int, int], None]]:
+    """Show how far sets of pictures are read that this machine has not seen."""
+    with stage_bars() as report:
+        yield partial(report, READING)
 
 
 @contextmanager

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gseg.commands.app import console, make_app
-from gseg.commands.bars import plain_table, progress_bar
+from gseg.commands.bars import plain_table, progress_bar, reading_bar
 
 if TYPE_CHECKING:
     from gseg.scores.benchmarks import Benchmark
     from gseg.scores.datasets.layouts import DataSet
     from gseg.scores.specs import Specification
+
+Progress = Callable[[int, int], object]
 
 app = make_app("benchmarks", "")
 
@@ -77,7 +79,11 @@ def verify(root: Path, names: tuple[str, ...] = (), /) -> int:
         if names:
             raise ValueError(f"{own} is one set of pictures: leave {names[0]} out.")
         parse_spec(own)
-        return int(not _check(own, lambda: open_benchmark(own, skip_bad=True), named=True))
+
+        def folder(reading: Progress) -> "Benchmark":
+            return open_benchmark(own, skip_bad=True, progress=reading)
+
+        return int(not _check(own, folder, named=True))
     _folder(root)
     wanted = [parse_spec(name) for name in names or DATA_SETS]
     for each in wanted:
@@ -86,10 +92,12 @@ def verify(root: Path, names: tuple[str, ...] = (), /) -> int:
                 f"{each.kind!r} is no data set to verify; there are {', '.join(DATA_SETS)}."
             )
 
-    def opened(each: "Specification") -> "Benchmark":
+    def opened(each: "Specification", reading: Progress) -> "Benchmark":
         # Bad files are listed, unless none is good.
         dataset = DATA_SETS[each.kind]
-        return DataSetBenchmark(dataset, root, options=each.options, skip_bad=True)
+        return DataSetBenchmark(
+            dataset, root, options=each.options, skip_bad=True, progress=reading
+        )
 
     results = [
         _check("+".join([each.kind, *each.options]), partial(opened, each), named=bool(names))
@@ -100,7 +108,7 @@ def verify(root: Path, names: tuple[str, ...] = (), /) -> int:
     return int(not all(result is not False for result in results))
 
 
-def _check(name: str, opened: "Callable[[], Benchmark]", *, named: bool) -> bool | None:
+def _check(name: str, opened: "Callable[[Progress], Benchmark]", *, named: bool) -> bool | None:
     """Check one set of pictures; None if it is not there and nobody asked for it."""
     from gseg.scores.benchmarks import DataSetBenchmark, FolderBenchmark
     from gseg.scores.datasets.layouts import NotHereError, first_of
@@ -108,7 +116,8 @@ def _check(name: str, opened: "Callable[[], Benchmark]", *, named: bool) -> bool
 
     say = console().print
     try:
-        benchmark = opened()
+        with reading_bar() as reading:
+            benchmark = opened(reading)
         assert isinstance(benchmark, DataSetBenchmark | FolderBenchmark)
         with progress_bar(name) as progress:
             found = verify(benchmark, progress)

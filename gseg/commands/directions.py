@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gseg.commands.app import console, make_app
+from gseg.commands.app import Count, Number, OutFolder, console, make_app
 from gseg.commands.bars import plain_table, progress_bar
+from gseg.commands.given import needs, only_where
 from gseg.commands.working import AnyWeights, Device
 from gseg.directions.config import CandidateKind, ChoiceRule
 
@@ -24,19 +25,23 @@ app = make_app("directions", "Find latent directions that part foreground from b
 
 
 @app.command
+@needs(
+    only_where("--candidates", ["learnt"], "--steps"),
+    only_where("--candidates", ["pca"], "--layer"),
+)
 def choose(
     generator: str,
     /,
     *,
-    out: Path,
+    out: OutFolder,
     candidates: CandidateKind = "random",
-    count: int = 120,
-    steps: int | None = None,
+    count: Count = 120,
+    steps: Count | None = None,
     layer: str = "",
     rule: ChoiceRule = "voynov2021",
     epsilon: float | None = None,
-    pictures: int | None = None,
-    seed: int = 0,
+    pictures: Number | None = None,
+    seed: Number = 0,
     weights: AnyWeights = None,
     device: Device = "cpu",
 ) -> int:
@@ -67,23 +72,20 @@ def choose(
     """
     from gseg.directions.candidates import load_candidates, make_candidates, save_candidates
     from gseg.directions.choosing import choose_direction, save_choice
-    from gseg.generators.catalogue import load_generator, use_weights
+    from gseg.generators.catalogue import full_name, load_generator, use_weights
     from gseg.pipeline.jobs.job import require_device
     from gseg.recipes.grids import grids
     from gseg.reports.paper_figures import choice_figure
 
     use_weights(weights)
     require_device(device)
-    loaded = load_generator(generator, device=device)
+    loaded = load_generator(full_name(generator), device=device)
     grid = grids()["embedded" if loaded.card.dataset == "scenes" else "paper"]
     config = grid.with_candidates(candidates).choice
     kind = replace(config.candidates, count=count, layer=layer)
     if steps is not None:
-        if kind.learnt is None:
-            raise ValueError("--steps is for learnt candidates: add --candidates learnt.")
+        assert kind.learnt is not None
         kind = replace(kind, learnt=replace(kind.learnt, steps=steps))
-    if layer and candidates != "pca":
-        raise ValueError("--layer is for components of activations: add --candidates pca.")
     config = replace(
         config,
         candidates=kind,

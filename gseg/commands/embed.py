@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from gseg.commands.app import console
-from gseg.commands.bars import progress_bar
+from gseg.commands.app import OutArray, Side, console
+from gseg.commands.bars import progress_bar, reading_bar
+from gseg.commands.given import Needs, needs
 from gseg.commands.working import HERE, Working
 
 if TYPE_CHECKING:
@@ -16,14 +17,22 @@ if TYPE_CHECKING:
 _SCENES: Final = "scenes:"
 
 
+@needs(
+    Needs(
+        options=("--skip-bad",),
+        met=lambda given: not given.values("PICTURES")[0].startswith(_SCENES),
+        lacking=f"on {_SCENES}COUNT",
+        instead="give a folder of pictures",
+    )
+)
 def embed(
     pictures: str,
     /,
     *,
     encoder: str,
-    out: Path,
+    out: OutArray,
     generator: Annotated[str | None, Parameter(name="--for")] = None,
-    size: int | None = None,
+    size: Side | None = None,
     sampled: bool = False,
     skip_bad: bool = False,
     working: Working = HERE,
@@ -52,27 +61,25 @@ def embed(
     Raises:
         ValueError: Pictures or encoder are not there, or do not fit.
     """
-    from gseg.generators.catalogue import find_card
+    from gseg.generators.catalogue import find_card, full_name
     from gseg.generators.encoders import choose_encoder
     from gseg.picture_files import list_pictures
     from gseg.pipeline.jobs.pictures import embed_job, embed_pictures, save_found
     from gseg.storage.callables import absolute_callable, is_callable_name
 
-    if out.suffix != ".npy":
-        raise ValueError(f"--out takes a file that ends in .npy, got {out}.")
-    if size is not None and size < 1:
-        raise ValueError(f"--size is at least 1, got {size}.")
-    card = find_card(generator) if generator else None
+    card = find_card(full_name(generator)) if generator else None
     chosen = choose_encoder(encoder, card, resolution=size, sampled=sampled)
     if is_callable_name(chosen.name):
         chosen = replace(chosen, name=absolute_callable(chosen.name))
-    job = embed_job(
-        _picture_set(pictures, chosen.resolution),
-        chosen,
-        out.absolute().with_suffix(".parts"),
-        skip_bad=skip_bad,
-        device=working.device,
-    )
+    with reading_bar() as reading:
+        job = embed_job(
+            _picture_set(pictures, chosen.resolution),
+            chosen,
+            out.absolute().with_suffix(".parts"),
+            skip_bad=skip_bad,
+            device=working.device,
+            progress=reading,
+        )
     if job.pictures.folder is not None and (left := list_pictures(job.pictures.folder).left_out):
         console().print(left)
     with working.backend() as backend, progress_bar("embedding") as progress:

@@ -3,13 +3,24 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cyclopts import Parameter
 
-from gseg.commands.app import Count, Place, console, make_app
-from gseg.commands.bars import stage_bars
+from gseg.commands.app import (
+    Count,
+    Number,
+    OutFile,
+    OutPlace,
+    OutStatistics,
+    Side,
+    console,
+    make_app,
+)
+from gseg.commands.bars import READING, stage_bars
+from gseg.commands.given import Given, Needs, check_apart, needs, only_with, only_without
 from gseg.commands.working import HERE, Working
 
 if TYPE_CHECKING:
@@ -48,8 +59,8 @@ class Pictures:
 
     features: str = "scenes"
     count: Count = 5_000
-    resolution: Count | None = None
-    seed: int = 0
+    resolution: Side | None = None
+    seed: Number = 0
     truncation: float | None = None
     classes: tuple[int, ...] = ()
     embeddings: Path | None = None
@@ -79,24 +90,52 @@ class Pictures:
 
         if not self.embeddings:
             return LatentConfig(truncation=self.truncation, classes=self.classes)
-        if self.truncation is not None or self.classes:
-            raise ValueError("Embeddings come without --truncation and --classes.")
         return near_embeddings(self.embeddings, alpha=self.alpha)
 
 
 _PICTURES: Final = Pictures()
 
 
+def _both(given: Given) -> tuple[str, ...]:
+    return (*given.values("PICTURES"), *given.values("--reference"))
+
+
+def _makes(given: Given) -> bool:
+    return any(not _is_path(each) for each in _both(given))
+
+
 @app.default
+@needs(
+    Needs(
+        options=("--seed", "--truncation", "--classes", "--embeddings"),
+        met=_makes,
+        lacking="on pictures that are there",
+        instead="name a generator",
+    ),
+    Needs(
+        options=("--count",),
+        met=lambda given: _makes(given) or given.values("PICTURES") == ("scenes",),
+        lacking="on a folder or a file, which have their own number",
+        instead="name a generator",
+    ),
+    Needs(
+        options=("--resolution", "--device", "--actors", "--address"),
+        met=lambda given: not all(map(_is_file, _both(given))),
+        lacking="on two files of statistics",
+        instead="name pictures",
+    ),
+    only_with("--embeddings", "--alpha", value="FILE.npy"),
+    only_without("--embeddings", "--truncation", "--classes"),
+)
 def fid(
     pictures: str,
     /,
     *,
     reference: str = "scenes",
     options: Pictures = _PICTURES,
-    save: Path | None = None,
-    json_: Path | None = None,
-    storage: Place = Path("storage"),
+    save: OutStatistics | None = None,
+    json_: OutFile | None = None,
+    storage: OutPlace = Path("storage"),
     working: Working = HERE,
 ) -> int:
     """Measure the Fréchet distance of pictures to a reference, and the kernel distance (KID).
@@ -119,25 +158,31 @@ def fid(
         ValueError: Pictures, reference or features are not there, or do not go together.
     """
     from gseg.features.named import features_name
-    from gseg.generators.catalogue import find_card
-    from gseg.picture_files import list_pictures
+    from gseg.generators.catalogue import find_card, full_name
     from gseg.pipeline.graph import Workshop
     from gseg.pipeline.stages.pictures import StatisticsNode
     from gseg.scores.feature_statistics import FeatureStatistics
     from gseg.scores.fid import compare
+    from gseg.scores.picture_sources import FolderPictures
     from gseg.storage.files import write_atomically
     from gseg.storage.store import Store
 
+    check_apart(
+        {"--save": save, "--json": json_},
+        {"PICTURES": Path(pictures), "--reference": Path(reference)},
+    )
     card = None if _is_path(pictures) else find_card(pictures)
     with working.backend() as backend, stage_bars() as report:
         shop = Workshop(Store(storage.absolute()), backend, report)
 
         def statistics(what: str, count: int) -> FeatureStatistics:
-            if what.endswith(".npz"):
+            if _is_file(what):
                 return FeatureStatistics.load(Path(what), features_name(options.features))
-            chosen = options.named(what, card, count)
-            if chosen.folder is not None and (left := list_pictures(chosen.folder).left_out):
-                console().print(left)
+            chosen = options.named(what if _is_path(what) else full_name(what), card, count)
+            if chosen.folder is not None:
+                opened = chosen.open(progress=partial(report, READING))
+                if isinstance(opened, FolderPictures) and opened.left_out:
+                    console().print(opened.left_out)
             node = StatisticsNode(pictures=chosen, features=options.features, device=working.device)
             return node.read(shop)
 
@@ -156,7 +201,11 @@ def fid(
 
 def _is_path(what: str) -> bool:
     """Say whether this is no generator's name."""
-    return what == "scenes" or what.endswith(".npz") or Path(what).is_dir()
+    return what == "scenes" or _is_file(what) or Path(what).is_dir()
+
+
+def _is_file(what: str) -> bool:
+    return what.lower().endswith(".npz")
 
 
 def _told(distance: "Distance", card: "GeneratorCard | None") -> Iterator[str]:

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from gseg.commands.app import console, make_app
 from gseg.commands.bars import plain_table, progress_bar
+from gseg.commands.given import needs, only_where
 from gseg.generators.catalogue import (
     Kind,
     find_weights,
@@ -35,6 +36,7 @@ app = make_app("generators", "")
 
 
 @app.default
+@needs(only_where("--kind", ["published", "all"], "--weights"))
 def generators(*, kind: Kind = "all", weights: Weights = None) -> int:
     """List the generators of the catalogue, or fetch the weights of a published one.
 

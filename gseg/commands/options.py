@@ -6,16 +6,17 @@ record here. Options that vary a setting follow from `gseg.pipeline.settings`.
 
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Group, Parameter
 
-from gseg.commands.app import Count, Here, Number, Place, Whole, wholes
+from gseg.commands.app import Count, Here, Number, OutPlace, Place, wholes
+from gseg.commands.given import Given, Needs, only_where, only_without
 from gseg.distributed.runtime import Placement, Resources
-from gseg.generators.catalogue import Kind, find_card, list_generators, own_file
+from gseg.generators.catalogue import Kind, find_card, full_name, list_generators, own_file
 from gseg.mask_coding import mask_coding
 from gseg.pipeline.experiment import Context, Experiment, LabelledPairs, SelectionConfig
 from gseg.pipeline.settings import Setting, axes
@@ -24,6 +25,9 @@ from gseg.recipes.trials import trial, varied_grids
 from gseg.samples.config import LabellerConfig, LatentConfig
 from gseg.scores.specs import FOLDER, EvalProtocol, absolute_spec, with_coding
 from gseg.words import unknown
+
+if TYPE_CHECKING:
+    from gseg.scores.benchmarks import Benchmark
 
 Preset = Literal["embedded", "smoke", "paper"]
 
@@ -140,10 +144,10 @@ class Sampling:
     classes: tuple[str, ...] = (_UNIFORM,)
     class_weights: tuple[float, ...] = ()
     nearest: Path | None = None
-    nearest_candidates: Whole | None = None
+    nearest_candidates: Count | None = None
     nearest_features: str | None = None
     labelled: str | None = None
-    labelled_count: Whole | None = None
+    labelled_count: Count | None = None
     labelled_weight: float | None = None
     labeller: str | None = None
     batch: Count | None = None
@@ -190,7 +194,6 @@ class Sampling:
 
     def _labelled(self, scoring: "Scoring") -> LabelledPairs | None:
         if self.labelled is None:
-            self._needs("labelled", "labelled_count", "labelled_weight")
             return None
         return LabelledPairs(
             benchmark=scoring.absolute(self.labelled),
@@ -201,7 +204,6 @@ class Sampling:
 
     def _selection(self, largest: int) -> SelectionConfig | None:
         if self.nearest is None:
-            self._needs("nearest", "nearest_candidates", "nearest_features")
             return None
         from gseg.features.named import parse_features
 
@@ -212,11 +214,6 @@ class Sampling:
             candidates=_CANDIDATES_OF_EACH * largest if count is None else count,
             features=kind if file is None else f"{kind}:{file.absolute()}",
         )
-
-    def _needs(self, missing: str, *names: str) -> None:
-        for name in names:
-            if getattr(self, name) is not None:
-                raise ValueError(f"{flag(name)} goes with {flag(missing)}, which is missing.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -273,9 +270,9 @@ class Places:
     """
 
     weights: Place | None = None
-    storage: Place = Path("storage")
+    storage: OutPlace = Path("storage")
     results: Here = Path("results")
-    tensorboard: Path | None = None
+    tensorboard: Here | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -456,37 +453,67 @@ class SweepOptions:
                 "one. Ask for fewer, or name a cluster (--address)."
             )
 
-    def given(self) -> set[str]:
-        """Name the options that differ from their defaults."""
-        return set(_given(self, type(self)()))
+
+def _with_pictures(other: str, *options: str) -> Needs:
+    """Say that options need pictures, which table_13 makes itself in the embedded sizes."""
+
+    def met(given: Given) -> bool:
+        makes = "table_13" in given.values("NAMES") and "paper" not in given.values("--preset")
+        return other in given.typed or makes
+
+    return Needs(options=options, met=met, lacking=f"without {other}", instead=f"add {other} ...")
 
 
-def _given(options: Any, default: Any) -> Iterator[str]:  # noqa: ANN401 any record of options
-    for each in fields(options):
-        value, usual = getattr(options, each.name), getattr(default, each.name)
-        if is_dataclass(value):
-            yield from _given(value, usual)
-        elif value != usual:
-            yield axes()[each.name].flag if isinstance(options, AxisOptions) else flag(each.name)
+def _reads_files(given: Given) -> bool:
+    named = given.values("--benchmark")
+    return "paper" in given.values("--preset") or not all(n.startswith("scenes") for n in named)
 
 
-def flag(name: str) -> str:
-    """Write a field's name as an option."""
-    return "--" + name.replace("_", "-")
+NEEDS: Final = (
+    only_without("--address", "--cpus"),
+    only_where("--placement", ["auto", "cluster"], "--actors", "--min-actors"),
+    _with_pictures("--nearest", "--nearest-candidates", "--nearest-features"),
+    _with_pictures("--labelled", "--labelled-count", "--labelled-weight"),
+    Needs(
+        options=("--class-weights",),
+        met=lambda given: given.values("--classes") != (_UNIFORM,),
+        lacking="without --classes",
+        instead="add --classes NUMBER...",
+    ),
+    Needs(
+        options=("--skip-bad",),
+        met=_reads_files,
+        lacking="on scenes",
+        instead="name another --benchmark",
+    ),
+)
+"""What options of sweeps and searches need. Whether a setting's value means anything to the trials
+that come of it is asked of those (`gseg.commands.sweep.check_axes`); a place may be named in vain.
+"""
 
 
-def check_samples(experiment: Experiment) -> tuple[str, ...]:
+def check_samples(
+    experiment: Experiment,
+    benchmarks: "Sequence[Benchmark]" = (),
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[str, ...]:
     """Find out before any work whether a trial's latents, labels and selection can be had.
+
+    Args:
+        experiment: The trial.
+        benchmarks: What it is scored on.
+        progress: See `gseg.scores.benchmarks.open_benchmark`.
 
     Returns:
         What there is to say about the files of a user's that it takes, one line each.
 
     Raises:
-        ValueError: Embeddings have another width, a class is not the generator's, or a folder of
-            pictures cannot be read.
+        ValueError: Embeddings have another width, a class is not the generator's, a folder of
+            pictures cannot be read, or pictures are both trained and scored on.
     """
     from gseg.features.named import features_name
     from gseg.pipeline.stages.pictures import embeddings_node
+    from gseg.pipeline.stages.segmenter import check_overlap
     from gseg.samples.labeller import list_masks
     from gseg.samples.latents import candidates
     from gseg.scores.batches import chosen_pictures
@@ -496,8 +523,10 @@ def check_samples(experiment: Experiment) -> tuple[str, ...]:
     notes: list[str] = []
     if experiment.labelled is not None:
         labelled = experiment.labelled
-        pictures = open_benchmark(labelled.benchmark)
+        pictures = open_benchmark(labelled.benchmark, progress=progress)
         chosen_pictures(pictures, labelled.seed, 0, labelled.count)
+        for benchmark in benchmarks:
+            check_overlap(pictures, labelled, benchmark)
         notes += pictures.notes
     if isinstance(experiment.labeller, LabellerConfig) and experiment.labeller.kind == "folder":
         notes.append(list_masks(Path(experiment.labeller.place)).left_out)
@@ -513,8 +542,8 @@ def check_samples(experiment: Experiment) -> tuple[str, ...]:
         candidates(card, latents, 0, [0])
     if experiment.selection is not None:
         features_name(experiment.selection.features)
-        folder = FolderPictures(experiment.selection.folder, resolution=card.resolution)
-        notes.append(folder.left_out)
+        folder, side = experiment.selection.folder, card.resolution
+        notes.append(FolderPictures(folder, resolution=side, progress=progress).left_out)
     return tuple(filter(None, notes))
 
 
@@ -525,9 +554,8 @@ def _generators(word: str) -> list[str]:
 
 def _checked_generator(name: str) -> str:
     """Give the name by which every process finds a generator."""
-    file = own_file(name)
-    if file is not None:
-        return f"{file.expanduser().absolute()}:{name.rpartition(':')[2]}"
+    if own_file(name) is not None:
+        return full_name(name)
     known = [card.name for card in list_generators()]
     if name not in known and not name.startswith("analytic."):
         raise ValueError(unknown("generator", name, [*known, *_KINDS], among=", ".join(known)))

@@ -4,12 +4,14 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
+from gseg.commands.bars import reading_bar
 from gseg.commands.options import SweepOptions
 from gseg.distributed.actor import progress_file
 from gseg.distributed.run import run_points
@@ -52,13 +54,21 @@ class PointsCommand:
         """Open the benchmarks and make sure of the weights.
 
         Raises:
-            ValueError: One cannot be opened, or two have the same name; weights are not there.
+            ValueError: One cannot be opened, or two have the same pictures; weights are not there.
         """
         setting = self._setting
-        opened = [open_benchmark(spec, skip_bad=setting.skip_bad) for spec in setting.benchmarks]
-        names = [benchmark.name for benchmark in opened]
-        if len(set(names)) < len(names):
-            raise ValueError(f"Two benchmarks have the same name: {', '.join(sorted(names))}.")
+        with reading_bar() as progress:
+            opened = [
+                open_benchmark(spec, skip_bad=setting.skip_bad, progress=progress)
+                for spec in setting.benchmarks
+            ]
+        identities = [benchmark.identity for benchmark in opened]
+        if len(set(identities)) < len(identities):
+            names = ", ".join(sorted(setting.benchmarks))
+            raise ValueError(f"Two benchmarks have the same pictures and masks: {names}.")
+        # Trials stop if files change meanwhile; scenes cannot.
+        planned = tuple(each.identity if each.from_files else "" for each in opened)
+        self._setting = replace(setting, identities=planned)
         for name in dict.fromkeys(generators):
             weights_digest(name)
         for line in chain.from_iterable(benchmark.notes for benchmark in opened):

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from gseg.commands.app import console
+from gseg.commands.app import OutFolder, OutPicture, console
+from gseg.commands.given import check_apart, needs, only_with
 
 
-def curves(path: Path, /, *, out: Path = Path("losses.png")) -> int:
+def curves(path: Path, /, *, out: OutPicture = Path("losses.png")) -> int:
     """Draw the loss curves of trainings.
 
     Losses and held-out scores are drawn, of unfinished trainings as far as their last checkpoint.
@@ -20,6 +21,7 @@ def curves(path: Path, /, *, out: Path = Path("losses.png")) -> int:
     from gseg.reports.losses import curves_figure
     from gseg.segmenters.curves import find_curves
 
+    check_apart({"--out": out}, {"PATH": path})
     found = find_curves(path)
     for curve in found:
         table = curve.table
@@ -34,11 +36,12 @@ def curves(path: Path, /, *, out: Path = Path("losses.png")) -> int:
     return 0
 
 
+@needs(only_with("--storage", "--benchmark", value="DIR"))
 def report(
     results: Path,
     /,
     *,
-    out: Path | None = None,
+    out: OutFolder | None = None,
     storage: Path | None = None,
     benchmark: tuple[str, ...] = (),
 ) -> int:
@@ -61,10 +64,10 @@ def report(
     from gseg.reports.galleries import gallery_section
     from gseg.reports.report import has_rows, is_plain, result_folders, write_index, write_report
 
+    one = has_rows(results) or is_plain(results) or not results.is_dir()
+    check_apart({"--out": out}, {"RESULTS": results if one else None, "--storage": storage})
     if storage is not None and not storage.is_dir():
         raise ValueError(f"there is no folder {storage}; --storage names that of the sweep.")
-    if benchmark and storage is None:
-        raise ValueError("--benchmark needs --storage: the segmenters' predictions are drawn anew.")
 
     def write(folder: Path, target: Path | None) -> Path:
         gallery = None
@@ -74,7 +77,6 @@ def report(
         console().print(f"{page}: {page.stat().st_size / 2**20:.1f} MiB")
         return page
 
-    one = has_rows(results) or is_plain(results) or not results.is_dir()
     several = [] if one else result_folders(results)
     if not several:
         folder = write(results, out).parent
@@ -86,7 +88,7 @@ def report(
     return 0
 
 
-def published(*, out: Path = Path("results/published")) -> int:
+def published(*, out: OutFolder = Path("results/published")) -> int:
     """Write every number of both papers' results tables as one Parquet file.
 
     Args:

@@ -4,16 +4,17 @@
 """
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from gseg.commands.app import HELP_ALL, console, make_app, words
-from gseg.commands.options import FIRST, WHAT, SweepOptions
+from gseg.commands.app import HELP_ALL, console, is_option, make_app, words
+from gseg.commands.given import needs, no_effect, typed
+from gseg.commands.options import FIRST, NEEDS, WHAT, SweepOptions
 from gseg.pipeline.settings import axes
 from gseg.recipes.recipe import Recipe, recipes
 
@@ -47,6 +48,7 @@ def recipe_list() -> str:
     return "\n".join(lines)
 
 
+@needs(*NEEDS)
 def run_recipes(
     names: Annotated[tuple[str, ...], Parameter(choices=tuple(recipes()), show_choices=False)] = (),
     /,
@@ -65,47 +67,56 @@ def run_recipes(
         Exit status: 0 if all trials succeeded, 1 if some failed, 3 if some are left at the end of
         --max-hours or --max-trials.
     """
-    if list_ or not names:
+    others = sorted(typed() - {"--list"})
+    if list_ and others:
+        raise ValueError(no_effect(others, "with --list", "leave --list out"))
+    if not others:
         console().print(recipe_list())
         return 0
-    return max(run_recipe(recipes()[name], options) for name in names)
+    if not names:
+        raise ValueError("NAMES is missing: which recipe? --list names them.")
+    with ExitStack() as stack:
+        # All are made before one runs: what is wrong with the last is said at once.
+        made = [stack.enter_context(_made(recipes()[name], options)) for name in names]
+        return max(run() for run in made)
 
 
-def run_recipe(recipe: Recipe, options: SweepOptions) -> int:
-    """Run a recipe: plan, what is missing, tables and figures.
-
-    Args:
-        recipe: Which.
-        options: Of the command line.
-
-    Returns:
-        Exit status, see `run_recipes`.
+@contextmanager
+def _made(recipe: Recipe, options: SweepOptions) -> Iterator[Callable[[], int]]:
+    """Give what runs a recipe: plan, what is missing, tables and figures.
 
     Raises:
         ValueError: An option is out of range, or means nothing to the recipe.
     """
-    given = options.given()
-    if recipe.name != _LABELLED and "--labeller" in given:
-        raise ValueError(f"--labeller is for {_LABELLED}: {recipe.name} has no other masks.")
+    _check_options(recipe)
     if recipe.ends_with == "direction":
-        idle = sorted(given - _OF_DIRECTIONS)
-        if idle:
-            raise ValueError(
-                f"{recipe.name} ends with a direction, no samples are drawn and nothing is "
-                f"trained: leave {' and '.join(idle)} out."
-            )
         from gseg.commands.sweep import DirectionSweep
 
-        return DirectionSweep(recipe, options, console()).run()
+        yield DirectionSweep(recipe, options, console()).run
+        return
     from gseg.commands.endings import ENDINGS
     from gseg.commands.sweep import Sweep
 
     with _labelled(recipe, options) as chosen:
         sweep = Sweep(recipe, chosen, console())
-        status = sweep.run()
-        if status == 0 and not chosen.running.dry_run and recipe.name in ENDINGS:
-            ENDINGS[recipe.name](sweep.experiments, sweep.setting, chosen, console())
-    return status
+
+        def run() -> int:
+            status = sweep.run()
+            if status == 0 and not chosen.running.dry_run and recipe.name in ENDINGS:
+                ENDINGS[recipe.name](sweep.experiments, sweep.setting, chosen, console())
+            return status
+
+        yield run
+
+
+def _check_options(recipe: Recipe) -> None:
+    """Refuse options that would have no effect on a recipe."""
+    given = frozenset(word for word in typed() if is_option(word))
+    if recipe.name != _LABELLED and "--labeller" in given:
+        raise ValueError(no_effect(["--labeller"], f"on {recipe.name}", f"run {_LABELLED}"))
+    idle = sorted(given - _OF_DIRECTIONS)
+    if recipe.ends_with == "direction" and idle:
+        raise ValueError(no_effect(idle, f"on {recipe.name}, which ends with a direction"))
 
 
 @contextmanager
@@ -153,8 +164,10 @@ def recipe_app(recipe: Recipe) -> App:
     )
 
     @app.default
+    @needs(*NEEDS)
     def run(*, options: SweepOptions = SweepOptions()) -> int:
-        return run_recipe(recipe, options)
+        with _made(recipe, options) as made:
+            return made()
 
     return app
 

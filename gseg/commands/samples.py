@@ -4,8 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from gseg.commands.app import Place, console, make_app
+from gseg.commands.app import (
+    Count,
+    Number,
+    OutFolder,
+    OutPicture,
+    OutPlace,
+    Place,
+    Side,
+    console,
+    make_app,
+)
 from gseg.commands.bars import stage_bars
+from gseg.commands.given import check_apart
 from gseg.commands.working import HERE, AnyWeights, Working
 from gseg.samples.config import FilterPreset, MaskKind, PictureFormat
 
@@ -28,14 +39,14 @@ def draw(
     generator: str,
     /,
     *,
-    count: int,
-    out: Place = _STORAGE,
+    count: Count,
+    out: OutPlace = _STORAGE,
     direction: Path | None = None,
     epsilon: float | None = None,
     mask_kind: MaskKind = "lighter",
     filters: FilterPreset = "gseg",
-    seed: int = 0,
-    batch: int | None = None,
+    seed: Number = 0,
+    batch: Count | None = None,
     picture_format: PictureFormat = "exact",
     weights: AnyWeights = None,
     working: Working = HERE,
@@ -64,7 +75,7 @@ def draw(
     Raises:
         ValueError: An option is out of range, nearly all is rejected, or there is no room.
     """
-    from gseg.generators.catalogue import use_weights
+    from gseg.generators.catalogue import full_name, use_weights
     from gseg.generators.weights import weights_digest
     from gseg.pipeline.graph import Node, Workshop
     from gseg.pipeline.jobs.job import prepare_process
@@ -77,6 +88,7 @@ def draw(
     from gseg.storage.store import Artifact, Store
 
     use_weights(weights)
+    generator = full_name(generator)
     weights_digest(generator)
     # The search and the samples are those of a sweep with the embedded preset, which uses them.
     axes: dict[str, tuple[Any, ...]] = {
@@ -122,10 +134,10 @@ def show(
     path: Place,
     /,
     *,
-    out: Path = Path("samples.png"),
-    rows: int = 8,
-    rejected: int = 4,
-    tile: int = 96,
+    out: OutPicture = Path("samples.png"),
+    rows: Count = 8,
+    rejected: Number = 4,
+    tile: Side = 96,
 ) -> int:
     """Draw a contact sheet of samples.
 
@@ -144,18 +156,14 @@ def show(
     """
     from gseg.reports.sheets import sample_sheet
 
-    if min(rows, tile) < 1 or rejected < 0:
-        raise ValueError(
-            "--rows and --tile are at least 1 and --rejected at least 0, got "
-            f"{rows}, {tile} and {rejected}."
-        )
+    check_apart({"--out": out}, {"PATH": path})
     about = sample_sheet(out, _shards(path), rows=rows, rejected=rejected, tile=tile)
     console().print(f"{out}: {about}")
     return 0
 
 
 @app.command
-def export(path: Place, /, *, out: Path) -> int:
+def export(path: Place, /, *, out: OutFolder) -> int:
     """Write the pictures of samples as files, for another program to label.
 
     They are PNG files. Masks that another program makes of them, under the same names, are what a

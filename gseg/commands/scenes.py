@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from gseg.commands.app import console
+from gseg.commands.app import Count, Number, OutFolder, Side, console
 from gseg.commands.bars import progress_bar
 
 # That of the embedded generators' pictures, in pixels.
@@ -13,7 +13,9 @@ _SMALLEST: Final = 8
 _FOLDERS: Final = ("images", "masks")
 
 
-def scenes(out: Path, /, *, count: int, first: int = 3_000_000, resolution: int = _SIDE) -> int:
+def scenes(
+    out: OutFolder, /, *, count: Count, first: Number = 3_000_000, resolution: Side = _SIDE
+) -> int:
     """Write embedded pictures with their exact masks.
 
     They are PNG files in OUT/images and OUT/masks, a benchmark that sweeps take as --benchmark
@@ -29,11 +31,8 @@ def scenes(out: Path, /, *, count: int, first: int = 3_000_000, resolution: int 
     Raises:
         ValueError: An option is out of range, or the folder holds other pictures.
     """
-    if count < 1 or first < 0 or resolution < _SMALLEST:
-        raise ValueError(
-            f"--count is at least 1, --first at least 0 and --resolution at least {_SMALLEST}, "
-            f"got {count}, {first} and {resolution}."
-        )
+    if resolution < _SMALLEST:
+        raise ValueError(f"--resolution is at least {_SMALLEST}, got {resolution}.")
     write_scenes(out, range(first, first + count), resolution)
     console().print(
         f"{count:,} pictures with masks in {out}; sweeps score on them with --benchmark "

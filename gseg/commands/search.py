@@ -10,7 +10,8 @@ from typing import Annotated, Final
 from cyclopts import Group, Parameter
 
 from gseg.commands.app import Count, Number, console, make_app
-from gseg.commands.options import FIRST, SweepOptions
+from gseg.commands.given import Needs, needs, no_effect, only_where, only_with
+from gseg.commands.options import FIRST, NEEDS, SweepOptions
 from gseg.distributed.runtime import WATCHED, Asha
 from gseg.pipeline.settings import Value
 from gseg.recipes.grids import Axes, Grid, seeds_of
@@ -98,6 +99,22 @@ class SearchOptions:
         return Asha(watched=self.asha, grace=self.asha_grace, factor=self.asha_factor)
 
 
+@needs(
+    *NEEDS,
+    only_with("--asha", "--asha-grace", "--asha-factor", value=WATCHED[0]),
+    only_where("--sampler", ["tpe"], "--random-first"),
+    only_where("--sampler", ["tpe", "random"], "--search-seed"),
+    Needs(
+        options=("--use-labels",),
+        met=lambda given: any(
+            name in OBJECTIVES and OBJECTIVES[name].uses_labels
+            for name in given.values("--objective")
+        ),
+        lacking="without an objective that uses labels",
+        instead="add --objective iou",
+    ),
+    Needs(options=("--tensorboard", "--labeller"), met=lambda _: False, lacking="on a search"),
+)
 def search(
     *, search: SearchOptions = SearchOptions(), options: SweepOptions = SweepOptions()
 ) -> int:
@@ -137,7 +154,9 @@ def described_search(told: SearchOptions, options: SweepOptions) -> Search:
         seeds=tuple(seeds_of(axes)),
         validation_size=grid.validation_size,
     )
-    space, fixed = _space_and_fixed(grid, axes, parse_space(told.space))
+    given = parse_space(told.space)
+    _check_once(given, options.varied())
+    space, fixed = _space_and_fixed(grid, axes, given)
     grid = turned(grid, {name: each for name, each in fixed.items() if name not in RECIPE_AXES})
     if told.asha is not None:
         _check_looks(grid)
@@ -155,6 +174,13 @@ def described_search(told: SearchOptions, options: SweepOptions) -> Search:
         random_first=told.random_first,
         recipe=told.name or f"search{'_labels' if uses_labels else ''}",
     )
+
+
+def _check_once(given: tuple[SpaceParameter, ...], axes: Axes) -> None:
+    """Refuse an option whose setting the space varies."""
+    twice = [searched_axes()[each.name].flag for each in given if each.name in axes]
+    if twice:
+        raise ValueError(no_effect(twice, "beside the same name in --space"))
 
 
 def _check_looks(grid: Grid) -> None:

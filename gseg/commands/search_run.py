@@ -8,6 +8,7 @@ from rich.console import Console
 from gseg.commands.options import SweepOptions
 from gseg.commands.points import PointsCommand, exit_status
 from gseg.commands.search import SearchOptions, described_search
+from gseg.commands.sweep import check_axes
 from gseg.distributed.view import TrialsView
 from gseg.pipeline.plan import SweepPlan, make_plan
 from gseg.pipeline.rows import Row, merge_rows
@@ -51,6 +52,11 @@ class SearchRun(PointsCommand):
     def _check(self) -> None:
         """Find out what would go wrong before any work starts."""
         self._search.check()
+        random = np.random.default_rng(self._search.seed)
+        points = [self._search.space.draw(random) for _ in range(_PLANNED)]
+        trials = [each for point in points for each in self._search.trials_of(point)]
+        stays = {name: each for name, each in self._options.varied().items() if not each[1:]}
+        check_axes(stays, trials, "on this search")
         self._open(self._generators())
         self._check_folders(self._trials)
 

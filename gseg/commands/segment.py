@@ -7,8 +7,9 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from gseg.commands.app import console
+from gseg.commands.app import Count, OutFolder, OutPicture, Side, console
 from gseg.commands.bars import progress_bar
+from gseg.commands.given import check_apart, needs, only_with
 from gseg.commands.working import HERE, Working
 
 _FILE: Final = "segmenter.safetensors"
@@ -16,20 +17,24 @@ _FILE: Final = "segmenter.safetensors"
 _SHIPPED: Final = "scenes"
 
 
+@needs(
+    only_with("--strip", "--columns", "--truth", value="FILE"),
+    only_with("--truth", "--mask-coding", value="FOLDER"),
+)
 def segment(
     images: tuple[Path, ...],
     /,
     *,
     # One value each time it is given: pictures may follow it.
     model: Annotated[tuple[Path, ...], Parameter(consume_multiple=False)] = (),
-    out: Path,
+    out: OutFolder,
     overlay: bool = False,
-    strip: Path | None = None,
+    strip: OutPicture | None = None,
     truth: Path | None = None,
     mask_coding: tuple[str, ...] = (),
-    columns: int = 8,
+    columns: Count = 8,
     threshold: float = 0.5,
-    size: int | None = None,
+    size: Side | None = None,
     working: Working = HERE,
 ) -> int:
     """Write a PNG mask of the same size for each picture: white is foreground.
@@ -65,19 +70,15 @@ def segment(
 
     notes: list[str] = []
     pictures = {file: name for path in images for file, name in _pictures(path, out, notes)}
-    if truth is not None and strip is None:
-        raise ValueError("--truth orders the pictures of a strip: add --strip FILE.")
-    if columns < 1:
-        raise ValueError(f"--columns is at least 1, got {columns}.")
-    if strip is not None and realpath(strip) in set(map(realpath, pictures)):
-        raise ValueError(f"--strip {strip} would replace one of the pictures.")
-    if mask_coding and truth is None:
-        raise ValueError("--mask-coding says what true masks mean: add --truth FOLDER.")
+    named = name_masks(list(pictures), out)
+    taken = {realpath(each) for pair in named.items() for each in pair}
+    if strip is not None and realpath(strip) in taken:
+        raise ValueError(f"--strip {strip} would replace one of the pictures or masks.")
+    check_apart({"--out": out}, {"--truth": truth})
     coding = parsed_coding(mask_coding)
     truths = {} if truth is None else find_truths(truth)
-    masks = name_masks(list(pictures), out)
     job = SegmentJob(
-        files=tuple((file, mask.absolute()) for file, mask in masks.items()),
+        files=tuple((file, mask.absolute()) for file, mask in named.items()),
         models=tuple(map(_model, model)) or (None,),
         working_size=size,
         threshold=threshold,

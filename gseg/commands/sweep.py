@@ -1,26 +1,32 @@
 """A sweep of a recipe's trials: plan, run, tables, figures."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 import pandas as pd
 from rich.console import Console
 
+from gseg.commands.bars import reading_bar
+from gseg.commands.given import no_effect
 from gseg.commands.options import SweepOptions, check_samples
 from gseg.commands.points import PointsCommand, exit_status
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.view import format_seconds
 from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.failures import Failed, details_file, known_failure
 from gseg.pipeline.plan import Costs, SweepPlan, make_plan
 from gseg.pipeline.row_values import Found
 from gseg.pipeline.rows import Key, Row, fill_rows, key_of, known_scores, merge_rows
+from gseg.pipeline.settings import axes as settings
 from gseg.pipeline.trial import find_parts, find_rows, run_trial
-from gseg.recipes.grids import Grid
+from gseg.recipes.grids import Axes, Grid
 from gseg.recipes.recipe import Recipe
 from gseg.recipes.trials import baselines
 from gseg.reports.losses import write_trial_events
 from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
+from gseg.reports.settings import tell_sets_apart
 from gseg.reports.sweep import draw_distances, draw_sheets, trial_labels, write_image_scores
 from gseg.reports.tables import masks_line, sweep_tables
 from gseg.scores.benchmarks import Benchmark
@@ -41,7 +47,6 @@ class Sweep(PointsCommand):
 
     Attributes:
         experiments: Its trials.
-        setting: What they have in common.
     """
 
     def __init__(self, recipe: Recipe, options: SweepOptions, console: Console) -> None:
@@ -53,10 +58,15 @@ class Sweep(PointsCommand):
         if options.preset == "paper":
             table = paper_benchmarks(recipe.table) if recipe.table else ()
             benchmarks = recipe.benchmarks or table or benchmarks
-        self._setting = self.setting = options.context(default=benchmarks)
+        self._setting = options.context(default=benchmarks)
         self._results = options.places.results / recipe.name
         self._rows: dict[Key, Row] = {}
         self._failures: dict[Experiment, Failed] = {}
+
+    @property
+    def setting(self) -> Context:
+        """What its trials have in common."""
+        return self._setting
 
     def run(self) -> int:
         """Plan, run what is missing, print the table, draw the figures."""
@@ -66,7 +76,9 @@ class Sweep(PointsCommand):
             self._failures = self._failed_before(pending)
         chosen = [each for each in pending if each not in self._failures]
         chosen = chosen[: self._control.max_trials]
-        plan = self._plan(chosen, self._baselines())
+        before = self._plan(baselines(self._name))  # predictors without a network
+        plan = self._plan(chosen, before.missing)
+        plan = replace(plan, scored_again=plan.scored_again + before.scored_again)
         self._print_plan(len(pending), chosen, plan)
         if self._dry_run:
             return exit_status(failed=False, left=False)
@@ -91,10 +103,6 @@ class Sweep(PointsCommand):
     def _plan(self, experiments: list[Experiment], first: Costs | None = None) -> SweepPlan:
         return make_plan(experiments, self._setting, self._resources.device, first=first)
 
-    def _baselines(self) -> Costs:
-        """Find the scores of predictors without a network that are not there."""
-        return self._plan(baselines(self._name)).missing
-
     def _failed_before(self, pending: list[Experiment]) -> dict[Experiment, Failed]:
         """Find the trials that would fail again by their own fault."""
         known = {each: known_failure(each, self._setting) for each in pending}
@@ -112,16 +120,19 @@ class Sweep(PointsCommand):
 
     def _check(self) -> list[Benchmark]:
         """Find out what would go wrong before any work starts; open the benchmarks."""
+        say = self._console.print
         opened = self._open(each.generator for each in self.experiments if each.generator)
-        notes = dict.fromkeys(
-            note for experiment in self.experiments for note in check_samples(experiment)
-        )
-        for note in notes:
-            self._console.print(note)
+        with reading_bar() as progress:
+            checked = [check_samples(each, opened, progress) for each in self.experiments]
+        for note in dict.fromkeys(chain.from_iterable(checked)):
+            say(note)
         self._check_folders()
         for benchmark in opened:
             for line in benchmark.bad:
-                self._console.print(f"skipped: {line}")
+                say(f"skipped: {line}")
+            total = len(benchmark)
+            if again := total - len({benchmark.content(index) for index in range(total)}):
+                say(f"{benchmark.name}: {again:,} of its {total:,} pictures are there twice")
         return opened
 
     def _find(self, experiment: Experiment) -> bool:
@@ -136,9 +147,9 @@ class Sweep(PointsCommand):
     def _keep(self, rows: list[Row]) -> None:
         """Write new rows to the results; a row whose scores are there already stays as it is."""
         self._take(rows)
+        fill_rows(self._results, self._rows.values())
         known = known_scores(self._results)
         fresh = [row for key, row in self._rows.items() if known.get(key) != row["scores"]]
-        fill_rows(self._results, self._rows.values())
         if fresh:
             merge_rows(self._results, fresh)
 
@@ -160,6 +171,10 @@ class Sweep(PointsCommand):
             say(f"now: {len(chosen)} of the {pending} others (see --max-trials, --retry-failed)")
         for line in self._plan_lines(plan, len(chosen)):
             say(line)
+        if plan.scored_again:
+            are = "scoring is" if plan.scored_again == 1 else "scorings are"
+            why = "what names a set of pictures is its content now"
+            say(f"{plan.scored_again} {are} made again: {why}")
         if self._dry_run:
             for label, seconds in zip(trial_labels(chosen), plan.estimates, strict=True):
                 say(f"  {label}: {format_seconds(seconds)}")
@@ -197,12 +212,14 @@ class Sweep(PointsCommand):
 
     def _report(self, benchmarks: list[Benchmark]) -> None:
         """Print the tables, copy every picture's scores, draw the figures."""
-        rows = pd.DataFrame(list(self._rows.values()))
+        rows = tell_sets_apart(pd.DataFrame(list(self._rows.values())))
         profile = DEFAULT_PROFILES[0]
-        for benchmark in benchmarks:
-            for table in sweep_tables(rows, benchmark.name, len(benchmark), profile):
+        names = dict(zip(rows.benchmark_digest, rows.benchmark, strict=True))
+        names = {each: names.get(each.digest, each.name) for each in benchmarks}
+        for benchmark, name in names.items():
+            for table in sweep_tables(rows, name, len(benchmark), profile):
                 self._console.print(table)
-            if line := masks_line(rows, benchmark.name):
+            if line := masks_line(rows, name):
                 self._console.print(line)
         if self._table is not None:
             lines = paper_lines(rows[rows.metric_profile == profile], self._table, self._grid)
@@ -212,8 +229,8 @@ class Sweep(PointsCommand):
         folder, first = self._results.with_name(f"{self._name}_figures"), benchmarks[0]
         device = self._resources.device
         figures = draw_sheets(folder, self.experiments, self._setting, device, first)
-        chosen = rows[(rows.benchmark == first.name) & (rows.metric_profile == profile)]
-        figures += draw_distances(folder, chosen, title=f"{self._name} on {first.name}")
+        chosen = rows[(rows.benchmark == names[first]) & (rows.metric_profile == profile)]
+        figures += draw_distances(folder, chosen, title=f"{self._name} on {names[first]}")
         for experiment in self.experiments:
             self._write_events(experiment)
         say = self._console.print
@@ -236,8 +253,31 @@ def recipe_trials(recipe: Recipe, options: SweepOptions) -> tuple[list[AnyTrial]
     if recipe.runs and "seed" not in axes:
         axes["seed"] = range(recipe.runs.get(options.preset, 1))
     grids = options.grids(axes)
-    found = dict.fromkeys(each for grid in grids for each in recipe.make(grid, axes))
-    return list(found), grids[0]
+    found = list(dict.fromkeys(each for grid in grids for each in recipe.make(grid, axes)))
+    check_axes(options.varied(), found, f"on {recipe.name}")
+    return found, grids[0]
+
+
+def check_axes(axes: Axes, trials: Sequence[AnyTrial], lacking: str) -> None:
+    """Make sure that each value of what was to be varied is that of a trial.
+
+    Args:
+        axes: What was to be varied.
+        trials: What came of it.
+        lacking: Where a value that is no trial's has no effect.
+
+    Raises:
+        ValueError: There is such a value.
+    """
+    for name, values in axes.items():
+        setting = settings()[name]
+        # Of a trial that ends with a direction, the seed is that of its search.
+        taken = {setting.value(each) for each in trials}
+        taken |= {each.search.seed for each in trials if setting.is_seed and each.search}
+        idle = next((each for each in values if each not in taken), None)
+        if idle is not None:
+            instead = "add --direction voynov2021" if name == "candidates" else ""
+            raise ValueError(no_effect([f"{setting.flag} {idle}"], lacking, instead))
 
 
 class DirectionSweep(PointsCommand):

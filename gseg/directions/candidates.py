@@ -22,6 +22,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor, nn
 
+from gseg.arrays import check_finite
 from gseg.directions.codes import Progress, codes_and_labels
 from gseg.directions.config import CandidateConfig
 from gseg.directions.learnt import learn_directions
@@ -35,6 +36,7 @@ _FILE: Final = "candidates.safetensors"
 CHECKPOINT: Final = "training.pt"
 """File of an unfinished training of learnt candidates."""
 
+_UNIT_TOLERANCE: Final = 1e-3
 _AT_ONCE: Final = 50
 _CELLS: Final = 8
 _CODES: Final = "code"
@@ -111,6 +113,13 @@ def load_candidates(folder: Path) -> Tensor:
         raise ValueError(f"Cannot read candidate directions {path}: {error}") from error
     if set(tensors) != {"vectors"} or tensors["vectors"].ndim != 2:
         raise ValueError(f"{path} holds {sorted(tensors)}, expected 'vectors' (K, D).")
+    check_finite(path, tensors)
+    norms = tensors["vectors"].norm(dim=1)
+    if (wrong := (norms - 1).abs() > _UNIT_TOLERANCE).any():
+        row = int(wrong.nonzero()[0])
+        raise ValueError(
+            f"{path}: row {row} of {len(norms)} has norm {float(norms[row]):.4g}, expected 1."
+        )
     return tensors["vectors"]
 
 

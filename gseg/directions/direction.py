@@ -9,10 +9,8 @@ pickled OmegaConf configuration; anvoynov/BigGANsAreWatching saves a bare tensor
 """
 
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Final
 
 import pyarrow as pa
@@ -23,6 +21,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
+from gseg.arrays import check_finite, load_torch
 from gseg.directions.colour_maps import ColourMaps
 from gseg.generators.contract import Generator
 from gseg.storage.files import replacing, write_atomically
@@ -34,8 +33,6 @@ _UNIT_TOLERANCE: Final = 1e-3
 # Name of the tensor of colour maps in the file, by whether they clamp.
 _OPERATORS: Final = {False: "operators", True: "clamped_operators"}
 _OPERATORS_SHAPE: Final = (1, 2, 3, 4)
-# What PyTorch's reader raises for a file that is none, is cut short, or asks for code.
-_READ_ERRORS = (OSError, UnpicklingError, RuntimeError, EOFError, ValueError, KeyError)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,12 +60,19 @@ class Direction:
                 f"The operators of a direction have shape {_OPERATORS_SHAPE}, got "
                 f"{tuple(self.operators.weights.shape)}."
             )
+        if self.operators is not None:
+            check_finite("A direction", {"operators": self.operators.weights})
         if self.lighter.ndim != 1 or self.lighter.shape != self.darker.shape:
             raise ValueError(
                 "A direction needs two vectors of one length, got lighter "
                 f"{tuple(self.lighter.shape)} and darker {tuple(self.darker.shape)}."
             )
         for name in ("lighter", "darker"):
+            if not getattr(self, name).is_floating_point():
+                raise ValueError(
+                    f"The {name} vector has numbers of {getattr(self, name).dtype}, expected "
+                    "floating point: save it as float32."
+                )
             norm = float(getattr(self, name).norm())
             if not abs(norm - 1) <= _UNIT_TOLERANCE:  # NaN is refused, too
                 raise ValueError(
@@ -140,7 +144,10 @@ class Direction:
         losses = {
             name: torch.from_numpy(table[name].to_numpy().copy()) for name in table.column_names
         }
-        return cls(**vectors, provenance=provenance, losses=losses, operators=operators)
+        try:
+            return cls(**vectors, provenance=provenance, losses=losses, operators=operators)
+        except ValueError as error:
+            raise ValueError(f"{folder / _VECTORS}: {error}") from error
 
 
 def _stored(tensor: Tensor) -> Tensor:
@@ -161,10 +168,9 @@ def read_official_vector(path: str | Path) -> Tensor:
     """
     path = Path(path)
     try:
-        content = _load_weights_only(path)
-    except _READ_ERRORS as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"Cannot read direction file {path}: {reason}") from error
+        content = load_torch(path, strangers=True)
+    except ValueError as error:
+        raise ValueError(f"Cannot read direction file {error}") from error
     if isinstance(content, dict):
         state = content.get("state_dict")
         content = state.get("d") if isinstance(state, dict) else None
@@ -204,30 +210,3 @@ def direction_from_official(
         "darker_file": None if darker is None else Path(darker).name,
     }
     return Direction(lighter=first, darker=second, provenance=provenance)
-
-
-def _load_weights_only(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
-    # Nothing in a file is run: PyTorch's reader is told an inert stand-in for every class that it
-    # does not know, which keeps nothing.
-    if not zipfile.is_zipfile(path):  # the format before PyTorch 1.6
-        return torch.load(path, map_location="cpu", weights_only=True)
-    names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
-    stand_ins: list[Any] = [(type("Ignored", (_Ignored,), {}), name) for name in names]
-    with torch.serialization.safe_globals(stand_ins):
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
-class _Ignored(dict[Any, Any]):
-    """Takes the place of an object that is not needed, and forgets what it is given."""
-
-    def __new__(cls, *_: object, **__: object) -> "_Ignored":
-        return dict.__new__(cls)
-
-    def __init__(self, *_: object, **__: object) -> None:
-        super().__init__()
-
-    def __setitem__(self, key: object, value: object) -> None:
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        pass

@@ -47,10 +47,13 @@ class PointActor(tune.Trainable):
         resources: Resources,
         holds: bool,
         weights: Path | None,
+        folder: Path,
     ) -> None:
         """Get what all points share; see `gseg.distributed.run.run_points`."""
         self._work, self._setting, self._holds = work, setting, holds
-        self._prepare = partial(prepare_process, max(1, int(resources.cpus_per_trial)), weights)
+        # Tune has gone to a folder of its own.
+        threads = max(1, int(resources.cpus_per_trial))
+        self._prepare = partial(prepare_process, threads, weights, folder)
         self._backend = RayBackend(resources)
         self.reset_config(config)
 

@@ -5,10 +5,8 @@ of a large job go to a pool of Ray Data actors, a large training to a Ray Train 
 """
 
 import json
-import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -66,7 +64,7 @@ class RayBackend:
             num_gpus=self._resources.gpus_per_trial,
             scheduling_strategy="SPREAD",
         )
-        facts: Mapping[str, Any] = ray.get(task.remote(work, weights_folder()))
+        facts: Mapping[str, Any] = ray.get(task.remote(work, _surroundings()))
         return facts
 
     def run(self, job: Job[T], parts: Sequence[int], listen: Listen) -> dict[int, T]:
@@ -92,7 +90,7 @@ class RayBackend:
         numbers = [{"part": part} for part in parts]
         rows = ray.data.from_items(numbers, override_num_blocks=len(parts)).map_batches(
             _Worker,
-            fn_constructor_args=(job, weights_folder(), Path.cwd()),
+            fn_constructor_args=(job, *_surroundings()),
             batch_size=1,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(min_size=first, max_size=most),
@@ -126,7 +124,7 @@ class RayBackend:
         worker = {"CPU": _JOB_CPUS} | ({"GPU": gpus} if gpus else {})
         trainer = TorchTrainer(
             _replica,
-            train_loop_config={"job": job, "weights": weights_folder()},
+            train_loop_config={"job": job, "surroundings": _surroundings()},
             scaling_config=ray.train.ScalingConfig(
                 num_workers=job.replicas, use_gpu=gpus > 0, resources_per_worker=worker
             ),
@@ -165,8 +163,15 @@ class RayBackend:
         return self._resources.actors or self._resources.processes(there_now())
 
 
-def _call(work: Callable[[], Mapping[str, Any]], weights: Path | None) -> Mapping[str, Any]:
-    prepare_process(1, weights)
+def _surroundings() -> tuple[Path | None, Path]:
+    """Give what `prepare_process` is told of this process in one that works for it."""
+    return weights_folder(), Path.cwd()
+
+
+def _call(
+    work: Callable[[], Mapping[str, Any]], surroundings: tuple[Path | None, Path]
+) -> Mapping[str, Any]:
+    prepare_process(1, *surroundings)
     return work()
 
 
@@ -176,13 +181,11 @@ class _Worker:
     Args:
         job: Of which.
         weights: See `prepare_process`.
-        folder: Where the driver works: what the user named may be named from there.
+        folder: See there.
     """
 
     def __init__(self, job: Job[Any], weights: Path | None, folder: Path) -> None:
-        with suppress(OSError):  # on a machine without it, full names alone mean anything
-            os.chdir(folder)
-        prepare_process(1, weights)
+        prepare_process(1, weights, folder)
         self._job = job
         self._do: Callable[[int, Listen], Any] | None = None
 
@@ -208,7 +211,7 @@ def _replica(settings: dict[str, Any]) -> None:
     After a worker or its node died, Ray Train starts all replicas again, and they go on from what
     the training left.
     """
-    prepare_process(1, settings["weights"])
+    prepare_process(1, *settings["surroundings"])
     context = ray.train.get_context()
     train_replica(settings["job"], context.get_world_rank(), context.get_world_size())
 

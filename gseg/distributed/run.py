@@ -109,6 +109,7 @@ def run_points(
         resources=with_later_actors(resources),
         holds=asha is not None,
         weights=weights_folder(),
+        folder=Path.cwd(),
     )
     with tempfile.TemporaryDirectory(prefix="gseg-tune-") as folder:
         tuner = tune.Tuner(

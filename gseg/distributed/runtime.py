@@ -89,8 +89,14 @@ class Resources:
         if self.workers < 1:
             raise ValueError(f"A training needs at least 1 worker, got {self.workers}.")
         counts = (self.actors, self.min_actors, self.gpus_per_trial, self.concurrency)
-        if min(counts) < 0 or self.cpus_per_trial <= 0:
-            raise ValueError("Resources must not be negative, and a trial needs some CPU.")
+        finite = math.isfinite(self.gpus_per_trial) and math.isfinite(self.cpus_per_trial)
+        if not finite or min(counts) < 0 or self.cpus_per_trial <= 0:
+            raise ValueError("Resources are finite and not negative, and a trial needs some CPU.")
+        if 0 < self.actors < self.min_actors:
+            raise ValueError(
+                f"--min-actors {self.min_actors} is more than --actors {self.actors}, of which "
+                "it is the beginning: give at most as many."
+            )
 
     @property
     def device(self) -> Literal["cpu", "cuda"]:

@@ -1,6 +1,5 @@
 """Networks that turn pictures into vectors, with their weights in files that can run no code."""
 
-import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from importlib import resources
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from gseg.arrays import check_finite, load_torch
 from gseg.exactness import exact
 from gseg.features.named import INCEPTION_SHA256, SCENES_FEATURES, file_checksum
 from gseg.images import from_uint8
@@ -258,15 +258,16 @@ def load_weights(network: nn.Module, file: Path) -> None:
     Raises:
         ValueError: It holds something else, or a tensor is missing, extra or of another shape.
     """
+    state = load_torch(file)
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
         network.load_state_dict(state, strict=True)
-    except (pickle.UnpicklingError, RuntimeError, TypeError, EOFError) as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
             f"{file} does not hold weights of {type(network).__name__}: {reason} Expected a state "
             "dict, tensors by name."
         ) from error
+    check_finite(file, network.state_dict())
 
 
 def like_tensorflow(pictures: Tensor) -> Tensor:

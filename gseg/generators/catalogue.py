@@ -13,7 +13,8 @@ own, either register one in the running program::
 or write a function without arguments that returns a `gseg.generators.contract.Generator` into a
 Python file and name it as ``path/to/file.py:function``. The second form also works where several
 processes load the generator by its name, as sweeps do. The network is called as
-``network(code, y)`` and gives (N, 3, R, R).
+``network(code, y)`` and gives (N, 3, R, R) in [-1, 1], the same each time; a few pictures are tried
+when it is loaded first (`gseg.generators.own`).
 
 PyTorch is imported when a generator is loaded, not before.
 """
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from gseg.generators.cards import PUBLISHED, GeneratorCard, PublishedGenerator, embedded_cards
-from gseg.storage.callables import load_callable
+from gseg.storage.callables import absolute_callable
 from gseg.storage.files import fetch_input, find_inputs
 from gseg.storage.mirror import storage_folder
 from gseg.words import unknown
@@ -96,7 +97,11 @@ def load_generator(
     if truncation is not None and name not in published:
         raise ValueError(f"{name} has no truncation, got {truncation}: leave it out.")
     if name in _registered or own_file(name) is not None:
-        return _load_own(name).to(device)
+        # Here, not above: PyTorch is imported with it.
+        from gseg.generators.own import own_generator, registered_generator
+
+        own = registered_generator(*_registered[name]) if name in _registered else None
+        return (own or own_generator(name)).to(device)
     if name in published:
         return _load_published(published[name], checkpoint, device, truncation)
     if (side := name.removeprefix(_ANALYTIC)) != name and side.isdigit():
@@ -154,6 +159,17 @@ def own_file(name: str) -> Path | None:
     # From the right: a folder may be named like that, too.
     path, mark, _ = name.rpartition(_MARK)
     return Path(f"{path}.py") if mark else None
+
+
+def full_name(name: str) -> str:
+    """Give the name by which every process finds a generator: an own file's with its whole path.
+
+    All that is made of a generator bears this name, so that it is found again from any folder.
+
+    Raises:
+        ValueError: A file is named without a function.
+    """
+    return name if own_file(name) is None else absolute_callable(name)
 
 
 def use_weights(folder: Path | None) -> None:
@@ -214,33 +230,3 @@ def _load_published(
         )
     generator.card = replace(entry.card, code_dim=generator.card.code_dim)
     return generator
-
-
-def _load_own(name: str) -> "Generator":
-    """Load a registered generator, or one from a file of the form of `own_file`."""
-    import torch
-
-    from gseg.generators.contract import Generator
-
-    if name in _registered:
-        card, make = _registered[name]
-        return Generator(make(), card)
-    made = load_callable(name)()
-    if not isinstance(made, Generator):
-        raise ValueError(
-            f"{name} gave a {type(made).__name__}, expected a gseg.generators.contract.Generator: "
-            "wrap the network as Generator(network, card)."
-        )
-    # A picture of another size would be told of much later.
-    card = made.card
-    label = torch.zeros(1, dtype=torch.int64, device=made.device)
-    with torch.no_grad():
-        code = made.code(torch.zeros(1, card.latent_dim, device=made.device))
-        shape = tuple(made(code, label).shape)
-    expected = (1, 3, card.resolution, card.resolution)
-    if shape != expected:
-        raise ValueError(
-            f"{name} made a picture of shape {shape}, but its card says a resolution of "
-            f"{card.resolution}: expected {expected}."
-        )
-    return made

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from gseg.arrays import check_finite
 from gseg.generators import cards
 from gseg.generators.cards import FAMILY_MODULES, GeneratorCard
 from gseg.generators.contract import Generator
-from gseg.generators.family import Family, Plan, Tensors, Truncation, apply_key_map
+from gseg.generators.family import Family, Plan, Tensors, Truncation, apply_key_map, check_kinds
 from gseg.generators.reading import read_shipped
 
 
@@ -57,11 +58,15 @@ def from_checkpoint(
     if truncation is not None and not family.truncates:
         raise ValueError(f"{name} has no truncation, got {truncation}: leave it out.")
     stated, tensors = family.read(path, stated)
+    check_finite(path, tensors)
     try:
         network, key_map = plan(name, stated, tensors, truncation)
+        check_kinds(network, key_map, tensors)
         state = apply_key_map(key_map, tensors)
-    except (ValueError, KeyError) as error:
+    # An IndexError: a tensor has fewer axes than tell a size.
+    except (ValueError, KeyError, IndexError) as error:
         raise ValueError(f"{path} does not fit {name}: {error}. {_describe(tensors)}") from error
+    check_finite(path, state)  # a spectral norm may be zero
     # The network has no memory yet: it takes the tensors over as they are.
     network.load_state_dict(state, strict=True, assign=True)
     sizes: Any = network.config

@@ -105,11 +105,19 @@ class Generator(nn.Module):
         Raises:
             ValueError: The code has the wrong width, or labels are missing or out of range.
         """
+        self.check_code(code)
+        pictures: Tensor = self.network(code, self._check_labels(y, len(code)))
+        return pictures.float()
+
+    def check_code(self, code: Tensor) -> None:
+        """Refuse codes of another shape than (N, code_dim).
+
+        Raises:
+            ValueError: It is another one.
+        """
         name, width = self.card.name, self.card.code_dim
         if code.ndim != 2 or code.shape[1] != width:
             raise ValueError(f"{name} takes codes of shape (N, {width}), got {tuple(code.shape)}.")
-        pictures: Tensor = self.network(code, self._check_labels(y, len(code)))
-        return pictures.float()
 
     def _check_labels(self, y: Tensor | None, count: int) -> Tensor | None:
         """Refuse labels that do not fit; drop them where there are no classes."""

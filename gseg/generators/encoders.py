@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gseg.arrays import check_finite
 from gseg.exactness import exact
 from gseg.generators.cards import GeneratorCard, shipped_folder, shipped_header
 from gseg.generators.layers import check_sizes
@@ -224,9 +225,10 @@ def _own_latents(
             f"{choice.name} gave a tensor {tuple(given.shape)}, expected latents{of} of shape "
             f"{expected}: is it the encoder of another generator?"
         )
+    if not given.is_floating_point():
+        raise ValueError(f"{choice.name}: expected floating-point latents, got {given.dtype}.")
     latents = given.detach().float().cpu()
-    if not latents.isfinite().all():
-        raise ValueError(f"{choice.name} gave latents that are not finite.")
+    check_finite(choice.name, {"latents": latents})
     return latents
 
 

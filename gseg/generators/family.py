@@ -165,6 +165,23 @@ def map_keys(network: nn.Module, names: Names, weight: Callable[[str], WeightRul
     return key_map
 
 
+def check_kinds(network: nn.Module, key_map: KeyMap, tensors: Tensors) -> None:
+    """Make sure that a file has floating-point numbers where our network has.
+
+    Raises:
+        ValueError: A tensor is of another kind.
+    """
+    for name, ours in network.state_dict().items():
+        for key in key_map[name].keys:
+            tensor = tensors.get(key, ours)  # what is missing is told of with the shapes
+            fits = tensor.is_floating_point() == ours.is_floating_point()
+            if not fits or tensor.layout != torch.strided:
+                kind = "floating-point" if ours.is_floating_point() else "whole"
+                raise ValueError(
+                    f"{key} holds {tensor.dtype} ({tensor.layout}), expected dense {kind} numbers"
+                )
+
+
 def apply_key_map(key_map: KeyMap, tensors: Tensors) -> dict[str, Tensor]:
     """Make our state dict from a file's tensors; floating tensors become float32.
 

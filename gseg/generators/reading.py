@@ -8,7 +8,6 @@ replaced by inert stand-ins that only keep the data; every other name in a pickl
 
 import io
 import pickle
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from importlib.resources.abc import Traversable
@@ -19,6 +18,8 @@ import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
+
+from gseg.arrays import check_finite, load_torch
 
 _SNIFFED: Final = 512
 _WRAPPER: Final = "module."
@@ -32,6 +33,7 @@ _NUMBER_CODES: Final = frozenset(
 def read_shipped(file: Traversable) -> dict[str, Tensor]:
     """Read a safetensors file of the package; its float16 tensors become float32."""
     tensors = safetensors.torch.load(file.read_bytes())
+    check_finite(file.name, tensors)
     return {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
 
 
@@ -73,7 +75,7 @@ def read_tensors(path: Path, weights_at: str | None) -> dict[str, Tensor]:
         content = _pick(path, content, weights_at)
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"{path} holds a {type(content).__name__}, expected named tensors.")
-    others = [key for key, value in content.items() if not isinstance(value, Tensor)]
+    others = [k for k, v in content.items() if not (isinstance(v, Tensor) and isinstance(k, str))]
     if others:
         raise ValueError(
             f"{path} holds more than tensors ({', '.join(map(str, others[:5]))}): name the entry "
@@ -88,19 +90,11 @@ def _load(path: Path) -> object:
     """Unpickle tensors and plain containers only."""
     check_file(path)
     try:
-        content: object = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|global) (\S+)", str(error))
-        reason = f"it asks for {found[1]}" if found else str(error).splitlines()[0]
+        content: object = load_torch(path)
+    except ValueError as error:
         raise ValueError(
-            f"{path} is not a plain file of tensors, and is refused: {reason}. A StyleGAN2 pickle "
-            "needs family 'stylegan2' in its config; any other file is damaged or unsafe."
-        ) from error
-    except (RuntimeError, OSError, EOFError, KeyError, ValueError, IndexError) as error:
-        raise ValueError(
-            f"{path} is damaged or cut short ({path.stat().st_size:,} bytes; "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}): download it "
-            "again."
+            f"{error} A StyleGAN2 pickle needs family 'stylegan2' in its config; any other file: "
+            "download it again, from a source that you trust."
         ) from error
     return content
 

@@ -269,12 +269,15 @@ class Context:
         benchmarks: Specifications; see `gseg.scores.benchmarks.open_benchmark`.
         eval_protocol: How pictures are brought to size and where they are scored.
         skip_bad: Whether unreadable files of a benchmark are skipped and listed.
+        identities: Of the benchmarks, where they are files that may change while trials run; those
+            that were planned with. Empty to take what is there.
     """
 
     storage: Path
     benchmarks: tuple[str, ...] = ("scenes",)
     eval_protocol: EvalProtocol = "text"
     skip_bad: bool = False
+    identities: tuple[str, ...] = ()
 
 
 def _require(config: object, **least: int) -> None:

@@ -19,7 +19,7 @@ from gseg.pipeline.experiment import Context
 from gseg.pipeline.jobs.draw import BatchTooLargeError
 from gseg.samples.shards import DamagedShardError
 from gseg.storage.digests import digest
-from gseg.storage.files import DiskFullError, write_atomically
+from gseg.storage.files import ChangedInputsError, DiskFullError, write_atomically
 from gseg.storage.mirror import StorageError, discard, fetch
 from gseg.storage.store import versions
 
@@ -27,7 +27,7 @@ _OWN_FAULTS: Final = (ValueError, TypeError, ArithmeticError, LookupError, Asser
 # Errors of a kind above that are not the trial's own fault all the same.
 _MACHINES: Final = (StorageError, BatchTooLargeError, DamagedShardError)
 # The machines' faults that another attempt at once would not mend.
-_HOPELESS: Final = (DiskFullError, BatchTooLargeError)
+_HOPELESS: Final = (DiskFullError, BatchTooLargeError, ChangedInputsError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,4 +112,6 @@ def _name(trial: AnyTrial, setting: Context) -> str:
     if isinstance(trial, DirectionTrial):
         return trial.digest
     plain = replace(trial, recipe="", train_preset="")
-    return digest("trial", plain, list(setting.benchmarks), setting.eval_protocol)
+    # Who repairs the files of a benchmark has another one.
+    pictures = filter(None, setting.identities)
+    return digest("trial", plain, list(setting.benchmarks), setting.eval_protocol, *pictures)

@@ -245,7 +245,9 @@ def find_failures(
         images = pd.read_parquet(scores.folder / "images.parquet")
         images = images[images["profile"] == row["metric_profile"]].reset_index(drop=True)
         benchmark = open_benchmark(spec, skip_bad=setting.skip_bad)
-        cases[benchmark.name] = list(_worst_pictures(parts, benchmark, images, count))
+        # Two sets may have one name.
+        shown = f" [{benchmark.digest[:4]}]" if benchmark.name in cases else ""
+        cases[benchmark.name + shown] = list(_worst_pictures(parts, benchmark, images, count))
     return cases
 
 

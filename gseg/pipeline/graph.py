@@ -22,7 +22,7 @@ from gseg.pipeline.jobs.job import Backend, Job, run_missing
 from gseg.pipeline.progress import Report, silent
 from gseg.scores.benchmarks import open_benchmark
 from gseg.storage.digests import digest
-from gseg.storage.mirror import fetch
+from gseg.storage.mirror import StorageError, describe, fetch
 from gseg.storage.store import Artifact, Cost, Store
 
 _T = TypeVar("_T")
@@ -240,6 +240,22 @@ class _Here:
         return _Here, (silent,)
 
 
+def _read_about(folder: Path) -> Mapping[str, Any]:
+    """Read what a set of samples says of itself, if it is this one."""
+    try:
+        about: Mapping[str, Any] = json.loads((folder / ABOUT).read_text())
+        # Sets have had one version, and do not say it.
+        named = digest(folder.parent.name, Node.version, about["config"], about["parents"])
+    except (ValueError, TypeError, KeyError):  # whatever it holds
+        named = ""
+    if named != folder.name:
+        raise StorageError(
+            f"{describe(folder / ABOUT)} is damaged, or belongs to other samples. Delete "
+            f"{describe(folder)}: they will be drawn again."
+        )
+    return about
+
+
 @dataclass(frozen=True, kw_only=True)
 class Told:
     """What something in the storage says of itself, to be walked from parent to parent.
@@ -268,7 +284,7 @@ class Told:
             folder = store.folder(stage, name)
             # Growing sets of samples first: they have no manifest for `find` to see.
             if fetch(folder / ABOUT):
-                about = json.loads((folder / ABOUT).read_text())
+                about = _read_about(folder)
                 return cls(store=store, stage=stage, folder=folder, about=about)
             found = store.find(stage, name)
             if found is not None:

@@ -14,6 +14,7 @@ from gseg.pipeline.direction_trial import AnyTrial
 from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.stages.samples import SamplesNode
+from gseg.pipeline.stages.segmenter import ScoresNode
 from gseg.pipeline.trial import trial_graph
 from gseg.storage.store import Cost, Store
 
@@ -33,12 +34,15 @@ class SweepPlan:
         missing: What is to be made, in the order in which it is needed.
         naive_stages: Stages that would have to be made if nothing were shared.
         first_seconds: One-thread seconds of what is made before the first experiment.
+        scored_again: Scorings that are there under the names of older versions, which did not
+            follow from the pictures' content.
     """
 
     estimates: tuple[float, ...]
     missing: Costs
     naive_stages: int
     first_seconds: float = 0.0
+    scored_again: int = 0
 
     @property
     def seconds(self) -> float:
@@ -80,6 +84,7 @@ def make_plan(
         ValueError: Samples would have to be enlarged.
     """
     missing, naive, estimates = dict(first or {}), len(first or {}), []
+    again: set[tuple[str, str]] = set()
     # One for all trials: what several share is named and looked for once.
     shop = Workshop(Store(setting.storage, read_only=True))
     for trial in trials:
@@ -93,6 +98,8 @@ def make_plan(
                     continue
                 key = (node.stage, shop.name(node))
                 here.add(key)
+                if isinstance(node, ScoresNode) and shop.store.find(*node.older_name(shop)):
+                    again.add(key)
                 known = missing.get(key)
                 if known is not None and not isinstance(node, SamplesNode):
                     continue  # the same thing costs the same
@@ -108,6 +115,7 @@ def make_plan(
         estimates=tuple(estimates),
         missing=missing,
         naive_stages=naive,
+        scored_again=len(again),
         first_seconds=sum(cost.seconds for cost in (first or {}).values()),
     )
 

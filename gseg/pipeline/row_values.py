@@ -1,6 +1,7 @@
 """The columns of a trial's rows, from its settings and its artifacts."""
 
 import itertools
+import math
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -89,9 +90,15 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
     if experiment.labelled is not None:
         values |= {
             "supervision": _joined("true masks", values["supervision"]),
-            "labelled_set": open_benchmark(experiment.labelled.benchmark).name,
+            "labelled_set": _labelled_set(experiment.labelled.benchmark),
         }
     return values
+
+
+def _labelled_set(spec: str) -> str:
+    opened = open_benchmark(spec)
+    # By content, as another folder of this name may hold other pictures.
+    return f"{opened.name} [{opened.digest[:8]}]" if opened.from_files else opened.name
 
 
 def trained_side(experiment: Experiment) -> int | None:
@@ -146,12 +153,16 @@ def member_values(members: Sequence[Member]) -> dict[str, Any]:
         values |= {
             "candidates": counts["candidates"],
             "accepted": counts["accepted"],
-            "samples_seconds": sum(samples.seconds for samples in sets),
-            "samples_forwards": sum(samples.forwards for samples in sets),
+            "samples_seconds": _known(sum(samples.seconds for samples in sets)),
+            "samples_forwards": _known(sum(samples.forwards for samples in sets)),
             "samples_reused": all(samples.reused for samples in sets),
             **{f"rejected_{reason}": counts.get(reason, 0) for reason in REASONS},
         }
     return values
+
+
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else number
 
 
 def _mean(numbers: Sequence[float | None]) -> float | None:

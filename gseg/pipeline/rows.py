@@ -24,8 +24,10 @@ from gseg.storage.leases import lease
 Row = dict[str, Any]
 Key = tuple[str, ...]
 
-KEY: Final = ("experiment", "benchmark", "eval_protocol", "metric_profile")
+KEY: Final = ("experiment", "benchmark", "benchmark_digest", "eval_protocol", "metric_profile")
 """Columns that together tell a row from all others."""
+# What rows of before have of it: they do not say which set of a name they are of.
+_OLDER_KEY: Final = tuple(name for name in KEY if name != "benchmark_digest")
 _FILE: Final = "rows.parquet"
 _POLL_SECONDS: Final = 0.02
 
@@ -141,6 +143,9 @@ def known_scores(folder: Path) -> dict[Key, str]:
 def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
     """Add rows to a results folder; a row with the same key replaces the older one.
 
+    So does any row of its name replace one of an older version, which does not say of which set
+    of pictures it is: what was scored then is scored again, or is the same.
+
     The folder holds one Parquet file, replaced in one step: a reader sees the rows before or
     after, and the file never contains a row twice. Of several processes that add rows one at a
     time does so, so that none overwrites what another has added.
@@ -159,7 +164,9 @@ def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
     with writing_to(folder):
         old = _read(folder, list(COLUMNS))
         # In Arrow, not row by row: a large sweep merges its rows after every trial.
-        replaced = pc.is_in(_joined_key(old), value_set=_joined_key(fresh))
+        replaced = pc.is_in(_joined(old, KEY), value_set=_joined(fresh, KEY))
+        named = pc.is_in(_joined(old, _OLDER_KEY), value_set=_joined(fresh, _OLDER_KEY))
+        replaced = pc.or_(replaced, pc.and_(named, pc.is_null(old["benchmark_digest"])))
         merged = pa.concat_tables([old.filter(pc.invert(replaced)), fresh])
         _write(folder, merged)
     return int(merged.num_rows)
@@ -170,19 +177,21 @@ def fill_rows(folder: Path, rows: Iterable[Row]) -> None:
 
     Args:
         folder: Such as ``results/all_gans``; may be absent.
-        rows: As they are found today, by which rows with the same keys are filled.
+        rows: As they are found today, by which rows of the same scores are filled.
 
     Raises:
         ValueError: The file is damaged; the message names it.
     """
     if not (folder / _FILE).exists() or not _lacking(folder):
         return
-    found = {key_of(row): row for row in rows}
+    # By the scores, too: of rows of before, the key does not say which set they are of.
+    same = (*_OLDER_KEY, "scores")
+    found = {tuple(row[name] for name in same): row for row in rows}
     with writing_to(folder):
         # Once more, as another process may have filled it before this one got the lease.
         lacking, old = _lacking(folder), _read(folder, list(COLUMNS)).to_pylist()
         for row in old:
-            today = found.get(key_of(row), row)
+            today = found.get(tuple(row[name] for name in same), row)
             row |= {name: today[name] for name in lacking}
         _write(folder, pa.Table.from_pylist(old, schema=SCHEMA))
 
@@ -234,7 +243,7 @@ def _read(folder: Path, names: list[str]) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _joined_key(table: pa.Table) -> pa.ChunkedArray:
-    columns = (table[name] for name in KEY)
+def _joined(table: pa.Table, names: Iterable[str]) -> pa.ChunkedArray:
+    columns = (table[name] for name in names)
     # A line's end stands in no name; older files may lack a key's column.
     return pc.binary_join_element_wise(*columns, "\n", null_handling="replace")

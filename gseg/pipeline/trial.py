@@ -1,10 +1,12 @@
 """One trial: the graph of all that one experiment makes, and the rows that come out."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gseg.generators.catalogue import find_card
+from gseg.generators.weights import weights_digest
 from gseg.pipeline import row_values
 from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial
 from gseg.pipeline.experiment import Context, Experiment, TrainedLabeller
@@ -19,6 +21,7 @@ from gseg.pipeline.stages.samples import SampleNode, SamplesNode
 from gseg.pipeline.stages.segmenter import ScoresNode, SegmenterNode
 from gseg.randomness import derive_seed
 from gseg.samples.config import SampleConfig
+from gseg.scores.benchmarks import identity_digest
 from gseg.storage.cache_limit import trial_runs
 from gseg.storage.store import Artifact, Store
 
@@ -102,7 +105,12 @@ def trial_graph(trial: AnyTrial, setting: Context, device: str) -> TrialGraph:
         sets=sets,
         segmenters=segmenters,
         distance=distance,
-        scores=tuple(replace(scores, benchmark=spec) for spec in setting.benchmarks),
+        scores=tuple(
+            replace(scores, benchmark=spec, planned=planned)
+            for spec, planned in itertools.zip_longest(
+                setting.benchmarks, setting.identities, fillvalue=""
+            )
+        ),
     )
 
 
@@ -286,6 +294,7 @@ def _rows(
     values = dict(row_values.identity_values(trial, device))
     if parts.direction is not None:
         values |= row_values.direction_values(parts.direction)
+        values["weights"] = weights_digest(trial.generator)
     if graph.distance is not None:
         values |= graph.distance.values(shop)
     values |= row_values.member_values(parts.members)
@@ -294,6 +303,7 @@ def _rows(
         common = {
             **values,
             "benchmark": scores.facts["benchmark"],
+            "benchmark_digest": identity_digest(scores.manifest["config"]["benchmark"]),
             "eval_protocol": setting.eval_protocol,
             "skipped": len(scores.facts["skipped"]),
             "scoring_seconds": scores.seconds,

@@ -214,4 +214,5 @@ def _scores(
 
 def _plain(benchmark: str) -> str:
     """Reduce a benchmark's name to what spellings have in common: DUT-OMRON is dut_omron."""
-    return re.sub(r"[^a-z0-9]", "", benchmark.lower().removeprefix("folder:"))
+    name = benchmark.partition(" [")[0]  # digits that tell two sets of one name apart
+    return re.sub(r"[^a-z0-9]", "", name.lower().removeprefix("folder:"))

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from gseg.directions.direction import Direction
+from gseg.generators.catalogue import own_file
 from gseg.generators.contract import Generator
 from gseg.images import contact_sheet
 from gseg.pipeline.finished import Trace, find_trace
@@ -24,6 +25,7 @@ from gseg.samples.draw import review
 from gseg.samples.sets import load_samples
 from gseg.samples.shards import shard_name
 from gseg.scores.benchmarks import Benchmark, open_benchmark
+from gseg.storage.digests import digest
 
 NO_PICTURES: Final = (
     "No pictures: the sweep's storage was not given or does not hold these trials (--storage DIR), "
@@ -40,6 +42,9 @@ _TEXT: Final = (
     "the lowest IoU."
 )
 _QUALITY: Final = 85
+# Of the name of a user's own generator in a file's name, and of the digest that goes with it.
+_LONGEST: Final = 80
+_DIGITS: Final = 8
 # Charts of a sweep, which a page draws itself.
 _CHART: Final = "distance*.png"
 _SAMPLES: Final = 6
@@ -79,8 +84,8 @@ def left_pictures(folder: Path, generators: Iterable[str]) -> Section | None:
     Raises:
         ValueError: A file is damaged; the message names it.
     """
-    names = {sheet_name(name) for name in generators}
-    found = _left(folder, lambda path: path.stem in names)
+    names = {sheet_name(name): name for name in generators}
+    found = _left(folder, lambda path: path.stem in names, names)
     return (
         Section(anchor="pictures", title="Pictures", text=(_LEFT,), parts=found) if found else None
     )
@@ -100,7 +105,7 @@ def left_figures(folder: Path, generators: Iterable[str] = ()) -> Section | None
         ValueError: A file is damaged; the message names it.
     """
     names = {sheet_name(name) for name in generators}
-    found = _left(folder, lambda path: path.stem not in names and not path.match(_CHART))
+    found = _left(folder, lambda path: path.stem not in names and not path.match(_CHART), {})
     return Section(anchor="figures", title="Figures", parts=found) if found else None
 
 
@@ -110,17 +115,24 @@ def figures_folder(results: Path) -> Path:
 
 
 def sheet_name(generator: str) -> str:
-    """Reduce a generator's name to what may be a file's: one of the user's own holds a path."""
-    return Path(generator).name.replace(":", "-")
+    """Reduce a generator's name to what may be a file's, and no other generator's."""
+    if own_file(generator) is None:
+        return generator
+    # The path tells A/mine.py from B/mine.py, but a file's name cannot hold it.
+    return f"{Path(generator).name[-_LONGEST:].replace(':', '-')}-{digest(generator)[:_DIGITS]}"
 
 
-def _left(folder: Path, shown: Callable[[Path], bool]) -> tuple[Sheet, ...]:
+def _left(
+    folder: Path, shown: Callable[[Path], bool], captions: Mapping[str, str]
+) -> tuple[Sheet, ...]:
     """Read the pictures of a folder that are to be shown, by name."""
     found = []
     for path in sorted(filter(shown, folder.glob("*.png")), key=lambda path: path.stem):
         try:
             with Image.open(path) as image:
-                found.append(make_sheet(image.convert("RGB"), caption=path.stem))
+                found.append(
+                    make_sheet(image.convert("RGB"), caption=captions.get(path.stem, path.stem))
+                )
         except OSError as error:
             raise ValueError(
                 f"Cannot read the picture {path}: {error}. Remove it, or write it again by running "

@@ -22,7 +22,7 @@ from gseg.reports.galleries import NO_PICTURES, figures_folder, left_figures, le
 from gseg.reports.grids import axis_parts, heat_parts, size_parts
 from gseg.reports.paper_tables import cosine_table, initialisation_table
 from gseg.reports.scores import benchmark_tables, overview_table, overview_text
-from gseg.reports.settings import present
+from gseg.reports.settings import present, tell_sets_apart
 
 # Endings of folders that belong to a sweep's rows.
 _BESIDE: Final = ("_images", "_figures", "_report")
@@ -65,6 +65,7 @@ def build_report(
         kept = tuple(part for part in parts if part is not None)
         return Section(anchor=anchor, title=title, text=text, parts=kept)
 
+    rows = tell_sets_apart(rows)
     distances = distance_parts(rows)
     told = (_DISTANCES,) if distances else ()
     costs = (cost_table(rows), memory_table(rows), acceptance_table(rows))
@@ -246,6 +247,7 @@ def write_index(folder: Path, pages: Mapping[Path, Path]) -> Path:
 
 def _about(rows: pd.DataFrame) -> dict[str, object]:
     """Say in a line what rows are about: counts, and the best generator on the first benchmark."""
+    rows = tell_sets_apart(rows)
     gan = rows[rows["method"] == "gan"]
     about: dict[str, object] = {
         "experiments": rows["experiment"].nunique(),

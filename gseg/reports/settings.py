@@ -23,6 +23,8 @@ SEARCH: Final = tuple(
 )
 """Columns that a direction depends on, besides generator and seed."""
 SEEDS: Final = tuple(name for name, each in columns().items() if each.is_seed)
+# Of a benchmark's digest, where names do not tell sets apart.
+_DIGITS: Final = 4
 # Name of filters that are no preset's, see `gseg.samples.config.filter_preset_name`.
 _OWN: Final = "custom"
 SCORING: Final = ("benchmark", "eval_protocol", "metric_profile")
@@ -90,6 +92,22 @@ def _is_told(rows: pd.DataFrame, name: str, varying: Sequence[str]) -> bool:
         and rows.groupby(whole, dropna=False)[name].nunique(dropna=False).max() <= 1
         for whole in varying
     )
+
+
+def tell_sets_apart(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add a few digits of their digests to names of benchmarks that several sets have.
+
+    Args:
+        rows: Result rows. Those of an older version do not say which set they are of: they stand
+            apart, as ``folder:test [?]``. Scenes of one name are the same in all versions.
+    """
+    if "benchmark_digest" not in rows:
+        return rows
+    names, digests = rows["benchmark"].astype("string"), rows["benchmark_digest"].astype("string")
+    sets = digests.mask(digests.isna() & ~names.str.startswith("scenes"), "?")
+    shared = sets.groupby(names).transform("nunique") > 1
+    told = names + " [" + sets.str[:_DIGITS] + "]"
+    return rows.assign(benchmark=names.mask(shared & sets.notna(), told).astype(object))
 
 
 def main_profile(rows: pd.DataFrame) -> str:

@@ -78,7 +78,7 @@ def write_image_scores(folder: Path, rows: Iterable[Row], storage: Path) -> None
         source = Store(storage).find("scores", str(row["scores"]))
         assert source is not None
         table = pd.read_parquet(source.folder / "images.parquet")
-        for column in ("eval_protocol", "benchmark", "experiment"):
+        for column in ("eval_protocol", "benchmark_digest", "benchmark", "experiment"):
             table.insert(0, column, row[column])
         # Whole or not at all: what is there already is never read again.
         with replacing(path) as part:

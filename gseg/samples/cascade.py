@@ -90,6 +90,8 @@ class Block:
     own_labels: Tensor | None
     moved: list[Tensor]
     counts: Mapping[CountsKey, Callable[[], Tensor]]
+    moved_sums: list[Callable[[], Tensor]]
+    made_sums: Callable[[], Tensor] = field(init=False)
     parts: list[_Part] = field(default_factory=list)
     wanted: _Places = field(init=False)
 
@@ -216,6 +218,8 @@ class Cascade:
             advance(0)
             originals.flush()
             advance(0)
+        for each in done:
+            self._check_finite(each.made_sums(), each.indices[each.wanted], "not shifted")
         return [
             [_collect(block, block.parts[number]) for block in done]
             for number in range(len(self._requests))
@@ -224,6 +228,16 @@ class Cascade:
     def _forward(self, code: Tensor, labels: Tensor | None) -> Tensor:
         self.forwards += len(code)
         return self._call(code, labels)
+
+    def _check_finite(self, sums: Tensor, indices: Tensor, what: str) -> None:
+        """Refuse pictures that hold what is no number."""
+        if (bad := ~sums.isfinite()).any():
+            card, seed = self._generator.card, self._requests[0].config.seed
+            raise ValueError(
+                f"{card.name} makes a picture that holds NaN or infinity, of candidate "
+                f"{int(indices[bad][0])} of seed {seed} ({what}): check its weights, or make the "
+                "shift shorter (epsilon)."
+            )
 
     def _launch(self, number: int) -> Block:
         """Make the shifted pictures of a block and count their histograms."""
@@ -235,11 +249,16 @@ class Cascade:
         moved = [self._forward(code + shift, labels) for shift in self._shifts]
         keys = dict.fromkeys(key for each in self._requests for key in each.counts_keys())
         counts = {key: start_copy(rules.histograms(moved[key[0]], key[1], key[2])) for key in keys}
-        return Block(indices, code, labels, own_labels=y, moved=moved, counts=counts)
+        sums = [_begin_sums(each) for each in moved]
+        return Block(
+            indices, code, labels, own_labels=y, moved=moved, counts=counts, moved_sums=sums
+        )
 
     def _screen(self, block: Block) -> Block:
         """Apply the histogram rule, and all others where G(z) is not needed for them."""
         everything = np.arange(len(block.code))
+        for sums in block.moved_sums:
+            self._check_finite(sums(), block.indices, "shifted by the direction")
         for request in self._requests:
             left, maxima = everything, None
             counts = [block.counts[key]().numpy() for key in request.counts_keys()]
@@ -275,6 +294,7 @@ class Cascade:
             made = originals.take(len(block.wanted))
         if made is None:
             return False
+        block.made_sums = _begin_sums(made)
         for part in block.parts:
             if needs_original(part.request.config):
                 here = _find_places(part.compared, block.wanted)
@@ -326,6 +346,11 @@ def _collect(block: Block, part: _Part) -> SampleSet:
         statistics=statistics,
         counts=rules.count_reasons(reasons),
     )
+
+
+def _begin_sums(pictures: Tensor) -> Callable[[], Tensor]:
+    """Begin to sum up each picture (N, 3, R, R): what is not finite shows in the sum."""
+    return start_copy(pictures.sum((1, 2, 3)))
 
 
 def _total(parts: Sequence[Tensor]) -> int:

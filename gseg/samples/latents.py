@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
+from gseg.arrays import check_finite
 from gseg.generators.cards import GeneratorCard
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, labels, latents, uniforms
@@ -217,5 +218,6 @@ def _map_embeddings(file: str, _digest: str) -> NDArray[np.floating]:
             f"{file} holds {table.dtype} of shape {table.shape}, expected embeddings: floating-"
             "point numbers of shape (M, latent_dim)."
         )
+    check_finite(file, {"array": table})
     opened: NDArray[np.floating] = table
     return opened

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gseg.arrays import check_finite
 from gseg.exactness import exact
 from gseg.samples.config import REASONS
 from gseg.samples.shards import SampleSet, Shard, ShardFacts, find_facts, shard_name
@@ -256,6 +257,9 @@ def similarities(generated: Tensor, real: Tensor) -> Tensor:
         )
     if len(real) == 0:
         raise ValueError("Similarities need at least one real picture, got none.")
+    # NaN would be nearer than everything.
+    given = {"features of generated pictures": generated, "features of real pictures": real}
+    check_finite("Similarities", given)
     targets = F.normalize(real.float(), dim=1).T
     # The paper does not say how similarities to several real pictures are combined: the nearest.
     parts = [

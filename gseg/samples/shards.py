@@ -8,14 +8,15 @@ labels, pictures, masks as packed bits, row by row, and what the filters measure
 
 and the mask is ``numpy.unpackbits(numpy.frombuffer(row["mask"], "uint8"))[: 32 * 32]``. The
 resolution and the counts of rejections stand in the schema's metadata, as JSON, so that a shard's
-facts are read without its samples (`ShardFacts`).
+facts are read without its samples (`ShardFacts`). There it also says which set of a storage it
+belongs to: a file that has got into another set's folder, or under another number, is found out.
 """
 
 import json
 import logging
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +31,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gseg.samples.config import PictureFormat
+from gseg.storage.digests import is_digest
 from gseg.storage.files import replacing
+from gseg.storage.manifests import OLDER, note_doubt
 from gseg.storage.mirror import StorageError, discard, fetch, read_end
 
 _log = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ _END_BYTES: Final = 2**16
 # What reading a damaged file may raise.
 _UNREADABLE: Final = (pa.ArrowException, OSError, KeyError, ValueError, TypeError)
 _FIXED_COLUMNS: Final = ("index", "label", "picture", "mask")
+_FACTS: Final = ("number", "rows", "resolution", "counts", "provenance")
 _QUALITY: Final = (cv2.IMWRITE_JPEG_QUALITY, 95)
 
 
@@ -102,7 +106,7 @@ class Shard(SampleSet):
         """Write one Parquet file, whole or not at all."""
         with replacing(Path(path)) as part:
             pq.write_table(
-                _to_table(self),
+                _to_table(self, _set_of(path)),
                 part,
                 compression="zstd",
                 compression_level=1,
@@ -124,7 +128,7 @@ class Shard(SampleSet):
         fetch(path)
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                header = _read_header(file.schema_arrow)
+                header = _read_header(file.schema_arrow, path)
                 return _from_table(file.read(use_threads=False), header)
         except FileNotFoundError:
             raise
@@ -139,6 +143,7 @@ class ShardFacts:
     Attributes:
         rows: Accepted samples.
         resolution: Side of the pictures in pixels.
+        set_name: Digest of its set; empty outside a storage, and in those of older versions.
     """
 
     number: int
@@ -146,6 +151,7 @@ class ShardFacts:
     resolution: int
     counts: Mapping[str, int]
     provenance: Mapping[str, Any]
+    set_name: str
 
     @classmethod
     def read(cls, path: Path) -> "ShardFacts":
@@ -158,8 +164,8 @@ class ShardFacts:
         """
         try:
             end = path if path.exists() else pa.BufferReader(read_end(path, _END_BYTES))
-            header = _read_header(pq.read_schema(end))
-            return cls(**{name: header[name] for name in cls.__slots__})
+            header = _read_header(pq.read_schema(end), path)
+            return cls(set_name=header.get("set", ""), **{name: header[name] for name in _FACTS})
         except (FileNotFoundError, StorageError):
             raise
         except _UNREADABLE as error:
@@ -187,7 +193,10 @@ def find_facts(path: Path, *, read_only: bool = False) -> ShardFacts | None:
     except FileNotFoundError:  # it may be on an object store all the same
         key = (0, 0)
     try:
-        return _facts(path, *key)
+        facts = _facts(path, *key)
+        if not facts.set_name and _set_of(path):
+            note_doubt(f"shards do not say which set they belong to: {OLDER}", path)
+        return facts
     except FileNotFoundError:
         return None
     except DamagedShardError as error:
@@ -214,7 +223,14 @@ def _damaged(path: Path, error: Exception) -> DamagedShardError:
     )
 
 
-def _to_table(shard: Shard) -> pa.Table:
+def _set_of(path: Path) -> str:
+    """Name the set whose shard a file is by where it is; empty where that is no set's folder."""
+    name = path.absolute().parent.name
+    # Whoever copies a set may give the folder a name of his own.
+    return name if is_digest(name) else ""
+
+
+def _to_table(shard: Shard, set_name: str) -> pa.Table:
     count, _, height, width = shard.pictures.shape
     bits = np.packbits(shard.masks.numpy().reshape(count, height * width), axis=1)
     table = pa.table(
@@ -236,13 +252,16 @@ def _to_table(shard: Shard) -> pa.Table:
         "counts": dict(shard.counts),
         "provenance": dict(shard.provenance),
         "columns": _columns(table.schema),
+        # A page's checksum does not say which file it is in.
+        "rows_crc32": _crc32(table),
+        **({"set": set_name} if set_name else {}),
     }
     text = json.dumps(header).encode()
     return table.replace_schema_metadata({_METADATA_KEY: text, _CHECKSUM_KEY: _checksum(text)})
 
 
-def _read_header(schema: pa.Schema) -> dict[str, Any]:
-    """Read the description; compare it with its checksum and with the columns there are."""
+def _read_header(schema: pa.Schema, path: Path) -> dict[str, Any]:
+    """Read the description; compare it with its checksum, the columns there are, and its place."""
     metadata = schema.metadata or {}
     if _METADATA_KEY not in metadata:
         raise ValueError("it says nothing about samples")
@@ -254,11 +273,31 @@ def _read_header(schema: pa.Schema) -> dict[str, Any]:
         raise ValueError("its description does not fit the checksum")
     if header["columns"] != _columns(schema):
         raise ValueError(f"it has columns {_columns(schema)}, expected {header['columns']}")
+    wanted = _set_of(path)
+    if wanted and header.get("set", wanted) != wanted:
+        raise ValueError(f"it belongs to the set {header['set']}")
+    if wanted and path.name != shard_name(header["number"]):
+        raise ValueError(f"it is shard {header['number']}")
     return header
 
 
 def _checksum(text: bytes) -> bytes:
     return f"{zlib.crc32(text):08x}".encode()
+
+
+def _crc32(table: pa.Table) -> int:
+    """Sum up what the rows hold, column by column."""
+    found = 0
+    for column in table.columns:
+        if pa.types.is_fixed_size_binary(column.type):
+            parts: Iterable[Any] = [_from_binary(column)]
+        elif pa.types.is_binary(column.type):
+            parts = (file.as_buffer() for file in column)
+        else:
+            parts = [column.to_numpy()]
+        for part in parts:
+            found = zlib.crc32(part, found)
+    return found
 
 
 def _columns(schema: pa.Schema) -> list[list[str]]:
@@ -269,6 +308,8 @@ def _from_table(table: pa.Table, header: Mapping[str, Any]) -> Shard:
     count, side = table.num_rows, header["resolution"]
     if count != header["rows"]:
         raise ValueError(f"it has {count} rows, expected {header['rows']}")
+    if header.get("rows_crc32", crc32 := _crc32(table)) != crc32:
+        raise ValueError("its rows do not fit the checksum")
     bits = _from_binary(table["mask"]).reshape(count, math.ceil(side * side / 8))
     masks = np.unpackbits(bits, axis=1, count=side * side).reshape(count, side, side)
     measured = [name for name in table.column_names if name not in _FIXED_COLUMNS]

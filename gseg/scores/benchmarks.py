@@ -13,7 +13,7 @@ masks are.
 import hashlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +30,9 @@ from gseg.scenes.pictures import HELD_OUT_FIRST, SCENES_NAME, Scenes, render
 from gseg.scores.datasets import layouts
 from gseg.scores.datasets.layouts import DataSet, Listing, Pair
 from gseg.scores.specs import DATA_SETS, SUBSET, THRESHOLD, data_set_place, parse_spec
-from gseg.storage.files import fetch_inputs
+from gseg.storage.checksums import checksums
+from gseg.storage.digests import digest
+from gseg.storage.files import check_unchanged, fetch_inputs
 from gseg.storage.mirror import storage_folder
 from gseg.words import nearest
 
@@ -38,6 +40,7 @@ PAPERS_SIZE: Final = 128
 """Shorter side at which both papers segment photographs."""
 
 _CHUNK: Final = 250
+_Progress = Callable[[int, int], object]
 # Raised when a reader's rules change: scores of other rules are not found again.
 _RULES: Final = 1
 # Masks that are read when a data set is opened.
@@ -70,7 +73,10 @@ class Benchmark(Protocol):
 
     Attributes:
         name: Name in tables, such as "scenes", "cub" or "folder:weizmann_horse".
-        identity: Says which pictures these are; goes into the hash of their scores.
+        identity: Says which pictures these are, by their content wherever they lie; goes into the
+            hash of their scores.
+        older_identity: What older versions took for it, names and sizes of files; empty if the
+            same.
         working_size: Shorter side in pixels at which segmenters see the pictures unless told
             otherwise.
         crop: Whether the papers cut the largest central square out of the pictures.
@@ -82,6 +88,7 @@ class Benchmark(Protocol):
 
     name: str
     identity: str
+    older_identity: str = ""
     working_size: int
     crop: bool = False
     skip_bad: bool = False
@@ -89,12 +96,26 @@ class Benchmark(Protocol):
     notes: tuple[str, ...] = ()
     from_files: bool = False
 
+    @property
+    def digest(self) -> str:
+        """Tells sets of one name apart in rows."""
+        return identity_digest(self.identity)
+
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def __getitem__(self, index: int) -> Example:
         """Read an example; raises UnreadableImageError if its files are damaged."""
+
+    def content(self, index: int) -> str:
+        """Name a picture by its content, alike in all benchmarks that hold it."""
+        return f"{self.identity} {index}"
+
+
+def identity_digest(identity: str) -> str:
+    """Give what rows call the pictures of a benchmark's identity."""
+    return digest("benchmark", identity)
 
 
 def _checked(index: int, count: int) -> int:
@@ -142,6 +163,10 @@ class ScenesBenchmark(Benchmark):
         name = str(self._first + index)
         return Example(id=name, picture=scenes.pictures[row], mask=scenes.masks[row])
 
+    def content(self, index: int) -> str:
+        """Name a scene by its number; see `Benchmark`."""
+        return f"{SCENES_NAME} {self._first + index}"
+
 
 @lru_cache(maxsize=4)  # the usual benchmark's four chunks are kept for the next segmenter
 def _render(start: int, stop: int) -> Scenes:
@@ -174,6 +199,17 @@ class _FileBenchmark(Benchmark):
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    def content(self, index: int) -> str:
+        """Name a picture by its file's checksum; see `Benchmark`."""
+        return self._sums[self.pairs[index].picture]
+
+    def _digest(self, progress: _Progress | None) -> str:
+        """Name the pairs by their names and what is in their files, which are read once."""
+        files = [file for pair in self.pairs for file in _files(pair)]
+        self._sums = dict(zip(files, checksums(files, progress), strict=True))
+        lines = (f"{pair.id} {self._sums[f]}" for pair in self.pairs for f in _files(pair))
+        return _hashed(lines)
 
     def _check(self, where: str) -> None:
         """Raise what is bad, unless it may be skipped and something is left."""
@@ -293,6 +329,7 @@ class FolderBenchmark(_FileBenchmark):
         path: The folder.
         coding: What the values of masks mean, where they do not say it.
         skip_bad: Leave bad files out and list them in `bad`, instead of an error.
+        progress: See `open_benchmark`.
 
     Raises:
         ValueError: The folder or a subfolder is missing, or a file is bad; the message names it.
@@ -301,7 +338,12 @@ class FolderBenchmark(_FileBenchmark):
     upright = True
 
     def __init__(
-        self, path: str | Path, *, coding: MaskCoding = FROM_FILE, skip_bad: bool = False
+        self,
+        path: str | Path,
+        *,
+        coding: MaskCoding = FROM_FILE,
+        skip_bad: bool = False,
+        progress: _Progress | None = None,
     ) -> None:
         self.folder = folder = Path(path).expanduser()
         self.where, self._coding, self._seen = str(folder), coding, frozenset[str]()
@@ -319,9 +361,12 @@ class FolderBenchmark(_FileBenchmark):
         self._seen = frozenset(codings)
         told = ", ".join(f"{count} {coding}" for coding, count in codings.most_common())
         self.notes = (*notes, f"{folder / 'masks'}: read as {told}")
-        # Two folders of one base name share this name, and differ in their identity alone.
+        # Two folders of one base name share this name, and differ in their identity alone: copies
+        # of the same pictures are the same, whatever their folders are called.
         self.name = f"{'+'.join(['folder', *coding.words])}:{folder.resolve().name}"
-        self.identity = f"{self.name} masks={mask_files.RULES} {_digest(self.pairs, folder)}"
+        words = " ".join(["folder", f"masks={mask_files.RULES}", *coding.words])
+        self.identity = f"{words} {self._digest(progress)}"
+        self.older_identity = f"folder:{folder.resolve().name} {_older_digest(self.pairs, folder)}"
 
     def _read_picture(self, path: Path) -> Tensor:
         return picture_files.read_image(path)
@@ -354,6 +399,7 @@ class DataSetBenchmark(_FileBenchmark):
             published number; ``threshold``: cut grey masks at half, also those that this data set
             does not have. Both become part of the name, so that no table takes one for the other.
         skip_bad: Leave incomplete and unreadable pairs out and list them in `bad`.
+        progress: See `open_benchmark`.
 
     Raises:
         ValueError: The files are not there or not complete, their number is not the published
@@ -367,6 +413,7 @@ class DataSetBenchmark(_FileBenchmark):
         *,
         options: Sequence[str] = (),
         skip_bad: bool = False,
+        progress: _Progress | None = None,
     ) -> None:
         self.dataset, self.crop, self.mask_scale = dataset, dataset.crop, dataset.mask_scale
         self.name = "+".join([dataset.name, *sorted(set(options))])
@@ -380,7 +427,8 @@ class DataSetBenchmark(_FileBenchmark):
             self._check_number(len(listing.pairs) + len(listing.problems), listing.incomplete)
         self._check(f"{dataset.title} in {self.place.folder}")
         self._open_masks(self.place.folder)
-        self.identity = f"{self.name} rules={_RULES} {_digest(self.pairs)}"
+        self.identity = f"{self.name} rules={_RULES} {self._digest(progress)}"
+        self.older_identity = f"{self.name} rules={_RULES} {_older_digest(self.pairs)}"
 
     def _read_picture(self, path: Path) -> Tensor:
         pixels = torch.from_numpy(picture_files.read_pixels(path, "RGB"))
@@ -403,15 +451,21 @@ class DataSetBenchmark(_FileBenchmark):
         )
 
 
-def _digest(pairs: Iterable[Pair], root: Path | None = None) -> str:
-    """Name files by their names (below `root`, or with the pair's) and their sizes in bytes."""
-    # Not by their content, which would be read on every opening.
-    lines = (
+def _files(pair: Pair) -> tuple[Path, ...]:
+    return (pair.picture, *pair.masks)
+
+
+def _hashed(lines: Iterable[str]) -> str:
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
+
+
+def _older_digest(pairs: Iterable[Pair], root: Path | None = None) -> str:
+    """Name files by names (below `root`, or with the pair's) and sizes, as older versions did."""
+    return _hashed(
         f"{file.relative_to(root) if root else f'{pair.id} {file.name}'} {file.stat().st_size}"
         for pair in pairs
-        for file in (pair.picture, *pair.masks)
+        for file in _files(pair)
     )
-    return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 
 
 class BenchmarkPart(Benchmark):
@@ -444,25 +498,44 @@ class BenchmarkPart(Benchmark):
         return self._whole[self._start + _checked(index, len(self))]
 
 
-def open_benchmark(spec: str, *, skip_bad: bool = False) -> Benchmark:
+def open_benchmark(
+    spec: str,
+    *,
+    skip_bad: bool = False,
+    planned: str = "",
+    progress: _Progress | None = None,
+) -> Benchmark:
     """Open a benchmark by its name on the command line.
 
     Args:
         spec: See `gseg.scores.specs`.
         skip_bad: Leave files that are bad out and list them, instead of an error.
+        planned: Its identity, if it must be the one that a trial was planned with.
+        progress: Called with (files read, files to read) while a set that this machine has not seen
+            is read.
 
     Returns:
         The benchmark, checked.
 
     Raises:
         ValueError: There is no such benchmark (the nearest is suggested), or it is damaged.
+        ChangedInputsError: It is another one than was planned.
     """
+    found = _open(spec, skip_bad, progress)
+    check_unchanged(f"Benchmark {found.name}", found.identity, planned)
+    return found
+
+
+def _open(spec: str, skip_bad: bool, progress: _Progress | None) -> Benchmark:
     parsed = parse_spec(spec)
     if parsed.kind == "scenes":
         return ScenesBenchmark(int(parsed.rest or 1000))
     folder = storage_folder(parsed.rest) if parsed.kind == "folder" else data_set_place(parsed)
     fetch_inputs(folder)
     if parsed.kind == "folder":
-        return FolderBenchmark(folder, coding=mask_coding(parsed.options), skip_bad=skip_bad)
+        coding = mask_coding(parsed.options)
+        return FolderBenchmark(folder, coding=coding, skip_bad=skip_bad, progress=progress)
     dataset = DATA_SETS[parsed.kind]
-    return DataSetBenchmark(dataset, folder, options=parsed.options, skip_bad=skip_bad)
+    return DataSetBenchmark(
+        dataset, folder, options=parsed.options, skip_bad=skip_bad, progress=progress
+    )

@@ -7,15 +7,16 @@ which features, and the vectors.
 """
 
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gseg.arrays import check_finite
 from gseg.features.networks import NetworkFeatures
 from gseg.randomness import derive_seed, uniforms
 from gseg.storage.files import replacing
@@ -24,6 +25,8 @@ from gseg.transfers import one_behind
 KEPT: Final = 10_000
 """Vectors kept of a set at most: 80 MB of Inception features."""
 _SEED: Final = 0
+# Of the largest variance: what a covariance that was summed up in float32 may be off by.
+_ASYMMETRY: Final = 1e-3
 # What NumPy raises for files that are none, by where they are cut off.
 _UNREADABLE: Final = (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile)
 
@@ -222,23 +225,65 @@ class FeatureStatistics:
             raise ValueError(
                 f"{path} was made with the features {made_with!r}, not {features!r}: choose those."
             )
-        mean = np.asarray(arrays["mu"], np.float64)
-        sigma = np.asarray(arrays["sigma"], np.float64)
+        mean, sigma = (_floats(path, arrays, name) for name in ("mu", "sigma"))
         if mean.ndim != 1 or sigma.shape != (len(mean), len(mean)):
             raise ValueError(
                 f"{path} holds mu {mean.shape} and sigma {sigma.shape}; expected (D,) and (D, D)."
             )
+        _check_covariance(path, sigma)
         count, kept = None, None
-        if "count" in arrays and "kept_indices" in arrays:
-            count = int(arrays["count"])
+        if {"count", "kept_indices", "kept_vectors"} <= set(arrays):
+            count, kept = _kept_of(path, arrays, len(mean), features)
             sigma = sigma * (count - 1)
-            kept = KeptVectors(
-                indices=np.asarray(arrays["kept_indices"], np.int64),
-                vectors=np.asarray(arrays["kept_vectors"], np.float32),
-                features=features,
-            )
         moments = Moments(count=count, mean=mean, scatter=sigma, features=features)
         return cls(moments=moments, kept=kept, source=str(arrays.get("source", path.name)))
+
+
+def _floats(path: Path, arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
+    """Take an array of a file as finite float64."""
+    if not np.issubdtype(arrays[name].dtype, np.floating):
+        raise ValueError(
+            f"{path}: {name} holds {arrays[name].dtype}, expected floating-point numbers."
+        )
+    check_finite(path, {name: arrays[name]})
+    return np.asarray(arrays[name], np.float64)
+
+
+def _check_covariance(path: Path, sigma: NDArray[np.float64]) -> None:
+    variances = np.diagonal(sigma)
+    tolerance = _ASYMMETRY * np.abs(variances).max(initial=0.0)
+    if (variances < 0).any():
+        wrong = f"its diagonal, which holds variances, goes below zero ({variances.min():g})"
+    elif (apart := np.abs(sigma - sigma.T).max(initial=0.0)) > tolerance:
+        wrong = f"it is not symmetric (numbers differ by up to {apart:g} from their mirror images)"
+    else:
+        return
+    raise ValueError(f"{path}: sigma is no covariance: {wrong}. Take the statistics again.")
+
+
+def _kept_of(
+    path: Path, arrays: Mapping[str, NDArray[Any]], dim: int, features: str
+) -> tuple[int, KeptVectors]:
+    """Take the number of pictures and the kept vectors of a file."""
+    count, indices = arrays["count"], arrays["kept_indices"]
+    vectors = _floats(path, arrays, "kept_vectors").astype(np.float32)
+    if count.ndim or not np.issubdtype(count.dtype, np.integer) or int(count) < 0:
+        raise ValueError(f"{path}: count is {count}, expected a whole number of pictures.")
+    if indices.ndim != 1 or vectors.shape != (len(indices), dim):
+        raise ValueError(
+            f"{path} holds kept_indices {indices.shape} and kept_vectors {vectors.shape}; expected "
+            f"(n,) and (n, {dim})."
+        )
+    if len(indices) > int(count):
+        raise ValueError(f"{path} holds {len(indices)} kept vectors, but is of {count} pictures.")
+    whole = np.issubdtype(indices.dtype, np.integer)
+    if not whole or (indices < 0).any() or (np.diff(indices) <= 0).any():
+        raise ValueError(
+            f"{path}: kept_indices ({indices.dtype}) are no numbers of pictures: expected whole "
+            "ones from 0 in ascending order."
+        )
+    kept = KeptVectors(indices=indices.astype(np.int64), vectors=vectors, features=features)
+    return int(count), kept
 
 
 def join_statistics(parts: Iterable[FeatureStatistics]) -> FeatureStatistics:

@@ -1,7 +1,7 @@
 """Sets of pictures that feature statistics are taken of: a generator's, scenes, a folder."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from gseg.samples.config import LatentConfig
 from gseg.samples.latents import candidates, check_truncation
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST, render
 from gseg.scores.batches import shrink_picture
+from gseg.storage.checksums import checksums
 
 SCENES_SOURCE: Final = "scenes"
 SCENES_RESOLUTION: Final = 32
@@ -65,24 +66,33 @@ class FolderPictures:
         path: The folder.
         resolution: Bring each picture to this side, its middle square resized bilinearly with
             antialiasing, as training sets of generators are made; None to take it as it is.
+        progress: Called with (files read, files to read) while a set that this machine has not seen
+            is read, to name it by its content.
 
     Raises:
         ValueError: There is no such folder, or no picture in it.
     """
 
-    def __init__(self, path: str | Path, *, resolution: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        resolution: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> None:
         folder = Path(path).expanduser()
         if not folder.is_dir():
             raise ValueError(f"{folder}: there is no such folder of pictures.")
         found = list_pictures(folder).required()
         self._files, self.left_out = found.files, found.left_out
         self._folder, self._resolution = folder, resolution
-        # Names and sizes, not contents, as for benchmarks of files.
-        listing = "\n".join(f"{f.relative_to(folder)} {f.stat().st_size}" for f in self._files)
-        digest = hashlib.blake2b(listing.encode(), digest_size=4).hexdigest()
+        sums = checksums(self._files, progress)
+        lines = (f"{self.relative_name(row)} {each}" for row, each in enumerate(sums))
+        digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
         size = "own size" if resolution is None else f"{resolution} px"
-        self.name = f"{folder.resolve().name} [{digest}] at {size}"
-        self.identity = f"folder {self.name} of {len(self._files)}"
+        # Protocols of distances have the name: a few digits tell sets apart there.
+        self.name = f"{folder.resolve().name} [{digest[:8]}] at {size}"
+        self.identity = f"folder {digest} at {size} of {len(self._files)}"
 
     def __len__(self) -> int:
         return len(self._files)

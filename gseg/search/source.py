@@ -101,7 +101,8 @@ class Search:
         """Make sure that every value can be used, each with the first values of the others.
 
         Raises:
-            ValueError: One cannot; the message says which.
+            ValueError: One cannot, or means nothing whatever the others are; the message says
+                which.
         """
         # All combinations would be as many experiments to make; a range is as good as its ends.
         values = {each.name: each.choices or each.limits for each in self.space.parameters}
@@ -112,6 +113,15 @@ class Search:
                     self.names_of({**first, name: value})
                 except ValueError as error:
                     raise ValueError(f"{name}={value} cannot be: {error}") from error
+        # What others depend on is the way to a direction.
+        ways = [{**first, "direction": way} for way in values.get("direction", ())] or [first]
+        told = set().union(*map(self.meaningful, ways))
+        idle = [name for name in self.space.names if name not in told]
+        if idle:
+            raise ValueError(
+                f"{' and '.join(idle)} would vary, but changes nothing under the other settings "
+                f"(directions are {self.grid.direction}): leave it out of the space."
+            )
 
     def sort_out(
         self, records: Sequence[Record], *, retry_failed: bool = False

@@ -10,6 +10,8 @@ Which checkpoints are kept: one for each training, the newest; see `Keeper`.
 import json
 import os
 import time
+import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -115,38 +117,40 @@ def save_state(path: Path, state: TrainingState, identity: str) -> None:
     for number, moments in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in moments.items()}
     tensors |= {"losses": state.losses, "foreground": state.foreground}
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     facts = {
         "step": state.step,
         "identity": identity,
         "validation": [asdict(measurement) for measurement in state.validation],
+        "crc32": _crc32(tensors),
     }
     with replacing(path) as part:
-        save_file(
-            {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
-            part,
-            metadata={_KEY: json.dumps(facts)},
-        )
+        save_file(tensors, part, metadata={_KEY: json.dumps(facts)})
         with part.open("rb") as written:  # on the disk before it takes the older file's place
             os.fsync(written.fileno())
 
 
-def restore_state(path: Path, state: TrainingState, identity: str) -> None:
+def restore_state(path: Path, state: TrainingState, *identities: str) -> None:
     """Bring a fresh state to where `save_state` left off.
 
     Args:
         path: Written by `save_state`.
         state: Built for the same training; changed in place.
-        identity: As given to `save_state`.
+        *identities: As given to `save_state`; one of them.
 
     Raises:
-        ValueError: The file is no such checkpoint, or belongs to another training.
+        ValueError: The file is no such checkpoint, damaged, or belongs to another training.
     """
     tensors, facts = _read(path)
-    if facts["identity"] != identity:
+    if facts["identity"] not in identities:
         raise ValueError(
             f"Checkpoint {path} belongs to another training: it holds {facts['identity']}, asked "
-            f"for is {identity}. Choose another path, or delete the file to start afresh."
+            f"for is {identities[0]}. Choose another path, or delete the file to start afresh."
         )
+    # The format has no checksum of its own; older versions wrote none. Compared here alone: who
+    # looks at a curve may read while another checkpoint takes the file's place.
+    if facts.get("crc32", crc32 := _crc32(tensors)) != crc32:
+        raise ValueError(f"Checkpoint {path} is damaged: delete the file to start afresh.")
     weights: dict[str, Tensor] = {}
     moments: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
@@ -203,3 +207,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if _KEY not in metadata:
         raise ValueError(f"{path} is no training checkpoint of a segmenter.")
     return tensors, json.loads(metadata[_KEY])
+
+
+def _crc32(tensors: Mapping[str, Tensor]) -> int:
+    found = 0
+    for name in sorted(tensors):
+        content = tensors[name].contiguous().reshape(-1).view(torch.uint8)
+        found = zlib.crc32(content.numpy().data, found)
+    return found

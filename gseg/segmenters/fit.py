@@ -55,6 +55,7 @@ class Run:
             time as `gseg.segmenters.checkpoint.Keeper` says, and after the last step. Whoever
             keeps the result deletes it.
         checkpoint_seconds: Between two writings of it; 0 for after every step.
+        name: Of what is trained on what; a checkpoint that has another is refused.
         progress: Called after each step with the steps done and the steps in all.
         measured: Called after each measurement on held-out pairs before the last.
         rank: Which of the config's replicas this process is: it takes every n-th pair of each
@@ -67,6 +68,7 @@ class Run:
     device: str | torch.device = "cpu"
     checkpoint: Path | None = None
     checkpoint_seconds: float = 60.0
+    name: str = ""
     progress: Callable[[int, int], None] | None = None
     measured: Callable[[Measurement], None] | None = None
     rank: int = 0
@@ -158,12 +160,15 @@ def fit_source(
     held_out = InMemoryPairs(*validation) if validation is not None else None
     told = {"training": canonical(config), "pairs": len(source)}
     told |= {} if start is None else {"start": start.digest}
-    identity = json.dumps({**told, "sides": source.resolution}, sort_keys=True)
+    asked = {**told, "sides": source.resolution}
+    identity = json.dumps(asked | ({"name": run.name} if run.name else {}), sort_keys=True)
     keeper = Keeper(run.checkpoint if run.rank == 0 else None, run.checkpoint_seconds, identity)
     with _threads(config.threads):
         state = _start(config, start, torch.device(run.device))
         if run.checkpoint is not None and run.checkpoint.exists():
-            restore_state(run.checkpoint, state, identity)
+            # Checkpoints of older versions do not say on which pairs.
+            nameless = json.dumps(asked, sort_keys=True)
+            restore_state(run.checkpoint, state, identity, nameless)
             _log.info("Training resumes at step %d of %d.", state.step, config.steps)
         _train(state, source, config, run, held_out if run.rank == 0 else None, keeper)
     trained = -(-(config.batch - run.rank) // config.replicas) * config.steps

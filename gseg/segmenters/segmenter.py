@@ -3,8 +3,6 @@
 import copy
 import hashlib
 import json
-import pickle  # for the name of its error only
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -14,8 +12,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
+from gseg.arrays import load_torch
 from gseg.exactness import exact
 from gseg.segmenters.unet import UNet, blank_unet, load_strictly, read_safetensors
 from gseg.storage.files import replacing
@@ -210,16 +208,6 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, facts
 
 
-class _Inert:
-    """Stands for any object of a class that is not a tensor's: keeps nothing, does nothing."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def __setstate__(self, _: object) -> None:
-        pass
-
-
 def load_public_unet(path: str | Path) -> UNet:
     """Read a U-Net that the papers' programs saved.
 
@@ -253,16 +241,12 @@ def load_public_unet(path: str | Path) -> UNet:
 def _read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(f"There is no checkpoint at {path}.")
-    stand_ins: list[Any] = []
     try:
-        if zipfile.is_zipfile(path):
-            stand_ins = [(_Inert, name) for name in get_unsafe_globals_in_checkpoint(path)]
-        with safe_globals(stand_ins):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
+        content = load_torch(path, strangers=True)
+    except ValueError as error:
         raise ValueError(
-            f"Cannot read checkpoint {path}: it is truncated, no PyTorch file, or calls functions "
-            "on loading. Expected a state dict as torch.save or PyTorch Lightning writes it."
+            f"Cannot read checkpoint {error} Expected a state dict as torch.save or PyTorch "
+            "Lightning writes it."
         ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]

@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from gseg.arrays import check_finite
+
 
 def _double_convolution(in_channels: int, out_channels: int) -> nn.Sequential:
     """Twice 3x3 convolution, batch normalisation, ReLU: (N, in_channels, H, W) to the others."""
@@ -212,6 +214,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], *, source: st
     if problems:
         more = f", and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ValueError(f"{source} does not fit the U-Net: {', '.join(problems[:5])}{more}.")
+    check_finite(source, state)
     network.load_state_dict(dict(state), strict=True)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from gseg.storage.leases import is_gone, process_identity
+from gseg.storage.manifests import MANIFEST
 from gseg.storage.mirror import cache_folder, copies_locked, is_published, place_of
 
 _VARIABLE: Final = "GSEG_CACHE_GIB"
@@ -24,7 +25,6 @@ _VARIABLE: Final = "GSEG_CACHE_GIB"
 _SHARE: Final = 0.5
 _RECENT_SECONDS: Final = 600.0
 _RUNNING: Final = "running"
-_MANIFEST: Final = "manifest.json"
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _remove(paths: list[Path], barrier: float) -> int:
         if any(about.st_mtime >= barrier for about in there.values()):
             return removed
         # The manifest first: without it an artifact is not taken for complete.
-        for path in sorted(published, key=lambda each: each.name != _MANIFEST):
+        for path in sorted(published, key=lambda each: each.name != MANIFEST):
             if path in there:
                 path.unlink(missing_ok=True)
                 removed += there[path].st_size

@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hi
 
 _T = TypeVar("_T")
 _SINCE: Final = "since"
+_HELD: Final = 2**63  # by columns of Arrow and arrays of NumPy
+_DIGITS: Final = 20
 
 
 def since(version: str, default: object) -> Any:  # noqa: ANN401 as `dataclasses.field` is typed
@@ -34,7 +36,12 @@ def digest(*parts: object) -> str:
         TypeError: A part is of another type.
     """
     text = json.dumps(canonical(list(parts)), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+
+def is_digest(name: str) -> bool:
+    """Say whether a name may be one that `digest` gives."""
+    return len(name) == _DIGITS and set(name) <= set("0123456789abcdef")
 
 
 def canonical(value: object) -> object:
@@ -46,6 +53,7 @@ def canonical(value: object) -> object:
 
     Raises:
         TypeError: A part is of another type.
+        ValueError: A whole number has more than 64 bits.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
@@ -59,6 +67,8 @@ def canonical(value: object) -> object:
         return {str(key): canonical(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
+    if isinstance(value, int) and not -_HELD <= value < _HELD:
+        raise ValueError(f"{value} is more than a row can hold: whole numbers end at {_HELD - 1}.")
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"Cannot name {type(value).__name__} by its content.")

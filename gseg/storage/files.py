@@ -7,6 +7,7 @@ raises `StorageError` if it does not answer.
 """
 
 import errno
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -29,10 +30,51 @@ class DiskFullError(StorageError):
     """There is no room for a file."""
 
 
+class ChangedInputsError(StorageError):
+    """Files of the user's have changed while they were worked with."""
+
+
+def check_unchanged(what: str, found: str, planned: str) -> None:
+    """Make sure that what is there is still what a trial was planned with.
+
+    Args:
+        what: Name for people.
+        found: Its identity now.
+        planned: That which the trial's names are made of; empty to take what is there.
+
+    Raises:
+        ChangedInputsError: It is not.
+    """
+    if planned and found != planned:
+        raise ChangedInputsError(f"{what} has changed since the trial was planned: start again.")
+
+
 def write_atomically(path: Path, content: bytes, *, shared: bool = True) -> None:
     """Write a file so that it is either whole or absent, whatever happens; see `replacing`."""
     with replacing(path, shared=shared) as part:
         part.write_bytes(content)
+
+
+def check_output(path: Path, *, folder: bool) -> None:
+    """Find out before any work whether a file or folder can be written, leaving no trace.
+
+    Args:
+        path: Where; folders above it that are missing will be made.
+        folder: Whether a folder is wanted, and not a file.
+
+    Raises:
+        ValueError: It is the other of the two, or cannot be written there.
+    """
+    kind, other = ("folder", "file") if folder else ("file", "folder")
+    if path.exists() and path.is_dir() != folder:
+        raise ValueError(f"{path} is a {other}, but a {kind} is to be written: choose another.")
+    above = next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+    if not above.is_dir() and above != path.absolute():
+        raise ValueError(f"{path} cannot be written: {above} is a file.")
+    if not os.access(above, os.W_OK | (os.X_OK if above.is_dir() else 0)):
+        raise ValueError(f"{path} cannot be written: no permission to write into {above}.")
+    if path.is_symlink() and not path.exists():
+        raise ValueError(f"{path} is a link to {path.readlink()}, which is not there.")
 
 
 @contextmanager

@@ -5,7 +5,9 @@ when its holder's process is gone (seen at once on the same machine) or when the
 for long (on another machine). Should a lease be lost all the same, nothing breaks: files are
 replaced atomically by equal files.
 
-On a disk (`_FileLease`) it is a file that is created exclusively.
+On a disk (`_FileLease`) it is a file that is created exclusively: with its content in one step
+where there are hard links, else (FUSE, exFAT, SMB) empty, and filled at once. One that stays empty
+or is cut off says nothing of its holder, and expires like one without a heartbeat.
 
 On an object store (`ObjectLease`) it is an object that is created only if there is none
 (``If-None-Match: *``), and that its holder replaces every few seconds only while it is still his
@@ -15,6 +17,7 @@ and with stores that honour these conditions, there is never more than one holde
 was silent for `EXPIRY_SECONDS` and comes back: it notices at its next heartbeat and says so.
 """
 
+import errno
 import json
 import logging
 import os
@@ -23,7 +26,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -39,6 +42,10 @@ _log = logging.getLogger(__name__)
 LEASE: Final = "lease.json"
 EXPIRY_SECONDS: Final = 60.0
 """A lease without a heartbeat for this long belongs to nobody any more."""
+# What file systems without hard links say to one.
+_NO_LINKS: Final = frozenset(
+    {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+)
 _TAKEN: Final = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
 _UNKNOWN: Final = frozenset({"501", "NotImplemented", "405", "MethodNotAllowed"})
 
@@ -109,16 +116,8 @@ class _FileLease:
         self._since = 0.0
 
     def create(self) -> bool:
-        """Take the lease if nobody holds it: create it with its content in one step."""
-        part = self._aside()
-        part.write_text(self._token)
-        try:
-            os.link(part, self.place)  # unlike rename, fails when the name is taken
-        except FileExistsError:
-            return False
-        finally:
-            part.unlink()
-        return True
+        """Take the lease if nobody holds it."""
+        return create_alone(self.place, self._token)
 
     def succeed(self) -> bool:
         """Take the lease if its holder is gone or was silent for too long."""
@@ -129,19 +128,16 @@ class _FileLease:
 
     def beat(self) -> bool:
         """Say that the holder is alive; False if the lease is somebody else's."""
-        try:
-            os.utime(self.place)
-        except FileNotFoundError:
+        if _read(self.place) != self._token:
             return False
+        with suppress(FileNotFoundError):
+            os.utime(self.place)
         return True
 
     def release(self) -> None:
         """Let go of the lease, if it is still one's own."""
         if _read(self.place) == self._token:
             self.place.unlink(missing_ok=True)
-
-    def _aside(self) -> Path:
-        return self.place.with_name(f".lease.{uuid.uuid4().hex}")
 
     def _is_abandoned(self) -> bool:
         """Whether the holder is gone, or has been silent since the first look for too long."""
@@ -157,31 +153,82 @@ class _FileLease:
         now = time.monotonic()
         if seen != self._seen:
             self._seen, self._since = seen, now
-        return now - self._since > EXPIRY_SECONDS or is_gone(json.loads(token)["process"])
+        return now - self._since > EXPIRY_SECONDS or _is_gone(_holder(token))
 
     def _evict(self) -> None:
         """Remove an abandoned lease; of several that try, one succeeds."""
-        aside, stale = self._aside(), _read(self.place)
+        aside, stale = _aside(self.place), _read(self.place)
         try:
             self.place.rename(aside)
         except FileNotFoundError:
             return
-        if _read(aside) != stale:  # somebody else was faster and holds it now: give it back
-            try:
-                os.link(aside, self.place)
-            except FileExistsError:  # a third has created one in between
-                _log.warning(
-                    "Two processes may work on %s; both write the same files.", self.place.parent
-                )
+        token = _read(aside)
+        # Somebody else was faster and holds it now: give it back, unless a third has created one.
+        if token is not None and token != stale and not create_alone(self.place, token):
+            _log.warning(
+                "Two processes may work on %s; both write the same files.", self.place.parent
+            )
         aside.unlink(missing_ok=True)
         _log.info("Took over the lease of a process that ended: %s", self.place.parent)
 
 
+def create_alone(path: Path, content: str) -> bool:
+    """Create a file unless there is one of that name; of several that try, one succeeds.
+
+    Returns:
+        Whether it is this one's.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    part = _aside(path)
+    part.write_text(content)
+    try:
+        os.link(part, path)  # unlike rename, fails when the name is taken
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _create_without_links(path, content)
+    finally:
+        part.unlink()
+    return True
+
+
+def _create_without_links(path: Path, content: str) -> bool:
+    try:
+        file = path.open("x")
+    except FileExistsError:
+        return False
+    try:
+        with file:
+            file.write(content)
+    except OSError:  # no room: an empty file would keep others waiting
+        path.unlink(missing_ok=True)
+        raise
+    # Whoever was stopped in between, for longer than an empty file is waited for, has lost it.
+    return _read(path) == content
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".lease.{uuid.uuid4().hex}")
+
+
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text()
+        return path.read_text(errors="replace")
     except FileNotFoundError:
         return None
+
+
+def _holder(token: str | bytes) -> Mapping[str, Any]:
+    """Read who holds a lease; nothing where that was not written, or not to the end."""
+    try:
+        found = json.loads(token)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +248,7 @@ class Holding:
     @property
     def is_abandoned(self) -> bool:
         """Whether the holder is gone or was silent for too long."""
-        return self.silent > EXPIRY_SECONDS or is_gone(self.token["process"])
+        return self.silent > EXPIRY_SECONDS or _is_gone(self.token)
 
 
 class ObjectLease:
@@ -229,7 +276,7 @@ class ObjectLease:
         try:
             with answers(self.place):
                 found = client().get_object(Bucket=self.place.bucket, Key=self.place.key)
-                content = json.loads(found["Body"].read())
+                content = _holder(found["Body"].read())
         except FileNotFoundError:
             return None
         now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
@@ -288,7 +335,7 @@ class ObjectLease:
 
     def _is_mine(self) -> bool:
         holding = self.read()
-        if holding is None or holding.token["id"] != self._token["id"]:
+        if holding is None or holding.token.get("id") != self._token["id"]:
             return False
         self._mark = holding.mark
         return True
@@ -303,6 +350,13 @@ def process_identity() -> dict[str, Any]:
 def is_gone(process: Mapping[str, Any]) -> bool:
     """Say whether a process of that `process_identity` has ended; False where it cannot be seen."""
     return bool(process["host"] == _host() and _started(process["pid"]) != process["started"])
+
+
+def _is_gone(token: Mapping[str, Any]) -> bool:
+    process = token.get("process")
+    return (
+        isinstance(process, dict) and {"host", "pid", "started"} <= {*process} and is_gone(process)
+    )
 
 
 @cache

@@ -7,6 +7,7 @@ out where the stage ran and how long it took. Whoever finds a finished piece use
 (see `gseg.storage.leases`) keeps two processes from making the same piece at the same time.
 """
 
+import errno
 import importlib.metadata
 import json
 import logging
@@ -17,6 +18,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,13 +28,13 @@ from gseg.storage import mirror
 from gseg.storage.checksums import checksum
 from gseg.storage.digests import canonical, digest
 from gseg.storage.files import write_atomically
-from gseg.storage.leases import LEASE, lease
+from gseg.storage.leases import LEASE, create_alone, lease
+from gseg.storage.manifests import MANIFEST, listed, read_manifest, sealed
 from gseg.storage.mirror import StorageError, describe
 
 _log = logging.getLogger(__name__)
 
 _VERSIONED: Final = ("gseg", "torch", "numpy", "ray")
-_MANIFEST: Final = "manifest.json"
 SHARD: Final = "shard"
 """Stage under which shards of samples are counted as built."""
 _BUILDS: Final = "builds"
@@ -105,9 +107,11 @@ class Store:
         probe = self.root / f".probe-{uuid.uuid4().hex}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"\0" * 4096)
-            mirror.publish(probe, probe)
-            mirror.discard(probe)
+            try:
+                _try_out(probe)
+                mirror.publish(probe, probe)
+            finally:
+                mirror.discard(probe)
         except OSError as error:
             reason = error.strerror or str(error)
             raise StorageError(f"Cannot write to the storage {where}: {reason}.") from error
@@ -126,15 +130,14 @@ class Store:
         return self.root / stage / name
 
     def find(self, stage: str, name: str) -> Artifact | None:
-        """Open an artifact, whose files are here then; None while it is not complete.
+        """Open an artifact, whose files are here then, and its own; None while it is not complete.
 
         Raises:
             StorageError: See `bring_here`.
         """
-        folder = bring_here(self.folder(stage, name))
-        try:
-            manifest = _read_manifest(folder / _MANIFEST)
-        except FileNotFoundError:  # it is not finished, or has been discarded this moment
+        folder = self.folder(stage, name)
+        manifest = _open(folder)
+        if manifest is None:
             return None
         return Artifact(digest=name, folder=folder, manifest=manifest, reused=True)
 
@@ -172,7 +175,7 @@ class Store:
             assert held
             started = time.monotonic()
             facts = canonical(build(folder))
-            manifest = {
+            told = {
                 "stage": stage,
                 "version": version,
                 "config": canonical(config),
@@ -184,10 +187,27 @@ class Store:
                 "versions": versions(),
                 "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             }
+            manifest = sealed(told)
             # Last: with it the artifact counts as complete.
-            write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1).encode())
+            write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
             note_build(self.root, stage, name)
         return Artifact(digest=name, folder=folder, manifest=manifest, reused=False)
+
+
+def _try_out(probe: Path) -> None:
+    """Do what a run does to files: create one alone, replace it by another, see it on the disk."""
+    first, second = (create_alone(probe, "") for _ in range(2))
+    if not first or second:
+        raise OSError(errno.ENOTSUP, "of two processes that create a file, both succeed there")
+    part = probe.with_name(f"{probe.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(b"\0" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(probe)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _publish_folder(folder: Path) -> dict[str, dict[str, Any]]:
@@ -210,13 +230,8 @@ def _publish_folder(folder: Path) -> dict[str, dict[str, Any]]:
     return files
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads(path.read_text())
-    return manifest
-
-
 def bring_here(folder: Path) -> Path:
-    """Make sure that a finished artifact's files are on this machine.
+    """Make sure that a finished artifact's files are on this machine, and are its own.
 
     Args:
         folder: Of the artifact, as another machine may have named it.
@@ -227,26 +242,34 @@ def bring_here(folder: Path) -> Path:
     Raises:
         StorageError: The object store does not answer, or a file is not what the manifest says.
     """
-    path = folder / _MANIFEST
-    if mirror.place_of(folder) is None or mirror.is_here(path):
-        return folder
-    # Aside until all files that it lists are here: with a manifest a folder counts as complete.
-    part = folder / f".{uuid.uuid4().hex}" / _MANIFEST
-    if not mirror.fetch(path, into=part):
-        part.parent.rmdir()
-        return folder
-    for name, about in _read_manifest(part)["files"].items():
-        file = folder / name
-        if not (mirror.is_here(file) and checksum(file) == about["sha256"]):
-            mirror.fetch(file, again=True)
-        if not file.exists() or checksum(file) != about["sha256"]:
-            raise StorageError(
-                f"{describe(file)} is damaged: it is not what the manifest beside it says. Delete "
-                f"{describe(folder)}: it will be made again."
-            )
-    part.replace(path)
-    part.parent.rmdir()
+    _open(folder)
     return folder
+
+
+def _open(folder: Path) -> dict[str, Any] | None:
+    """Read an artifact's manifest, with its files here; None if it is not finished."""
+    path = folder / MANIFEST
+    if mirror.place_of(folder) is None:
+        with suppress(FileNotFoundError):  # not finished, or discarded this moment
+            return read_manifest(folder)
+        return None
+    if mirror.is_here(path):
+        with suppress(FileNotFoundError, StorageError):  # a copy that is damaged is fetched again
+            return read_manifest(folder)
+    # Aside until all files that it lists are here: with a manifest a folder counts as complete.
+    part = folder / f".{uuid.uuid4().hex}" / MANIFEST
+    try:
+        if not mirror.fetch(path, into=part):
+            return None
+        for name, sha256 in listed(part.read_bytes()).items():
+            file = folder / name
+            if not (mirror.is_here(file) and checksum(file) == sha256):
+                mirror.fetch(file, again=True)
+        manifest = read_manifest(folder, file=part)
+        part.replace(path)
+    finally:
+        shutil.rmtree(part.parent, ignore_errors=True)
+    return manifest
 
 
 @cache

@@ -87,7 +87,7 @@ def test_bare_command_shows_help(
         ("segmet", 'Unknown command "segmet". Did you mean "segment"?'),
         ("segment a.png", "gseg segment: --out is missing"),
         ("segment --out o", "gseg segment: IMAGES is missing"),
-        ("scenes out --count many", 'Invalid value for --count: unable to convert "many" into int'),
+        ("scenes out --count many", "--count: expected a whole number >= 1, got 'many'"),
         ("scenes out --count", "gseg scenes: --count needs a value"),
         ("samples drw x", "Did you mean"),
     ],
@@ -252,7 +252,7 @@ def test_a_strip_shows_good_and_bad(
     assert "would replace one" in mistake(capsys, *words, "--strip", taken)
     none = [*words, "--strip", str(strip), "--truth", str(tmp_path / "nowhere")]
     assert "is no folder of masks" in mistake(capsys, *none)
-    assert "--columns is at least 1" in mistake(capsys, *words, "--columns", "0")
+    assert "--columns: expected" in mistake(capsys, *words, "--columns", "0")
 
 
 def test_truth_is_paired_by_path_and_files_that_are_left_out_are_told(
@@ -351,4 +351,4 @@ def test_scenes_do_not_mix_with_other_files(
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / "horse.png").write_bytes(b"")
     assert "horse.png" in mistake(capsys, "scenes", str(tmp_path), "--count", "2")
-    assert "at least 1" in mistake(capsys, "scenes", str(tmp_path / "new"), "--count", "0")
+    assert ">= 1" in mistake(capsys, "scenes", str(tmp_path / "new"), "--count", "0")

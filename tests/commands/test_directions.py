@@ -41,7 +41,7 @@ def test_learnt_candidates_and_the_other_rule(capsys, tmp_path) -> None:
     ("words", "message"),
     [
         (["--epsilon", "0"], "epsilon must be a positive number, got 0.0"),
-        (["--count", "0"], "at least 1, got 0"),
+        (["--count", "0"], ">= 1, got"),
         (["--steps", "5"], "add --candidates learnt"),
         (["--layer", "blocks.0"], "add --candidates pca"),
         (["--candidates", "closed_form"], "no architecture whose first layers are known"),

@@ -73,7 +73,7 @@ def test_truncation_and_classes_reach_the_generator(capsys):
         ([NAME, "--reference", "absent.npz"], "absent.npz cannot be read"),
         ([NAME, "--features", "incption"], "did you mean 'inception'"),
         ([NAME, "--classes", "3"], "asked for class 3"),
-        ([NAME, "--embeddings", "e.npy", "--truncation", "1"], "come without --truncation"),
+        ([NAME, "--embeddings", "e.npy", "--truncation", "1"], "no effect with --embeddings"),
         ([NAME, "--cuont", "3"], "did you mean --count"),
         ([NAME, "--count", "0"], "--count: expected a whole number >= 1, got '0'"),
     ],

@@ -30,7 +30,7 @@ def test_a_report_goes_where_it_is_asked_to(results, tmp_path):
     ("options", "said"),
     [
         (["--storage", "nowhere"], "there is no folder nowhere"),
-        (["--benchmark", "scenes"], "--benchmark needs --storage"),
+        (["--benchmark", "scenes"], "add --storage DIR"),
     ],
 )
 def test_wrong_use_costs_one_line(results, capsys, options, said):

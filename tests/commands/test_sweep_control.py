@@ -57,7 +57,7 @@ def run(capsys):
     ("arguments", "message"),
     [
         ("--max-hours 0", "--max-hours is a positive number of hours, got 0"),
-        ("--max-hours nan", "--max-hours is a positive number of hours, got nan"),
+        ("--max-hours nan", "--max-hours: expected a finite number"),
         ("--max-hours soon", '--max-hours: unable to convert "soon" into float'),
         ("--max-trials 0", "--max-trials: expected a whole number >= 1, got '0'"),
     ],

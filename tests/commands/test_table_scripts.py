@@ -104,8 +104,11 @@ def test_scripts_are_short_and_work_from_anywhere(tmp_path, name):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("table_9", "--data-size", "5"), "table_9 ends with a direction, no samples are drawn"),
-        (("table_1", "--labeller", "a.py:f"), "--labeller is for voynov_table_5"),
+        (("table_9", "--data-size", "5"), "no effect on table_9, which ends with a direction"),
+        (
+            ("table_1", "--labeller", "a.py:f"),
+            "no effect on table_1: leave it out, or run voynov",
+        ),
     ],
 )
 def test_options_that_mean_nothing_to_a_recipe_are_refused(script, words, message):

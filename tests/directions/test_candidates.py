@@ -253,3 +253,16 @@ def test_nonsense_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=field):
             replace(LearntConfig(), **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(float("nan"), "'vectors' holds NaN .* row 2 of 3"), (7.0, "row 2 of 3 has norm 7")],
+)
+def test_a_set_on_disk_holds_unit_vectors(tmp_path, number, told) -> None:
+    vectors = torch.eye(3)
+    vectors[2, 2] = number
+    found = make_candidates(analytic_generator(), CandidateConfig(kind="random", count=3))
+    save_candidates(tmp_path, replace(found, vectors=vectors))
+    with pytest.raises(ValueError, match=told):
+        load_candidates(tmp_path)

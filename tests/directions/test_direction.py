@@ -2,12 +2,14 @@
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import torch
 
+from gseg.directions.colour_maps import ColourMaps
 from gseg.directions.direction import Direction, direction_from_official, read_official_vector
 from gseg.generators.analytic import analytic_generator
 
@@ -133,3 +135,13 @@ def test_other_content_is_explained(tmp_path: Path) -> None:
         read_official_vector(path)
     with pytest.raises(ValueError, match="missing"):
         read_official_vector(tmp_path / "missing.pth")
+
+
+def test_numbers_of_another_kind_are_refused(direction: Direction) -> None:
+    unit = torch.eye(3)[0]
+    with pytest.raises(ValueError, match=r"lighter vector .* torch\.int64, expected floating"):
+        Direction(lighter=unit.long(), darker=unit)
+    weights = torch.zeros(1, 2, 3, 4)
+    weights[0, 1, 0, 0] = float("inf")
+    with pytest.raises(ValueError, match="'operators' holds NaN or infinity"):
+        replace(direction, operators=ColourMaps(weights=weights, clamped=False))

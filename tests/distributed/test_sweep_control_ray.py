@@ -3,13 +3,15 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources
+from gseg.generators.catalogue import full_name
 from gseg.pipeline.experiment import Context
 from gseg.pipeline.failures import known_failure
 from gseg.pipeline.trial import find_rows
-from gseg.samples.config import FilterConfig
+from gseg.samples.config import FilterConfig, filter_preset
 from gseg.storage.store import count_builds
 
 pytestmark = pytest.mark.ray
@@ -86,3 +88,50 @@ def test_when_the_time_is_up_work_in_progress_is_left_to_the_next_sweep(
     run_sweep([tiny_experiment], setting, Resources(), listener=again, large=False)
     assert again.done == [0]
     assert set(count_builds(tmp_path).values()) == {1}
+
+
+_READS_BESIDE = """
+import torch
+from beside import Net
+from gseg.generators.cards import GeneratorCard
+from gseg.generators.contract import Generator
+
+def make():
+    from later import NAME
+    network = Net()
+    network.load_state_dict(torch.load("w.pt", weights_only=True))
+    return Generator(network, GeneratorCard(
+        name=NAME, family="Flat", architecture="flat", dataset="colours",
+        resolution=32, num_classes=0, latent_dim=8, code_dim=8))
+"""
+_BESIDE = """
+from torch import nn
+
+class Net(nn.Linear):
+    def __init__(self):
+        super().__init__(8, 3 * 32)
+
+    def forward(self, z, y=None):
+        return super().forward(z).tanh().reshape(-1, 3, 32, 1).expand(-1, -1, -1, 32)
+"""
+
+
+@pytest.mark.parametrize("placement", ["process", "cluster"])
+def test_trials_run_where_the_driver_does(
+    tmp_path, local_ray, tiny_experiment, monkeypatch, placement
+):
+    """What a generator reads beside it is found by trials, actors and workers as by a dry run."""
+    (tmp_path / "mine.py").write_text(_READS_BESIDE)
+    (tmp_path / "beside.py").write_text(_BESIDE)
+    (tmp_path / "later.py").write_text("NAME = 'flat.colours32'\n")
+    torch.manual_seed(0)
+    torch.save(torch.nn.Linear(8, 96).state_dict(), tmp_path / "w.pt")
+    monkeypatch.chdir(tmp_path)
+    filters = filter_preset("none")
+    samples = replace(tiny_experiment.samples, filters=filters)
+    own = replace(tiny_experiment, generator=full_name("mine.py:make"), samples=samples)
+    setting = Context(storage=tmp_path / "storage", benchmarks=("scenes:20",))
+    resources = Resources(placement=placement)
+    (record,) = run_sweep([own], setting, resources, large=placement == "cluster")
+    assert (record.state, record.reason) == ("complete", "")
+    assert find_rows(own, setting, "cpu") is not None

@@ -228,7 +228,7 @@ def test_mistakes_say_what_to_do(tmp_path: Path) -> None:
         load_generator(f"{tmp_path / 'mine.py'}:build")
     with pytest.raises(ValueError, match=r"gave a Flat.*Generator\(network, card\)"):
         load_generator(f"{tmp_path / 'mine.py'}:bare")
-    with pytest.raises(ValueError, match=r"shape \(1, 3, 8, 8\).*resolution of 16"):
+    with pytest.raises(ValueError, match=r"shape \(4, 3, 8, 8\).*resolution of 16"):
         load_generator(f"{tmp_path / 'mine.py'}:larger")
     with pytest.raises(ValueError, match="must not be empty"):
         register_generator(

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -222,3 +223,67 @@ def test_other_mistakes(tmp_path: Path) -> None:
         from_checkpoint(case.file, {**case.config, "checkpoint": {"weights_at": "generator"}})
     with pytest.raises(ValueError, match="cannot be read as JSON"):
         from_checkpoint(case.file, tmp_path / "config.json")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "acgan-tinyimagenet64-studiogan-current",
+        "biggan-tinyimagenet64-studiogan-current",
+        "uncondgan-imagenet128-resnet2",
+    ],
+)
+def test_a_tensor_that_is_not_finite_is_named(name: str, tmp_path: Path) -> None:
+    case = Case(name)
+    whole = torch.load(case.file, map_location="cpu", weights_only=True)
+    tensors = whole.get("state_dict", whole)
+    tensors = tensors.get("generator", tensors)
+    key = [key for key, each in tensors.items() if each.is_floating_point()][-1]
+    tensors[key].view(-1)[0] = float("nan")
+    torch.save(whole, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=rf"w\.pth: '{re.escape(key)}' holds NaN"):
+        from_checkpoint(tmp_path / "w.pth", case.config)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda tensor: tensor.long(), "holds torch.int64"),
+        (lambda tensor: tensor > 0, "holds torch.bool"),
+        (lambda tensor: tensor + 0j, "holds torch.complex64"),
+        (lambda tensor: tensor.sum(), "does not fit"),
+    ],
+)
+@pytest.mark.parametrize(
+    "name", ["acgan-tinyimagenet64-studiogan-current", "uncondgan-imagenet128-resnet2"]
+)
+def test_every_tensor_of_another_kind_is_named(name: str, change, told, tmp_path: Path) -> None:
+    case = Case(name)
+    whole = torch.load(case.file, map_location="cpu", weights_only=True)
+    tensors = whole.get("state_dict", whole)
+    tensors = tensors.get("generator", tensors)
+    for key in [key for key, each in tensors.items() if each.is_floating_point()][:6]:
+        torch.save(
+            {**whole, **{"state_dict": {**tensors, key: change(tensors[key])}}}, tmp_path / "w"
+        )
+        with pytest.raises(ValueError, match=r"w (does not fit|holds)") as caught:
+            from_checkpoint(tmp_path / "w", {**case.config, "checkpoint": {}})
+        assert re.search(told, str(caught.value))
+        assert "\n" not in str(caught.value)
+
+
+def test_tensors_have_names(tmp_path: Path) -> None:
+    torch.save({1: torch.zeros(3)}, tmp_path / "w")
+    with pytest.raises(ValueError, match="w holds more than tensors"):
+        from_checkpoint(tmp_path / "w", {"family": "acgan"})
+
+
+@pytest.mark.parametrize(
+    "content", [b"x", b"\0" * 99, b"version https://git-lfs.github.com/spec\n"]
+)
+def test_what_is_no_file_of_weights_is_told_without_advice_to_run_it(content, tmp_path) -> None:
+    (tmp_path / "w").write_bytes(content)
+    with pytest.raises(ValueError, match=r"no file of torch\.save") as caught:
+        from_checkpoint(tmp_path / "w", {"family": "acgan"})
+    assert "weights_only" not in str(caught.value)
+    assert len(str(caught.value)) < 400

@@ -5,6 +5,7 @@ from gseg.generators.encoders import (
     Encoder,
     EncoderConfig,
     EncoderNetwork,
+    choose_encoder,
     list_encoders,
     load_encoder,
 )
@@ -66,3 +67,20 @@ def test_a_device_finds_the_cpu_s_latents(name, device):
     ):
         assert expected.std() > 0
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("z[3, 1] = float('nan')", "'latents' holds NaN or infinity .* row 3 of 4"),
+        ("z = z.long()", "expected floating-point latents, got torch.int64"),
+        ("z = z.double() * 1e300", "'latents' holds NaN or infinity"),
+    ],
+)
+def test_latents_of_the_user_s_own_encoder_are_numbers(tmp_path, line, told):
+    (tmp_path / "mine.py").write_text(
+        f"import torch\ndef f(x):\n    z = torch.ones(len(x), 5)\n    {line}\n    return z\n"
+    )
+    encode = choose_encoder(f"{tmp_path}/mine.py:f", resolution=8).open()
+    with pytest.raises(ValueError, match=told):
+        encode(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), range(4))

@@ -65,7 +65,7 @@ _CANDIDATES = (
     CandidateConfig(kind="pca", count=3, samples=32),
     CandidateConfig(kind="closed_form", count=3),
 )
-_UNNAMED = {"seconds", "created", "versions", "files"}
+_UNNAMED = {"seconds", "created", "versions", "files", "checksum"}
 _UNNUMBERED = {"peak_memory_mib", "candidates_seconds"}
 _RUN = {"commit", "finished"}
 _RUN_ENDS = ("_seconds", "_reused", "_version", "_mib")
@@ -141,7 +141,7 @@ def left_behind(storage: Path) -> dict[str, Any]:
 
 
 def _run(storage: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    setting = Context(storage=storage, benchmarks=("scenes:10", "folder:pictures"))
+    setting = Context(storage=storage, benchmarks=("scenes:10", "folder:scored"))
     files: dict[str, Any] = {}
     rows: dict[str, Any] = {}
     _embed(storage)

@@ -78,14 +78,19 @@ def _write_inputs(folder: Path) -> None:
     table = (np.arange(_ROWS * _WIDTH) * 7919 % 2003 / 1001.5 - 1).astype(np.float32)
     np.save(folder / "embeddings.npy", table.reshape(_ROWS, _WIDTH), allow_pickle=False)
     (folder / "labeller.py").write_text(_LABELLER)
+    _write_pictures(folder / "pictures", _FIRST_PICTURE)
+    _write_pictures(folder / "scored", _FIRST_PICTURE + PICTURES)
+
+
+def _write_pictures(folder: Path, first: int) -> None:
     for name in ("images", "masks"):
-        (folder / "pictures" / name).mkdir(parents=True)
-    scenes = render(range(_FIRST_PICTURE, _FIRST_PICTURE + PICTURES), resolution=32)
+        (folder / name).mkdir(parents=True)
+    scenes = render(range(first, first + PICTURES), resolution=32)
     for number, (picture, mask) in enumerate(zip(scenes.pictures, scenes.masks, strict=True)):
         name = f"{number:03d}.bmp"
         grey = mask.numpy().astype(np.uint8) * 255
-        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(folder / "pictures/images" / name)
-        Image.fromarray(grey).save(folder / "pictures/masks" / name)
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(folder / "images" / name)
+        Image.fromarray(grey).save(folder / "masks" / name)
 
 
 def labelled_pictures(count: int = 8) -> LabelledPairs:
@@ -327,7 +332,7 @@ def _note_all(targets: Iterable[Node | None], recorder: Recorder) -> list[str]:
 
 def trial_stages(trial: Trial, device: str, recorder: Recorder) -> list[str]:
     """Name all stages of a trial, scores on two benchmarks among them."""
-    setting = Context(storage=Path("storage").absolute(), benchmarks=("scenes", "folder:pictures"))
+    setting = Context(storage=Path("storage").absolute(), benchmarks=("scenes", "folder:scored"))
     return _note_all(trial_graph(trial, setting, device).targets, recorder)
 
 

@@ -36,6 +36,7 @@ _TYPES = {
 
 def _row(experiment="a", benchmark="scenes", profile="p", **values):
     key = {"experiment": experiment, "benchmark": benchmark, "metric_profile": profile}
+    key["benchmark_digest"] = f"digest of {benchmark}"
     return make_row({**key, "eval_protocol": "text", "scores": f"scores of {experiment}", **values})
 
 
@@ -124,10 +125,10 @@ def test_a_row_of_the_same_key_is_replaced(tmp_path):
     assert count == 4
     keys = [tuple(row[name] for name in KEY) for row in read_rows(tmp_path)]
     assert keys == [
-        ("a", "folder:x", "text", "p"),
-        ("a", "scenes", "text", "p"),
-        ("a", "scenes", "text", "q"),
-        ("b", "scenes", "text", "p"),
+        ("a", "folder:x", "digest of folder:x", "text", "p"),
+        ("a", "scenes", "digest of scenes", "text", "p"),
+        ("a", "scenes", "digest of scenes", "text", "q"),
+        ("b", "scenes", "digest of scenes", "text", "p"),
     ]
     assert [row["iou"] for row in read_rows(tmp_path)] == [None, 0.3, None, None]
 
@@ -176,8 +177,8 @@ def test_known_scores(tmp_path):
     assert known_scores(tmp_path) == {}
     merge_rows(tmp_path, [_row("a"), _row("b", scores=None)])
     assert known_scores(tmp_path) == {
-        ("a", "scenes", "text", "p"): "scores of a",
-        ("b", "scenes", "text", "p"): None,
+        ("a", "scenes", "digest of scenes", "text", "p"): "scores of a",
+        ("b", "scenes", "digest of scenes", "text", "p"): None,
     }
 
 
@@ -206,6 +207,43 @@ def test_rows_of_two_evaluation_protocols_stand_side_by_side(tmp_path):
     for protocol in ("text", "melas_program"):
         merge_rows(tmp_path, [make_row({**values, "eval_protocol": protocol, "scores": protocol})])
     assert {row["eval_protocol"] for row in read_rows(tmp_path)} == {"text", "melas_program"}
+
+
+def test_two_sets_of_one_name_stand_side_by_side(tmp_path):
+    merge_rows(tmp_path, [_row("a", "folder:test", benchmark_digest="birds", iou=0.1)])
+    merge_rows(tmp_path, [_row("a", "folder:test", benchmark_digest="cats", iou=0.2)])
+    merge_rows(tmp_path, [_row("a", "folder:test", benchmark_digest="birds", iou=0.3)])
+    found = {row["benchmark_digest"]: row["iou"] for row in read_rows(tmp_path)}
+    assert found == {"birds": 0.3, "cats": 0.2}
+
+
+def _write_without_digests(folder, rows):
+    merge_rows(folder, rows)
+    table = pq.read_table(folder / "rows.parquet")
+    pq.write_table(table.drop_columns(["benchmark_digest", "weights"]), folder / "rows.parquet")
+
+
+def test_a_row_of_before_is_replaced_by_the_first_of_its_name(tmp_path):
+    old = [_row("a", "folder:x", iou=0.1), _row("a", "folder:y", iou=0.2), _row("b", "folder:x")]
+    _write_without_digests(tmp_path, old)
+    assert merge_rows(tmp_path, [_row("a", "folder:x", iou=0.3)]) == 3
+    found = {(row["experiment"], row["benchmark"]): row for row in read_rows(tmp_path)}
+    assert found["a", "folder:x"]["iou"] == 0.3
+    assert found["a", "folder:x"]["benchmark_digest"] == "digest of folder:x"
+    assert found["a", "folder:y"]["iou"] == 0.2
+    assert found["a", "folder:y"]["benchmark_digest"] is None
+
+
+def test_a_row_of_before_gets_the_digest_only_if_its_scores_are_those(tmp_path):
+    """What was scored by names and sizes may have been of other pictures."""
+    _write_without_digests(tmp_path, [_row("a", iou=0.5), _row("b", "folder:x", iou=0.25)])
+    today = [_row("a", iou=0.5, weights="w"), _row("b", "folder:x", iou=0.75, scores="new")]
+    fill_rows(tmp_path, today)
+    first, second = read_rows(tmp_path)
+    assert (first["benchmark_digest"], first["weights"]) == ("digest of scenes", "w")
+    assert (second["benchmark_digest"], second["iou"]) == (None, 0.25)
+    merge_rows(tmp_path, today[1:])
+    assert [row["iou"] for row in read_rows(tmp_path)] == [0.5, 0.75]
 
 
 def test_rows_of_an_older_version_are_filled_and_nothing_else_changes(tmp_path):

@@ -27,7 +27,13 @@ from gseg.pipeline.rows import merge_rows, results
 from gseg.pipeline.stages.pictures import EMBEDDINGS
 from gseg.pipeline.trial import find_parts, run_trial
 from gseg.reports import galleries
-from gseg.reports.galleries import gallery_section, left_figures, left_pictures, make_sheet
+from gseg.reports.galleries import (
+    gallery_section,
+    left_figures,
+    left_pictures,
+    make_sheet,
+    sheet_name,
+)
 from gseg.reports.report import write_report
 from gseg.reports.sheets import sample_sheet
 from gseg.samples.config import EmbeddedScenes, LatentConfig, SampleConfig, filter_preset
@@ -340,11 +346,12 @@ def test_a_sweep_s_own_sheets_are_shown_without_its_storage(tmp_path, frame):
     assert "No pictures" in write_report(rows, tmp_path / "without").read_text()
     figures = tmp_path / f"{rows.name}_figures"
     figures.mkdir()
-    for name in ("b.x", "a.x", "worst", "distance", "distance-2"):
+    own = "path/b.py:x"
+    for name in (sheet_name(own), "a.x", "worst", "distance", "distance-2"):
         _picture().save(figures / f"{name}.png")
-    section = left_pictures(figures, ["path/b.x", "a.x", "c.x"])
-    assert [part.caption for part in section.parts] == ["a.x", "b.x"]
-    others = left_figures(figures, ["path/b.x", "a.x"])
+    section = left_pictures(figures, [own, "a.x", "c.x"])
+    assert [part.caption for part in section.parts] == ["a.x", own]
+    others = left_figures(figures, [own, "a.x"])
     assert [part.caption for part in others.parts] == ["worst"]
     page = write_report(rows, tmp_path / "with").read_text()
     assert page.count("data:image/webp") == 3

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.rows import make_row
 from gseg.pipeline.trial import find_parts, run_trial
 from gseg.reports import sheets
+from gseg.reports.galleries import left_pictures, sheet_name
 from gseg.reports.sheets import (
     FoundMask,
     compare_masks,
@@ -128,9 +130,19 @@ def test_each_generator_has_one_sheet(tmp_path, rows, setting):
 def test_a_generator_of_the_user_s_own_does_not_lead_out_of_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("gseg.reports.sweep.find_parts", lambda *_: "parts")
     monkeypatch.setattr("gseg.reports.sweep.trial_sheet", lambda path, *_: path.touch())
-    own = replace(EXPERIMENT, generator=f"{tmp_path}/models/mine.py:make")
-    paths = draw_sheets(tmp_path, [own], Context(storage=tmp_path), "cpu", None)
-    assert paths == [tmp_path / "mine.py-make.png"]
+    own = [
+        replace(EXPERIMENT, generator=f"{tmp_path}/{folder}/mine.py:make") for folder in ("A", "B")
+    ]
+    paths = draw_sheets(tmp_path, own, Context(storage=tmp_path), "cpu", None)
+    assert len({path.name for path in paths}) == 2  # neither writes over the other's
+    assert all(re.fullmatch(r"mine\.py-make-[0-9a-f]{8}\.png", path.name) for path in paths)
+    assert {path.parent for path in paths} == {tmp_path}
+    for path in paths:
+        Image.new("RGB", (9, 9)).save(path)
+    section = left_pictures(tmp_path, [each.generator for each in own])
+    assert [sheet.caption for sheet in section.parts] == sorted(
+        (each.generator for each in own), key=sheet_name
+    )
 
 
 def test_scores_of_every_picture_are_copied_once(tmp_path, rows, setting):
@@ -138,7 +150,8 @@ def test_scores_of_every_picture_are_copied_once(tmp_path, rows, setting):
     files = list((tmp_path / "images").iterdir())
     assert [file.name for file in files] == [f"{EXPERIMENT.digest}-{rows[0]['scores']}.parquet"]
     table = pd.read_parquet(tmp_path / "images")
-    assert list(table.columns[:3]) == ["experiment", "benchmark", "eval_protocol"]
+    told = ["experiment", "benchmark", "benchmark_digest", "eval_protocol"]
+    assert list(table.columns[:4]) == told
     assert set(table.experiment) == {EXPERIMENT.digest}
     for row in rows:
         chosen = table[(table.profile == row["metric_profile"]) & table.iou.notna()]

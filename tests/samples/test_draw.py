@@ -7,13 +7,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from gseg.generators.analytic import analytic_generator, known_direction, known_mask
 from gseg.generators.catalogue import load_generator
+from gseg.generators.contract import Generator
 from gseg.randomness import labels, latents
 from gseg.samples.cascade import Cascade
 from gseg.samples.config import REASONS, FilterConfig, SampleConfig, filter_preset
 from gseg.samples.draw import draw, draw_shard
+from gseg.samples.latents import candidates
 from gseg.samples.sets import AcceptanceError, check_acceptance, load_samples
 from gseg.samples.shards import shard_name
 
@@ -246,3 +249,21 @@ def test_a_direction_of_another_generator_is_refused():
 def test_at_least_one_sample_is_asked_for():
     with pytest.raises(ValueError, match="at least 1 sample, asked for 0"):
         draw(*make(), CONFIG, 0)
+
+
+@pytest.mark.parametrize("kind", ["lighter", "mean"])
+@pytest.mark.parametrize("shifted", [False, True])
+def test_a_picture_that_is_not_finite_stops_the_drawing_with_its_candidate(kind, shifted):
+    config = replace(CONFIG, mask_kind=kind, filters=filter_preset("none"))
+    generator, direction = make()
+    z, _ = candidates(generator.card, config.latents, config.seed, [27])
+    moved = z + config.epsilon * direction.lighter if shifted else z
+
+    class Broken(nn.Module):
+        def forward(self, code, y):
+            at = ((code - moved).abs().amax(1) < 1e-5)[:, None, None, None]
+            return torch.where(at, torch.inf, generator.network(code, y))
+
+    told = rf"candidate 27 of seed {config.seed}.*{'shifted' if shifted else 'not shifted'}"
+    with pytest.raises(ValueError, match=told):
+        draw_shard(Generator(Broken(), generator.card), direction, config, 0)

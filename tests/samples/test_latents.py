@@ -147,3 +147,14 @@ def test_samples_come_from_the_embeddings(tmp_path):
     pixels = ((generator(torch.from_numpy(values)) + 1) * 127.5).round().to(torch.uint8)
     assert len(shard) == 4
     assert (shard.pictures.int() - pixels.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "number"), [("float32", np.nan), ("float64", -np.inf), ("float64", 1e300)]
+)
+def test_embeddings_are_finite_and_the_row_is_named(tmp_path, dtype, number):
+    path, values = table(tmp_path, dtype=dtype)
+    values[4, 1] = number
+    np.save(path, values)
+    with pytest.raises(ValueError, match=r"embeddings\.npy: 'array' holds NaN .* row 4 of 6"):
+        near_embeddings(path)

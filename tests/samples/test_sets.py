@@ -31,6 +31,8 @@ def test_what_does_not_go_together_is_refused():
         similarities(torch.ones(4, 3), torch.ones(2, 5))
     with pytest.raises(ValueError, match="at least one real picture"):
         similarities(torch.ones(4, 3), torch.ones(0, 3))
+    with pytest.raises(ValueError, match=r"'features of real pictures' holds NaN .* row 1 of 2"):
+        similarities(torch.ones(4, 3), torch.tensor([[1.0, 1, 1], [1, float("nan"), 1]]))
     for count in (0, 5):
         with pytest.raises(ValueError, match=f"all 4 of the samples, asked for {count}"):
             nearest(torch.ones(4), count)

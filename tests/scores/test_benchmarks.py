@@ -1,5 +1,8 @@
 """gseg/scores/benchmarks.py and folders.py: what is read, and how bad folders are named."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +88,43 @@ def test_identity_follows_the_files(folder):
     assert FolderBenchmark(folder).identity == before
     write_pair(folder, "p9")
     assert FolderBenchmark(folder).identity != before
+
+
+def test_identity_is_content_and_not_names_and_sizes(folder, tmp_path):
+    """Two folders of one name whose masks are inverted had one identity, and so one score."""
+    Image.open(folder / "masks" / "p0.png").save(folder / "masks" / "p0.bmp")
+    (folder / "masks" / "p0.png").unlink()
+    second = tmp_path / "v2" / "set"
+    shutil.copytree(folder, second)
+    before = FolderBenchmark(folder)
+    assert FolderBenchmark(second).identity == before.identity
+    mask = second / "masks" / "p0.bmp"
+    size = mask.stat().st_size
+    Image.fromarray(255 - np.asarray(Image.open(mask))).save(mask)
+    assert mask.stat().st_size == size
+    other = FolderBenchmark(second)
+    assert other.identity != before.identity
+    assert other.older_identity == before.older_identity
+    # The same pictures under another folder's name.
+    renamed = shutil.copytree(folder, tmp_path / "elsewhere")
+    assert FolderBenchmark(renamed).identity == before.identity
+    # In place, and with the times set back.
+    times = mask.stat()
+    shutil.copyfile(folder / "masks" / "p0.bmp", mask)
+    os.utime(mask, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert FolderBenchmark(second).identity == before.identity
+
+
+def test_pictures_are_told_by_their_content(folder, tmp_path):
+    first = FolderBenchmark(folder)
+    names = [first.content(index) for index in range(len(first))]
+    assert len(set(names)) == 4
+    for kind, name in (("images", "p0.jpg"), ("masks", "p0.png")):
+        (tmp_path / "other" / kind).mkdir(parents=True)
+        shutil.copyfile(folder / kind / name, tmp_path / "other" / kind / f"q{name[2:]}")
+    assert FolderBenchmark(tmp_path / "other").content(0) == names[0]
+    scenes = ScenesBenchmark(20), ScenesBenchmark(20, HELD_OUT_FIRST + 5)
+    assert scenes[0].content(5) == scenes[1].content(0) != scenes[0].content(0)
 
 
 def test_turned_photograph_is_compared_upright(tmp_path):

@@ -115,3 +115,33 @@ def test_no_more_than_two_batches_are_held_at_a_time():
 
     collect_statistics(stream(), Lookup(), source="stream", count=90)
     assert most <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("mu", lambda a: np.where(np.arange(6) == 2, np.nan, a), "'mu' holds NaN .* row 2 of 6"),
+        ("sigma", lambda a: np.where(np.eye(6) > 0, np.inf, a), "'sigma' holds NaN or inf"),
+        ("sigma", lambda a: a - 9 * np.eye(6), "sigma .* no covariance: .* below zero"),
+        ("sigma", lambda a: a + np.triu(np.ones((6, 6)), 1), "sigma .* no covariance: .*symmetric"),
+        ("mu", lambda a: a.astype(str), "mu .*<U"),
+        ("mu", lambda a: a.astype(complex), "mu .*complex128"),
+        ("count", lambda a: np.array(-3), "count .* -3"),
+        ("count", lambda a: np.array(2.5), "count .* 2.5"),
+        ("count", lambda a: np.array([90, 90]), "count"),
+        ("count", lambda a: np.array(10), "90 kept vectors, .* 10 pictures"),
+        ("kept_vectors", lambda a: a[:80], r"kept_indices \(90,\).*\(80, 6\)"),
+        ("kept_vectors", lambda a: a[:, :5], r"kept_vectors \(90, 5\)"),
+        ("kept_vectors", lambda a: np.where(a == a[7], np.nan, a), "'kept_vectors' .* row 7 of 90"),
+        ("kept_indices", lambda a: a[::-1], "kept_indices .* ascending"),
+        ("kept_indices", lambda a: a - 1, "kept_indices .* ascending"),
+        ("kept_indices", lambda a: a * 0.5, "kept_indices .*float64"),
+    ],
+)
+def test_arrays_that_are_no_statistics_are_refused(tmp_path, name, change, told):
+    part(range(90)).save(tmp_path / "s.npz")
+    with np.load(tmp_path / "s.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "s.npz", **{**arrays, name: change(arrays[name])})
+    with pytest.raises(ValueError, match=rf"s\.npz:? .*{told}"):
+        FeatureStatistics.load(tmp_path / "s.npz", "table")

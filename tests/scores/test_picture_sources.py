@@ -1,6 +1,7 @@
 """gseg/scores/picture_sources.py: the same pictures in any cut, in documented order and size."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -90,6 +91,20 @@ def test_folder_is_brought_to_a_generator_s_size(folder):
     assert np.array_equal(whole(unchanged)[2].permute(1, 2, 0).numpy(), middle)
     assert source.name.endswith("at 15 px")
     assert source.identity != unchanged.identity
+
+
+def test_a_folder_is_named_by_its_content(tmp_path):
+    (tmp_path / "set" / "more").mkdir(parents=True)
+    picture = tmp_path / "set" / "more" / "a.bmp"  # whose size does not depend on what it shows
+    Image.new("RGB", (30, 40), "blue").save(picture)
+    before, size = FolderPictures(tmp_path / "set"), picture.stat().st_size
+    copy = shutil.copytree(tmp_path / "set", tmp_path / "copy")
+    assert FolderPictures(copy).identity == before.identity
+    Image.new("RGB", (30, 40), "red").save(picture)
+    assert picture.stat().st_size == size
+    changed = FolderPictures(tmp_path / "set")
+    assert changed.identity != before.identity
+    assert changed.name != before.name
 
 
 def test_bad_folders_are_named(tmp_path):

@@ -217,3 +217,17 @@ def test_files_that_are_no_checkpoint_are_named(network, tmp_path):
     (tmp_path / "cut.pth").write_bytes(whole.read_bytes()[:-500])
     with pytest.raises(ValueError, match=r"Cannot read checkpoint .*cut\.pth"):
         load_public_unet(tmp_path / "cut.pth")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".ckpt", ".pth"])
+def test_weights_that_are_not_finite_are_named(tmp_path, suffix):
+    path, segmenter = tmp_path / f"s{suffix}", make()
+    segmenter.network.outc.conv.bias.data[1] = float("inf")
+    segmenter.save(path)
+    state = segmenter.network.state_dict()
+    if suffix == ".ckpt":
+        torch.save({"state_dict": {f"net.{key}": each for key, each in state.items()}}, path)
+    elif suffix == ".pth":
+        torch.save(state, path)
+    with pytest.raises(ValueError, match=rf"s{suffix}: 'outc\.conv\.bias' holds NaN or infinity"):
+        Segmenter.load(path)

@@ -1,5 +1,6 @@
 """Leases on a disk, and on an object store."""
 
+import errno
 import json
 import os
 import signal
@@ -103,6 +104,113 @@ for _ in range(20):
     processes = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(3)]
     assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
     assert (tmp_path / "n").read_text() == "60"
+
+
+_WITHOUT_LINKS = """
+import errno, os
+def link(source, target):
+    raise OSError(errno.EPERM, "Operation not permitted")
+os.link = link
+"""
+
+
+def without_links(source, target):
+    raise OSError(errno.EPERM, "Operation not permitted", str(source))
+
+
+def test_lease_excludes_where_there_are_no_hard_links(tmp_path, monkeypatch):
+    """As on FUSE, exFAT and SMB."""
+    script = f"""{_WITHOUT_LINKS}
+import sys, time
+from pathlib import Path
+from gseg.storage.leases import lease
+folder = Path(sys.argv[1])
+for _ in range(20):
+    with lease(folder / "a", poll=0.001):
+        value = int((folder / "n").read_text())
+        time.sleep(0.002)
+        (folder / "n").write_text(str(value + 1))
+"""
+    (tmp_path / "n").write_text("0")
+    processes = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
+    assert (tmp_path / "n").read_text() == "60"
+    assert list((tmp_path / "a").iterdir()) == []
+
+    monkeypatch.setattr(os, "link", without_links)
+    with _hold(tmp_path / "a", 600) as process:  # killed: taken over, without links either
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with lease(tmp_path / "a", poll=0.01) as held:
+            assert held
+
+
+@pytest.mark.parametrize("content", ["", '{"id": "x", "pro', "[]", '{"id": "x"}', "\0\0"])
+def test_a_lease_that_says_nothing_expires_and_not_before(tmp_path, monkeypatch, content):
+    """As whoever is killed between creating and writing it leaves it, or a power cut."""
+    (tmp_path / "lease.json").write_text(content)
+    monkeypatch.setattr(leases, "EXPIRY_SECONDS", 0.3)
+    started = time.monotonic()
+    with lease(tmp_path, poll=0.01) as held:
+        assert held
+        assert 0.2 < time.monotonic() - started < 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_lease_that_is_filled_in_time_is_its_holder_s(tmp_path, monkeypatch):
+    monkeypatch.setattr(leases, "EXPIRY_SECONDS", 0.5)
+    path, begun = tmp_path / "lease.json", time.monotonic()
+    path.touch()
+
+    def fill() -> bool:
+        now = time.monotonic() - begun
+        if now > 0.3 and not path.stat().st_size:
+            path.write_text(json.dumps(token("x", host="elsewhere")))
+        return now > 0.7
+
+    with lease(tmp_path, unless=fill, poll=0.01) as held:
+        assert not held
+
+
+def test_who_lost_a_lease_while_silent_notices(tmp_path):
+    mine, other = (
+        leases._FileLease(tmp_path / "lease.json", token(name)) for name in ("mine", "other")
+    )
+    assert mine.create()
+    assert mine.beat()
+    assert not other.create()
+    (tmp_path / "lease.json").unlink()
+    assert other.create()
+    assert not mine.beat()
+    mine.release()  # which is not his any more
+    assert other.beat()
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
+def test_who_is_stopped_between_creating_and_writing_does_not_hold_it(
+    tmp_path, monkeypatch, number
+):
+    def link(source, target):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", link)
+    path = tmp_path / "lease.json"
+    assert leases.create_alone(path, "first")
+    assert not leases.create_alone(path, "second")
+    assert path.read_text() == "first"
+    path.unlink()
+    real = Path.open
+
+    def stopped(self, mode="r", **more):
+        file = real(self, mode, **more)
+        if mode == "x":  # meanwhile it has expired, and somebody else has created his own
+            self.unlink()
+            self.write_text("other")
+        return file
+
+    monkeypatch.setattr(Path, "open", stopped)
+    assert not leases.create_alone(path, "first")
+    assert path.read_text() == "other"
 
 
 _OBJECT_HOLDER = """

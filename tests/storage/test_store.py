@@ -1,5 +1,6 @@
 import errno
 import itertools
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,6 +103,23 @@ def test_check_names_a_storage_that_cannot_be_written(tmp_path):
     file.write_text("")
     with pytest.raises(StorageError, match=f"Cannot write to the storage {file}"):
         Store(file).check()
+
+
+def test_check_tries_what_a_run_does(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)  # there is another way
+    Store(tmp_path).check()
+    for name, owner in (("fsync", os), ("replace", Path)):
+        with monkeypatch.context() as broken:
+            broken.setattr(owner, name, refuse)
+            with pytest.raises(StorageError, match=f"{tmp_path}: Operation not supported"):
+                Store(tmp_path).check()
+    monkeypatch.setattr("gseg.storage.store.create_alone", lambda *_: True)
+    with pytest.raises(StorageError, match="of two processes that create a file, both succeed"):
+        Store(tmp_path).check()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_read_only_store_makes_nothing(tmp_path):

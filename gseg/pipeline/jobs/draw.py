@@ -22,6 +22,7 @@ from gseg.samples.draw import draw_shards
 from gseg.samples.sets import GrowingSet, check_acceptance
 from gseg.samples.shards import shard_name
 from gseg.storage.files import DiskFullError, write_atomically
+from gseg.storage.manifests import is_whole, note_doubt, sealed
 from gseg.storage.mirror import fetch
 from gseg.storage.store import SHARD, Store, bring_here, note_build
 
@@ -29,6 +30,8 @@ from gseg.storage.store import SHARD, Store, bring_here, note_build
 _SHARDS_AT_ONCE: Final = 4096
 # Acceptance to plan with before any is known; shards that turn out not to be needed are left.
 _GUESS: Final = 0.25
+# What is noted of the drawing of a shard.
+_COSTS: Final = ("seconds", "forwards")
 
 
 class BatchTooLargeError(ValueError):
@@ -176,7 +179,8 @@ class DrawJob(Job[int]):
         for order, each in zip(orders, drawn.shards, strict=True):
             path = order.folder / shard_name(shard)
             # The cost first: a shard that is there counts, whether its cost is known or not.
-            write_atomically(cost_file(path), json.dumps(cost).encode())
+            told = sealed({**cost, "shard": _name(path)})
+            write_atomically(cost_file(path), json.dumps(told).encode())
             each.save(path)
             note_build(order.folder.parents[1], SHARD, f"{order.folder.name}/{shard}")
         return len(orders)
@@ -188,10 +192,23 @@ def cost_file(shard: Path) -> Path:
 
 
 def read_cost(shard: Path) -> Mapping[str, float]:
-    """Read ``seconds`` and ``forwards``, the pictures that the generator made; 0 if unknown."""
+    """Read ``seconds`` and ``forwards``, the pictures that the generator made; NaN if unknown."""
     file = cost_file(shard)
-    known: Mapping[str, float] = json.loads(file.read_text()) if fetch(file) else {}
-    return {"seconds": 0.0, "forwards": 0.0, **known}
+    try:
+        told = json.loads(file.read_text()) if fetch(file) else {}
+        # Those of older versions say no more than the two.
+        if (is_whole(told) and told["shard"] == _name(shard)) or told.keys() == set(_COSTS):
+            found = {name: float(told[name]) for name in _COSTS}
+            if all(0 <= each < math.inf for each in found.values()):
+                return found
+    except (ValueError, TypeError, KeyError, AttributeError):  # whatever it holds
+        pass
+    note_doubt("shards have no cost of their own beside them, which is left blank", file)
+    return dict.fromkeys(_COSTS, math.nan)
+
+
+def _name(shard: Path) -> str:
+    return f"{shard.parent.name}/{shard.stem}"
 
 
 # A sweep over λ and ε draws along many directions at once.

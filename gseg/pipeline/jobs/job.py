@@ -7,8 +7,10 @@ a pool or in a Ray Train worker alike.
 """
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -197,7 +199,7 @@ def require_device(device: str) -> None:
         )
 
 
-def prepare_process(threads: int, weights: Path | None = None) -> None:
+def prepare_process(threads: int, weights: Path | None = None, folder: Path | None = None) -> None:
     """Set up a process that computes and does nothing else.
 
     Args:
@@ -205,7 +207,12 @@ def prepare_process(threads: int, weights: Path | None = None) -> None:
             machine.
         weights: Folder of published weights, from `weights_folder` of the process that this one
             works for; None for that of the environment.
+        folder: Where that process works: code of the user's own may name files from there. On a
+            machine without it this one stays where it is; full names alone mean anything then.
     """
+    if folder is not None:
+        with suppress(OSError):
+            os.chdir(folder)
     # PyTorch keeps this number for each thread that calls it, not for the process.
     torch.set_num_threads(threads)
     use_weights(weights)

@@ -8,13 +8,15 @@ Fréchet distances; latents are what Voynov et al. 2021, section 3.3, sample nea
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gseg.exactness import device_identity
@@ -36,10 +38,13 @@ from gseg.scores.picture_sources import (
     ScenesPictures,
 )
 from gseg.storage.digests import digest
-from gseg.storage.files import replacing
-from gseg.storage.mirror import discard, exists, fetch
+from gseg.storage.files import check_unchanged, replacing
+from gseg.storage.manifests import OLDER, note_doubt
+from gseg.storage.mirror import StorageError, describe, discard, exists, fetch
 
 _BATCH: Final = 100
+# In the source that the statistics of a part tell, before the part's name.
+_PART_OF: Final = ", part "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +58,7 @@ class PictureSet:
         count: Number of generated pictures or scenes; a folder has its own.
         folder: Folder of pictures.
         resolution: Side of scenes; what pictures of a folder are brought to, None to leave them.
+        planned: Identity that a folder must have; empty to take what is there.
     """
 
     generator: str = ""
@@ -61,16 +67,25 @@ class PictureSet:
     count: int = 0
     folder: Path | None = None
     resolution: int | None = None
+    planned: str = field(default="", compare=False)
 
-    def open(self, device: str = "cpu") -> PictureSource:
+    def open(
+        self, device: str = "cpu", progress: Callable[[int, int], object] | None = None
+    ) -> PictureSource:
         """Make the pictures available; those of a generator are made when they are asked for.
 
         Args:
             device: Where a generator computes.
+            progress: See `gseg.scores.picture_sources.FolderPictures`.
+
+        Raises:
+            ChangedInputsError: A folder holds other pictures than were planned.
         """
         # One record for three kinds, and not three records: it goes into names as it is.
         if self.folder is not None:
-            return FolderPictures(self.folder, resolution=self.resolution)
+            found = FolderPictures(self.folder, resolution=self.resolution, progress=progress)
+            check_unchanged(str(self.folder), found.identity, self.planned)
+            return found
         if not self.generator:
             return ScenesPictures(self.count, resolution=self.resolution or SCENES_RESOLUTION)
         generator = sampled_generator(self.generator, device, self.latents)
@@ -109,6 +124,29 @@ class PicturesJob(Job[None]):
         """Name the file of a part."""
         return self.folder / f"part-{part:05d}.npz"
 
+    def name(self, part: int) -> str:
+        """Say which part of which work it is: a file of other work is not taken for it."""
+        return f"{self.folder.name}/{part}"
+
+    def check(self, part: int, found: str) -> None:
+        """Make sure that a file is this part.
+
+        Args:
+            part: Its number.
+            found: Its name as the file says it; empty for those of older versions.
+
+        Raises:
+            StorageError: It is another.
+        """
+        if found and found != self.name(part):
+            path = self.path(part)
+            raise StorageError(
+                f"{describe(path)} is part {found} of other work, not {self.name(part)}. Delete "
+                "it: it will be made again."
+            )
+        if not found:
+            note_doubt(f"parts of unfinished work do not say of which: {OLDER}", self.path(part))
+
     def rows(self, part: int) -> range:
         """Number the pictures of a part."""
         return range(self.total)[part * self.part_size : (part + 1) * self.part_size]
@@ -116,6 +154,20 @@ class PicturesJob(Job[None]):
     def size(self, part: int) -> int:
         """Count the pictures of a part."""
         return len(self.rows(part))
+
+    def check_pictures(self) -> None:
+        """Make sure that the pictures of a folder did not change while they were read.
+
+        Raises:
+            ChangedInputsError: They did; what was taken of them is removed.
+        """
+        if self.pictures.folder is None:
+            return
+        try:
+            self.pictures.open()
+        except ValueError:
+            self.clear()
+            raise
 
     def clear(self) -> None:
         """Remove the files."""
@@ -153,7 +205,7 @@ class MeasureJob(PicturesJob):
                     yield pictures
                     listen(len(pictures))
 
-            first, name = self.rows(part).start, source.name
+            first, name = self.rows(part).start, f"{source.name}{_PART_OF}{self.name(part)}"
             collect_statistics(
                 batches(), extractor, source=name, first=first, count=self.total
             ).save(self.path(part))
@@ -162,10 +214,15 @@ class MeasureJob(PicturesJob):
 
     def collect(self) -> FeatureStatistics:
         """Merge the parts, in their order: the statistics of the whole set."""
-        paths, name = [self.path(part) for part in self.parts], features_name(self.features)
-        for path in paths:
-            fetch(path)
-        return join_statistics(FeatureStatistics.load(path, name) for path in paths)
+        for part in self.parts:
+            fetch(self.path(part))
+        return join_statistics(map(self._load, self.parts))
+
+    def _load(self, part: int) -> FeatureStatistics:
+        found = FeatureStatistics.load(self.path(part), features_name(self.features))
+        source, _, name = found.source.partition(_PART_OF)
+        self.check(part, name)
+        return replace(found, source=source)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,6 +272,7 @@ class EmbedJob(PicturesJob):
                     latents=found.numpy(),
                     pictures=np.array(names, dtype=np.str_),
                     skipped=np.array(skipped, dtype=np.str_),
+                    part=np.array(self.name(part)),
                 )
 
         return do
@@ -250,12 +308,12 @@ class EmbedJob(PicturesJob):
         latents, names, skipped = [], [], []
         for part in self.parts:
             fetch(self.path(part))
-            with np.load(self.path(part), allow_pickle=False) as stored:
-                # Without pictures the width of the latents may be unknown, 0.
-                if len(stored["pictures"]):
-                    latents.append(stored["latents"])
-                names += stored["pictures"].tolist()
-                skipped += stored["skipped"].tolist()
+            stored = self._load(part)
+            # Without pictures the width of the latents may be unknown, 0.
+            if len(stored["pictures"]):
+                latents.append(stored["latents"])
+            names += stored["pictures"].tolist()
+            skipped += stored["skipped"].tolist()
         if not latents:
             raise ValueError(
                 f"None of {self.total} pictures could be read; the first: {skipped[0]}"
@@ -263,6 +321,18 @@ class EmbedJob(PicturesJob):
         return Embeddings(
             latents=np.concatenate(latents), pictures=tuple(names), skipped=tuple(skipped)
         )
+
+    def _load(self, part: int) -> dict[str, NDArray[Any]]:
+        path = self.path(part)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                stored = {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+            raise StorageError(
+                f"{describe(path)} is damaged: {error}. Delete it: it will be made again."
+            ) from error
+        self.check(part, str(stored.get("part", "")))
+        return stored
 
 
 def embed_job(
@@ -272,16 +342,17 @@ def embed_job(
     *,
     skip_bad: bool = False,
     device: str = "cpu",
+    progress: Callable[[int, int], object] | None = None,
 ) -> EmbedJob:
     """Make the job of a set of pictures at the encoder's size.
 
     Its parts are in a folder below `folder` that is named by what decides the latents.
     """
-    source = pictures.open(device)
+    source = pictures.open(device, progress)
     # Named by content: a folder to which pictures were added is another job, not half of this one.
     identity = (source.identity, encoder, skip_bad, device_identity(device))
     return EmbedJob(
-        pictures=pictures,
+        pictures=replace(pictures, planned=source.identity),
         total=len(source),
         encoder=encoder,
         folder=folder / digest("embeddings", *identity),
@@ -301,6 +372,7 @@ def embed_pictures(
         progress: Called with pictures done and pictures in all.
     """
     run_missing(job, job.total, backend, progress)
+    job.check_pictures()
     return job.collect()
 
 

@@ -44,6 +44,7 @@ class ScoreJob(Job[Scores]):
         protocol: Evaluation protocol.
         working_size: Shorter side that the predictor sees; None for the benchmark's own.
         device: Kind of device.
+        planned: Identity of the benchmark; empty to take what is there.
     """
 
     segmenters: tuple[Path, ...] = ()
@@ -53,6 +54,7 @@ class ScoreJob(Job[Scores]):
     protocol: EvalProtocol
     working_size: int | None
     device: str = "cpu"
+    planned: str = ""
 
     def __getstate__(self) -> dict[str, Any]:
         # A process elsewhere opens the benchmark itself: that brings the files to its machine.
@@ -60,7 +62,7 @@ class ScoreJob(Job[Scores]):
 
     @cached_property
     def _benchmark(self) -> Benchmark:
-        return open_benchmark(self.benchmark, skip_bad=self.skip_bad)
+        return open_benchmark(self.benchmark, skip_bad=self.skip_bad, planned=self.planned)
 
     @property
     def total(self) -> int:

@@ -48,6 +48,7 @@ class Pairs:
         count: How many.
         shards: Files of samples; empty for the others.
         benchmark: Specification of labelled pictures, see `open_benchmark`; empty for the others.
+        planned: Identity of labelled pictures; empty to take what is there.
         side: Of labelled pictures, after cropping their middle and resizing.
         seed: Of the order in which labelled pictures are chosen.
         first: Index of the first scene, or place of the first labelled picture in that order.
@@ -58,6 +59,7 @@ class Pairs:
     count: int
     shards: tuple[Path, ...] = ()
     benchmark: str = ""
+    planned: str = ""
     side: int = SCENES_SIDE
     seed: int = 0
     first: int = 0
@@ -85,9 +87,12 @@ class Pairs:
             return pairs if self.shrunk is None else shrink(*pairs, self.shrunk)
         if self.benchmark:
             # Shuffled by the seed: the first pictures of a set are often of one kind.
-            benchmark = open_benchmark(self.benchmark)
+            benchmark = open_benchmark(self.benchmark, planned=self.planned)
             numbers = chosen_pictures(benchmark, self.seed, self.first, self.count)
-            return square_pairs(benchmark, numbers, self.side)
+            pairs = square_pairs(benchmark, numbers, self.side)
+            # Once more: they may have changed while they were read.
+            open_benchmark(self.benchmark, planned=benchmark.identity)
+            return pairs
         scenes = render(range(self.first, self.first + self.count), resolution=SCENES_SIDE)
         return scenes.pictures, scenes.masks
 
@@ -159,6 +164,7 @@ class FitJob:
             device=self.device,
             checkpoint=self.checkpoint,
             checkpoint_seconds=self.checkpoint_seconds,
+            name=self.folder.name,
             progress=lambda done, total: report("training", done, total),
             measured=tell if isinstance(report, Watch) else None,
             rank=rank,

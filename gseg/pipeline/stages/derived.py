@@ -38,6 +38,7 @@ from gseg.scores.picture_sources import FolderPictures
 from gseg.segmenters.segmenter import Segmenter
 from gseg.storage.callables import load_callable
 from gseg.storage.checksums import file_digest
+from gseg.storage.files import ChangedInputsError, check_unchanged
 from gseg.storage.store import Cost, bring_here
 from gseg.transfers import one_behind, send
 
@@ -80,17 +81,24 @@ class SelectionNode(DerivedNode):
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
         """Compare, and keep the nearest."""
         pairs = self.source.sampled(shop).pairs
-        return shop.backend.call(partial(self._select, folder, pairs, shop.report_here))
+        planned = shop.settings(self)["pictures"]
+        select = partial(self._select, folder, pairs, planned, shop.report_here)
+        return shop.backend.call(select)
 
     def _pictures(self) -> FolderPictures:
         return FolderPictures(self.selection.folder, resolution=self.side)
 
-    def _select(self, folder: Path, pairs: Pairs, report: Report) -> Mapping[str, Any]:
+    def _select(
+        self, folder: Path, pairs: Pairs, planned: str, report: Report
+    ) -> Mapping[str, Any]:
         pictures = self._pictures()
         extract = open_features(self.selection.features, device=self.device)
         batches = pictures.batches(range(len(pictures)))
         begun = (extract.begin(batch) for batch in batches)
         real = torch.cat([arrived() for arrived in one_behind(begun)])
+        # After they were read, by a process that may be on another machine.
+        for identity in (pictures.identity, self._pictures().identity):
+            check_unchanged(self.selection.folder, identity, planned)
         # One batch behind: the device works while the next shard is read.
         found = []
         shards = first_shards(pairs)
@@ -219,7 +227,9 @@ def open_labeller(config: LabellerConfig, device: str) -> Label:
     prefix = "" if config.kind == "function" else f"{'+'.join([config.kind, *config.coding])}:"
     # The digest in the stage's name is of what was there when the trial was planned.
     if labeller(prefix + config.place) != config:
-        raise ValueError(f"{config.place} has changed since the trial was planned: start again.")
+        raise ChangedInputsError(
+            f"{config.place} has changed since the trial was planned: start again."
+        )
     if config.kind == "folder":
         coding, files = mask_coding(config.coding), mask_files(Path(config.place))
         return partial(_read_masks, Path(config.place), files, coding)

@@ -188,6 +188,7 @@ class GivenDirection(Stage):
                 f"{self.given} holds no direction.safetensors: give a folder that Direction.save "
                 "wrote, such as direction/<hash> of a storage."
             )
+        Direction.load(self.given)  # before anything is made with it
         return {"given": file_digest(file)}
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:

@@ -188,6 +188,8 @@ class StatisticsNode(Stage):
         if self.embeddings is not None:
             file = shop.make(self.embeddings).folder / EMBEDDINGS
             pictures = replace(pictures, latents=with_file(pictures.latents, file))
+        if pictures.folder is not None:
+            pictures = replace(pictures, planned=str(self.parents(shop)[0]))
         job = MeasureJob(
             pictures=pictures,
             total=total,
@@ -196,6 +198,7 @@ class StatisticsNode(Stage):
             device=self.device,
         )
         shop.run(job, total, "distance")
+        job.check_pictures()
         whole = job.collect()
         whole.save(folder / _FILE)
         job.clear()  # the whole is kept; its parts would be as much again

@@ -27,7 +27,8 @@ from gseg.samples.shards import Shard, shard_name
 from gseg.storage.digests import canonical
 from gseg.storage.files import write_atomically
 from gseg.storage.leases import lease
-from gseg.storage.mirror import StorageError, fetch
+from gseg.storage.manifests import sealed
+from gseg.storage.mirror import StorageError, describe, exists, fetch
 from gseg.storage.store import Artifact, Cost
 
 _log = logging.getLogger(__name__)
@@ -44,9 +45,9 @@ class SampledSet:
         config: How they were drawn: as asked for, or in a smaller batch that fits into memory.
         pairs: How to load them.
         counts: Candidates, accepted and rejected by reason over the shards they come from.
-        seconds: Time that making them took, whenever that was.
+        seconds: Time that making them took, whenever that was; NaN if it is not known.
         forwards: Pictures that the generator made for them; of what was drawn together with
-            other sets, the same part for each.
+            other sets, the same part for each. NaN if that is not known.
         reused: Whether all of them were found.
     """
 
@@ -127,9 +128,9 @@ class SamplesNode(SampleNode, Node[SampledSet]):
         """Give the node itself, or the one in a smaller batch that takes its place."""
         node = self
         # More than once where half the batch was too large as well.
-        while fetch(smaller := node._own_folder(shop) / _SMALLER):
-            samples = replace(node.samples, **json.loads(smaller.read_text()))
-            node = replace(node, samples=samples)
+        while fetch(file := node._own_folder(shop) / _SMALLER):
+            node = replace(node, samples=_halved(node.samples))
+            _check_smaller(file, node.samples)
         return node
 
     def name(self, shop: Workshop) -> str:
@@ -269,15 +270,14 @@ class SamplesNode(SampleNode, Node[SampledSet]):
         config = self.samples
         if self._look(shop).update().shards or config.batch == 1:
             raise draw.BatchTooLargeError(config.batch)
-        batch = config.batch // 2
-        blocks = math.ceil(config.shard_size / batch)
+        halved, folder = _halved(config), self._own_folder(shop)
         _log.warning(
             "Out of memory with %d candidates at once: drawing %d at once, under another name.",
             config.batch,
-            batch,
+            halved.batch,
         )
-        smaller = {"batch": batch, "blocks_per_shard": blocks}
-        write_atomically(self._own_folder(shop) / _SMALLER, json.dumps(smaller).encode())
+        told = sealed({**_batch(halved), "set": folder.name})
+        write_atomically(folder / _SMALLER, json.dumps(told).encode())
 
     def _draw_until_enough(self, shop: Workshop, joined: "Sequence[SamplesNode]") -> None:
         orders = [each._order(shop) for each in joined]
@@ -288,6 +288,34 @@ class SamplesNode(SampleNode, Node[SampledSet]):
                 about["embeddings"] = each.samples.latents.embeddings
             write_atomically(order.folder / ABOUT, json.dumps(about, indent=1).encode())
         draw.draw_until_enough(shop.store, self.generator, orders, shop.backend, shop.report)
+
+
+def _halved(config: SampleConfig) -> SampleConfig:
+    """Give the settings that take the place of a batch that does not fit into memory."""
+    batch = max(config.batch // 2, 1)
+    return replace(config, batch=batch, blocks_per_shard=math.ceil(config.shard_size / batch))
+
+
+def _batch(config: SampleConfig) -> dict[str, int]:
+    return {"batch": config.batch, "blocks_per_shard": config.blocks_per_shard}
+
+
+def _check_smaller(file: Path, halved: SampleConfig) -> None:
+    """Make sure that a set asks for the smaller batch that takes its batch's place."""
+    name, wanted = file.parent.name, _batch(halved)
+    try:
+        told = json.loads(file.read_text())
+        # Those of older versions do not say whose they are.
+        asked = told in (wanted, sealed({**wanted, "set": name}))
+        # A set that has samples keeps its batch.
+        if asked and not exists(file.with_name(shard_name(0))):
+            return
+    except (ValueError, TypeError):  # whatever it holds
+        pass
+    raise StorageError(
+        f"{describe(file)} is damaged, or belongs to other samples: in place of {name} it can only "
+        f"ask for a batch of {halved.batch}. Delete it."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,12 @@ from gseg.pipeline.jobs.predict import ScoreJob
 from gseg.pipeline.jobs.train import SCENES_SIDE, FitJob, Pairs
 from gseg.pipeline.stages.samples import SampleNode
 from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
+from gseg.scores.batches import chosen_pictures
+from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.scores.protocol import Scores, bootstrap_intervals
 from gseg.scores.specs import CONFIDENCE, DEFAULT_PROFILES, RESAMPLES, RESAMPLING_SEED, EvalProtocol
 from gseg.segmenters.config import FitConfig
-from gseg.storage.digests import canonical
+from gseg.storage.digests import canonical, digest
 from gseg.storage.files import replacing
 from gseg.storage.mirror import discard
 from gseg.storage.store import Artifact, Cost
@@ -89,7 +91,7 @@ class SegmenterNode(Stage):
         """Train, or go on with a training that was interrupted."""
         pairs = [] if self.samples is None else [self._of_set(self.samples, shop)]
         if self.labelled is not None:
-            pairs.append(_labelled(self.labelled))
+            pairs.append(self._labelled(self.labelled, shop))
         if self.scenes:
             pairs.append(Pairs(count=self.scenes))
         job = FitJob(
@@ -117,21 +119,23 @@ class SegmenterNode(Stage):
         if self.labelled is not None:  # others of the same set
             # The order of the choice goes on where the training pictures end.
             labelled = self.labelled
-            return _labelled(labelled, first=labelled.count, count=self.validation)
+            return self._labelled(labelled, shop, first=labelled.count, count=self.validation)
         return Pairs(count=self.validation, first=VALIDATION_FIRST)
 
     def _of_set(self, samples: SampleNode, shop: Workshop) -> Pairs:
         return replace(samples.sampled(shop).pairs, shrunk=self.shrunk)
 
-
-def _labelled(labelled: LabelledPairs, *, first: int = 0, count: int | None = None) -> Pairs:
-    return Pairs(
-        count=labelled.count if count is None else count,
-        benchmark=labelled.benchmark,
-        side=labelled.side,
-        seed=labelled.seed,
-        first=first,
-    )
+    def _labelled(
+        self, labelled: LabelledPairs, shop: Workshop, *, first: int = 0, count: int | None = None
+    ) -> Pairs:
+        return Pairs(
+            count=labelled.count if count is None else count,
+            benchmark=labelled.benchmark,
+            planned=shop.benchmark(labelled.benchmark).identity,
+            side=labelled.side,
+            seed=labelled.seed,
+            first=first,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +153,7 @@ class ScoresNode(Stage):
         skip_bad: Whether unreadable files are skipped and listed.
         protocol: Evaluation protocol.
         working_size: Shorter side that the predictor sees; None for the benchmark's own.
+        planned: Identity that the benchmark must have; empty to take what is there.
     """
 
     stage: ClassVar[str] = "scores"
@@ -161,42 +166,83 @@ class ScoresNode(Stage):
     skip_bad: bool = False
     protocol: EvalProtocol = "text"
     working_size: int | None = None
+    planned: str = ""
 
     def config(self, shop: Workshop) -> Mapping[str, Any]:
         """Give the settings that name it.
 
         Raises:
-            ValueError: The benchmark cannot be opened.
+            ValueError: The benchmark cannot be opened, or a network is trained on its pictures.
+            ChangedInputsError: It is another one than was planned.
         """
+        benchmark = self._opened(shop)
+        for labelled in {each.labelled for each in self.segmenters if each.labelled}:
+            check_overlap(shop.benchmark(labelled.benchmark), labelled, benchmark)
         return {
             "baseline": self.baseline,
-            "benchmark": shop.benchmark(self.benchmark, skip_bad=self.skip_bad).identity,
+            "benchmark": benchmark.identity,
             "protocol": self.protocol,
             "profiles": list(DEFAULT_PROFILES),
             "working_size": self.working_size,
             "skip_bad": self.skip_bad,
         }
 
+    def older_name(self, shop: Workshop) -> tuple[str, str]:
+        """Give the stage and the name in older versions, which named files by names and sizes."""
+        benchmark = self._opened(shop)
+        older = benchmark.older_identity or benchmark.identity
+        settings = {**shop.settings(self), "benchmark": older}
+        return self.stage, digest(self.stage, self.version, settings, shop.names(self))
+
     def parents(self, shop: Workshop) -> Sequence[Node[Artifact]]:
         return self.segmenters
 
     def cost(self, shop: Workshop) -> Cost:
-        pictures = len(shop.benchmark(self.benchmark, skip_bad=self.skip_bad))
+        pictures = len(self._opened(shop))
         return Cost(seconds=score_seconds(pictures, self.working_size, self.device))
+
+    def _opened(self, shop: Workshop) -> Benchmark:
+        return shop.benchmark(self.benchmark, skip_bad=self.skip_bad, planned=self.planned)
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
         """Score, part by part."""
+        identity = self._opened(shop).identity
         same = ("baseline", "benchmark", "skip_bad", "protocol", "working_size", "device")
         job = ScoreJob(
             segmenters=tuple(shop.make(each).folder / FILE for each in self.segmenters),
+            planned=identity,
             **{name: getattr(self, name) for name in same},
         )
         scores = job.collect(shop.run(job, job.total, "scoring"))
+        # Once more: it may have changed while it was read.
+        open_benchmark(self.benchmark, skip_bad=self.skip_bad, planned=identity)
         curves = pd.concat([part.curves() for part in scores.sums], ignore_index=True)
         for name, table in (("images", scores.table), ("curves", curves)):
             with replacing(folder / f"{name}.parquet") as part:
                 table.to_parquet(part, index=False)
         return _score_facts(scores)
+
+
+def check_overlap(pictures: Benchmark, labelled: LabelledPairs, benchmark: Benchmark) -> None:
+    """Make sure that no network is scored on pictures that it is trained on with their masks.
+
+    Args:
+        pictures: The labelled pictures.
+        labelled: Which of them are trained on.
+        benchmark: What is scored on.
+
+    Raises:
+        ValueError: There are some; the message says how many.
+    """
+    chosen = chosen_pictures(pictures, labelled.seed, 0, labelled.count)
+    scored = {benchmark.content(index) for index in range(len(benchmark))}
+    both = sum(pictures.content(int(number)) in scored for number in chosen)
+    if both:
+        raise ValueError(
+            f"{both:,} of the {labelled.count:,} pictures of {pictures.name} that are trained on "
+            f"with their masks are in the benchmark {benchmark.name}, whose scores would say "
+            "nothing: name other pictures (--labelled), or another benchmark (--benchmark)."
+        )
 
 
 def _score_facts(scores: Scores) -> dict[str, Any]:

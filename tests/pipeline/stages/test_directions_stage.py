@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from gseg.directions.affine import two_affine_ratio
 from gseg.directions.candidates import load_candidates
@@ -23,7 +24,7 @@ from gseg.distributed.runtime import Resources
 from gseg.generators.analytic import analytic_generator
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.progress import Report, silent
-from gseg.pipeline.stages.directions import DirectionNode, with_operators
+from gseg.pipeline.stages.directions import DirectionNode, GivenDirection, with_operators
 from gseg.samples.config import SampleConfig
 from gseg.storage.store import Artifact, Store
 
@@ -123,3 +124,12 @@ def test_masks_by_colour_maps_get_the_direction_with_its_maps(
     assert torch.equal(plain.lighter, coloured.lighter)
     assert coloured.provenance["operators"]["epsilon"] == 1
     assert Direction.load(longer.folder).provenance["operators"]["epsilon"] == 2
+
+
+@pytest.mark.parametrize("number", [float("nan"), 3.0])
+def test_a_given_direction_is_looked_at_before_anything_is_made(tmp_path, number):
+    unit = torch.eye(4)[0]
+    Direction(lighter=unit, darker=-unit).save(tmp_path)
+    save_file({"lighter": number * unit, "darker": -unit}, tmp_path / "direction.safetensors")
+    with pytest.raises(ValueError, match=r"direction\.safetensors: The lighter vector has norm"):
+        GivenDirection(given=tmp_path).config(None)
