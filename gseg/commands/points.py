@@ -71,9 +71,13 @@ class PointsCommand:
         self._setting = replace(setting, identities=planned)
         for name in dict.fromkeys(generators):
             weights_digest(name)
-        for line in chain.from_iterable(benchmark.notes for benchmark in opened):
-            self._console.print(line)
         return opened
+
+    def _tell_files(self, benchmarks: Iterable[Benchmark], more: Iterable[str] = ()) -> None:
+        """Say how files were read and which were left out, once there is nothing to refuse."""
+        notes = chain.from_iterable(benchmark.notes for benchmark in benchmarks)
+        for line in dict.fromkeys((*notes, *more)):
+            self._console.print(line)
 
     def _check_folders(self, *more: Path) -> None:
         """Make sure that storage, rows and other folders can be read and written.

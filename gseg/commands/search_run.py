@@ -57,8 +57,9 @@ class SearchRun(PointsCommand):
         trials = [each for point in points for each in self._search.trials_of(point)]
         stays = {name: each for name, each in self._options.varied().items() if not each[1:]}
         check_axes(stays, trials, "on this search")
-        self._open(self._generators())
+        opened = self._open(self._generators())
         self._check_folders(self._trials)
+        self._tell_files(opened)
 
     def _generators(self) -> list[str]:
         for parameter in self._search.space.parameters:

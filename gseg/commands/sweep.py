@@ -124,9 +124,8 @@ class Sweep(PointsCommand):
         opened = self._open(each.generator for each in self.experiments if each.generator)
         with reading_bar() as progress:
             checked = [check_samples(each, opened, progress) for each in self.experiments]
-        for note in dict.fromkeys(chain.from_iterable(checked)):
-            say(note)
         self._check_folders()
+        self._tell_files(opened, chain.from_iterable(checked))
         for benchmark in opened:
             for line in benchmark.bad:
                 say(f"skipped: {line}")
@@ -300,8 +299,9 @@ class DirectionSweep(PointsCommand):
 
     def run(self) -> int:
         """Plan, search what is missing, print and draw what the recipe is about."""
-        self._open(each.generator for each in self._trials)
+        opened = self._open(each.generator for each in self._trials)
         self._check_folders()
+        self._tell_files(opened)
         device, say = self._resources.device, self._console.print
         missing = [each for each in self._trials if find_rows(each, self._setting, device) is None]
         pending = missing[: self._control.max_trials]
