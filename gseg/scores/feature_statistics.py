@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gseg.features.networks import NetworkFeatures
 from gseg.randomness import derive_seed, uniforms
+from gseg.storage.checksums import file_digest
 from gseg.storage.files import replacing
 from gseg.transfers import one_behind
 
@@ -238,7 +239,13 @@ class FeatureStatistics:
                 features=features,
             )
         moments = Moments(count=count, mean=mean, scatter=sigma, features=features)
-        return cls(moments=moments, kept=kept, source=str(arrays.get("source", path.name)))
+        # Of other programs' files by content, too: distances to two of one name do not compare.
+        source = str(arrays["source"]) if "source" in arrays else _told_apart(path)
+        return cls(moments=moments, kept=kept, source=source)
+
+
+def _told_apart(path: Path) -> str:
+    return f"{path.name} [{file_digest(path)[:8]}]"
 
 
 def join_statistics(parts: Iterable[FeatureStatistics]) -> FeatureStatistics:
