@@ -19,6 +19,7 @@ from torch import Tensor
 from gseg.arrays import check_finite
 from gseg.features.networks import NetworkFeatures
 from gseg.randomness import derive_seed, uniforms
+from gseg.storage.checksums import file_digest
 from gseg.storage.files import replacing
 from gseg.transfers import one_behind
 
@@ -236,7 +237,13 @@ class FeatureStatistics:
             count, kept = _kept_of(path, arrays, len(mean), features)
             sigma = sigma * (count - 1)
         moments = Moments(count=count, mean=mean, scatter=sigma, features=features)
-        return cls(moments=moments, kept=kept, source=str(arrays.get("source", path.name)))
+        # Of other programs' files by content, too: distances to two of one name do not compare.
+        source = str(arrays["source"]) if "source" in arrays else _told_apart(path)
+        return cls(moments=moments, kept=kept, source=source)
+
+
+def _told_apart(path: Path) -> str:
+    return f"{path.name} [{file_digest(path)[:8]}]"
 
 
 def _floats(path: Path, arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64]:

@@ -24,7 +24,8 @@ _FILE: Final = "trials.parquet"
 _JOIN: Final = ","
 # Columns of the fields that a record has of its own.
 _PLAIN: Final = {
-    **{name: name for name in ("number", "state", "reason", "seconds", "own_fault", "labels_used")},
+    **{name: name for name in ("number", "state", "reason", "seconds")},
+    **{name: name for name in ("own_fault", "labels_used", "scored_on")},
     **{"percent": "last_percent", "loss": "last_held_out_loss", "iou": "last_held_out_iou"},
 }
 
@@ -42,7 +43,7 @@ def records_schema() -> "pa.Schema":
             *((f"objective_{name}", number) for name in OBJECTIVES),
             *(("last_percent", count), ("last_held_out_loss", number)),
             *(("last_held_out_iou", number), ("seconds", number), ("experiments", text)),
-            *(("own_fault", flag), ("labels_used", flag)),
+            *(("own_fault", flag), ("labels_used", flag), ("scored_on", text)),
         ]
     )
 
@@ -64,6 +65,8 @@ class Record:
         seconds: How long it took in this search.
         own_fault: Whether it failed by its own fault, see `gseg.pipeline.failures`.
         labels_used: Whether the search that it belongs to chooses by labels.
+        scored_on: Digest of the pictures whose labels those are and of how it is scored on them;
+            empty without, and in files of older versions.
     """
 
     number: int
@@ -78,6 +81,7 @@ class Record:
     seconds: float = 0.0
     own_fault: bool = False
     labels_used: bool = False
+    scored_on: str = ""
 
     def __post_init__(self) -> None:
         assert self.state in get_args(State)

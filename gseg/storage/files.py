@@ -7,8 +7,11 @@ raises `StorageError` if it does not answer.
 """
 
 import errno
+import json
+import math
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +25,11 @@ from gseg.storage.checksums import checksum
 from gseg.storage.mirror import StorageError
 
 _SUM: Final = ".sha256"
-_COMPLETE: Final = ".complete"  # the folder has been fetched whole
+_COMPLETE: Final = ".complete"  # of which objects the files of a folder are copies
 _LOCK: Final = ".gseg-lock"
+# A process opens a set many times; whoever changes one between two commands is seen at once.
+_ASK_AGAIN_SECONDS: Final = 60.0
+_asked: Final[dict[Path, float]] = {}
 
 
 class DiskFullError(StorageError):
@@ -124,24 +130,34 @@ def _is_full(error: OSError | SafetensorError) -> bool:
 def fetch_input(path: Path) -> bool:
     """Make sure that a file is here if it is in the object store, and is what its checksum says.
 
+    An object that has changed since it was fetched is fetched again, and what has been deleted
+    there is deleted here; a file that was never there stays.
+
     Returns:
         Whether it is here.
 
     Raises:
-        StorageError: The file is not what its checksum says.
+        StorageError: The file is not what its checksum says, or the object store is silent.
     """
-    if mirror.place_of(path) is None or path.exists():
+    if mirror.place_of(path) is None or _asked_lately(path):
         return path.exists()
+    note = path.with_name(f".{path.name}.version")
     with mirror.locked(path.parent / _LOCK):
-        if not path.exists() and mirror.fetch(path):
-            _check(path)
-        return path.exists()
+        there, noted = mirror.version(path), _noted(note).get(path.name)
+        if there is not None and (there != noted or not path.exists()):
+            _fetch(path)
+            write_atomically(note, json.dumps({path.name: there}).encode(), shared=False)
+        elif there is None and noted is not None:
+            path.unlink(missing_ok=True)
+            note.unlink()
+    _asked[path] = time.monotonic()
+    return path.exists()
 
 
 def fetch_inputs(folder: Path) -> bool:
     """Make sure that all of a folder is here if it is in the object store.
 
-    What has been fetched before is not looked at again: who changes the objects deletes the copy.
+    What has changed there since it was fetched is fetched again, what is gone there goes here.
 
     Returns:
         Whether there is such a folder.
@@ -150,18 +166,48 @@ def fetch_inputs(folder: Path) -> bool:
         StorageError: See `fetch_input`.
     """
     complete = folder / _COMPLETE
-    if mirror.place_of(folder) is None or complete.exists():
+    if mirror.place_of(folder) is None or _asked_lately(folder):
         return folder.is_dir()
     with mirror.locked(folder / _LOCK):
-        found = [] if complete.exists() else mirror.names(folder)
+        found = mirror.object_versions(folder)
         # A name that ends so is an empty object by which some programs mark a folder.
-        for path in (folder / name for name in found if not name.endswith("/")):
-            if not path.exists() or not mirror.is_published(path):
-                mirror.fetch(path, again=True)
-                _check(path)
-        if found:
-            complete.touch()
-    return complete.exists()
+        there = {name: version for name, version in found.items() if not name.endswith("/")}
+        noted = _noted(complete)
+        for name in noted.keys() - there.keys():
+            (folder / name).unlink(missing_ok=True)
+            del noted[name]
+        try:
+            for name, version in there.items():
+                if noted.get(name) != version or not (folder / name).exists():
+                    _fetch(folder / name)
+                    noted[name] = version
+        finally:  # who goes on does not begin anew
+            if noted or complete.exists():
+                write_atomically(complete, json.dumps(noted).encode(), shared=False)
+    _asked[folder] = time.monotonic()
+    return bool(there)
+
+
+def _asked_lately(path: Path) -> bool:
+    """Say whether this process has asked the store for it a moment ago."""
+    return time.monotonic() - _asked.get(path, -math.inf) < _ASK_AGAIN_SECONDS
+
+
+def _noted(file: Path) -> dict[str, str]:
+    """Read of which objects the copies are; an older version noted of a folder only that it is."""
+    try:
+        noted: dict[str, str] = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        below = (path for path in file.parent.rglob("[!.]*") if path.is_file())
+        return {path.relative_to(file.parent).as_posix(): "" for path in below}
+    return noted
+
+
+def _fetch(path: Path) -> None:
+    if mirror.fetch(path, again=True):
+        _check(path)
 
 
 def find_inputs(folder: Path, beginning: str) -> list[Path]:

@@ -19,12 +19,12 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("GSEG_WEIGHTS", "")
 
 
-def folder_of_noise(path, count, top=256):
+def folder_of_noise(path, count, top=256, suffix=".png"):
     path.mkdir()
     rng = np.random.default_rng(0)
     for number in range(count):
         picture = rng.integers(0, top, (32, 32, 3), dtype=np.uint8)
-        Image.fromarray(picture).save(path / f"{number}.png")
+        Image.fromarray(picture).save(path / f"{number}{suffix}")
     return path
 
 
@@ -58,6 +58,23 @@ def test_two_folders(capsys, tmp_path):
     assert line.endswith("at 16 px (25))")
     (line, _) = fid(capsys, one, "--reference", other)
     assert line.endswith("at own size (25))")
+
+
+def test_a_folder_that_changed_in_place_has_another_distance(capsys, tmp_path):
+    """It had the old one, as the names and sizes of its files were the same."""
+    real = folder_of_noise(tmp_path / "real", 20, suffix=".bmp")
+    pictures = folder_of_noise(tmp_path / "set", 20, suffix=".bmp")
+    (same, _) = fid(capsys, pictures, "--reference", real)
+    assert same.startswith("Fréchet distance 0.0000 ")
+    for path in pictures.iterdir():
+        Image.fromarray(np.asarray(Image.open(path)) // 2).save(path)
+    (changed, _) = fid(capsys, pictures, "--reference", real)
+    assert not changed.startswith("Fréchet distance 0.0000 ")
+    (turned, _) = fid(capsys, real, "--reference", pictures)
+    (before, _) = fid(capsys, pictures, "--reference", tmp_path / "real")
+    protocols = {line.partition("(")[2] for line in (same, changed, before)}
+    assert len(protocols) == 1
+    assert turned.partition("(")[2] not in protocols
 
 
 def test_truncation_and_classes_reach_the_generator(capsys):
