@@ -1,4 +1,4 @@
-"""Mutations of a storage: ``python tests/pipeline/mutations.py [NUMBER ...] [--keep FOLDER]``.
+"""Mutations of a storage: ``python tests/pipeline/mutations.py [NUMBER ...]``.
 
 A small storage is made once. Each mutation changes a copy of it as disks, people and other programs
 do: folders and files change places, numbers change, bytes flip, files are cut or go. Then the same
