@@ -132,7 +132,8 @@ def read_records(folder: Path) -> list[Record]:
     if not path.exists():
         return []
     try:
-        found = [Record.of_row(row) for row in pq.read_table(path).to_pylist()]
+        table = pq.read_table(path, page_checksum_verification=True)
+        found = [Record.of_row(row) for row in table.to_pylist()]
     except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise ValueError(
             f"Cannot read the search's points in {path}: {str(error).splitlines()[0]} Move the "
@@ -159,7 +160,7 @@ def keep_records(folder: Path, records: Iterable[Record]) -> None:
         ordered = sorted(merged.values(), key=lambda record: record.number)
         table = pa.Table.from_pylist([each.row() for each in ordered], schema=records_schema())
         with replacing(folder / _FILE) as part:
-            pq.write_table(table, part, compression="zstd")
+            pq.write_table(table, part, compression="zstd", write_page_checksum=True)
 
 
 def best_points(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:
