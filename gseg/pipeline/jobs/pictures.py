@@ -165,7 +165,7 @@ class MeasureJob(PicturesJob):
         paths, name = [self.path(part) for part in self.parts], features_name(self.features)
         for path in paths:
             fetch(path)
-        return join_statistics(FeatureStatistics.load(path, name) for path in paths)
+        return join_statistics(FeatureStatistics.load(path, name, part=True) for path in paths)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
