@@ -20,6 +20,8 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 Array: TypeAlias = Tensor | NDArray[np.floating]
 # How batch statistics end in the public programs' files.
 _VARIANCES: Final = ("running_var", "stored_var")
+# Characters of another library's reason that are told.
+_WORDS: Final = 150
 # What is larger becomes infinite where it is computed with.
 _LARGEST: Final = float(np.finfo(np.float32).max)
 
@@ -58,6 +60,31 @@ def _told(name: str, array: Array) -> str:
         f"{name!r} holds NaN or infinity ({int(bad.sum()):,} of {bad.size:,} numbers{where}): it "
         "is damaged, or what made it diverged"
     )
+
+
+def load_numpy(path: Path, *, mapped: bool = False) -> dict[str, NDArray[Any]]:
+    """Read a ``.npy`` or ``.npz`` file, which cannot run code.
+
+    Args:
+        path: The file.
+        mapped: Leave the array of a ``.npy`` file on the disk.
+
+    Returns:
+        Arrays by name; that of a ``.npy`` file is called ``array``.
+
+    Raises:
+        ValueError: It is none, damaged, or holds objects.
+    """
+    try:
+        content = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return {"array": content}
+        with content as file:
+            return {name: file[name] for name in file.files}
+    # A damaged header is a Python expression that can fail anywhere, or asks for too much memory.
+    except Exception as error:
+        words = " ".join(str(error).split())[:_WORDS]
+        raise ValueError(f"{path} cannot be read as a file of NumPy: {words}.") from error
 
 
 def load_torch(path: Path, *, strangers: bool = False) -> Any:  # noqa: ANN401 as the file has it

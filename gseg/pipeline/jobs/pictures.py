@@ -219,9 +219,10 @@ class MeasureJob(PicturesJob):
         return join_statistics(map(self._load, self.parts))
 
     def _load(self, part: int) -> FeatureStatistics:
-        found = FeatureStatistics.load(self.path(part), features_name(self.features))
-        source, _, name = found.source.partition(_PART_OF)
-        self.check(part, name)
+        name = features_name(self.features)
+        found = FeatureStatistics.load(self.path(part), name, part=True)
+        source, _, told = found.source.partition(_PART_OF)
+        self.check(part, told)
         return replace(found, source=source)
 
 
