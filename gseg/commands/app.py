@@ -259,7 +259,7 @@ Count = Annotated[int, Parameter(converter=_whole(1, 10**9))]
 """How many, from 1."""
 Number = Annotated[int, Parameter(converter=_whole(0))]
 """A whole number from 0, such as a seed."""
-Side = Annotated[int, Parameter(converter=_whole(1, 4096))]
+Side = Annotated[int, Parameter(converter=_whole(8, 4096))]
 """Side of a picture in pixels."""
 
 

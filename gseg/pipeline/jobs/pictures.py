@@ -33,9 +33,10 @@ from gseg.scores.picture_sources import (
     FolderPictures,
     GeneratedPictures,
     PictureSource,
+    ResizedPictures,
     ScenesPictures,
 )
-from gseg.storage.digests import digest
+from gseg.storage.digests import digest, since
 from gseg.storage.files import replacing
 from gseg.storage.mirror import discard, exists, fetch
 
@@ -53,6 +54,8 @@ class PictureSet:
         count: Number of generated pictures or scenes; a folder has its own.
         folder: Folder of pictures.
         resolution: Side of scenes; what pictures of a folder are brought to, None to leave them.
+        shown: Side to which a generator's pictures and scenes are brought when they are made; None
+            for that at which they are made.
     """
 
     generator: str = ""
@@ -61,6 +64,7 @@ class PictureSet:
     count: int = 0
     folder: Path | None = None
     resolution: int | None = None
+    shown: int | None = since("0.1", None)
 
     def open(self, device: str = "cpu") -> PictureSource:
         """Make the pictures available; those of a generator are made when they are asked for.
@@ -71,10 +75,13 @@ class PictureSet:
         # One record for three kinds, and not three records: it goes into names as it is.
         if self.folder is not None:
             return FolderPictures(self.folder, resolution=self.resolution)
+        made: ScenesPictures | GeneratedPictures
         if not self.generator:
-            return ScenesPictures(self.count, resolution=self.resolution or SCENES_RESOLUTION)
-        generator = sampled_generator(self.generator, device, self.latents)
-        return GeneratedPictures(generator, self.count, latents=self.latents, seed=self.seed)
+            made = ScenesPictures(self.count, resolution=self.resolution or SCENES_RESOLUTION)
+        else:
+            generator = sampled_generator(self.generator, device, self.latents)
+            made = GeneratedPictures(generator, self.count, latents=self.latents, seed=self.seed)
+        return made if self.shown is None else ResizedPictures(made, self.shown)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
