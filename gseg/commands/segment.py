@@ -62,9 +62,8 @@ def segment(
 
     pictures = [file for path in images for file in _pictures(path, out)]
     named = name_masks(pictures, out)
-    if strip is not None and strip.resolve() in {
-        each.resolve() for pair in named.items() for each in pair
-    }:
+    taken = {each.resolve() for pair in named.items() for each in pair}
+    if strip is not None and strip.resolve() in taken:
         raise ValueError(f"--strip {strip} would replace one of the pictures or masks.")
     check_apart({"--out": out}, {"--truth": truth})
     truths = {} if truth is None else find_truths(truth)

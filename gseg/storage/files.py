@@ -6,6 +6,7 @@ the same moment: one fetches, the others wait. An object that has a checksum bes
 raises `StorageError` if it does not answer.
 """
 
+import codecs
 import errno
 import json
 import math
@@ -59,6 +60,30 @@ def write_atomically(path: Path, content: bytes, *, shared: bool = True) -> None
     """Write a file so that it is either whole or absent, whatever happens; see `replacing`."""
     with replacing(path, shared=shared) as part:
         part.write_bytes(content)
+
+
+def read_text(path: Path) -> str:
+    """Read a text file that a person or another program wrote, in the encodings of editors.
+
+    Those are UTF-8, with or without a byte order mark, and UTF-16 with one; lines may end as on any
+    system.
+
+    Raises:
+        ValueError: It is in another encoding, or no text.
+        OSError: It cannot be read.
+    """
+    content = path.read_bytes()
+    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if utf_16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path} is no text in UTF-8 (line {line} is not): save it in that encoding."
+        ) from error
+    if "\0" in text:
+        raise ValueError(f"{path} is no text in UTF-8, it holds zeros: save it in that encoding.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def check_output(path: Path, *, folder: bool) -> None:
@@ -223,7 +248,10 @@ def _check(path: Path) -> None:
     if path.suffix == _SUM or not mirror.exists(record):
         return
     mirror.fetch(record, again=True)
-    wanted, found = record.read_text().split()[0].lower(), checksum(path)
+    told = read_text(record).split()
+    if not told:
+        raise StorageError(f"{mirror.describe(record)} is empty: a checksum belongs there.")
+    wanted, found = told[0].lower(), checksum(path)
     if found != wanted:
         path.unlink()
         raise StorageError(

@@ -18,7 +18,14 @@ from gseg.picture_files import encode_png
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.specs import absolute_spec
 from gseg.storage import mirror
-from gseg.storage.files import fetch_input, fetch_inputs, find_inputs, replacing, write_atomically
+from gseg.storage.files import (
+    fetch_input,
+    fetch_inputs,
+    find_inputs,
+    read_text,
+    replacing,
+    write_atomically,
+)
 from gseg.storage.mirror import StorageError, client, storage_folder
 
 _NUMBERS = 100_000
@@ -188,3 +195,27 @@ def test_a_benchmark_comes_from_the_store(bucket, tmp_path, later):
     assert len({before, changed.identity, open_benchmark(spec).identity}) == 3
     with pytest.raises(ValueError, match="absent"):
         open_benchmark(absolute_spec(f"folder:{bucket}/sets/absent"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_text_is_read_in_the_encodings_of_editors(tmp_path, encoding, end):
+    path = tmp_path / "list.txt"
+    path.write_bytes(f"vögel/1.jpg{end}雀.jpg{end}".encode(encoding))
+    assert read_text(path) == "vögel/1.jpg\n雀.jpg\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a\nvögel".encode("latin-1"), "no text in UTF-8 .line 2 is not."),
+        ("vögel".encode("utf-16")[:-1], "line 1 is not"),
+        ("vogel".encode("utf-16-le"), "it holds zeros"),
+        (bytes(range(256)), "no text in UTF-8"),
+    ],
+)
+def test_other_encodings_are_refused_with_the_line(tmp_path, content, said):
+    path = tmp_path / "list.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{path} is {said}" if said[0] == "n" else said):
+        read_text(path)
