@@ -1,54 +1,176 @@
-"""Files of pictures and masks: which they are, their sizes, what their bytes mean.
+"""Files of pictures: which they are, their sizes, what their bytes mean.
 
-All that opens a picture or mask of a user or of a data set goes through here. A file that is not
-what it should be is an error that names it; nothing is thresholded silently.
+All that opens a picture or mask (`gseg.mask_files`) of a user or of a data set goes through here. A
+file that is not what it should be is an error that names it; nothing is flattened, cut off or left
+out silently.
 """
 
-from collections.abc import Callable, Iterator
+import os
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from stat import S_ISREG
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps, features
 
 if TYPE_CHECKING:  # lists of benchmarks are read by commands that must not wait for torch
     from torch import Tensor
 
-SUFFIXES: Final = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-"""Files with other suffixes are not taken for pictures."""
+# Formats and the suffixes of their files. Files are read by content, whatever their suffix, but
+# only as one of these: among Pillow's others are some that start programs.
+_FORMATS: Final = {
+    "PNG": (".png",),
+    "JPEG": (".jpeg", ".jpg", ".jpe", ".jfif"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "PPM": (".pbm", ".pgm", ".ppm"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "JPEG2000": (".jp2", ".j2k"),
+    "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif"),
+}
+# Who reads HEIC: an extra of this package, as it brings a library under the LGPL.
+_HEIF_PLUGIN: Final = "pillow_heif"
+_ADVICE: Final = {".heic": "install gseg[heic]", ".heif": "install gseg[heic]"}
+# What file browsers and archives leave behind.
+_NO_PICTURES: Final = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
+# Kinds of files that a line names.
+_NAMED_KINDS: Final = 4
 
 _ORIENTATION_TAG: Final = 0x0112
+# TIFF's tag whose first bit marks a smaller copy of another page.
+_SUBFILE_TAG: Final = 254
 # Orientations that swap width and height.
 _TURNED: Final = (5, 6, 7, 8)
-# Bytes from here are foreground: above 0.5 of full scale, as both papers' programs have it.
-_HALF: Final = 128
-# More pixels than this between black and white: no mask with soft edges, but something else.
-_GREY_SHARE: Final = 0.1
-_COLOUR: Final = 32
-# A picture is coloured if the channels of so many pixels differ by more than 32: JPEG's own noise
-# is less.
-_COLOURED_SHARE: Final = 0.01
-# Blue of the background in Flowers' segmentations, (0, 0, 254) before JPEG.
-_FLOWER_BLUE: Final = 254
-# Label of PASCAL VOC's borders and difficult objects.
-_VOID: Final = 255
+# A deep picture that stays below this share of its scale holds fewer bits than its file: shown by
+# the file's depth it would be black.
+_DARKEST: Final = 1 / 16
 
 
 class UnreadableImageError(ValueError):
     """A picture or mask file cannot be decoded; the message names the file."""
 
 
-def picture_files(folder: Path, *, deep: bool = False) -> list[Path]:
-    """List the picture files of a folder by name, with those of all folders below if `deep`."""
-    files = sorted(folder.rglob("*") if deep else folder.iterdir())
-    return [f for f in files if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
+@cache
+def picture_suffixes() -> frozenset[str]:
+    """Name the suffixes of the files that can be read here; others are not taken for pictures."""
+    there = {
+        "AVIF": features.check("avif"),
+        "JPEG2000": features.check("jpg_2000"),
+        "HEIF": find_spec(_HEIF_PLUGIN) is not None,
+        "WEBP": features.check("webp"),
+    }
+    return frozenset(s for name, each in _FORMATS.items() if there.get(name, True) for s in each)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    if find_spec(_HEIF_PLUGIN) is not None:
+        import pillow_heif  # type: ignore[import-not-found]
+
+        pillow_heif.register_heif_opener()
+    known = picture_suffixes()
+    return tuple(name for name, suffixes in _FORMATS.items() if known.issuperset(suffixes))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PictureList:
+    """What a folder and the folders below it hold.
+
+    Attributes:
+        folder: Which.
+        files: Picture files in the order of their paths.
+        others: Files that are not taken for pictures; not those that are hidden.
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+    others: tuple[Path, ...] = ()
+
+    @property
+    def left_out(self) -> str:
+        """One line about the files that are not taken; empty if there are none."""
+        kinds = Counter(file.suffix.lower() for file in self.others)
+        told = [
+            f"{count:,} {kind or 'without suffix'}"
+            + (f" ({_ADVICE[kind]})" if kind in _ADVICE else "")
+            for kind, count in kinds.most_common(_NAMED_KINDS)
+        ]
+        rest = sum(kinds.values()) - sum(count for _, count in kinds.most_common(_NAMED_KINDS))
+        told += [f"{rest:,} others"] if rest else []
+        files = "1 file" if len(self.others) == 1 else f"{len(self.others):,} files"
+        return f"{self.folder}: {files} left out: {', '.join(told)}" if told else ""
+
+    def required(self) -> "PictureList":
+        """Give the list back if it is not empty.
+
+        Raises:
+            ValueError: There are no pictures.
+        """
+        if self.files:
+            return self
+        known = ", ".join(sorted(picture_suffixes()))
+        others = f" {self.left_out}." if self.others else ""
+        raise ValueError(f"{self.folder} holds no pictures ({known}).{others}")
+
+    def by_name(self, *, strip: str = "") -> tuple[dict[str, Path], dict[str, str]]:
+        """Index the files by their paths below the folder, without suffix.
+
+        Args:
+            strip: Beginning of file names that does not count, such as "image_".
+
+        Returns:
+            The files, without those that differ in their suffix only; and by name what is wrong
+            with these.
+        """
+        found: dict[str, Path] = {}
+        doubled: dict[str, str] = {}
+        for file in self.files:
+            name = file.stem.removeprefix(strip)
+            if file.parent != self.folder:
+                name = (file.parent.relative_to(self.folder) / name).as_posix()
+            first = found.setdefault(name, file)
+            if first is not file:
+                doubled[name] = f"{file} has the same name as {first.name} but for the suffix"
+        return {name: file for name, file in found.items() if name not in doubled}, doubled
+
+
+def list_pictures(
+    folder: Path, *, suffixes: frozenset[str] | None = None, without: Path | None = None
+) -> PictureList:
+    """List the picture files of a folder and of all folders below it by name.
+
+    Hidden files and folders, and what file browsers leave behind, are neither listed nor counted.
+
+    Args:
+        folder: Where to look.
+        suffixes: Of the files that are taken; without it `picture_suffixes`.
+        without: Folder below it that is passed over.
+    """
+    known = picture_suffixes() if suffixes is None else suffixes
+    files: list[Path] = []
+    others: list[Path] = []
+    passed = set() if without is None else {without.resolve()}
+    for where, below, names in os.walk(folder, followlinks=True):
+        # A link to a folder is followed, but not in circles.
+        passed.add(Path(where).resolve())
+        below[:] = [n for n in below if _shown(n) and Path(where, n).resolve() not in passed]
+        for file in (Path(where, name) for name in names if _shown(name)):
+            (files if file.suffix.lower() in known else others).append(file)
+    return PictureList(folder=folder, files=tuple(sorted(files)), others=tuple(sorted(others)))
+
+
+def _shown(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in _NO_PICTURES
 
 
 def picture_size(path: Path, *, upright: bool) -> tuple[int, int]:
@@ -57,7 +179,7 @@ def picture_size(path: Path, *, upright: bool) -> tuple[int, int]:
     Raises:
         UnreadableImageError: The header cannot be read.
     """
-    with _decoding("{path} cannot be read", path):
+    with decoding("{path} cannot be read", path):
         facts = path.stat()
         return _known_size(path, upright, facts.st_size, facts.st_mtime_ns)
 
@@ -65,7 +187,7 @@ def picture_size(path: Path, *, upright: bool) -> tuple[int, int]:
 @lru_cache(maxsize=2**17)
 def _known_size(path: Path, upright: bool, _size: int, _changed: int) -> tuple[int, int]:
     """Read a header once, unless the file's size or time changes."""
-    with Image.open(path) as file:
+    with _opened(path) as file:
         width, height = file.size
         # Asking a PNG without early EXIF for it would decode the whole picture.
         known = upright and (file.format != "PNG" or "exif" in file.info)
@@ -74,7 +196,7 @@ def _known_size(path: Path, upright: bool, _size: int, _changed: int) -> tuple[i
 
 
 @contextmanager
-def _decoding(complaint: str, path: str | Path) -> Iterator[None]:
+def decoding(complaint: str, path: str | Path) -> Iterator[None]:
     """Turn what Pillow raises, of which there is much, into one error."""
     try:
         yield
@@ -82,48 +204,121 @@ def _decoding(complaint: str, path: str | Path) -> Iterator[None]:
         raise UnreadableImageError(f"{complaint.format(path=path)}: {error}") from error
 
 
+@contextmanager
+def opened(complaint: str, path: str | Path) -> Iterator[ImageFile.ImageFile]:
+    """Open a file that holds one picture of a known format; what fails is an error that names it.
+
+    Args:
+        complaint: Beginning of the error, with {path}.
+        path: The file.
+    """
+    with decoding(complaint, path), _opened(path) as file:
+        yield file
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[ImageFile.ImageFile]:
+    # A pipe would be waited for.
+    if not S_ISREG(Path(path).stat().st_mode):
+        raise ValueError("it is no file")
+    with Image.open(path, formats=_formats()) as file:
+        if _several(file):
+            raise ValueError(
+                f"it holds {getattr(file, 'n_frames', 2)} pictures, expected one: split it, for "
+                "example with 'magick FILE PART-%03d.png'"
+            )
+        yield file
+
+
+def _several(file: ImageFile.ImageFile) -> bool:
+    """Say whether there are several pictures, or the first is not the whole one."""
+    # A phone's MPO is a photograph, followed by a smaller or a second view of it.
+    if not getattr(file, "is_animated", False) or file.format == "MPO":
+        return False
+    if file.format != "TIFF":
+        return True
+    smaller = []
+    for page in range(file.n_frames):  # type: ignore[attr-defined]  # TIFF's own
+        file.seek(page)
+        smaller.append(bool(file.tag_v2.get(_SUBFILE_TAG, 0) & 1))  # type: ignore[attr-defined]
+    file.seek(0)
+    return smaller[0] or not all(smaller[1:])
+
+
 def read_image(path: str | Path) -> "Tensor":
-    """Read a picture file of any format that Pillow reads, upright (EXIF), alpha over white.
+    """Read a picture file of any known format, upright (EXIF), alpha over white.
 
     Returns:
-        (3, H, W) uint8.
+        (3, H, W) uint8; of deeper pictures the 8 highest bits.
 
     Raises:
-        UnreadableImageError: The file is missing, truncated or no picture.
+        UnreadableImageError: The file is missing, truncated, no picture or several pictures, or
+            nobody can know what its values mean.
     """
     import torch
 
-    with _decoding("Cannot read picture {path}", path), Image.open(path) as file:
+    with opened("Cannot read picture {path}", path) as file:
+        sixteen = ";16" in str(file.tile)
         picture = ImageOps.exif_transpose(file)
-        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-            rgba = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        pixels = np.array(picture.convert("RGB"))
+        if picture.mode[0] in "IF":
+            pixels = _shallow(picture, stretched=file.format == "PPM")
+        else:
+            if sixteen and np.asarray(picture.convert("RGB")).max() < 256 * _DARKEST:
+                raise ValueError(_too_dark("16 bits"))
+            if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+                rgba = picture.convert("RGBA")
+                picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+            pixels = np.array(picture.convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
-def read_mask(path: str | Path) -> "Tensor":
-    """Read a mask of a user's; a pixel of at least half the file's full scale is foreground.
+def _shallow(picture: Image.Image, *, stretched: bool) -> NDArray[np.uint8]:
+    """Bring grey values of 16 or 32 bits, or floats, to (H, W, 3) uint8.
 
     Args:
-        path: A grey, black-and-white or RGB picture (8 or 16 bit); alpha is ignored.
-
-    Returns:
-        (H, W) bool.
+        picture: Upright.
+        stretched: Whether white is 65535, whatever the file says.
 
     Raises:
-        UnreadableImageError: The file is missing, truncated or no picture.
+        ValueError: It cannot be known what is white.
     """
-    import torch
+    levels = finite_levels(picture)
+    top = levels.max(initial=0)
+    # Some programs keep values of 8 bits in deeper files.
+    scales = (65535,) if stretched else (1, 255) if picture.mode == "F" else (255, 65535)
+    scale = next((each for each in scales if top <= each), None)
+    if scale is None or levels.min(initial=0) < 0:
+        raise ValueError(
+            f"its values go from {levels.min():g} to {top:g}, expected 0 to "
+            f"{' or 0 to '.join(map(str, scales))}; save it with 8 bits"
+        )
+    if 0 < top < scale * _DARKEST:
+        raise ValueError(_too_dark(f"{scale}, but {top:g}"))
+    # Of 16 bits the upper 8, as Pillow takes them of colours.
+    grey = levels // 256 if scale == 65535 else np.rint(levels * (255 / scale))
+    if "transparency" in picture.info:
+        grey = np.where(levels == picture.info["transparency"], 255, grey)
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
 
-    with _decoding("Cannot read mask {path}", path), Image.open(path) as file:
-        picture = ImageOps.exif_transpose(file)
-        deep = picture.mode.startswith("I")
-        pixels = np.array(picture if deep else picture.convert("L"))
-    half = 2**15 if deep else _HALF
-    if pixels.max() <= 1:  # masks stored as 0 and 1 instead of 0 and 255
-        half = 1
-    return torch.from_numpy(pixels >= half)
+
+def _too_dark(depth: str) -> str:
+    return (
+        f"its largest value is not {depth}: less than a sixteenth, and the picture would be black "
+        "(fewer bits in a deeper file?); save it with 8 bits"
+    )
+
+
+def finite_levels(picture: Image.Image) -> NDArray[Any]:
+    """Give a deep picture's values.
+
+    Raises:
+        ValueError: One is not a finite number.
+    """
+    levels = np.array(picture)
+    if picture.mode == "F" and not np.isfinite(levels).all():
+        row, column = np.argwhere(~np.isfinite(levels))[0].tolist()
+        raise ValueError(f"its value at row {row}, column {column} is {levels[row, column]}")
+    return levels
 
 
 def encode_png(pixels: "Tensor", *, effort: int = 6) -> bytes:
@@ -146,26 +341,6 @@ def to_pillow(pixels: "Tensor") -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(np.moveaxis(array, 0, -1)))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrueMask:
-    """A mask of a published data set, as read.
-
-    Attributes:
-        mask: (H, W) bool, True is foreground.
-        scored: (H, W) bool, or None if every pixel is scored.
-        grey: Number of pixels that were neither black nor white in the file.
-    """
-
-    mask: NDArray[np.bool_]
-    scored: NDArray[np.bool_] | None = None
-    grey: int = 0
-
-
-MaskReader = Callable[[tuple[Path, ...], bool], TrueMask]
-"""Mask files of a picture, and whether to threshold grey ones of any kind -> the mask. All readers
-raise `UnreadableImageError` for a file that cannot be read or is no mask of their kind."""
-
-
 def read_pixels(path: Path, mode: str | None = None) -> NDArray[np.uint8]:
     """Decode a file as it is stored; like both papers' programs, without regard to EXIF.
 
@@ -180,90 +355,9 @@ def read_pixels(path: Path, mode: str | None = None) -> NDArray[np.uint8]:
     Raises:
         UnreadableImageError: The file is missing, truncated or no picture.
     """
-    with _decoding("Cannot read {path}", path), Image.open(path) as file:
+    with opened("Cannot read {path}", path) as file:
+        if file.mode[0] in "IF":
+            raise ValueError("it has more than 8 bits, which no file of this data set has")
         if mode == "grey":
             mode = "L" if file.mode in ("1", "L") else "RGB"
         return np.array(file if mode is None else file.convert(mode))
-
-
-def binary_mask(files: tuple[Path, ...], threshold: bool) -> TrueMask:
-    """Read a mask of black and white; soft edges are cut at half, as both papers' programs do.
-
-    The masks of DUTS are not entirely binary as distributed. So grey edges of a lossless file are
-    counted and cut; but a file whose grey exceeds a tenth of the picture is refused, and so is
-    JPEG, which is not how any of these data sets distributes its masks.
-    """
-    levels = _grey_levels(files[0])
-    if levels.max(initial=0) <= 1:  # masks stored as 0 and 1 instead of 0 and 255
-        return TrueMask(mask=levels > 0)
-    return _cut(files[0], levels, threshold, _GREY_SHARE)
-
-
-def votes_mask(files: tuple[Path, ...], threshold: bool) -> TrueMask:
-    """Read a segmentation of CUB: votes of several annotators as grey levels, cut at half.
-
-    ReDO (Chen et al. 2019), which both papers follow, and both papers' programs cut so.
-    """
-    return _cut(files[0], _grey_levels(files[0]), threshold, 1.0)
-
-
-def flower_mask(files: tuple[Path, ...], threshold: bool) -> TrueMask:
-    """Read a segmentation of Flowers: the flower on a blue ground, in JPEG; many are empty.
-
-    A pixel is foreground if its red and its green are not 0 and its blue is not 254: the rule of
-    ReDO's program, which made the numbers that both papers compare with.
-    """
-    red, green, blue = np.moveaxis(read_pixels(files[0], "RGB"), -1, 0)
-    return TrueMask(mask=(red != 0) & (green != 0) & (blue != _FLOWER_BLUE))
-
-
-def label_mask(files: tuple[Path, ...], threshold: bool) -> TrueMask:
-    """Read a class segmentation of PASCAL VOC: any class is foreground, void is not scored."""
-    labels = read_pixels(files[0])
-    if labels.ndim != 2 or ((labels > 20) & (labels != _VOID)).any():
-        raise UnreadableImageError(
-            f"{files[0]} does not hold the labels 0 to 20 and {_VOID}; expected a palette PNG as "
-            "PASCAL VOC distributes it, not its colours."
-        )
-    return TrueMask(mask=(labels > 0) & (labels != _VOID), scored=labels != _VOID)
-
-
-def union_mask(files: tuple[Path, ...], threshold: bool) -> TrueMask:
-    """Read the parts of a face of CelebAMask-HQ: foreground is what any binary part covers."""
-    parts = [binary_mask((file,), threshold) for file in files]
-    height, width = parts[0].mask.shape
-    for file, part in zip(files, parts, strict=True):
-        if part.mask.shape != (height, width):
-            raise UnreadableImageError(
-                f"{file} has {part.mask.shape[1]}x{part.mask.shape[0]} pixels, {files[0].name} "
-                f"{width}x{height}; the parts of one face must have the same size."
-            )
-    union = np.logical_or.reduce([part.mask for part in parts])
-    return TrueMask(mask=union, grey=sum(part.grey for part in parts))
-
-
-def _grey_levels(path: Path) -> NDArray[np.uint8]:
-    """Read grey levels: of colours the red ones, as both programs do; 1-bit files as 0 and 255."""
-    pixels = read_pixels(path, "grey")
-    if pixels.ndim == 2:
-        return pixels
-    spread = pixels.max(2) - pixels.min(2)
-    if (spread > _COLOUR).mean() > _COLOURED_SHARE:
-        raise UnreadableImageError(
-            f"{path} is a coloured picture; expected a mask of black and white."
-        )
-    return np.ascontiguousarray(pixels[..., 0])
-
-
-def _cut(path: Path, levels: NDArray[np.uint8], threshold: bool, most: float) -> TrueMask:
-    """Cut grey levels at half; unless `threshold`, JPEG and more than that share are refused."""
-    grey = int(np.count_nonzero((levels > 0) & (levels < 255)))
-    share, lossy = grey / levels.size, path.suffix.lower() in (".jpg", ".jpeg")
-    if grey and not threshold and (lossy or share > most):
-        why = "JPEG blurs a mask's edges" if lossy else "it is no mask with soft edges"
-        raise UnreadableImageError(
-            f"{path} is not binary: {share:.1%} of its pixels are grey ({why}); expected black "
-            "and white. Take the data set's own files, or state a threshold at half by adding "
-            "+threshold to the benchmark's name."
-        )
-    return TrueMask(mask=levels >= _HALF, grey=grey)

@@ -1,6 +1,8 @@
 """``gseg benchmarks``: the published benchmarks as a table, and checking a folder of them."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,8 +10,8 @@ from gseg.commands.app import console, make_app
 from gseg.commands.bars import plain_table, progress_bar, reading_bar
 
 if TYPE_CHECKING:
+    from gseg.scores.benchmarks import Benchmark
     from gseg.scores.datasets.layouts import DataSet
-    from gseg.scores.specs import Specification
 
 app = make_app("benchmarks", "")
 
@@ -52,20 +54,29 @@ def benchmarks(*, root: Path | None = None) -> int:
 
 @app.command
 def verify(root: Path, names: tuple[str, ...] = (), /) -> int:
-    """Read every file of the benchmarks in a folder.
+    """Read every file of the benchmarks in a folder, or of a folder of one's own.
 
     Every picture and mask is read, their number is compared with the published one, and masks
-    without foreground are counted. Exit status 1 if a data set is not complete or a file is bad.
+    without foreground are counted, and how those of a folder of one's own were read. Exit status
+    1 if a data set is not complete or a file is bad.
 
     Args:
-        root: Folder of the benchmarks.
+        root: Folder of the benchmarks; or folder:PATH, a folder with images/ and masks/ (with a
+            coding such as folder+foreground=1+void=255:PATH).
         names: Data sets to check, such as cub or ecssd+subset; without them all that are there.
 
     Raises:
         ValueError: There is no such folder or data set, or the folder holds none.
     """
-    from gseg.scores.specs import DATA_SETS, parse_spec
+    from gseg.scores.benchmarks import DataSetBenchmark, open_benchmark
+    from gseg.scores.specs import DATA_SETS, FOLDER, parse_spec
 
+    own = str(root)
+    if own.startswith((f"{FOLDER}:", f"{FOLDER}+")):
+        if names:
+            raise ValueError(f"{own} is one set of pictures: leave {names[0]} out.")
+        parse_spec(own)
+        return int(not _check(own, partial(open_benchmark, own, skip_bad=True), named=True))
     _folder(root)
     wanted = [parse_spec(name) for name in names or DATA_SETS]
     for each in wanted:
@@ -73,31 +84,30 @@ def verify(root: Path, names: tuple[str, ...] = (), /) -> int:
             raise ValueError(
                 f"{each.kind!r} is no data set to verify; there are {', '.join(DATA_SETS)}."
             )
-    results = [_check(each, root, bool(names)) for each in wanted]
+
+    results = []
+    for each in wanted:
+        # Bad files are listed, unless none is good.
+        opened = partial(
+            DataSetBenchmark, DATA_SETS[each.kind], root, options=each.options, skip_bad=True
+        )
+        results.append(_check("+".join([each.kind, *each.options]), opened, named=bool(names)))
     if all(result is None for result in results):
         raise ValueError(f"{root} holds none of {', '.join(each.kind for each in wanted)}.")
     return int(not all(result is not False for result in results))
 
 
-def _check(wanted: "Specification", root: Path, named: bool) -> bool | None:
-    """Check one data set; None if it is not there and nobody asked for it."""
-    from gseg.scores.benchmarks import DataSetBenchmark
+def _check(name: str, opened: "Callable[..., Benchmark]", *, named: bool) -> bool | None:
+    """Check one set of pictures; None if it is not there and nobody asked for it."""
+    from gseg.scores.benchmarks import DataSetBenchmark, FolderBenchmark
     from gseg.scores.datasets.layouts import NotHereError, first_of
     from gseg.scores.datasets.verify import verify
-    from gseg.scores.specs import DATA_SETS
 
-    name = "+".join([wanted.kind, *wanted.options])
     say = console().print
     try:
         with reading_bar() as reading:
-            # Bad files are listed, unless none is good.
-            benchmark = DataSetBenchmark(
-                DATA_SETS[wanted.kind],
-                root,
-                options=wanted.options,
-                skip_bad=True,
-                progress=reading,
-            )
+            benchmark = opened(progress=reading)
+        assert isinstance(benchmark, DataSetBenchmark | FolderBenchmark)
         with progress_bar(name) as progress:
             found = verify(benchmark, progress)
     except NotHereError as error:
@@ -106,14 +116,17 @@ def _check(wanted: "Specification", root: Path, named: bool) -> bool | None:
     except ValueError as error:
         say(f"{name}: {error}")
         return False
-    place, bad = benchmark.place, found.problems
+    bad = found.problems
     listed = f"; {len(bad):,} bad:{first_of(bad)}" if bad else ""
+    codings = ", ".join(f"{count:,} {coding}" for coding, count in found.codings.most_common())
     say(
         f"{name}: {found.pictures:,} of {found.pictures + len(bad):,} in good order in "
-        f"{place.folder} ({place.layout.name}); foreground {found.foreground:.1%}; masks: "
+        f"{benchmark.where}; foreground {found.foreground:.1%}; masks: "
         f"{found.empty:,} without foreground, {found.full:,} without background, "
-        f"{found.grey:,} with grey, cut at half{listed}"
+        f"{found.grey:,} with grey, cut at half{f'; read as {codings}' if codings else ''}{listed}"
     )
+    for note in benchmark.notes:
+        say(note)
     return not bad
 
 

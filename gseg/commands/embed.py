@@ -63,6 +63,7 @@ def embed(
     """
     from gseg.generators.catalogue import find_card, full_name
     from gseg.generators.encoders import choose_encoder
+    from gseg.picture_files import list_pictures
     from gseg.pipeline.jobs.pictures import embed_job, embed_pictures, save_found
     from gseg.storage.callables import absolute_callable, is_callable_name
 
@@ -79,6 +80,8 @@ def embed(
             device=working.device,
             progress=reading,
         )
+    if job.pictures.folder is not None and (left := list_pictures(job.pictures.folder).left_out):
+        console().print(left)
     with working.backend() as backend, progress_bar("embedding") as progress:
         found = embed_pictures(job, backend, progress)
     save_found(out, found, job)

@@ -170,6 +170,7 @@ def fid(
     """
     from gseg.features.named import features_name
     from gseg.generators.catalogue import find_card, full_name
+    from gseg.picture_files import list_pictures
     from gseg.pipeline.graph import Workshop
     from gseg.pipeline.stages.pictures import StatisticsNode
     from gseg.scores.feature_statistics import FeatureStatistics
@@ -190,11 +191,12 @@ def fid(
         def statistics(what: str, count: int) -> FeatureStatistics:
             if _is_file(what):
                 return FeatureStatistics.load(Path(what), features_name(options.features))
-            chosen = options.named(
-                what if _is_path(what) else full_name(what), card or other, count
-            )
+            name = what if _is_path(what) else full_name(what)
+            chosen = options.named(name, card or other, count)
             if chosen.folder is not None:
                 chosen.open(progress=partial(report, READING))
+                if left := list_pictures(chosen.folder).left_out:
+                    console().print(left)
             node = StatisticsNode(pictures=chosen, features=options.features, device=working.device)
             return node.read(shop)
 

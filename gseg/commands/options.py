@@ -17,12 +17,13 @@ from gseg.commands.app import Count, Here, Number, OutPlace, Place, wholes
 from gseg.commands.given import Given, Needs, only_where, only_without
 from gseg.distributed.runtime import Placement, Resources
 from gseg.generators.catalogue import Kind, find_card, full_name, list_generators, own_file
+from gseg.mask_coding import mask_coding
 from gseg.pipeline.experiment import Context, Experiment, LabelledPairs, SelectionConfig
 from gseg.pipeline.settings import Setting, axes
 from gseg.recipes.grids import Axes, Grid, grids
 from gseg.recipes.trials import trial, varied_grids
-from gseg.samples.config import LatentConfig
-from gseg.scores.specs import EvalProtocol, absolute_spec
+from gseg.samples.config import LabellerConfig, LatentConfig
+from gseg.scores.specs import FOLDER, EvalProtocol, absolute_spec, with_coding
 from gseg.words import unknown
 
 if TYPE_CHECKING:
@@ -151,13 +152,13 @@ class Sampling:
     labeller: str | None = None
     batch: Count | None = None
 
-    def apply(self, grid: Grid, largest: int, root: Path | None) -> Grid:
+    def apply(self, grid: Grid, largest: int, scoring: "Scoring") -> Grid:
         """Give a grid these latents, this selection and these labelled pictures.
 
         Args:
             grid: Settings.
             largest: Number of samples.
-            root: Folder of benchmarks.
+            scoring: Where benchmarks are, and what their masks mean.
 
         Raises:
             ValueError: Options exclude each other, or a value is out of range.
@@ -172,8 +173,8 @@ class Sampling:
             grid,
             samples=samples,
             selection=self._selection(largest),
-            labelled=self._labelled(root),
-            labeller=labeller(self.labeller) if self.labeller else None,
+            labelled=self._labelled(scoring),
+            labeller=labeller(scoring.coded(self.labeller)) if self.labeller else None,
         )
 
     def _latents(self) -> LatentConfig:
@@ -191,11 +192,11 @@ class Sampling:
             found, classes=tuple(map(int, self.classes)), class_weights=self.class_weights
         )
 
-    def _labelled(self, root: Path | None) -> LabelledPairs | None:
+    def _labelled(self, scoring: "Scoring") -> LabelledPairs | None:
         if self.labelled is None:
             return None
         return LabelledPairs(
-            benchmark=absolute_spec(self.labelled, root),
+            benchmark=scoring.absolute(self.labelled),
             count=_LABELLED if self.labelled_count is None else self.labelled_count,
             side=1,  # every generator's own, when its trials are made
             weight=self.labelled_weight,
@@ -221,13 +222,16 @@ class Scoring:
 
     Attributes:
         benchmark: scenes, scenes:COUNT (held-out embedded pictures), folder:PATH (a folder with
-            images/ and masks/, paired by file name), or a published data set (gseg benchmarks
+            images/ and masks/, paired by path below them), or a published data set (gseg benchmarks
             lists them), such as cub or cub:PATH; NAME+subset scores on what is there, whatever the
             published number, NAME+threshold cuts grey masks at half. Without it scenes, or with
             --preset paper those of the table.
         benchmarks_root: Folder in which published data sets without a path are looked for, or
             s3://BUCKET/PREFIX, all of which each machine copies; without it that of the
             environment's GSEG_BENCHMARKS.
+        mask_coding: What the values of masks in folders mean, where the files do not say it:
+            foreground=1,2, background=0, void=255 (levels, or a palette's indices), colour,
+            alpha, threshold, inverted (docs/benchmarks.md).
         eval_protocol: Where scores are taken: at the segmenter's size (text), or at the mask's own
             as each official program does (melas_program, voynov_program).
         skip_bad: Leave out files that cannot be read, and list them.
@@ -235,8 +239,20 @@ class Scoring:
 
     benchmark: tuple[str, ...] = ()
     benchmarks_root: Place | None = None
+    mask_coding: tuple[str, ...] = ()
     eval_protocol: EvalProtocol = "text"
     skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        mask_coding(self.mask_coding)
+
+    def coded(self, spec: str) -> str:
+        """Say in the name of a folder what its masks mean, if nothing else says it there."""
+        return with_coding(spec, self.mask_coding)
+
+    def absolute(self, spec: str) -> str:
+        """Give the name of a benchmark that means the same in every process."""
+        return absolute_spec(self.coded(spec), self.benchmarks_root)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -363,7 +379,7 @@ class SweepOptions:
         """Give the preset's grid with the options that recipes and sweeps do not vary."""
         grid = grids()[self.preset]
         sizes = self.axes.data_size or (grid.table_size or 0, *grid.data_sizes)
-        grid = self.sampling.apply(grid, max(sizes), self.scoring.benchmarks_root)
+        grid = self.sampling.apply(grid, max(sizes), self.scoring)
         training = replace(grid.training, replicas=self.resources.workers)
         return replace(grid, training=training)
 
@@ -396,14 +412,20 @@ class SweepOptions:
 
         Args:
             default: Benchmarks if none are named.
+
+        Raises:
+            ValueError: There is no such benchmark, or no folder whose masks have the coding given.
         """
-        scoring = self.scoring
+        scoring, sampling = self.scoring, self.sampling
+        sets = (*(scoring.benchmark or default), sampling.labelled or "", sampling.labeller or "")
+        if scoring.mask_coding and not any(each.startswith(f"{FOLDER}:") for each in sets):
+            raise ValueError(
+                "--mask-coding has no effect without a folder that does not say it itself: leave "
+                f"it out, or score on {FOLDER}:PATH."
+            )
         return Context(
             storage=self.places.storage.absolute(),
-            benchmarks=tuple(
-                absolute_spec(name, scoring.benchmarks_root)
-                for name in scoring.benchmark or default
-            ),
+            benchmarks=tuple(map(scoring.absolute, scoring.benchmark or default)),
             eval_protocol=scoring.eval_protocol,
             skip_bad=scoring.skip_bad,
         )
@@ -474,13 +496,16 @@ def check_samples(
     experiment: Experiment,
     benchmarks: "Sequence[Benchmark]" = (),
     progress: Callable[[int, int], object] | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Find out before any work whether a trial's latents, labels and selection can be had.
 
     Args:
         experiment: The trial.
         benchmarks: What it is scored on.
         progress: See `gseg.scores.benchmarks.open_benchmark`.
+
+    Returns:
+        What there is to say about the files of a user's that it takes, one line each.
 
     Raises:
         ValueError: Embeddings have another width, a class is not the generator's, a folder of
@@ -489,19 +514,24 @@ def check_samples(
     from gseg.features.named import features_name
     from gseg.pipeline.stages.pictures import embeddings_node
     from gseg.pipeline.stages.segmenter import check_overlap
+    from gseg.samples.labeller import list_masks
     from gseg.samples.latents import candidates
     from gseg.scores.batches import chosen_pictures
     from gseg.scores.benchmarks import open_benchmark
     from gseg.scores.picture_sources import FolderPictures
 
+    notes: list[str] = []
     if experiment.labelled is not None:
         labelled = experiment.labelled
         pictures = open_benchmark(labelled.benchmark, progress=progress)
         chosen_pictures(pictures, labelled.seed, 0, labelled.count)
         for benchmark in benchmarks:
             check_overlap(pictures, labelled, benchmark)
+        notes += pictures.notes
+    if isinstance(experiment.labeller, LabellerConfig) and experiment.labeller.kind == "folder":
+        notes.append(list_masks(Path(experiment.labeller.place)).left_out)
     if experiment.samples is None:
-        return
+        return tuple(notes)
     card = find_card(experiment.generator)
     latents = experiment.samples.latents
     if latents.classes and not card.num_classes:
@@ -513,7 +543,8 @@ def check_samples(
     if experiment.selection is not None:
         features_name(experiment.selection.features)
         folder, side = experiment.selection.folder, card.resolution
-        FolderPictures(folder, resolution=side, progress=progress)
+        notes.append(FolderPictures(folder, resolution=side, progress=progress).left_out)
+    return tuple(filter(None, notes))
 
 
 def _generators(word: str) -> list[str]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -70,6 +71,8 @@ class PointsCommand:
         self._setting = replace(setting, identities=planned)
         for name in dict.fromkeys(generators):
             weights_digest(name)
+        for line in chain.from_iterable(benchmark.notes for benchmark in opened):
+            self._console.print(line)
         return opened
 
     def _check_folders(self, *more: Path) -> None:

@@ -1,5 +1,6 @@
 """``gseg segment``: masks for a user's own pictures."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,7 +17,10 @@ _FILE: Final = "segmenter.safetensors"
 _SHIPPED: Final = "scenes"
 
 
-@needs(only_with("--strip", "--columns", "--truth", value="FILE"))
+@needs(
+    only_with("--strip", "--columns", "--truth", value="FILE"),
+    only_with("--truth", "--mask-coding", value="FOLDER"),
+)
 def segment(
     images: tuple[Path, ...],
     /,
@@ -27,6 +31,7 @@ def segment(
     overlay: bool = False,
     strip: OutPicture | None = None,
     truth: Path | None = None,
+    mask_coding: tuple[str, ...] = (),
     columns: Count = 8,
     threshold: float = 0.5,
     size: Side | None = None,
@@ -44,8 +49,10 @@ def segment(
         out: Folder of the masks, made if missing; masks of the same names are replaced.
         overlay: Also write the pictures with the foreground tinted, to overlays in that folder.
         strip: Also draw some of the pictures with their masks side by side, as a PNG file.
-        truth: Folder of true masks, named as the pictures: the strip goes from the best to the
-            worst by IoU.
+        truth: Folder of true masks, with the pictures' paths below their folders: the strip goes
+            from the best to the worst by IoU.
+        mask_coding: What the values of true masks mean, where the files do not say it, such as
+            foreground=1 void=255 (docs/benchmarks.md).
         columns: Pictures in the strip.
         threshold: Probability in [0, 1) above which a pixel is foreground.
         size: Shorter side in pixels at which the network sees a picture; without it that of its
@@ -55,20 +62,24 @@ def segment(
     Raises:
         ValueError: The model or the pictures are not there, or an option is out of range.
     """
+    from gseg.mask_coding import mask_coding as parsed_coding
     from gseg.pipeline.jobs.job import run_missing
     from gseg.pipeline.jobs.predict import SegmentJob
     from gseg.reports.sheets import FoundMask, compare_masks, draw_strip, find_truths, spread_text
     from gseg.segmenters.segment import name_masks
 
-    pictures = [file for path in images for file in _pictures(path, out)]
-    named = name_masks(pictures, out)
-    taken = {each.resolve() for pair in named.items() for each in pair}
-    if strip is not None and strip.resolve() in taken:
+    notes: list[str] = []
+    pictures = {file: name for path in images for file, name in _pictures(path, out, notes)}
+    masks = name_masks(list(pictures), out)
+    # Not `resolve`, which a link to itself makes fail.
+    taken = {os.path.realpath(each) for pair in masks.items() for each in pair}
+    if strip is not None and os.path.realpath(strip) in taken:
         raise ValueError(f"--strip {strip} would replace one of the pictures or masks.")
     check_apart({"--out": out}, {"--truth": truth})
+    coding = parsed_coding(mask_coding)
     truths = {} if truth is None else find_truths(truth)
     job = SegmentJob(
-        files=tuple((file, mask.absolute()) for file, mask in named.items()),
+        files=tuple((file, mask.absolute()) for file, mask in masks.items()),
         models=tuple(map(_model, model)) or (None,),
         working_size=size,
         threshold=threshold,
@@ -78,6 +89,8 @@ def segment(
     with working.backend() as backend, progress_bar("segmenting") as progress:
         done = job.collect(run_missing(job, len(job.files), backend, progress))
     say = console().print
+    for note in notes:
+        say(note)
     for reason in done.skipped.values():
         say(f"skipped: {reason}")
     total = len(done.masks) + len(done.skipped)
@@ -86,33 +99,32 @@ def segment(
     if strip is not None and done.masks:
         found = [FoundMask(picture=picture, mask=mask) for picture, mask in done.masks.items()]
         if truths:
-            found = compare_masks(done.masks, truths)
-            say(spread_text(found))
-        draw_strip(strip, found, columns=columns)
+            found = compare_masks(done.masks, truths, names=pictures, coding=coding)
+            without = len(done.masks) - len(found)
+            left = f"; left out without a true mask: {without:,}" if without else ""
+            say(spread_text(found) + left)
+        draw_strip(strip, found, columns=columns, coding=coding)
         say(f"strip: {strip}")
     return int(bool(done.skipped))
 
 
-def _pictures(path: Path, out: Path) -> Iterator[Path]:
-    """Give a file as it is, and of a folder all pictures below it except earlier masks."""
-    from gseg.picture_files import SUFFIXES
+def _pictures(path: Path, out: Path, notes: list[str]) -> Iterator[tuple[Path, str]]:
+    """Give a file as it is, and of a folder all pictures below it except earlier masks.
+
+    With each comes its path below the folder, without suffix; notes say what is left out.
+    """
+    from gseg.picture_files import list_pictures
 
     if not path.exists():
         raise ValueError(f"there is no file or folder {path}.")
     if not path.is_dir():
-        yield path
+        yield path, path.stem
         return
-    masks = out.resolve()
-    found = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.suffix.lower() in SUFFIXES
-        and not file.name.startswith(".")
-        and masks not in file.resolve().parents
-    ]
-    if not found:
-        raise ValueError(f"{path} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
-    yield from found
+    listed = list_pictures(path, without=out).required()
+    if listed.others:
+        notes.append(listed.left_out)
+    for file in listed.files:
+        yield file, file.relative_to(path).with_suffix("").as_posix()
 
 
 def _model(path: Path) -> Path | None:

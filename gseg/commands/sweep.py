@@ -27,7 +27,7 @@ from gseg.reports.losses import write_trial_events
 from gseg.reports.paper_tables import paper_benchmarks, paper_lines, paper_table
 from gseg.reports.settings import tell_sets_apart
 from gseg.reports.sweep import draw_distances, draw_sheets, trial_labels, write_image_scores
-from gseg.reports.tables import sweep_tables
+from gseg.reports.tables import masks_line, sweep_tables
 from gseg.scores.benchmarks import Benchmark
 from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.search.records import Record
@@ -122,8 +122,13 @@ class Sweep(PointsCommand):
         say = self._console.print
         opened = self._open(each.generator for each in self.experiments if each.generator)
         with reading_bar() as progress:
-            for experiment in self.experiments:
-                check_samples(experiment, opened, progress)
+            notes = dict.fromkeys(
+                note
+                for experiment in self.experiments
+                for note in check_samples(experiment, opened, progress)
+            )
+        for note in notes:
+            say(note)
         self._check_folders()
         for benchmark in opened:
             for line in benchmark.bad:
@@ -217,6 +222,8 @@ class Sweep(PointsCommand):
         for benchmark, name in names.items():
             for table in sweep_tables(rows, name, len(benchmark), profile):
                 self._console.print(table)
+            if line := masks_line(rows, name):
+                self._console.print(line)
         if self._table is not None:
             lines = paper_lines(rows[rows.metric_profile == profile], self._table, self._grid)
             self._console.print(paper_table(lines, self._table))

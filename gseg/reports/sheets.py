@@ -12,7 +12,9 @@ from torch import Tensor
 from gseg.directions.direction import Direction
 from gseg.generators.contract import Generator
 from gseg.images import contact_sheet, tinted
-from gseg.picture_files import SUFFIXES, read_image, read_mask
+from gseg.mask_coding import FROM_FILE, MaskCoding
+from gseg.mask_files import TrueMask, check_codings, coded_mask, read_mask
+from gseg.picture_files import list_pictures, read_image
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.finished import LostEmbeddingsError, find_origin, mask_ious, predict_example
 from gseg.pipeline.jobs.draw import sampled_generator
@@ -190,44 +192,75 @@ def _cells(picture: Tensor, mask: Tensor, seen: Review | None, place: int) -> Ce
 
 
 def find_truths(folder: Path) -> dict[str, Path]:
-    """List the masks in a folder by their names without suffix.
+    """List the masks in a folder and below by their paths without suffix.
 
     Raises:
-        ValueError: There is no such folder, or no mask in it.
+        ValueError: There is no such folder, no mask in it, or two differ in their suffix only.
     """
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    truths = {file.stem: file for file in files if file.suffix.lower() in SUFFIXES}
+    truths, doubled = list_pictures(folder).by_name()
+    for problem in doubled.values():
+        raise ValueError(f"{problem}: which of them is the true mask?")
     if not truths:
         raise ValueError(f"{folder} is no folder of masks.")
     return truths
 
 
-def compare_masks(masks: Mapping[Path, Path], truths: Mapping[str, Path]) -> list[FoundMask]:
-    """Compare masks with true ones of the same names.
+def compare_masks(
+    masks: Mapping[Path, Path],
+    truths: Mapping[str, Path],
+    *,
+    names: Mapping[Path, str] | None = None,
+    coding: MaskCoding = FROM_FILE,
+) -> list[FoundMask]:
+    """Compare masks with true ones of the same names; void is left out.
 
     Args:
         masks: Mask file of each picture file.
         truths: From `find_truths`; pictures without one are left out.
+        names: Path of each picture below the folder that was given, without suffix; where no mask
+            has that, and without it, the name of its file counts.
+        coding: What the values of true masks mean, if they do not say it.
 
     Returns:
         The pictures, those with the highest IoU first.
 
     Raises:
-        ValueError: No picture has a true mask, or one is of another size.
+        ValueError: No picture has a true mask, or two have the same, or one is of another size or
+            nobody can know what its values mean.
     """
-    found = [
-        FoundMask(picture=picture, mask=mask, truth=truth, iou=_iou(mask, truth))
-        for picture, mask in masks.items()
-        if (truth := truths.get(picture.stem)) is not None
-    ]
-    if not found:
+    owners: dict[str, Path] = {}
+    for picture in masks:
+        path = names[picture] if names else picture.stem
+        # Masks that this package makes lie side by side, those of pictures in subfolders too.
+        name = path if path in truths else picture.stem
+        if name in truths and owners.setdefault(name, picture) != picture:
+            raise ValueError(
+                f"{picture} and {owners[name]} have the same true mask, {truths[name]}; segment "
+                "them one after the other."
+            )
+    if not owners:
         raise ValueError(
-            "None of the pictures has a true mask: they are paired by their names without suffix."
+            "None of the pictures has a true mask: they are paired by their paths below the "
+            "folders given, without suffix."
         )
+    found, codings = [], set()
+    for name, picture in owners.items():
+        true = coded_mask(truths[name], coding)
+        codings.add(true.coding)
+        iou = _iou(masks[picture], truths[name], true)
+        found.append(FoundMask(picture=picture, mask=masks[picture], truth=truths[name], iou=iou))
+    check_codings(codings, found[0].truth.parent if found[0].truth else "")
     return sorted(found, key=lambda each: -(each.iou or 0.0))
 
 
-def draw_strip(path: Path, found: Sequence[FoundMask], *, columns: int, tile: int = TILE) -> None:
+def draw_strip(
+    path: Path,
+    found: Sequence[FoundMask],
+    *,
+    columns: int,
+    tile: int = TILE,
+    coding: MaskCoding = FROM_FILE,
+) -> None:
     """Draw pictures side by side, their masks below.
 
     Args:
@@ -236,11 +269,12 @@ def draw_strip(path: Path, found: Sequence[FoundMask], *, columns: int, tile: in
             included.
         columns: Pictures to draw, at least 1.
         tile: Side of a cell in pixels.
+        coding: What the values of true masks mean, if they do not say it.
     """
     last, drawn = len(found) - 1, min(columns, len(found))
     chosen = [found[round(k * last / max(drawn - 1, 1))] for k in range(drawn)]
     rows = {"picture": [read_image(each.picture) for each in chosen]}
-    truths = [read_mask(each.truth) for each in chosen if each.truth is not None]
+    truths = [read_mask(each.truth, coding) for each in chosen if each.truth is not None]
     if len(truths) == drawn:
         rows["truth"] = truths
     masks = [read_mask(each.mask) for each in chosen]
@@ -256,9 +290,11 @@ def spread_text(found: Sequence[FoundMask]) -> str:
     return f"IoU with the true masks: best {best:.2f}, median {middle:.2f}, worst {worst:.2f}"
 
 
-def _iou(mask: Path, truth: Path) -> float:
-    first, second = read_mask(mask), read_mask(truth)
+def _iou(mask: Path, truth: Path, true: TrueMask) -> float:
+    first, second = read_mask(mask), torch.from_numpy(true.mask)
     if first.shape != second.shape:
-        true, found = ("{1}x{0}".format(*each.shape) for each in (second, first))
-        raise ValueError(f"{truth} is {true}, its picture {found}.")
+        known, found = ("{1}x{0}".format(*each.shape) for each in (second, first))
+        raise ValueError(f"{truth} is {known}, its picture {found}.")
+    if true.scored is not None:
+        first &= torch.from_numpy(true.scored)
     return float(mask_ious(first[None], second[None])[0])

@@ -175,6 +175,15 @@ def sweep_tables(
     return [summary_table(each, title) for title, each in titled.items()]
 
 
+def masks_line(rows: pd.DataFrame, benchmark: str) -> str:
+    """Say how many true masks of a benchmark are all background or all foreground; "" for none."""
+    counts = rows.loc[rows.benchmark == benchmark, ["images", "degenerate_masks", "empty_masks"]]
+    images, degenerate, empty = (int(number) for number in counts.fillna(0).max())
+    told = {"background": empty, "foreground": degenerate - empty}
+    kinds = [f"{count:,} all {kind}" for kind, count in told.items() if count]
+    return f"{benchmark}: of {images:,} true masks {' and '.join(kinds)}" if kinds else ""
+
+
 def seed_summary(lines: pd.DataFrame) -> pd.DataFrame:
     """Reduce lines that differ in their seeds alone to their mean.
 

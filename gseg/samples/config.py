@@ -327,12 +327,14 @@ class LabellerConfig:
         kind: What it is.
         place: File, folder or name of the function; not part of what samples are.
         digest: Of the content: of the segmenter's file, of the file that the function stands in
-            and its name, or of all mask files.
+            and its name, or of all mask files and their coding.
+        coding: What the values of mask files mean; see `gseg.mask_coding`.
     """
 
     kind: LabellerKind
     place: str = field(compare=False)
     digest: str
+    coding: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         _check_word("labeller", self.kind, LabellerKind)

@@ -6,13 +6,17 @@ A labeller takes the pictures of a sample set as they are and gives other masks 
 - ``path/to/file.py:function`` or ``package.module:function``: pictures (N, 3, R, R), float32 in
   [-1, 1], to masks (N, R, R), bool or probabilities in [0, 1], of which at least 0.5 is foreground;
 - ``folder:PATH``: mask files that any program has made of the pictures that ``gseg samples export``
-  wrote, under the same names.
+  wrote, under the same names; ``folder+CODING:PATH`` says what their values mean
+  (`gseg.mask_coding`), if they do not.
 """
 
 import hashlib
 from pathlib import Path
 from typing import Final
 
+from gseg.mask_coding import mask_coding
+from gseg.mask_files import RULES
+from gseg.picture_files import PictureList, list_pictures
 from gseg.samples.config import LabellerConfig
 from gseg.storage.callables import absolute_callable, callable_digest
 from gseg.storage.checksums import file_digest
@@ -32,6 +36,7 @@ def labeller(name: str) -> LabellerConfig:
         ValueError: It is not there.
     """
     kind, _, rest = name.partition(":")
+    kind, *words = kind.split("+")
     if kind == "segmenter":
         file = Path(rest).expanduser().absolute()
         if not file.is_file():
@@ -39,11 +44,12 @@ def labeller(name: str) -> LabellerConfig:
         return LabellerConfig(kind="segmenter", place=str(file), digest=file_digest(file))
     if kind == "folder":
         folder = Path(rest).expanduser().absolute()
-        content = hashlib.sha256()
+        coding = mask_coding(words).words
+        content = hashlib.sha256(f"masks={RULES} {' '.join(coding)}\n".encode())
         for stem, mask in mask_files(folder).items():
             content.update(f"{stem} {file_digest(mask)}\n".encode())
         found = content.hexdigest()[:20]
-        return LabellerConfig(kind="folder", place=str(folder), digest=found)
+        return LabellerConfig(kind="folder", place=str(folder), digest=found, coding=coding)
     place = absolute_callable(name)
     found = digest(place.rpartition(":")[2], callable_digest(place))
     return LabellerConfig(kind="function", place=place, digest=found)
@@ -60,14 +66,27 @@ def sample_name(seed: int, index: int) -> str:
 
 
 def mask_files(folder: Path) -> dict[str, Path]:
-    """List a folder's own mask files by their names without suffix.
+    """List a folder's mask files by their paths below it without suffix.
+
+    Raises:
+        ValueError: There is no such folder or no mask in it, or two differ in their suffix only.
+    """
+    found, doubled = list_masks(folder).by_name()
+    for problem in doubled.values():
+        raise ValueError(f"{problem}.")
+    return found
+
+
+def list_masks(folder: Path) -> PictureList:
+    """List a folder's mask files, and what else is there.
 
     Raises:
         ValueError: There is no such folder or no mask in it.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: there is no such folder of masks.")
-    found = {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in MASK_SUFFIXES}
-    if not found:
-        raise ValueError(f"{folder} holds no masks ({', '.join(MASK_SUFFIXES)}).")
-    return found
+    listed = list_pictures(folder, suffixes=frozenset(MASK_SUFFIXES))
+    if not listed.files:
+        others = f" {listed.left_out}." if listed.others else ""
+        raise ValueError(f"{folder} holds no masks ({', '.join(MASK_SUFFIXES)}).{others}")
+    return listed

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from gseg.mask_files import check_codings
 from gseg.picture_files import UnreadableImageError
 from gseg.randomness import derive_seed, uniforms
 from gseg.scores.benchmarks import Benchmark, Example
@@ -138,6 +139,7 @@ class Prepared:
         picture: (3, h, w) uint8.
         mask: (H, W) bool; H = h and W = w unless scores are taken at the mask's own size.
         scored: (H, W) bool, False where no score is taken; None to score every pixel.
+        coding: As what its mask file was read.
     """
 
     index: int
@@ -145,6 +147,7 @@ class Prepared:
     picture: Tensor
     mask: Tensor
     scored: Tensor | None = None
+    coding: str = ""
 
 
 def prepare(
@@ -167,7 +170,14 @@ def prepare(
     if protocol == "text":
         mask = shrink_mask(mask, size)
         scored = None if scored is None else shrink_mask(scored, size)
-    return Prepared(index=index, id=example.id, picture=picture, mask=mask, scored=scored)
+    return Prepared(
+        index=index,
+        id=example.id,
+        picture=picture,
+        mask=mask,
+        scored=scored,
+        coding=example.coding,
+    )
 
 
 def equal_shapes(
@@ -287,12 +297,15 @@ def square_pairs(
         UnreadableImageError: A file is damaged.
     """
     pictures, masks = [], []
+    codings: set[str] = set()
     for number in numbers.tolist():
         prepared = prepare(benchmark[number], number, "text", side)
+        codings.add(prepared.coding)
         # Rounded down, which `centre_square` does not: another pixel here would be other training
         # pictures under the same name.
         top, left = ((length - side) // 2 for length in prepared.mask.shape)
         window = (slice(top, top + side), slice(left, left + side))
         pictures.append(prepared.picture[:, *window])
         masks.append(prepared.mask[window])
+    check_codings(codings, benchmark.name)
     return torch.stack(pictures), torch.stack(masks)

@@ -12,6 +12,7 @@ masks are.
 
 import hashlib
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,8 +22,10 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
-from gseg import picture_files
-from gseg.picture_files import TrueMask, UnreadableImageError
+from gseg import mask_files, picture_files
+from gseg.mask_coding import FROM_FILE, MaskCoding, mask_coding
+from gseg.mask_files import TrueMask
+from gseg.picture_files import UnreadableImageError
 from gseg.scenes.pictures import HELD_OUT_FIRST, SCENES_NAME, Scenes, render
 from gseg.scores.datasets import layouts
 from gseg.scores.datasets.layouts import DataSet, Listing, Pair
@@ -55,12 +58,14 @@ class Example:
             pictures; all others have the picture's size.
         scored: (H, W) bool like the mask, False where nobody knows the truth (the void of PASCAL
             VOC); None to score every pixel.
+        coding: As what a mask file of a user's was read; empty for all others.
     """
 
     id: str
     picture: Tensor
     mask: Tensor
     scored: Tensor | None = None
+    coding: str = ""
 
 
 class Benchmark(Protocol):
@@ -77,6 +82,7 @@ class Benchmark(Protocol):
         crop: Whether the papers cut the largest central square out of the pictures.
         skip_bad: Whether a file that cannot be read is listed instead of ending the scoring.
         bad: What was left out when the benchmark was opened: one line each, naming the file.
+        notes: What else there is to say about its files: one line each.
         from_files: Whether reading is decoding of files, which several threads do faster than one.
     """
 
@@ -87,6 +93,7 @@ class Benchmark(Protocol):
     crop: bool = False
     skip_bad: bool = False
     bad: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     from_files: bool = False
 
     @property
@@ -178,6 +185,8 @@ class _FileBenchmark(Benchmark):
     from_files = True
     mask_scale: float = 1.0
     """Side of a mask over that of its picture."""
+    where: str = ""
+    """Its folder, and how its files lie there."""
     upright: bool = False
     """Whether EXIF says which side is up; both papers' programs do not ask it."""
 
@@ -234,23 +243,91 @@ class _FileBenchmark(Benchmark):
             f"{picture[1]}x{picture[0]}{expected}"
         )
 
+    def __getitem__(self, index: int) -> Example:
+        """Read an example from its files."""
+        return self.read(index)[0]
+
+    def read(self, index: int) -> tuple[Example, TrueMask]:
+        """Read an example, and give its mask as it was read.
+
+        Raises:
+            UnreadableImageError: A file is damaged, or no mask of this kind.
+        """
+        pair = self.pairs[_checked(index, len(self))]
+        picture = self._read_picture(pair.picture)
+        truth = self._read_mask(pair)
+        return self._example(pair, picture, truth), truth
+
+    @abstractmethod
+    def _read_picture(self, path: Path) -> Tensor: ...
+
+    @abstractmethod
+    def _read_mask(self, pair: Pair) -> TrueMask: ...
+
+    def _open_masks(self, where: Path) -> Counter[str]:
+        """Read a few masks, evenly spread, so that files of another kind are seen at once.
+
+        Returns:
+            How many were read in which coding.
+
+        Raises:
+            ValueError: A mask cannot be read; or all, not only these few, are empty, or all full.
+        """
+        count = min(len(self), _OPENED_MASKS)
+        few = [number * len(self) // count for number in range(count)]
+        read = [self._truth(number) for number in few]
+        found = [each for each in read if each]
+        mask_files.check_codings((each.coding for each in found), where)
+        kinds = set(map(_kind, found))
+        # The others are read only while all are empty, or all are full.
+        rest = iter(range(len(self)))
+        while len(kinds) == 1 and "" not in kinds and (number := next(rest, None)) is not None:
+            truth = self._truth(number)
+            kinds |= {_kind(truth)} if truth else set()
+        if len(kinds) == 1 and "" not in kinds:
+            raise ValueError(
+                f"{where}: all {len(self):,} masks are {kinds.pop()}; expected foreground and "
+                "background: are these the masks, and is their coding what was meant "
+                "(docs/benchmarks.md, gseg benchmarks verify)?"
+            )
+        return Counter(each.coding for each in found)
+
+    def _truth(self, number: int) -> TrueMask | None:
+        """Read a mask; None if it is bad, and bad ones may be skipped."""
+        try:
+            return self._read_mask(self.pairs[number])
+        except UnreadableImageError:
+            if not self.skip_bad:
+                raise
+            return None
+
     def _example(self, pair: Pair, picture: Tensor, truth: TrueMask) -> Example:
         misfit = self._misfit(pair, picture.shape[1:], truth.mask.shape)
         if misfit:
             raise UnreadableImageError(misfit)
+        if truth.scored is not None and not truth.scored.any():
+            raise UnreadableImageError(f"{pair.masks[0]} is all void: there is nothing to score")
         return Example(
             id=pair.id,
             picture=picture,
             mask=torch.from_numpy(truth.mask),
             scored=None if truth.scored is None else torch.from_numpy(truth.scored),
+            coding=truth.coding,
         )
 
 
+def _kind(truth: TrueMask) -> str:
+    """Say whether a mask is empty or full; "" for most masks."""
+    scored = truth.mask if truth.scored is None else truth.mask[truth.scored]
+    return "all background" if not scored.any() else "all foreground" if scored.all() else ""
+
+
 class FolderBenchmark(_FileBenchmark):
-    """Any folder with `images/` and `masks/`, matched by file name without suffix.
+    """Any folder with `images/` and `masks/`, matched by path below these, without suffix.
 
     Args:
         path: The folder.
+        coding: What the values of masks mean, where they do not say it.
         skip_bad: Leave bad files out and list them in `bad`, instead of an error.
         progress: See `open_benchmark`.
 
@@ -261,29 +338,43 @@ class FolderBenchmark(_FileBenchmark):
     upright = True
 
     def __init__(
-        self, path: str | Path, *, skip_bad: bool = False, progress: _Progress | None = None
+        self,
+        path: str | Path,
+        *,
+        coding: MaskCoding = FROM_FILE,
+        skip_bad: bool = False,
+        progress: _Progress | None = None,
     ) -> None:
         self.folder = folder = Path(path).expanduser()
+        self.where, self._coding, self._seen = str(folder), coding, frozenset[str]()
         parts = {"pictures": _subfolder(folder, "images"), "masks": _subfolder(folder, "masks")}
-        files = map(picture_files.picture_files, parts.values())
-        (pictures, doubled), (masks, doubled_masks) = map(layouts.by_stem, files)
-        if not pictures and not masks:
-            raise ValueError(f"No pictures in {folder / 'images'} or {folder / 'masks'}.")
-        listing = layouts.pair_by_name(parts, pictures, masks)
-        problems = (*doubled, *doubled_masks, *listing.problems)
-        super().__init__(Listing(pairs=listing.pairs, problems=problems), skip_bad=skip_bad)
+        lists = [picture_files.list_pictures(part) for part in parts.values()]
+        notes = [each.left_out for each in lists if each.others]
+        if not any(each.files for each in lists):
+            raise ValueError(
+                " ".join([f"No pictures in {folder / 'images'} or {folder / 'masks'}.", *notes])
+            )
+        listing = layouts.pair_lists(parts, *lists)
+        super().__init__(listing, skip_bad=skip_bad)
         self._check(str(folder))
+        codings = self._open_masks(folder)
+        self._seen = frozenset(codings)
+        told = ", ".join(f"{count} {coding}" for coding, count in codings.most_common())
+        self.notes = (*notes, f"{folder / 'masks'}: read as {told}")
+        words = "+".join(["folder", *coding.words])
         # Two folders of one base name share this name, and differ in their identity alone: copies
         # of the same pictures are the same, whatever their folders are called.
-        self.name = f"folder:{folder.resolve().name}"
-        self.identity = f"folder {self._digest(progress)}"
-        self.older_identity = f"{self.name} {_older_digest(self.pairs, folder)}"
+        self.name = f"{words}:{folder.resolve().name}"
+        self.identity = f"{words} masks={mask_files.RULES} {self._digest(progress)}"
+        self.older_identity = f"folder:{folder.resolve().name} {_older_digest(self.pairs, folder)}"
 
-    def __getitem__(self, index: int) -> Example:
-        """Read an example from its two files."""
-        pair = self.pairs[_checked(index, len(self))]
-        truth = TrueMask(mask=picture_files.read_mask(pair.masks[0]).numpy())
-        return self._example(pair, picture_files.read_image(pair.picture), truth)
+    def _read_picture(self, path: Path) -> Tensor:
+        return picture_files.read_image(path)
+
+    def _read_mask(self, pair: Pair) -> TrueMask:
+        truth = mask_files.coded_mask(pair.masks[0], self._coding)
+        mask_files.check_codings((truth.coding, *self._seen), pair.masks[0])
+        return truth
 
 
 def _subfolder(folder: Path, name: str) -> Path:
@@ -327,6 +418,7 @@ class DataSetBenchmark(_FileBenchmark):
         self.dataset, self.crop, self.mask_scale = dataset, dataset.crop, dataset.mask_scale
         self.name = "+".join([dataset.name, *sorted(set(options))])
         self.place = layouts.find_place(dataset, Path(path).expanduser())
+        self.where = f"{self.place.folder} ({self.place.layout.name})"
         self._threshold = THRESHOLD in options
         listing = self.place.layout.pairs(self.place.parts)
         # The number before the files: a list of 900 bad pictures is no answer to a half copied set.
@@ -334,24 +426,13 @@ class DataSetBenchmark(_FileBenchmark):
         if SUBSET not in options:
             self._check_number(len(listing.pairs) + len(listing.problems), listing.incomplete)
         self._check(f"{dataset.title} in {self.place.folder}")
-        self._check_masks()
+        self._open_masks(self.place.folder)
         self.identity = f"{self.name} rules={_RULES} {self._digest(progress)}"
         self.older_identity = f"{self.name} rules={_RULES} {_older_digest(self.pairs)}"
 
-    def __getitem__(self, index: int) -> Example:
-        """Read an example from its files."""
-        return self.read(index)[0]
-
-    def read(self, index: int) -> tuple[Example, int]:
-        """Read an example, and say how many grey pixels of its mask were cut at half.
-
-        Raises:
-            UnreadableImageError: A file is damaged, or no mask of this data set's kind.
-        """
-        pair = self.pairs[_checked(index, len(self))]
-        pixels = torch.from_numpy(picture_files.read_pixels(pair.picture, "RGB"))
-        truth = self._read_mask(pair)
-        return self._example(pair, pixels.permute(2, 0, 1).contiguous(), truth), truth.grey
+    def _read_picture(self, path: Path) -> Tensor:
+        pixels = torch.from_numpy(picture_files.read_pixels(path, "RGB"))
+        return pixels.permute(2, 0, 1).contiguous()
 
     def _read_mask(self, pair: Pair) -> TrueMask:
         return self.place.layout.read_mask(pair.masks, self._threshold)
@@ -368,16 +449,6 @@ class DataSetBenchmark(_FileBenchmark):
             f"{why}. Complete it, or score on what is there as a benchmark of its own, "
             f"'{dataset.name}+{SUBSET}'."
         )
-
-    def _check_masks(self) -> None:
-        """Read a few masks, evenly spread, so that files of another kind are seen at once."""
-        count = min(len(self), _OPENED_MASKS)
-        for number in range(count):
-            try:
-                self._read_mask(self.pairs[number * len(self) // count])
-            except UnreadableImageError:
-                if not self.skip_bad:
-                    raise
 
 
 def _files(pair: Pair) -> tuple[Path, ...]:
@@ -417,6 +488,7 @@ class BenchmarkPart(Benchmark):
         self.working_size, self.crop = whole.working_size, whole.crop
         self.from_files = whole.from_files
         self.bad = whole.bad if part == 0 else ()  # told once when the parts are merged
+        self.notes = whole.notes
 
     def __len__(self) -> int:
         return self._stop - self._start
@@ -461,7 +533,8 @@ def _open(spec: str, skip_bad: bool, progress: _Progress | None) -> Benchmark:
     folder = storage_folder(parsed.rest) if parsed.kind == "folder" else data_set_place(parsed)
     fetch_inputs(folder)
     if parsed.kind == "folder":
-        return FolderBenchmark(folder, skip_bad=skip_bad, progress=progress)
+        coding = mask_coding(parsed.options)
+        return FolderBenchmark(folder, coding=coding, skip_bad=skip_bad, progress=progress)
     dataset = DATA_SETS[parsed.kind]
     return DataSetBenchmark(
         dataset, folder, options=parsed.options, skip_bad=skip_bad, progress=progress

@@ -12,7 +12,7 @@ from torch import Tensor
 from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.images import to_uint8
-from gseg.picture_files import SUFFIXES, picture_files, picture_size, read_image
+from gseg.picture_files import list_pictures, picture_size, read_image
 from gseg.randomness import derive_seed
 from gseg.samples.config import LatentConfig
 from gseg.samples.latents import candidates, check_truncation
@@ -84,9 +84,8 @@ class FolderPictures:
         folder = Path(path).expanduser()
         if not folder.is_dir():
             raise ValueError(f"{folder}: there is no such folder of pictures.")
-        self._files = picture_files(folder, deep=True)
-        if not self._files:
-            raise ValueError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
+        found = list_pictures(folder).required()
+        self._files, self.left_out = found.files, found.left_out
         self._folder, self._resolution = folder, resolution
         sums = checksums(self._files, progress)
         lines = (f"{self.relative_name(row)} {each}" for row, each in enumerate(sums))

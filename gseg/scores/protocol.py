@@ -5,6 +5,7 @@ pictures are segmented and scored, are those of `gseg.scores.batches`.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, get_args
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from gseg.exactness import exact
 from gseg.images import from_uint8
+from gseg.mask_files import check_codings
 from gseg.metrics.counts import PixelHistogram, begin_histogram, pixel_histogram
 from gseg.metrics.profiles import ProfileName, metric_profile
 from gseg.metrics.sums import Aggregate, MetricSums, merge_sums
@@ -52,6 +54,7 @@ class Scores:
         skipped: Files that were left out, one line each.
         curves: (N, T) float32 Fβ of each picture at every threshold, by name of profile, in the
             order of the table.
+        codings: How many mask files of a user's were read in which coding.
     """
 
     benchmark: str
@@ -61,6 +64,7 @@ class Scores:
     sums: tuple[MetricSums, ...] = field(repr=False)  # arrays of every picture
     skipped: tuple[str, ...]
     curves: dict[ProfileName, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    codings: Counter[str] = field(default_factory=Counter)
 
     @property
     def aggregates(self) -> dict[ProfileName, Aggregate]:
@@ -125,6 +129,7 @@ def score(
         collected.add(group, counted())
         if progress is not None:
             progress(len(collected.order) + len(unreadable), len(benchmark))
+    check_codings(collected.codings, benchmark.name)
     return Scores(
         benchmark=benchmark.name,
         protocol=protocol,
@@ -133,6 +138,7 @@ def score(
         sums=collected.sums,
         skipped=(*benchmark.bad, *unreadable),
         curves=collected.curves(),
+        codings=collected.codings,
     )
 
 
@@ -178,6 +184,7 @@ class _Collected:
     def __init__(self, profiles: Sequence[ProfileName]) -> None:
         self.sums = tuple(MetricSums(profile=metric_profile(name)) for name in profiles)
         self.order: list[int] = []
+        self.codings: Counter[str] = Counter()
         self._rows: list[tuple[object, ...]] = []
         self._curves = {
             part.profile.name: [np.zeros((0, len(part.profile.thresholds)), np.float32)]
@@ -187,6 +194,7 @@ class _Collected:
     def add(self, group: list[Prepared], histogram: PixelHistogram) -> None:
         """Score a group in every profile."""
         self.order += [waiting.index for waiting in group]
+        self.codings.update(waiting.coding for waiting in group if waiting.coding)
         foreground = (histogram.counts[:, 1].sum(1) / histogram.counts.sum((1, 2))).tolist()
         for rank, part in enumerate(self.sums):
             scores = part.update(histogram)
@@ -216,7 +224,8 @@ def merge_scores(parts: Sequence[Scores]) -> Scores:
         parts: Scores of `BenchmarkPart`s of one benchmark in their order, made alike.
 
     Raises:
-        ValueError: The parts are of different benchmarks, protocols or profiles.
+        ValueError: The parts are of different benchmarks, protocols or profiles, or the codings
+            of their masks contradict each other.
     """
     made = {
         (part.benchmark, part.protocol, part.working_size, tuple(s.profile.name for s in part.sums))
@@ -231,8 +240,11 @@ def merge_scores(parts: Sequence[Scores]) -> Scores:
     table = pd.concat(tables).sort_values(
         "profile", key=lambda names: names.map(order), kind="stable", ignore_index=True
     )
+    codings = sum((part.codings for part in parts), Counter[str]())
+    check_codings(codings, first.benchmark)
     return replace(
         first,
+        codings=codings,
         table=table,
         sums=tuple(merge_sums(same) for same in zip(*(p.sums for p in parts), strict=True)),
         skipped=tuple(line for part in parts for line in part.skipped),

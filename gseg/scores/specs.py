@@ -2,20 +2,24 @@
 
 Names of benchmarks:
 
-    scenes   scenes:COUNT   folder:PATH   NAME[+OPTION...][:PATH]
+    scenes   scenes:COUNT   folder[+CODING...]:PATH   NAME[+OPTION...][:PATH]
 
-where NAME is a published data set. Without a path it is looked for below the root of benchmarks:
-the folder that a command was given, or the one that ``GSEG_BENCHMARKS`` names.
+where NAME is a published data set, and CODING what the values of mask files mean
+(`gseg.mask_coding`), such as ``foreground=1,2`` or ``colour``. Without a path a data set is looked
+for below the root of benchmarks: the folder that a command was given, or the one that
+``GSEG_BENCHMARKS`` names.
 
 Evaluation protocols say at which size a picture is segmented and scored; `gseg.scores.batches` has
 their rules.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from gseg.mask_coding import mask_coding
 from gseg.metrics.profiles import ProfileName
 from gseg.scores.datasets import published
 from gseg.storage.mirror import storage_folder
@@ -43,7 +47,8 @@ THRESHOLD: Final = "threshold"
 OPTIONS: Final = (SUBSET, THRESHOLD)
 """What may follow a data set's name after a plus sign."""
 ROOT_VARIABLE: Final = "GSEG_BENCHMARKS"
-_OWN_KINDS: Final = ("scenes", "folder")
+FOLDER: Final = "folder"
+_OWN_KINDS: Final = ("scenes", FOLDER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +57,7 @@ class Specification:
 
     Attributes:
         kind: "scenes", "folder" or the name of a data set.
-        options: What follows a data set's name after plus signs.
+        options: What follows the name of a data set or of a folder after plus signs.
         rest: What follows the colon: a count or a path; empty if there is none.
     """
 
@@ -73,15 +78,22 @@ def parse_spec(spec: str) -> Specification:
         for option in options:
             checked_word(option, OPTIONS, f"option {option!r} of benchmark {kind!r}")
         return Specification(kind=kind, options=tuple(options), rest=rest)
-    if name not in _OWN_KINDS:
+    if kind not in _OWN_KINDS or (options and kind != FOLDER):
         raise ValueError(_unknown(spec, name, rest))
     if name == "scenes" and ":" in spec and not (rest.isdecimal() and int(rest) > 0):
         raise ValueError(
             f"Benchmark {spec!r} needs a number of pictures after the colon, such as 'scenes:1000'."
         )
-    if name == "folder" and not rest:
+    if kind == FOLDER and not rest:
         raise ValueError(f"Benchmark {spec!r} needs a path after the colon: 'folder:PATH'.")
-    return Specification(kind=name, rest=rest)
+    return Specification(kind=kind, options=mask_coding(options).words, rest=rest)
+
+
+def with_coding(spec: str, words: Sequence[str]) -> str:
+    """Add to the name of a folder what the values of its masks mean, unless it says that itself."""
+    if not words or not spec.startswith(f"{FOLDER}:"):
+        return spec
+    return f"{'+'.join([FOLDER, *mask_coding(words).words])}:{spec.partition(':')[2]}"
 
 
 def data_set_place(parsed: Specification) -> Path:

@@ -62,15 +62,37 @@ def test_what_is_not_as_published_fails(capsys, root):
 
 
 def test_bad_files_are_listed(capsys, root):
-    mask = root / "ECSSD" / "ground_truth_mask" / "0002.png"
-    mask.write_bytes(mask.read_bytes()[:50])
+    mask = root / "ECSSD" / "ground_truth_mask" / "0001.png"
+    mask.write_bytes(mask.read_bytes()[:40])
     (root / "ECSSD" / "images" / "0000.jpg").unlink()
     assert main(["benchmarks", "verify", str(root), "ecssd+subset"]) == 1
     shown = capsys.readouterr().out
     assert "ecssd+subset: 1 of 3 in good order" in shown
     assert "2 bad:" in shown
     assert "0000.png has no picture" in shown
-    assert "0002.png" in shown
+    assert "0001.png" in shown
+
+
+def test_a_folder_of_one_s_own_is_verified(capsys, tmp_path):
+    for number, value in enumerate((1, 1, 255, 0)):
+        for folder in ("images", "masks"):
+            path = tmp_path / folder / f"{number}.png"
+            path.parent.mkdir(exist_ok=True)
+            pixels = np.zeros((12, 16), np.uint8)
+            pixels[3:9, 4:8] = value
+            Image.fromarray(pixels).save(path)
+    (tmp_path / "images" / "x.heic").touch()
+    assert main(["benchmarks", "verify", f"folder:{tmp_path}"]) == 0
+    shown = capsys.readouterr().out
+    assert f"folder:{tmp_path}: 4 of 4 in good order in {tmp_path}; " in shown
+    assert "1 without foreground, 0 without background" in shown
+    assert "read as 2 0 and 1, 1 black and white, 1 all background" in shown
+    assert "1 file left out: 1 .heic" in shown
+    Image.new("L", (16, 12), 7).save(tmp_path / "masks" / "3.png")
+    assert main(["benchmarks", "verify", f"folder:{tmp_path}"]) == 1
+    assert "3.png: it holds the values 7, expected" in capsys.readouterr().out
+    assert main(["benchmarks", "verify", f"folder+foreground=1,255:{tmp_path}"]) == 0
+    assert "read as 4 foreground=1,255" in capsys.readouterr().out
 
 
 def test_a_named_data_set_that_is_missing_fails(capsys, root):
@@ -85,6 +107,8 @@ def test_a_named_data_set_that_is_missing_fails(capsys, root):
         (["{root}/ECSSD/images"], "holds none of cub"),
         (["{root}", "ecsd"], "did you mean 'ecssd'"),
         (["{root}", "scenes"], "is no data set to verify"),
+        (["folder:{root}", "cub"], "is one set of pictures: leave cub out"),
+        (["folder+color:{root}"], "did you mean 'colour'"),
     ],
 )
 def test_wrong_use_is_told(capsys, root, words, message):

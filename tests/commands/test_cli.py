@@ -1,8 +1,10 @@
 """The command line: what users type, what they see, and what their mistakes cost."""
 
 import re
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -10,7 +12,8 @@ from PIL import Image
 from gseg.cli import main
 from gseg.generators import weights
 from gseg.generators.catalogue import list_generators
-from gseg.picture_files import UnreadableImageError, encode_png, read_image, read_mask
+from gseg.mask_files import read_mask
+from gseg.picture_files import UnreadableImageError, encode_png, read_image
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
 from gseg.scores.benchmarks import open_benchmark
 from gseg.segmenters.checkpoint import Measurement
@@ -168,7 +171,9 @@ def test_segment_folder(
     words = ["segment", str(photos), "--model", str(models[0]), "--out", str(out)]
     for _ in range(2):
         assert main([*words, "--threshold", "0.4", "--size", "24", "--overlay"]) == 0
-        assert capsys.readouterr().out == f"3 masks for 3 pictures in {out}\n"
+        assert capsys.readouterr().out == (
+            f"{photos}: 1 file left out: 1 .txt\n3 masks for 3 pictures in {out}\n"
+        )
     assert sorted(file.name for file in out.glob("*.png")) == ["a.png", "b.png", "c.png"]
     pixels = read_image(photos / "a.png")
     expected = segment_picture(load(models[0]), pixels, working_size=24) > 0.4
@@ -231,12 +236,55 @@ def test_a_strip_shows_good_and_bad(
     assert shown.endswith(f"strip: {strip}\n")
     assert read_image(strip).shape[1] > two_rows
 
+    # Truth of another coding, of which is said what it means.
+    for mask in out.glob("*.png"):
+        white = np.asarray(Image.open(mask).convert("L")) > 0
+        Image.fromarray(np.where(white, 8, 3).astype(np.uint8)).save(mask)
+    known = [*words, "--strip", str(strip), "--truth", str(out)]
+    assert main(known) == 2
+    assert "foreground=" in capsys.readouterr().err
+    assert main([*known, "--mask-coding", "foreground=8"]) == 0
+    assert "best 1.00, median 1.00, worst 1.00" in capsys.readouterr().out
+
     assert "add --strip" in mistake(capsys, *words, "--truth", str(out))
+    assert "add --truth" in mistake(capsys, *words, "--mask-coding", "colour")
     taken = str(photos / "a.png")
     assert "would replace one" in mistake(capsys, *words, "--strip", taken)
     none = [*words, "--strip", str(strip), "--truth", str(tmp_path / "nowhere")]
     assert "is no folder of masks" in mistake(capsys, *none)
     assert "--columns: expected" in mistake(capsys, *words, "--columns", "0")
+
+
+def test_truth_is_paired_by_path_and_files_that_are_left_out_are_told(
+    photos: Path, models: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, truth = tmp_path / "mine", tmp_path / "truth"
+    for part, value in (("x", 255), ("y", 0)):
+        for folder in (mine / part, truth / part):
+            folder.mkdir(parents=True)
+        shutil.copy(photos / "a.png", mine / part / "a.png")
+        size = Image.open(photos / "a.png").size
+        Image.new("L", size, value).save(truth / part / "a.png")
+    (mine / "b.heic").touch()
+    (mine / "._c.png").touch()
+    words = ["segment", str(mine), "--model", str(models[0]), "--out", str(tmp_path / "out")]
+    words += ["--strip", str(tmp_path / "strip.png"), "--truth", str(truth)]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert f"{mine}: 1 file left out: 1 .heic (install gseg[heic])" in shown
+    assert "2 masks for 2 pictures" in shown
+    # One picture and its mask, once with an empty and once with a full truth.
+    found = np.asarray(Image.open(tmp_path / "out" / "a.png.png")).mean()
+    worst, best = sorted([found, float(found == 0)])
+    assert f"best {best:.2f}" in shown
+    assert f"worst {worst:.2f}" in shown
+    (truth / "y" / "a.png").unlink()
+    assert main(words) == 0
+    assert "; left out without a true mask: 1" in capsys.readouterr().out
+    shutil.copytree(truth / "x", tmp_path / "flat")
+    words[words.index(str(truth))] = str(tmp_path / "flat")
+    assert main(words) == 2
+    assert "have the same true mask" in capsys.readouterr().err
 
 
 def test_curves_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,7 +305,7 @@ def test_segment_reports_what_it_cannot_read(
     (photos / "broken.jpg").write_bytes(b"not a picture")
     words = [str(photos), "--model", str(models[0]), "--out", str(tmp_path / "out")]
     assert main(["segment", *words]) == 1
-    skipped, last = capsys.readouterr().out.splitlines()
+    _, skipped, last = capsys.readouterr().out.splitlines()
     assert skipped.startswith(f"skipped: Cannot read picture {photos / 'broken.jpg'}")
     assert last == f"3 masks for 4 pictures in {tmp_path / 'out'}; 1 could not be read"
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from parsed_options import parsed_options
+from PIL import Image
 
 from gseg.commands.options import check_samples
 from gseg.pipeline.experiment import Experiment
@@ -119,5 +120,41 @@ def test_what_does_not_fit_a_generator_is_found_before_any_work(
         check_samples(found)
 
 
+def test_a_mask_coding_is_that_of_all_folders_that_say_none(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    words = ("--mask-coding", "void=255", "foreground=1")
+    options = parsed_options("--benchmark", "folder:a", "folder+colour:b", "cub:c", *words)
+    coded = "folder+foreground=1+void=255"
+    assert options.context().benchmarks == (
+        f"{coded}:{tmp_path / 'a'}",
+        f"folder+colour:{tmp_path / 'b'}",
+        f"cub:{tmp_path / 'c'}",
+    )
+    (found,) = _experiments("--labelled", "folder:a", *words)
+    assert found.labelled.benchmark == f"{coded}:{tmp_path / 'a'}"
+    mask = tmp_path / "masks" / "a.png"
+    mask.parent.mkdir()
+    Image.new("L", (4, 4), 1).save(mask)
+    options = parsed_options("--labeller", "folder:masks", *words)
+    assert options.grid().labeller.coding == ("foreground=1", "void=255")
+    assert options.grid().labeller != parsed_options("--labeller", "folder:masks").grid().labeller
+    with pytest.raises(ValueError, match="--mask-coding has no effect without a folder"):
+        parsed_options("--benchmark", "scenes", "folder+colour:b", *words).context()
+    with pytest.raises(ValueError, match="did you mean 'colour'"):
+        parsed_options("--benchmark", "folder:a", "--mask-coding", "color")
+
+
+def test_files_of_the_nearest_and_the_labelled_that_are_left_out_are_told(pictures):
+    (pictures / "images" / "x.heic").touch()
+    folder, left = pictures / "images", "1 file left out: 1 .heic (install gseg[heic])"
+    (found,) = _experiments("--nearest", str(folder))
+    assert check_samples(found) == (f"{folder}: {left}",)
+    (found,) = _experiments("--labelled", f"folder:{pictures}", "--labelled-count", "2")
+    assert check_samples(found) == (
+        f"{folder}: {left}",
+        f"{pictures / 'masks'}: read as 3 black and white",
+    )
+
+
 def test_methods_without_samples_have_nothing_to_check():
-    check_samples(Experiment(method="otsu"))
+    assert check_samples(Experiment(method="otsu")) == ()

@@ -13,6 +13,7 @@ from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
 from gseg.generators.catalogue import load_generator
 from gseg.images import from_uint8, to_uint8
+from gseg.mask_coding import mask_coding
 from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.rows import make_row
 from gseg.pipeline.trial import find_parts, run_trial
@@ -236,9 +237,38 @@ def test_what_cannot_be_compared_is_explained(masks, tmp_path):
     save(tmp_path / "masks" / "a.png", np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"a\.png is 3x2, its picture 2x2"):
         compare_masks(masks, find_truths(tmp_path / "masks"))
-    for folder in (tmp_path / "nowhere", tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "nowhere", tmp_path / "empty"):
         with pytest.raises(ValueError, match="is no folder of masks"):
             find_truths(folder)
+
+
+def test_masks_are_paired_by_their_paths_and_never_by_a_guess(tmp_path):
+    masks, names = {}, {}
+    for name, count in (("x/a", 2), ("y/a", 4)):
+        for kind in ("images", "masks", "found"):
+            (tmp_path / kind / name).parent.mkdir(parents=True, exist_ok=True)
+        picture = save(tmp_path / "images" / f"{name}.png", np.full((2, 2, 3), 40))
+        save(tmp_path / "masks" / f"{name}.png", (np.arange(4) < count).reshape(2, 2) * 255)
+        masks[picture] = save(tmp_path / "found" / f"{name}.png", np.full((2, 2), 255))
+        names[picture] = name
+    truths = find_truths(tmp_path / "masks")
+    found = compare_masks(masks, truths, names=names)
+    assert [(each.truth.parent.name, each.iou) for each in found] == [("y", 1.0), ("x", 0.5)]
+    with pytest.raises(ValueError, match="have the same true mask"):
+        compare_masks(masks, truths, names=dict.fromkeys(masks, "x/a"))
+    save(tmp_path / "masks" / "x" / "a.bmp", np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"a\.png has the same name as a\.bmp.*true mask\?"):
+        find_truths(tmp_path / "masks")
+
+
+def test_void_of_a_true_mask_is_not_compared(tmp_path):
+    picture = save(tmp_path / "images" / "a.png", np.full((2, 2, 3), 40))
+    save(tmp_path / "masks" / "a.png", np.array([[1, 0], [7, 0]]))
+    masks = {picture: save(tmp_path / "found" / "a.png", np.array([[255, 0], [255, 0]]))}
+    coding = mask_coding(["foreground=1", "void=7"])
+    [found] = compare_masks(masks, find_truths(tmp_path / "masks"), coding=coding)
+    assert found.iou == 1.0
 
 
 @pytest.mark.parametrize(("columns", "shown"), [(2, "ad"), (3, "acd"), (1, "a"), (9, "abcd")])

@@ -7,7 +7,14 @@ import pytest
 from rich.console import Console
 
 from gseg.pipeline.rows import make_row
-from gseg.reports.tables import METHOD_NAMES, seed_summary, summary, summary_table, sweep_tables
+from gseg.reports.tables import (
+    METHOD_NAMES,
+    masks_line,
+    seed_summary,
+    summary,
+    summary_table,
+    sweep_tables,
+)
 
 
 def _row(experiment, **values):
@@ -205,6 +212,14 @@ def row(experiment, generator, seed, iou, **values):
         "scores": "x",
     }
     return make_row(common | values)
+
+
+def test_masks_that_are_all_one_are_told():
+    counts = {"benchmark": ["a", "a", "b"], "images": [10, 10, 7]}
+    counts |= {"degenerate_masks": [3, 3, 0], "empty_masks": [2, 2, 0]}
+    rows = pd.DataFrame(counts)
+    assert masks_line(rows, "a") == "a: of 10 true masks 2 all background and 1 all foreground"
+    assert masks_line(rows, "b") == ""
 
 
 @pytest.fixture

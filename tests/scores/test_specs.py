@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gseg.scores.benchmarks import open_benchmark
-from gseg.scores.specs import Specification, absolute_spec, parse_spec
+from gseg.scores.specs import Specification, absolute_spec, parse_spec, with_coding
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +19,8 @@ def no_root(monkeypatch):
         ("scenes", "scenes", (), ""),
         ("scenes:50", "scenes", (), "50"),
         ("folder:/a:b", "folder", (), "/a:b"),
+        ("folder+void=9+foreground=2,1:/a+b", "folder", ("foreground=1,2", "void=9"), "/a+b"),
+        ("folder+colour:/a", "folder", ("colour",), "/a"),
         ("cub", "cub", (), ""),
         ("cub:/a", "cub", (), "/a"),
         ("duts+subset+threshold:/a+b", "duts", ("subset", "threshold"), "/a+b"),
@@ -35,6 +37,9 @@ def test_a_name_is_taken_apart(spec, kind, options, rest):
         ("duts+subsett:/a", "did you mean 'subset'"),
         ("duts+x", "There are subset and threshold"),
         ("voc", "did you mean 'voc2012'"),
+        ("folder+color:/a", "did you mean 'colour'"),
+        ("folder+foreground=1+void=1:/a", "one meaning"),
+        ("scenes+colour", "Unknown benchmark 'scenes.colour'"),
         ("nothing", "a data set: cub, flowers, dut_omron, duts, ecssd, voc2012, celebamask_hq"),
     ],
 )
@@ -50,10 +55,19 @@ def test_a_data_set_needs_a_place():
         absolute_spec("ecssd")
 
 
+def test_a_coding_is_added_to_folders_that_say_none():
+    words = ("void=9", "foreground=1")
+    assert with_coding("folder:/a:b", words) == "folder+foreground=1+void=9:/a:b"
+    assert with_coding("folder:/a", ()) == "folder:/a"
+    for spec in ("folder+colour:/a", "scenes:5", "cub:/a"):
+        assert with_coding(spec, words) == spec
+
+
 def test_names_become_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert absolute_spec("scenes:5") == "scenes:5"
     assert absolute_spec("folder:x") == f"folder:{tmp_path / 'x'}"
+    assert absolute_spec("folder+colour:x") == f"folder+colour:{tmp_path / 'x'}"
     assert absolute_spec("cub+subset:x") == f"cub+subset:{tmp_path / 'x'}"
     assert absolute_spec("cub", Path("root")) == f"cub:{tmp_path / 'root'}"
     assert absolute_spec("cub:x", Path("root")) == f"cub:{tmp_path / 'x'}"

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from gseg.picture_files import read_image, read_mask
+from gseg.mask_files import read_mask
+from gseg.picture_files import read_image
 from gseg.segmenters.segment import segment_files, segment_picture
 from gseg.segmenters.segmenter import Ensemble, Segmenter
 from gseg.segmenters.unet import UNet

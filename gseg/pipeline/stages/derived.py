@@ -21,7 +21,8 @@ from torch import Tensor
 from gseg.exactness import exact
 from gseg.features.named import features_name, open_features
 from gseg.images import from_uint8
-from gseg.picture_files import read_mask
+from gseg.mask_coding import MaskCoding, mask_coding
+from gseg.mask_files import check_codings, coded_mask
 from gseg.pipeline.costs import features_seconds, sample_bytes, score_seconds
 from gseg.pipeline.experiment import SelectionConfig
 from gseg.pipeline.graph import Node, Workshop
@@ -223,14 +224,15 @@ def open_labeller(config: LabellerConfig, device: str) -> Label:
     """
     if config.kind == "segmenter":
         bring_here(Path(config.place).parent)
-    prefix = "" if config.kind == "function" else f"{config.kind}:"
+    prefix = "" if config.kind == "function" else f"{'+'.join([config.kind, *config.coding])}:"
     # The digest in the stage's name is of what was there when the trial was planned.
     if labeller(prefix + config.place) != config:
         raise ChangedInputsError(
             f"{config.place} has changed since the trial was planned: start again."
         )
     if config.kind == "folder":
-        return partial(_read_masks, Path(config.place), mask_files(Path(config.place)))
+        coding, files = mask_coding(config.coding), mask_files(Path(config.place))
+        return partial(_read_masks, Path(config.place), files, coding)
     if config.kind == "segmenter":
         predict = Segmenter.load(Path(config.place), device=device).probability
         return lambda shard, _: predict(from_uint8(shard.pictures)).cpu() >= 0.5
@@ -266,7 +268,9 @@ def _by_function(
     return torch.cat(masks)
 
 
-def _read_masks(folder: Path, files: Mapping[str, Path], shard: Shard, seed: int) -> Tensor:
+def _read_masks(
+    folder: Path, files: Mapping[str, Path], coding: MaskCoding, shard: Shard, seed: int
+) -> Tensor:
     """Read mask files by the names of the pictures."""
     names = [sample_name(seed, index) for index in shard.indices.tolist()]
     missing = [name for name in names if name not in files]
@@ -276,7 +280,9 @@ def _read_masks(folder: Path, files: Mapping[str, Path], shard: Shard, seed: int
             "write the pictures with 'gseg samples export' and label all of them, those of "
             "the held-out samples too (or hold out none)."
         )
-    masks = [read_mask(files[name]) for name in names]
+    read = [coded_mask(files[name], coding) for name in names]
+    check_codings((each.coding for each in read), folder)
+    masks = [torch.from_numpy(each.mask) for each in read]  # void is background
     side = tuple(shard.pictures.shape[2:])
     for name, mask in zip(names, masks, strict=True):
         if tuple(mask.shape) != side:

@@ -265,4 +265,6 @@ def _score_facts(scores: Scores) -> dict[str, Any]:
         "profiles": profiles,
         "intervals": {"resamples": RESAMPLES, "confidence": CONFIDENCE, "seed": RESAMPLING_SEED},
         "skipped": list(scores.skipped),
+        # Of masks whose files say themselves what they mean.
+        **({"mask_codings": dict(scores.codings)} if scores.codings else {}),
     }

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gseg.picture_files import SUFFIXES, MaskReader, binary_mask, picture_files
+from gseg.mask_files import MaskReader, binary_mask
+from gseg.picture_files import PictureList, list_pictures
 from gseg.storage.files import read_text
 
 PROGRAM: Final = "official program"
@@ -83,39 +84,28 @@ def pair_by_name(
     return Listing(pairs=tuple(pairs), problems=tuple(problems))
 
 
-def by_stem(files: Iterable[Path], strip: str = "") -> tuple[dict[str, Path], list[str]]:
-    """Index files by name without suffix and `strip`; a second file of one name is a problem."""
-    found: dict[str, Path] = {}
-    problems = []
-    for file in files:
-        first = found.setdefault(file.stem.removeprefix(strip), file)
-        if first is not file:
-            problems.append(f"{file} has the same name as {first.name} but for the suffix")
-    return found, problems
+def pair_lists(parts: Mapping[str, Path], pictures: PictureList, masks: PictureList) -> Listing:
+    """Match all pictures and masks by their paths without suffix; which are ambiguous is told."""
+    (named, doubled), (named_masks, doubled_masks) = pictures.by_name(), masks.by_name()
+    names = sorted((named.keys() | named_masks.keys()) - doubled.keys() - doubled_masks.keys())
+    found = pair_by_name(parts, named, named_masks, names)
+    problems = (*doubled.values(), *doubled_masks.values(), *found.problems)
+    return Listing(pairs=found.pairs, problems=problems)
 
 
 def files_by_stem(folder: Path, *, strip: str = "") -> dict[str, Path]:
-    """Index the picture files of a folder and of its subfolders, one level deep.
+    """Index the picture files of a folder and of those below it by path without suffix.
 
     Args:
         folder: Where to look.
         strip: Beginning of file names that does not count, such as "image_".
 
-    Returns:
-        Files by name without suffix, preceded by the subfolder's if there is one.
-
     Raises:
         ValueError: Two files differ in their suffix only.
     """
-    files, problems = by_stem(picture_files(folder), strip)
-    # Only what is no picture by its name is looked at: a folder may hold 30,000 files.
-    others = (entry for entry in folder.iterdir() if entry.suffix.lower() not in SUFFIXES)
-    for subfolder in filter(Path.is_dir, others):
-        below, more = by_stem(picture_files(subfolder), strip)
-        files |= {f"{subfolder.name}/{name}": file for name, file in below.items()}
-        problems += more
-    if problems:
-        raise ValueError(f"{problems[0]}.")
+    files, problems = list_pictures(folder).by_name(strip=strip)
+    for problem in problems.values():
+        raise ValueError(f"{problem}.")
     return files
 
 

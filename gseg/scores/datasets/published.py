@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from gseg import picture_files
+from gseg import mask_files
 from gseg.scores.datasets import layouts
 from gseg.scores.datasets.layouts import DataSet, Layout, Listing, Pair
 from gseg.storage.files import read_text
@@ -87,7 +87,7 @@ CUB: Final = DataSet(
         Layout(
             name=layouts.PROGRAM,
             parts={"pictures": ("test_images",), "masks": ("test_segmentations",)},
-            read_mask=picture_files.votes_mask,
+            read_mask=mask_files.votes_mask,
         ),
         Layout(
             parts={
@@ -97,7 +97,7 @@ CUB: Final = DataSet(
                 "split": (SPLIT_FILE, f"../{SPLIT_FILE}"),
             },
             pairs=_cub_pairs,
-            read_mask=picture_files.votes_mask,
+            read_mask=mask_files.votes_mask,
         ),
     ),
     address="https://data.caltech.edu/records/65de6-vp158 (images), "
@@ -149,7 +149,7 @@ FLOWERS: Final = DataSet(
             parts={"pictures": ("jpg",), "masks": ("segmim",), "list": ("setid.mat",)},
             pairs=_flowers_pairs,
             # Made by a program; many are empty, which stays so and is counted.
-            read_mask=picture_files.flower_mask,
+            read_mask=mask_files.flower_mask,
         ),
     ),
     address="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ (102flowers.tgz, "
@@ -223,7 +223,7 @@ VOC2012: Final = DataSet(
             pairs=layouts.names_in_list,
             # Void pixels, the borders of objects and what the annotators found too hard, are not
             # scored, as in VOC's own rules.
-            read_mask=picture_files.label_mask,
+            read_mask=mask_files.label_mask,
         ),
     ),
     address="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ (VOCtrainval_11-May-2012.tar)",
@@ -287,7 +287,7 @@ CELEBAMASK_HQ: Final = DataSet(
         Layout(
             parts={"pictures": ("CelebA-HQ-img",), "masks": ("CelebAMask-HQ-mask-anno",)},
             pairs=_face_pairs,
-            read_mask=picture_files.union_mask,
+            read_mask=mask_files.union_mask,
         ),
     ),
     address="https://github.com/switchablenorms/CelebAMask-HQ (CelebAMask-HQ.zip)",

@@ -1,13 +1,15 @@
-"""Check a whole data set: read every picture and every mask."""
+"""Check a whole set of files: read every picture and every mask."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from gseg.mask_files import TrueMask, check_codings
 from gseg.picture_files import UnreadableImageError
-from gseg.scores.benchmarks import DataSetBenchmark
+from gseg.scores.benchmarks import DataSetBenchmark, FolderBenchmark
 
 _READERS: Final = 8
 # Pictures whose results are waited for at a time, which bounds the memory.
@@ -25,6 +27,7 @@ class Verification:
         full: Masks without background.
         grey: Masks with grey pixels, which were cut at half.
         foreground: Mean share of foreground of the good masks.
+        codings: How many masks of a user's were read in which coding.
     """
 
     pictures: int
@@ -33,29 +36,33 @@ class Verification:
     full: int
     grey: int
     foreground: float
+    codings: Counter[str]
 
 
 def verify(
-    benchmark: DataSetBenchmark, progress: Callable[[int, int], None] | None = None
+    benchmark: DataSetBenchmark | FolderBenchmark,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
-    """Read every file of a data set.
+    """Read every file of a data set or of a folder of one's own.
 
     Args:
-        benchmark: The data set, opened.
+        benchmark: The set, opened.
         progress: Called with (pictures done, pictures in all).
 
     Returns:
         What was found; problems of the opening included.
     """
     problems, shares, grey = list(benchmark.bad), [], 0
+    codings: Counter[str] = Counter()
     total = len(benchmark)
 
-    def check(index: int) -> tuple[float, bool] | str:
+    def check(index: int) -> tuple[float, TrueMask] | str:
         try:
-            example, cut = benchmark.read(index)
+            example, truth = benchmark.read(index)
         except UnreadableImageError as error:
             return str(error)
-        return float(example.mask.float().mean()), cut > 0
+        counted = example.mask if example.scored is None else example.mask[example.scored]
+        return float(counted.float().mean()), truth
 
     with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as readers:
         for start in range(0, total, _AHEAD):
@@ -65,9 +72,14 @@ def verify(
                     problems.append(found)
                 else:
                     shares.append(found[0])
-                    grey += found[1]
+                    grey += found[1].grey > 0
+                    codings.update([found[1].coding] if found[1].coding else [])
             if progress is not None:
                 progress(block.stop, total)
+    try:
+        check_codings(codings, benchmark.name)
+    except UnreadableImageError as error:
+        problems.append(str(error))
     return Verification(
         pictures=len(shares),
         problems=tuple(problems),
@@ -75,4 +87,5 @@ def verify(
         full=shares.count(1),
         grey=grey,
         foreground=sum(shares) / max(len(shares), 1),
+        codings=codings,
     )
