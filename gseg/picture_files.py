@@ -6,6 +6,7 @@ out silently.
 """
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from io import BytesIO
+from os.path import realpath
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, Final
@@ -74,6 +76,9 @@ def picture_suffixes() -> frozenset[str]:
 
 @cache
 def _formats() -> tuple[str, ...]:
+    """Make Pillow ready, once for a process, and name the formats that are read."""
+    # From a limit on Pillow warns, with a line of its source; twice as large pictures are refused.
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     if find_spec(_HEIF_PLUGIN) is not None:
         import pillow_heif  # type: ignore[import-not-found]
 
@@ -159,11 +164,11 @@ def list_pictures(
     known = picture_suffixes() if suffixes is None else suffixes
     files: list[Path] = []
     others: list[Path] = []
-    passed = set() if without is None else {without.resolve()}
+    passed = set() if without is None else {realpath(without)}
     for where, below, names in os.walk(folder, followlinks=True):
         # A link to a folder is followed, but not in circles.
-        passed.add(Path(where).resolve())
-        below[:] = [n for n in below if _shown(n) and Path(where, n).resolve() not in passed]
+        passed.add(realpath(where))
+        below[:] = [n for n in below if _shown(n) and realpath(Path(where, n)) not in passed]
         for file in (Path(where, name) for name in names if _shown(name)):
             (files if file.suffix.lower() in known else others).append(file)
     return PictureList(folder=folder, files=tuple(sorted(files)), others=tuple(sorted(others)))

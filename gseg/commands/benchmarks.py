@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from gseg.scores.benchmarks import Benchmark
     from gseg.scores.datasets.layouts import DataSet
 
+Progress = Callable[[int, int], object]
+
 app = make_app("benchmarks", "")
 
 
@@ -76,7 +78,11 @@ def verify(root: Path, names: tuple[str, ...] = (), /) -> int:
         if names:
             raise ValueError(f"{own} is one set of pictures: leave {names[0]} out.")
         parse_spec(own)
-        return int(not _check(own, partial(open_benchmark, own, skip_bad=True), named=True))
+
+        def folder(reading: Progress) -> "Benchmark":
+            return open_benchmark(own, skip_bad=True, progress=reading)
+
+        return int(not _check(own, folder, named=True))
     _folder(root)
     wanted = [parse_spec(name) for name in names or DATA_SETS]
     for each in wanted:
@@ -85,19 +91,23 @@ def verify(root: Path, names: tuple[str, ...] = (), /) -> int:
                 f"{each.kind!r} is no data set to verify; there are {', '.join(DATA_SETS)}."
             )
 
-    results = []
-    for each in wanted:
+    def opened(each: "Specification", reading: Progress) -> "Benchmark":
         # Bad files are listed, unless none is good.
-        opened = partial(
-            DataSetBenchmark, DATA_SETS[each.kind], root, options=each.options, skip_bad=True
+        dataset = DATA_SETS[each.kind]
+        return DataSetBenchmark(
+            dataset, root, options=each.options, skip_bad=True, progress=reading
         )
-        results.append(_check("+".join([each.kind, *each.options]), opened, named=bool(names)))
+
+    results = [
+        _check("+".join([each.kind, *each.options]), partial(opened, each), named=bool(names))
+        for each in wanted
+    ]
     if all(result is None for result in results):
         raise ValueError(f"{root} holds none of {', '.join(each.kind for each in wanted)}.")
     return int(not all(result is not False for result in results))
 
 
-def _check(name: str, opened: "Callable[..., Benchmark]", *, named: bool) -> bool | None:
+def _check(name: str, opened: "Callable[[Progress], Benchmark]", *, named: bool) -> bool | None:
     """Check one set of pictures; None if it is not there and nobody asked for it."""
     from gseg.scores.benchmarks import DataSetBenchmark, FolderBenchmark
     from gseg.scores.datasets.layouts import NotHereError, first_of
@@ -106,7 +116,7 @@ def _check(name: str, opened: "Callable[..., Benchmark]", *, named: bool) -> boo
     say = console().print
     try:
         with reading_bar() as reading:
-            benchmark = opened(progress=reading)
+            benchmark = opened(reading)
         assert isinstance(benchmark, DataSetBenchmark | FolderBenchmark)
         with progress_bar(name) as progress:
             found = verify(benchmark, progress)

@@ -170,11 +170,11 @@ def fid(
     """
     from gseg.features.named import features_name
     from gseg.generators.catalogue import find_card, full_name
-    from gseg.picture_files import list_pictures
     from gseg.pipeline.graph import Workshop
     from gseg.pipeline.stages.pictures import StatisticsNode
     from gseg.scores.feature_statistics import FeatureStatistics
     from gseg.scores.fid import compare
+    from gseg.scores.picture_sources import FolderPictures
     from gseg.storage.files import write_atomically
     from gseg.storage.store import Store
 
@@ -191,12 +191,13 @@ def fid(
         def statistics(what: str, count: int) -> FeatureStatistics:
             if _is_file(what):
                 return FeatureStatistics.load(Path(what), features_name(options.features))
-            name = what if _is_path(what) else full_name(what)
-            chosen = options.named(name, card or other, count)
+            chosen = options.named(
+                what if _is_path(what) else full_name(what), card or other, count
+            )
             if chosen.folder is not None:
-                chosen.open(progress=partial(report, READING))
-                if left := list_pictures(chosen.folder).left_out:
-                    console().print(left)
+                opened = chosen.open(progress=partial(report, READING))
+                if isinstance(opened, FolderPictures) and opened.left_out:
+                    console().print(opened.left_out)
             node = StatisticsNode(pictures=chosen, features=options.features, device=working.device)
             return node.read(shop)
 

@@ -1,7 +1,7 @@
 """``gseg segment``: masks for a user's own pictures."""
 
-import os
 from collections.abc import Iterator
+from os.path import realpath
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -70,16 +70,15 @@ def segment(
 
     notes: list[str] = []
     pictures = {file: name for path in images for file, name in _pictures(path, out, notes)}
-    masks = name_masks(list(pictures), out)
-    # Not `resolve`, which a link to itself makes fail.
-    taken = {os.path.realpath(each) for pair in masks.items() for each in pair}
-    if strip is not None and os.path.realpath(strip) in taken:
+    named = name_masks(list(pictures), out)
+    taken = {realpath(each) for pair in named.items() for each in pair}
+    if strip is not None and realpath(strip) in taken:
         raise ValueError(f"--strip {strip} would replace one of the pictures or masks.")
     check_apart({"--out": out}, {"--truth": truth})
     coding = parsed_coding(mask_coding)
     truths = {} if truth is None else find_truths(truth)
     job = SegmentJob(
-        files=tuple((file, mask.absolute()) for file, mask in masks.items()),
+        files=tuple((file, mask.absolute()) for file, mask in named.items()),
         models=tuple(map(_model, model)) or (None,),
         working_size=size,
         threshold=threshold,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 import pandas as pd
 from rich.console import Console
@@ -122,12 +123,8 @@ class Sweep(PointsCommand):
         say = self._console.print
         opened = self._open(each.generator for each in self.experiments if each.generator)
         with reading_bar() as progress:
-            notes = dict.fromkeys(
-                note
-                for experiment in self.experiments
-                for note in check_samples(experiment, opened, progress)
-            )
-        for note in notes:
+            checked = [check_samples(each, opened, progress) for each in self.experiments]
+        for note in dict.fromkeys(chain.from_iterable(checked)):
             say(note)
         self._check_folders()
         for benchmark in opened:

@@ -361,11 +361,11 @@ class FolderBenchmark(_FileBenchmark):
         self._seen = frozenset(codings)
         told = ", ".join(f"{count} {coding}" for coding, count in codings.most_common())
         self.notes = (*notes, f"{folder / 'masks'}: read as {told}")
-        words = "+".join(["folder", *coding.words])
         # Two folders of one base name share this name, and differ in their identity alone: copies
         # of the same pictures are the same, whatever their folders are called.
-        self.name = f"{words}:{folder.resolve().name}"
-        self.identity = f"{words} masks={mask_files.RULES} {self._digest(progress)}"
+        self.name = f"{'+'.join(['folder', *coding.words])}:{folder.resolve().name}"
+        words = " ".join(["folder", f"masks={mask_files.RULES}", *coding.words])
+        self.identity = f"{words} {self._digest(progress)}"
         self.older_identity = f"folder:{folder.resolve().name} {_older_digest(self.pairs, folder)}"
 
     def _read_picture(self, path: Path) -> Tensor:

@@ -7,6 +7,7 @@ the probability is brought back to the picture's own size and then thresholded.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import realpath
 from pathlib import Path
 from typing import Final
 
@@ -93,9 +94,10 @@ def name_masks(paths: Sequence[str | Path], out_dir: str | Path) -> dict[Path, P
     stems = Counter(path.stem.casefold() for path in pictures)
     wished = [f"{p.stem if stems[p.stem.casefold()] == 1 else p.name}.png" for p in pictures]
     masks = [Path(out_dir) / name for name in _numbered(wished)]
-    inputs = {path.resolve() for path in pictures}
+    # Not `Path.resolve`, which cannot bear a link to itself; such a file is told when it is read.
+    inputs = set(map(realpath, pictures))
     for target in (each for mask in masks for each in (mask, _overlay(mask))):
-        if target.resolve() in inputs:
+        if realpath(target) in inputs:
             raise ValueError(
                 f"The output {target} would replace one of the pictures; choose another output "
                 "folder."
