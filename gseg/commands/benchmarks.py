@@ -12,6 +12,7 @@ from gseg.commands.bars import plain_table, progress_bar, reading_bar
 if TYPE_CHECKING:
     from gseg.scores.benchmarks import Benchmark
     from gseg.scores.datasets.layouts import DataSet
+    from gseg.scores.specs import Specification
 
 Progress = Callable[[int, int], object]
 

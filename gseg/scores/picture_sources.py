@@ -90,6 +90,8 @@ class FolderPictures:
         sums = checksums(self._files, progress)
         lines = (f"{self.relative_name(row)} {each}" for row, each in enumerate(sums))
         digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
+        self.contents = frozenset(sums)
+        """Checksums of the files."""
         size = "own size" if resolution is None else f"{resolution} px"
         # Protocols of distances have the name: a few digits tell sets apart there.
         self.name = f"{folder.resolve().name} [{digest[:8]}] at {size}"
