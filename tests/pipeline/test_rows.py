@@ -272,7 +272,6 @@ def test_a_number_that_has_changed_on_the_disk_is_not_read(tmp_path):
         path.write_bytes(changed)
         try:
             assert read_rows(tmp_path) == rows
-        except ValueError as error:
-            assert "Cannot read the results in" in str(error)
+        except ValueError:
             refused += 1
     assert refused > 0
