@@ -89,6 +89,12 @@ def compare(generated: FeatureStatistics, reference: FeatureStatistics) -> Dista
         raise ValueError(
             f"{generated.source} does not say of how many pictures it is: give it as the reference."
         )
+    widths = len(generated.moments.mean), len(reference.moments.mean)
+    if widths[0] != widths[1]:
+        raise ValueError(
+            f"{generated.source} has {widths[0]} features of each picture and {reference.source} "
+            f"{widths[1]}: take both with the same network."
+        )
     # Both sides have been brought to one size, which belongs to the protocol.
     side = found[0] if (found := _SIDE.search(generated.source)) else ""
     protocol = f"{generated.features}, {count} samples{side}"
