@@ -34,6 +34,7 @@ from gseg.words import nearest
 WRONG_USE: Final = 2
 """Exit status after a user's mistake."""
 INTERRUPTED: Final = 130
+_LONGEST: Final = 240  # characters of a word that a message repeats
 HELP_ALL: Final = "--help-all"
 PIPED_WIDTH: Final = 200
 """Columns of tables that go to a file or a pipe."""
@@ -127,7 +128,9 @@ def make_app(
         help_flags=("--help", "-h", HELP_ALL),
         help_formatter=_Help(first, None if isinstance(about, str) else about),
         # A list takes all that follows it, --epsilon 0.5 1 2; switches have no --no-... twin.
-        default_parameter=Parameter(negative=(), consume_multiple=(1, None)),
+        default_parameter=Parameter(
+            negative=(), consume_multiple=(1, None), json_list=False, json_dict=False
+        ),
         result_action="return_value",
         suppress_keyboard_interrupt=False,
         config=(check_words,),
@@ -169,9 +172,21 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str, status: int = WRONG_USE) -> int:
+    # In one line, whatever the words are that it repeats.
+    for word in words():
+        for part in (word, word.partition("=")[2]):
+            if part and (len(part) > _LONGEST or not part.isprintable()):
+                message = message.replace(part, _shown(part))
     error = Console(stderr=True, highlight=False, soft_wrap=True)
     error.print(message, markup=False)
     return status
+
+
+def _shown(word: str) -> str:
+    """Write a word so that it can stand in a line."""
+    text = word if word.isprintable() else repr(word)[1:-1]
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]}...{text[-half:]}"
 
 
 def _told(error: CycloptsError) -> str:
@@ -263,7 +278,7 @@ Count = Annotated[int, Parameter(converter=_whole(1, 10**9))]
 """How many, from 1."""
 Number = Annotated[int, Parameter(converter=_whole(0))]
 """A whole number from 0, such as a seed."""
-Side = Annotated[int, Parameter(converter=_whole(1, 4096))]
+Side = Annotated[int, Parameter(converter=_whole(8, 4096))]
 """Side of a picture in pixels."""
 
 

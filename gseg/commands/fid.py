@@ -48,8 +48,8 @@ class Pictures:
         features: scenes; inception or inception-pytorch-fid, whose public weights are fetched, or
             are in FILE: inception:FILE; or resnet50:FILE.
         count: Pictures of a generator, and of scenes.
-        resolution: Bring pictures of folders to this side, their middle square resized; without it
-            the generator's, or their own size if there is none.
+        resolution: Bring all pictures to this side, their middle square resized; without it
+            pictures of folders to the generator's, or they stay as they are if there is none.
         seed: Of a generator's latents.
         truncation: Of a generator; without it none.
         classes: Draw only these classes of a conditional generator; without it all of them.
@@ -71,18 +71,25 @@ class Pictures:
 
         Args:
             what: A generator's name, scenes, or a folder.
-            card: Of the generator that is measured.
+            card: Of the generator that is measured, or is the reference.
             count: How many scenes.
         """
+        from gseg.generators.catalogue import find_card
         from gseg.pipeline.jobs.pictures import PictureSet
         from gseg.scores.picture_sources import SCENES_RESOLUTION
 
-        side = self.resolution or (card.resolution if card else None)
+        own = card.resolution if card else None
+        side = self.resolution or own
         if what == "scenes":
-            return PictureSet(count=count, resolution=side or SCENES_RESOLUTION)
+            # Scenes can be drawn at any size; beside a generator's, they are resized as those are.
+            made = own or side or SCENES_RESOLUTION
+            return PictureSet(count=count, resolution=made, shown=_unless(side, made))
         if _is_path(what):
             return PictureSet(folder=Path(what).absolute(), resolution=side)
-        return PictureSet(generator=what, latents=self._latents(), seed=self.seed, count=self.count)
+        shown = _unless(side, find_card(what).resolution)
+        return PictureSet(
+            generator=what, latents=self._latents(), seed=self.seed, count=self.count, shown=shown
+        )
 
     def _latents(self) -> "LatentConfig":
         from gseg.samples.config import LatentConfig
@@ -91,6 +98,10 @@ class Pictures:
         if not self.embeddings:
             return LatentConfig(truncation=self.truncation, classes=self.classes)
         return near_embeddings(self.embeddings, alpha=self.alpha)
+
+
+def _unless(side: int | None, own: int) -> int | None:
+    return None if side == own else side
 
 
 _PICTURES: Final = Pictures()
@@ -171,14 +182,18 @@ def fid(
         {"--save": save, "--json": json_},
         {"PICTURES": Path(pictures), "--reference": Path(reference)},
     )
-    card = None if _is_path(pictures) else find_card(pictures)
+    card, other = (None if _is_path(each) else find_card(each) for each in (pictures, reference))
+    if not (card or other or options.resolution):
+        _check_sizes(pictures, reference, options.features)
     with working.backend() as backend, stage_bars() as report:
         shop = Workshop(Store(storage.absolute()), backend, report)
 
         def statistics(what: str, count: int) -> FeatureStatistics:
             if _is_file(what):
                 return FeatureStatistics.load(Path(what), features_name(options.features))
-            chosen = options.named(what if _is_path(what) else full_name(what), card, count)
+            chosen = options.named(
+                what if _is_path(what) else full_name(what), card or other, count
+            )
             if chosen.folder is not None:
                 opened = chosen.open(progress=partial(report, READING))
                 if isinstance(opened, FolderPictures) and opened.left_out:
@@ -197,6 +212,29 @@ def fid(
     for line in _told(distance, card):
         console().print(line)
     return 0
+
+
+def _check_sizes(pictures: str, reference: str, features: str) -> None:
+    """Make sure that pictures that nobody brings to a size have one.
+
+    Raises:
+        ValueError: They have several.
+    """
+    from gseg.scores.picture_sources import SCENES_RESOLUTION, FolderPictures
+
+    own = {(SCENES_RESOLUTION, SCENES_RESOLUTION)}
+    one, two = (
+        own if each == "scenes" else set() if _is_file(each) else FolderPictures(each).shapes()
+        for each in (pictures, reference)
+    )
+    # Networks with a size of their own resize sets of mixed sizes, as their programs do.
+    mixes = not features.startswith("scenes") and min(len(one), len(two)) > 1
+    if len(one | two) > 1 and not mixes:
+        told = ", ".join(f"{width}x{height}" for height, width in sorted(one | two)[:3])
+        raise ValueError(
+            f"{pictures} and {reference} have pictures of several sizes ({told}): say to which "
+            "side all are brought (--resolution N)."
+        )
 
 
 def _is_path(what: str) -> bool:

@@ -224,7 +224,7 @@ def _checked(token: Token, kinds: set[Any]) -> Token:
 
 
 def _path(text: str) -> str:
-    if not text:
+    if not text.strip():
         raise ValueError("expected a path, got an empty word; the folder that you are in is '.'")
     if not text.startswith("~"):
         return text

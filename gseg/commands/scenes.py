@@ -9,7 +9,6 @@ from gseg.commands.bars import progress_bar
 # That of the embedded generators' pictures, in pixels.
 _SIDE: Final = 32
 _PIXELS_AT_ONCE: Final = 2**18
-_SMALLEST: Final = 8
 _FOLDERS: Final = ("images", "masks")
 
 
@@ -31,8 +30,6 @@ def scenes(
     Raises:
         ValueError: An option is out of range, or the folder holds other pictures.
     """
-    if resolution < _SMALLEST:
-        raise ValueError(f"--resolution is at least {_SMALLEST}, got {resolution}.")
     write_scenes(out, range(first, first + count), resolution)
     console().print(
         f"{count:,} pictures with masks in {out}; sweeps score on them with --benchmark "

@@ -1,5 +1,6 @@
 """One run of a search: plan, points, table, picture."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from gseg.reports.search import draw_search, search_table
 from gseg.search.evaluate import SearchWork
 from gseg.search.records import Record, best_points, keep_records, read_records
 from gseg.search.source import Point, PointSource
+from gseg.storage.digests import digest
 
 # Points that the plan's estimates are taken from, where there are more.
 _PLANNED: Final = 64
@@ -31,6 +33,7 @@ class SearchRun(PointsCommand):
         self._results = options.places.results / self._search.recipe
         self._trials = self._results.with_name(f"{self._search.recipe}_trials")
         self._ended: set[int] = set()
+        self._scored_on = ""
 
     def run(self) -> int:
         """Plan, try points, print the table, draw the picture."""
@@ -58,6 +61,8 @@ class SearchRun(PointsCommand):
         stays = {name: each for name, each in self._options.varied().items() if not each[1:]}
         check_axes(stays, trials, "on this search")
         opened = self._open(self._generators())
+        if self._search.uses_labels:
+            self._scored_on = digest(opened[0].identity, self._setting.eval_protocol)
         self._check_folders(self._trials)
         self._tell_files(opened)
 
@@ -71,7 +76,8 @@ class SearchRun(PointsCommand):
         """Read the points of earlier runs.
 
         Raises:
-            ValueError: They are of a search that chose by labels, or this one does.
+            ValueError: They are of a search that chose by labels, or this one does; or by those
+                of other pictures.
         """
         records = read_records(self._trials)
         mixed = [each for each in records if each.labels_used != self._search.uses_labels]
@@ -80,6 +86,11 @@ class SearchRun(PointsCommand):
             raise ValueError(
                 f"{self._trials} holds a search {kind} labels, and this one is the other kind: the "
                 "two are kept apart. Choose another --name."
+            )
+        if any(each.scored_on not in ("", self._scored_on) for each in records):
+            raise ValueError(
+                f"{self._trials} holds a search that chooses by the labels of other pictures, or "
+                "of these as they were: its points do not compare. Choose another --name."
             )
         return records
 
@@ -132,7 +143,7 @@ class SearchRun(PointsCommand):
         """Keep what came of a point."""
         if rows:
             merge_rows(self._results, rows)
-        keep_records(self._trials, [record])
+        keep_records(self._trials, [replace(record, scored_on=self._scored_on)])
         self._ended.add(record.number)
 
     def _report(self, source: PointSource) -> int:

@@ -32,6 +32,10 @@ _LOSSES: Final = "losses.parquet"
 _UNIT_TOLERANCE: Final = 1e-3
 # Name of the tensor of colour maps in the file, by whether they clamp.
 _OPERATORS: Final = {False: "operators", True: "clamped_operators"}
+# Damaged files of the three kinds, and what they are if they are others.
+_UNREADABLE: Final = (
+    *(OSError, SafetensorError, ValueError, TypeError, RecursionError, pa.ArrowException),
+)
 _OPERATORS_SHAPE: Final = (1, 2, 3, 4)
 
 
@@ -131,7 +135,11 @@ class Direction:
             provenance = json.loads(path.read_text())
             path = folder / _LOSSES
             table = pq.read_table(pa.BufferReader(path.read_bytes()))
-        except (OSError, SafetensorError, json.JSONDecodeError, pa.ArrowException) as error:
+            losses = {name: _curve(table[name]) for name in table.column_names}
+            if not isinstance(provenance, dict):
+                path = folder / _PROVENANCE
+                raise TypeError(f"it holds a {type(provenance).__name__}, expected an object")
+        except _UNREADABLE as error:
             raise ValueError(f"Cannot read direction file {path}: {error}") from error
         operators = None
         for clamped, name in _OPERATORS.items():
@@ -141,13 +149,16 @@ class Direction:
             raise ValueError(
                 f"{folder / _VECTORS} holds {sorted(vectors)}, expected 'darker' and 'lighter'."
             )
-        losses = {
-            name: torch.from_numpy(table[name].to_numpy().copy()) for name in table.column_names
-        }
         try:
             return cls(**vectors, provenance=provenance, losses=losses, operators=operators)
         except ValueError as error:
             raise ValueError(f"{folder / _VECTORS}: {error}") from error
+
+
+def _curve(column: pa.ChunkedArray) -> Tensor:
+    if not pa.types.is_floating(column.type) or column.null_count:
+        raise TypeError(f"a curve holds {column.type}, expected floating-point numbers")
+    return torch.from_numpy(column.to_numpy().copy())
 
 
 def _stored(tensor: Tensor) -> Tensor:

@@ -198,7 +198,7 @@ def ray_session(
         try:
             _knock(address)
             ray.init(address=address, **quiet)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, OverflowError) as error:
             raise ValueError(
                 f"No Ray cluster answers at {address!r}: start one (`ray start --head`, "
                 "`ray up ray_cluster.yaml`) or leave out --address."

@@ -18,6 +18,7 @@ from pytorch_pretrained_biggan.model import BigGAN
 from torch import Tensor, nn
 
 from gseg.generators import family
+from gseg.storage.files import read_text
 
 _CONFIG_FILES: Final = ("config.json", "model_config.json")
 
@@ -83,7 +84,7 @@ def _beside(path: Path) -> Mapping[str, Any]:
     names = (*_CONFIG_FILES, path.name.replace("pytorch_model.bin", "config.json"))
     for name in names:
         if (path.parent / name).is_file():
-            found: Mapping[str, Any] = json.loads((path.parent / name).read_text())
+            found: Mapping[str, Any] = json.loads(read_text(path.parent / name))
             if "channel_width" in found:
                 return found
     raise ValueError(

@@ -19,6 +19,7 @@ from gseg.generators.cards import FAMILY_MODULES, GeneratorCard
 from gseg.generators.contract import Generator
 from gseg.generators.family import Family, Plan, Tensors, Truncation, apply_key_map, check_kinds
 from gseg.generators.reading import read_shipped
+from gseg.storage.files import read_text
 
 
 def from_checkpoint(
@@ -172,7 +173,7 @@ def _read_config(config: Mapping[str, Any] | Path | str) -> Mapping[str, Any]:
     if isinstance(config, Mapping):
         return config
     try:
-        parsed = json.loads(Path(config).read_text(encoding="utf-8"))
+        parsed = json.loads(read_text(Path(config)))
     except (OSError, ValueError) as error:
         raise ValueError(f"The config {config} cannot be read as JSON: {error}.") from error
     if not isinstance(parsed, Mapping):

@@ -27,6 +27,7 @@ from gseg.generators.catalogue import (
 from gseg.storage.callables import callable_digest
 from gseg.storage.checksums import file_digest
 from gseg.storage.digests import digest
+from gseg.storage.files import read_text
 
 _CHUNK: Final = 2**20
 _TIMEOUT: Final = 60.0  # seconds without a byte
@@ -179,7 +180,7 @@ def _check_sum(part: Path, record: Path) -> None:
     if not record.exists():
         record.write_text(f"{found}\n")
         return
-    expected = record.read_text().strip()
+    expected = read_text(record).strip()
     if found != expected:
         raise ValueError(
             f"The file has the checksum {found}, but had {expected} when it was first fetched "

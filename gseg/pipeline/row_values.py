@@ -23,7 +23,7 @@ from gseg.pipeline.stages.samples import SampledSet
 from gseg.pipeline.stages.segmenter import FILE
 from gseg.samples.config import REASONS
 from gseg.samples.sets import sum_counts
-from gseg.scores.benchmarks import open_benchmark
+from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.scores.picture_sources import FolderPictures
 from gseg.scores.specs import SCORES
 from gseg.storage.store import Artifact, versions
@@ -80,9 +80,8 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
         # The setting is None for the generator's own side; rows tell the side itself.
         values |= {"train_resolution": trained_side(experiment), "device": device}
     if experiment.selection is not None:
-        side = find_card(experiment.generator).resolution
         # By content, as another folder of this name may hold other pictures.
-        pictures = FolderPictures(experiment.selection.folder, resolution=side)
+        pictures = _selected_by(experiment)
         features = features_name(experiment.selection.features)
         values["selection"] = f"{pictures.name}, {features}"
     if experiment.labeller is not None:
@@ -93,6 +92,32 @@ def identity_values(experiment: Experiment, device: str) -> dict[str, Any]:
             "labelled_set": _labelled_set(experiment.labelled.benchmark),
         }
     return values
+
+
+def _selected_by(experiment: Experiment) -> FolderPictures:
+    assert experiment.selection is not None
+    side = find_card(experiment.generator).resolution
+    return FolderPictures(experiment.selection.folder, resolution=side)
+
+
+def selection_values(
+    experiment: Experiment, told: Mapping[str, Any], benchmark: Benchmark
+) -> dict[str, Any]:
+    """Say of a selection if its pictures are scored on, which is fair, as no masks are looked at.
+
+    Args:
+        experiment: The trial.
+        told: Columns that are known, the selection's among them.
+        benchmark: What it is scored on.
+
+    Returns:
+        The column, if that is so.
+    """
+    if experiment.selection is None:
+        return {}
+    known, total = _selected_by(experiment).contents, len(benchmark)
+    both = sum(benchmark.content(index) in known for index in range(total))
+    return {"selection": f"{told['selection']}, {both} of them scored on"} if both else {}
 
 
 def _labelled_set(spec: str) -> str:

@@ -205,7 +205,7 @@ def _write(folder: Path, table: pa.Table) -> None:
     with replacing(folder / _FILE) as part:
         # Sorted, so that the same rows are the same file, whichever trial was first.
         ordered = table.sort_by([(name, "ascending") for name in KEY])
-        pq.write_table(ordered, part, compression="zstd")
+        pq.write_table(ordered, part, compression="zstd", write_page_checksum=True)
 
 
 @contextmanager
@@ -230,7 +230,8 @@ def _read(folder: Path, names: list[str]) -> pa.Table:
         return schema.empty_table()
     try:
         there = set(pq.read_schema(path).names)
-        table = pq.read_table(path, columns=[name for name in names if name in there])
+        wanted = [name for name in names if name in there]
+        table = pq.read_table(path, columns=wanted, page_checksum_verification=True)
         columns = [
             table[name].cast(kind) if name in there else pa.nulls(table.num_rows, kind)
             for name, kind in zip(schema.names, schema.types, strict=True)

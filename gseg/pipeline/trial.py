@@ -299,9 +299,11 @@ def _rows(
         values |= graph.distance.values(shop)
     values |= row_values.member_values(parts.members)
     rows = []
-    for scores in map(shop.make, graph.scores):
+    for node in graph.scores:
+        scores = shop.make(node)
         common = {
             **values,
+            **row_values.selection_values(trial, values, node.opened(shop)),
             "benchmark": scores.facts["benchmark"],
             "benchmark_digest": identity_digest(scores.manifest["config"]["benchmark"]),
             "eval_protocol": setting.eval_protocol,

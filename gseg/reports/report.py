@@ -168,7 +168,7 @@ def plain_report(folder: Path) -> Report:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path, page_checksum_verification=True)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"Cannot read the results in {path}: {reason}") from error

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from gseg.arrays import check_finite
+from gseg.arrays import check_finite, load_numpy
 from gseg.generators.cards import GeneratorCard
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, labels, latents, uniforms
@@ -200,19 +200,30 @@ def _digest(file: str) -> str:
 @lru_cache(maxsize=4)
 def _generator_of(file: str, _digest: str) -> str:
     """Say whose latents a file holds; empty where nobody wrote it down, as the program did not."""
+    beside = Path(file).with_suffix(".parquet")
     try:
-        metadata = pq.read_schema(Path(file).with_suffix(".parquet")).metadata or {}
-    except (FileNotFoundError, pa.ArrowException):
+        told = json.loads((pq.read_schema(beside).metadata or {}).get(_KEY, b"{}"))
+    except FileNotFoundError:
         return ""
-    return str(json.loads(metadata.get(_KEY, b"{}")).get("generator", ""))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(
+            f"{beside} cannot be read ({' '.join(str(error).split())}): it says whose latents the "
+            f"file beside it holds; make it again with gseg embed, or remove it."
+        ) from error
+    if not isinstance(told, dict):
+        raise ValueError(f"{beside} says {told!r} of itself, expected what gseg embed writes.")
+    return str(told.get("generator", ""))
 
 
 @lru_cache(maxsize=4)
 def _map_embeddings(file: str, _digest: str) -> NDArray[np.floating]:
-    try:
-        table = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{file} is no array of NumPy: {error}.") from error
+    arrays = load_numpy(Path(file), mapped=True)
+    table = arrays.get("array")
+    if table is None:
+        raise ValueError(
+            f"{file} holds {', '.join(arrays)}: expected one array of embeddings, as numpy.save "
+            "writes it."
+        )
     if table.ndim != 2 or len(table) == 0 or not np.issubdtype(table.dtype, np.floating):
         raise ValueError(
             f"{file} holds {table.dtype} of shape {table.shape}, expected embeddings: floating-"

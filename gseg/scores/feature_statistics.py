@@ -6,7 +6,6 @@ pytorch-fid and other programs read and write, and beside them how many pictures
 which features, and the vectors.
 """
 
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.arrays import check_finite
+from gseg.arrays import check_finite, load_numpy
 from gseg.features.networks import NetworkFeatures
 from gseg.randomness import derive_seed, uniforms
+from gseg.storage.checksums import file_digest
 from gseg.storage.files import replacing
 from gseg.transfers import one_behind
 
 KEPT: Final = 10_000
 """Vectors kept of a set at most: 80 MB of Inception features."""
 _SEED: Final = 0
+_FEWEST: Final = 2
 # Of the largest variance: what a covariance that was summed up in float32 may be off by.
 _ASYMMETRY: Final = 1e-3
-# What NumPy raises for files that are none, by where they are cut off.
-_UNREADABLE: Final = (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,22 +200,20 @@ class FeatureStatistics:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, path: Path, features: str) -> "FeatureStatistics":
+    def load(cls, path: Path, features: str, *, part: bool = False) -> "FeatureStatistics":
         """Read a file that `save` or pytorch-fid wrote; it cannot run code.
 
         Args:
             path: The file.
             features: Name of the extractor that it is to be compared in. A file of another
                 program does not say what it was made with: then this is taken for true.
+            part: Whether it is of a part of a set, which may have one picture or none, and whose
+                kept vectors are numbered by the whole.
 
         Raises:
             ValueError: The file is no such file, or says that it was made with other features.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:  # a pickle could run code
-                arrays = {name: file[name] for name in file.files}
-        except _UNREADABLE as error:
-            raise ValueError(f"{path} cannot be read as statistics: {error}") from error
+        arrays = load_numpy(path)
         missing = {"mu", "sigma"} - set(arrays)
         if missing:
             raise ValueError(f"{path} holds no {' and no '.join(sorted(missing))}: no statistics.")
@@ -233,10 +230,16 @@ class FeatureStatistics:
         _check_covariance(path, sigma)
         count, kept = None, None
         if {"count", "kept_indices", "kept_vectors"} <= set(arrays):
-            count, kept = _kept_of(path, arrays, len(mean), features)
+            count, kept = _kept_of(path, arrays, len(mean), features, part=part)
             sigma = sigma * (count - 1)
         moments = Moments(count=count, mean=mean, scatter=sigma, features=features)
-        return cls(moments=moments, kept=kept, source=str(arrays.get("source", path.name)))
+        # Of other programs' files by content, too: distances to two of one name do not compare.
+        source = str(arrays["source"]) if "source" in arrays else _told_apart(path)
+        return cls(moments=moments, kept=kept, source=source)
+
+
+def _told_apart(path: Path) -> str:
+    return f"{path.name} [{file_digest(path)[:8]}]"
 
 
 def _floats(path: Path, arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
@@ -262,13 +265,16 @@ def _check_covariance(path: Path, sigma: NDArray[np.float64]) -> None:
 
 
 def _kept_of(
-    path: Path, arrays: Mapping[str, NDArray[Any]], dim: int, features: str
+    path: Path, arrays: Mapping[str, NDArray[Any]], dim: int, features: str, *, part: bool
 ) -> tuple[int, KeptVectors]:
     """Take the number of pictures and the kept vectors of a file."""
     count, indices = arrays["count"], arrays["kept_indices"]
     vectors = _floats(path, arrays, "kept_vectors").astype(np.float32)
-    if count.ndim or not np.issubdtype(count.dtype, np.integer) or int(count) < 0:
-        raise ValueError(f"{path}: count is {count}, expected a whole number of pictures.")
+    least = 0 if part else _FEWEST
+    if count.ndim or not np.issubdtype(count.dtype, np.integer) or int(count) < least:
+        raise ValueError(
+            f"{path}: count is {count}, expected a whole number of pictures, at least {least}."
+        )
     if indices.ndim != 1 or vectors.shape != (len(indices), dim):
         raise ValueError(
             f"{path} holds kept_indices {indices.shape} and kept_vectors {vectors.shape}; expected "
@@ -276,11 +282,12 @@ def _kept_of(
         )
     if len(indices) > int(count):
         raise ValueError(f"{path} holds {len(indices)} kept vectors, but is of {count} pictures.")
-    whole = np.issubdtype(indices.dtype, np.integer)
-    if not whole or (indices < 0).any() or (np.diff(indices) <= 0).any():
+    end = np.iinfo(np.int64).max if part else int(count)
+    ends = np.concatenate([[-1], indices, [end]])
+    if not np.issubdtype(indices.dtype, np.integer) or (np.diff(ends) <= 0).any():
         raise ValueError(
-            f"{path}: kept_indices ({indices.dtype}) are no numbers of pictures: expected whole "
-            "ones from 0 in ascending order."
+            f"{path}: kept_indices ({indices.dtype}) are no numbers of {count} pictures: expected "
+            "whole ones from 0 in ascending order."
         )
     kept = KeptVectors(indices=indices.astype(np.int64), vectors=vectors, features=features)
     return int(count), kept

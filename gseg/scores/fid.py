@@ -10,7 +10,8 @@ vectors, not moments, so a fixed choice of pictures of a set is kept, whatever t
 and whoever computes which part of it.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -34,6 +35,8 @@ SUBSETS: Final = 100
 SUBSET_SIZE: Final = 1_000
 """Both as in the authors' program and torch-fidelity."""
 _SEED: Final = 0
+# What sources end with whose pictures were brought to a size.
+_SIDE: Final = re.compile(r" at \d+ px$")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,8 +89,16 @@ def compare(generated: FeatureStatistics, reference: FeatureStatistics) -> Dista
         raise ValueError(
             f"{generated.source} does not say of how many pictures it is: give it as the reference."
         )
-    protocol = f"{generated.features}, {count} samples"
-    if reference.source != SCENES_SOURCE:
+    widths = len(generated.moments.mean), len(reference.moments.mean)
+    if widths[0] != widths[1]:
+        raise ValueError(
+            f"{generated.source} has {widths[0]} features of each picture and {reference.source} "
+            f"{widths[1]}: take both with the same network."
+        )
+    # Both sides have been brought to one size, which belongs to the protocol.
+    side = found[0] if (found := _SIDE.search(generated.source)) else ""
+    protocol = f"{generated.features}, {count} samples{side}"
+    if reference.source.removesuffix(side) != SCENES_SOURCE:
         protocol += f", reference {reference.source}"
         protocol += f" ({known})" if known is not None else ""
     elif known != count:
@@ -95,6 +106,7 @@ def compare(generated: FeatureStatistics, reference: FeatureStatistics) -> Dista
     kernel = None
     if generated.kept is not None and reference.kept is not None:
         kernel = kernel_distance(generated.kept, reference.kept)
+        kernel = replace(kernel, protocol=f"{kernel.protocol}{side}")
     return Distance(
         value=frechet_distance(generated.moments, reference.moments),
         protocol=protocol,

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.images import to_uint8
-from gseg.picture_files import list_pictures, read_image
+from gseg.picture_files import list_pictures, picture_size, read_image
 from gseg.randomness import derive_seed
 from gseg.samples.config import LatentConfig
 from gseg.samples.latents import candidates, check_truncation
@@ -89,6 +90,8 @@ class FolderPictures:
         sums = checksums(self._files, progress)
         lines = (f"{self.relative_name(row)} {each}" for row, each in enumerate(sums))
         digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
+        self.contents = frozenset(sums)
+        """Checksums of the files."""
         size = "own size" if resolution is None else f"{resolution} px"
         # Protocols of distances have the name: a few digits tell sets apart there.
         self.name = f"{folder.resolve().name} [{digest[:8]}] at {size}"
@@ -109,6 +112,14 @@ class FolderPictures:
             held.append(picture)
         if held:
             yield torch.stack(held)
+
+    def shapes(self) -> set[tuple[int, int]]:
+        """Give the sizes (H, W) that the pictures have; of the files that can be read."""
+        found = set()
+        for file in self._files:
+            with suppress(OSError, ValueError):
+                found.add(picture_size(file, upright=True))
+        return found
 
     def relative_name(self, row: int) -> str:
         """Give a picture's path below the folder."""
@@ -171,7 +182,30 @@ class GeneratedPictures:
             yield self._make(range(start, min(start + _BATCH, rows.stop)))
 
 
-PictureSource = ScenesPictures | FolderPictures | GeneratedPictures
+class ResizedPictures:
+    """Pictures that were made, brought to another side as those of a `FolderPictures` are.
+
+    Args:
+        made: At their own side, squares.
+        side: In pixels.
+    """
+
+    def __init__(self, made: ScenesPictures | GeneratedPictures, side: int) -> None:
+        self._made, self._side = made, side
+        self.name = f"{made.name} at {side} px"
+        self.identity = f"{made.identity} at {side} px"
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def batches(self, rows: range) -> Iterator[Tensor]:
+        """Make and resize them; see `PictureSource`."""
+        for pictures in self._made.batches(rows):
+            # One by one, on the CPU, as files are: the distance is to those.
+            yield torch.stack([shrink_picture(each, self._side, "text") for each in pictures.cpu()])
+
+
+PictureSource = ScenesPictures | FolderPictures | GeneratedPictures | ResizedPictures
 """Pictures whose number is known, and any part of which can be asked for: `batches` gives those
 with some numbers, in order, (N, 3, H, W) uint8 each. `name` says in a few words which they are, and
 `identity`, which goes into hashes, exactly."""

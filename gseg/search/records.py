@@ -24,7 +24,8 @@ _FILE: Final = "trials.parquet"
 _JOIN: Final = ","
 # Columns of the fields that a record has of its own.
 _PLAIN: Final = {
-    **{name: name for name in ("number", "state", "reason", "seconds", "own_fault", "labels_used")},
+    **{name: name for name in ("number", "state", "reason", "seconds")},
+    **{name: name for name in ("own_fault", "labels_used", "scored_on")},
     **{"percent": "last_percent", "loss": "last_held_out_loss", "iou": "last_held_out_iou"},
 }
 
@@ -42,7 +43,7 @@ def records_schema() -> "pa.Schema":
             *((f"objective_{name}", number) for name in OBJECTIVES),
             *(("last_percent", count), ("last_held_out_loss", number)),
             *(("last_held_out_iou", number), ("seconds", number), ("experiments", text)),
-            *(("own_fault", flag), ("labels_used", flag)),
+            *(("own_fault", flag), ("labels_used", flag), ("scored_on", text)),
         ]
     )
 
@@ -64,6 +65,8 @@ class Record:
         seconds: How long it took in this search.
         own_fault: Whether it failed by its own fault, see `gseg.pipeline.failures`.
         labels_used: Whether the search that it belongs to chooses by labels.
+        scored_on: Digest of the pictures whose labels those are and of how it is scored on them;
+            empty without, and in files of older versions.
     """
 
     number: int
@@ -78,6 +81,7 @@ class Record:
     seconds: float = 0.0
     own_fault: bool = False
     labels_used: bool = False
+    scored_on: str = ""
 
     def __post_init__(self) -> None:
         assert self.state in get_args(State)
@@ -128,7 +132,8 @@ def read_records(folder: Path) -> list[Record]:
     if not path.exists():
         return []
     try:
-        found = [Record.of_row(row) for row in pq.read_table(path).to_pylist()]
+        table = pq.read_table(path, page_checksum_verification=True)
+        found = [Record.of_row(row) for row in table.to_pylist()]
     except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise ValueError(
             f"Cannot read the search's points in {path}: {str(error).splitlines()[0]} Move the "
@@ -155,7 +160,7 @@ def keep_records(folder: Path, records: Iterable[Record]) -> None:
         ordered = sorted(merged.values(), key=lambda record: record.number)
         table = pa.Table.from_pylist([each.row() for each in ordered], schema=records_schema())
         with replacing(folder / _FILE) as part:
-            pq.write_table(table, part, compression="zstd")
+            pq.write_table(table, part, compression="zstd", write_page_checksum=True)
 
 
 def best_points(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:

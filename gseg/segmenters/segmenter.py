@@ -22,10 +22,13 @@ from gseg.transfers import send, start_copy
 SHIPPED: Final = "segmenter.safetensors"
 """File of the segmenter that comes with the package, among the weights of scenes."""
 _KEY: Final = "gseg.segmenter"
+_FIRST: Final = "inc.double_conv.0.weight"
+_LAST: Final = "outc.conv.weight"
 _FACTS: Final = {"width": int, "depth": int, "provenance": dict}
 _PUBLIC_SUFFIXES: Final = (".ckpt", ".pth", ".pt")
 # Of data-parallel replicas and of the Lightning module's attribute, outermost first.
 _PREFIXES: Final = ("module.", "net.", "module.")
+_LARGEST_SIDE: Final = 2**14
 # Bounds the memory of a prediction: 256 pictures of 32 pixels, 16 of 128.
 _PIXELS_AT_ONCE: Final = 2**18
 
@@ -52,6 +55,11 @@ class Segmenter:
         self.network = network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self.provenance: dict[str, Any] = json.loads(json.dumps(dict(provenance or {})))
         self.resolution: int | None = self.provenance.get("resolution")
+        sides = range(1, _LARGEST_SIDE + 1)
+        if self.resolution is not None and self.resolution not in sides:
+            raise ValueError(
+                f"The resolution of a segmenter is a side in pixels, got {self.resolution!r}."
+            )
         self.smallest_side = int(2**network.depth)
 
     @property
@@ -144,12 +152,23 @@ class Segmenter:
         Raises:
             ValueError: The file is no segmenter, or a tensor is missing, extra or mis-shaped.
         """
-        if Path(path).suffix in _PUBLIC_SUFFIXES:
-            return cls(load_public_unet(path), {"source": Path(path).name}).to(device)
-        tensors, facts = _read(Path(path))
-        network = blank_unet(width=facts["width"], depth=facts["depth"])
-        load_strictly(network, tensors, source=str(path))
-        return cls(network, facts["provenance"]).to(device)
+        try:
+            if Path(path).suffix in _PUBLIC_SUFFIXES:
+                return cls(load_public_unet(path), {"source": Path(path).name}).to(device)
+            tensors, facts = _read(Path(path))
+            width, depth = _numbers(tensors)
+            if (facts["width"], facts["depth"]) != (width, depth):
+                raise ValueError(
+                    f"it says width {facts['width']} and depth {facts['depth']} of itself, but its "
+                    f"tensors are those of {width} and {depth}: it is damaged."
+                )
+            network = blank_unet(width=width, depth=depth)
+            load_strictly(network, tensors, source=str(path))
+            return cls(network, facts["provenance"]).to(device)
+        except ValueError as error:
+            if str(path) in str(error):
+                raise
+            raise ValueError(f"{path} is no segmenter: {error}") from error
 
     @classmethod
     def shipped(cls, *, device: str | torch.device = "cpu") -> "Segmenter":
@@ -160,6 +179,26 @@ class Segmenter:
         """
         with as_file(files("gseg.scenes") / "weights" / SHIPPED) as path:
             return cls.load(path, device=device)
+
+
+def _numbers(tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Read width and depth of a U-Net off the shapes of its tensors.
+
+    Raises:
+        ValueError: They are not those of a U-Net that takes colours.
+    """
+    first, last = tensors.get(_FIRST), tensors.get(_LAST)
+    if first is None or last is None or first.ndim != 4 or last.ndim != 4:
+        raise ValueError(
+            f"it holds no U-Net: expected tensors named like '{_FIRST}' and '{_LAST}', got "
+            f"{sorted(tensors)[:4]}."
+        )
+    if first.shape[1] != 3 or 0 in first.shape:
+        raise ValueError(
+            f"'{_FIRST}' has the shape {tuple(first.shape)}, expected (width, 3, 3, 3)."
+        )
+    downs = [key for key in tensors if key.startswith("down")]
+    return first.shape[0], sum(key.endswith(".1.double_conv.0.weight") for key in downs)
 
 
 class Ensemble:
@@ -226,14 +265,8 @@ def load_public_unet(path: str | Path) -> UNet:
         ValueError: The file is no such checkpoint, or a tensor is missing, extra or mis-shaped.
     """
     state = _read_state(Path(path))
-    first, last = state.get("inc.double_conv.0.weight"), state.get("outc.conv.weight")
-    if first is None or last is None or first.ndim != 4 or last.ndim != 4:
-        raise ValueError(
-            f"{path} holds no U-Net: expected tensors named like 'inc.double_conv.0.weight' and "
-            f"'outc.conv.weight', got {sorted(state)[:4]}."
-        )
-    depth = sum(key.startswith("down") and key.endswith(".1.double_conv.0.weight") for key in state)
-    network = blank_unet(first.shape[1], last.shape[0], width=first.shape[0], depth=max(depth, 1))
+    width, depth = _numbers(state)
+    network = blank_unet(3, state[_LAST].shape[0], width=width, depth=max(depth, 1))
     load_strictly(network, state, source=str(path))
     return network.eval()
 
@@ -250,7 +283,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()
+    ):
         raise ValueError(
             f"{path} holds {type(content).__name__} where a state dict, tensors by name, is "
             "expected."

@@ -211,10 +211,15 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], *, source: st
         for key, tensor in wanted.items()
         if key in state and state[key].shape != tensor.shape
     ]
+    check_finite(source, state)
+    problems += [
+        f"'{key}' holds {state[key].dtype}"
+        for key, tensor in wanted.items()
+        if key in state and state[key].is_floating_point() != tensor.is_floating_point()
+    ]
     if problems:
         more = f", and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ValueError(f"{source} does not fit the U-Net: {', '.join(problems[:5])}{more}.")
-    check_finite(source, state)
     network.load_state_dict(dict(state), strict=True)
 
 

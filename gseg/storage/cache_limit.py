@@ -18,7 +18,7 @@ from typing import Final
 
 from gseg.storage.leases import is_gone, process_identity
 from gseg.storage.manifests import MANIFEST
-from gseg.storage.mirror import cache_folder, copies_locked, is_published, place_of
+from gseg.storage.mirror import cache_folder, copies_locked, is_published, last_use, place_of
 
 _VARIABLE: Final = "GSEG_CACHE_GIB"
 # Of the disk's space that is free or the cache's own, if no limit is set.
@@ -97,7 +97,7 @@ def _remove(paths: list[Path], barrier: float) -> int:
     removed = 0
     with copies_locked(shared=False):
         there = {path: path.stat() for path in paths if path.exists()}
-        if any(about.st_mtime >= barrier for about in there.values()):
+        if any(last_use(path) >= barrier for path in there):
             return removed
         # The manifest first: without it an artifact is not taken for complete.
         for path in sorted(published, key=lambda each: each.name != MANIFEST):
@@ -116,7 +116,7 @@ def _files(storage: Path) -> dict[Path, tuple[int, float]]:
         except FileNotFoundError:
             continue
         if path.is_file() and not path.name.startswith("."):
-            found[path] = (about.st_size, about.st_mtime)
+            found[path] = (about.st_size, last_use(path))
     return found
 
 

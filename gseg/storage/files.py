@@ -6,9 +6,13 @@ the same moment: one fetches, the others wait. An object that has a checksum bes
 raises `StorageError` if it does not answer.
 """
 
+import codecs
 import errno
+import json
+import math
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +26,11 @@ from gseg.storage.checksums import checksum
 from gseg.storage.mirror import StorageError
 
 _SUM: Final = ".sha256"
-_COMPLETE: Final = ".complete"  # the folder has been fetched whole
+_COMPLETE: Final = ".complete"  # of which objects the files of a folder are copies
 _LOCK: Final = ".gseg-lock"
+# A process opens a set many times; whoever changes one between two commands is seen at once.
+_ASK_AGAIN_SECONDS: Final = 60.0
+_asked: Final[dict[Path, float]] = {}
 
 
 class DiskFullError(StorageError):
@@ -53,6 +60,30 @@ def write_atomically(path: Path, content: bytes, *, shared: bool = True) -> None
     """Write a file so that it is either whole or absent, whatever happens; see `replacing`."""
     with replacing(path, shared=shared) as part:
         part.write_bytes(content)
+
+
+def read_text(path: Path) -> str:
+    """Read a text file that a person or another program wrote, in the encodings of editors.
+
+    Those are UTF-8, with or without a byte order mark, and UTF-16 with one; lines may end as on any
+    system.
+
+    Raises:
+        ValueError: It is in another encoding, or no text.
+        OSError: It cannot be read.
+    """
+    content = path.read_bytes()
+    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if utf_16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path} is no text in UTF-8 (line {line} is not): save it in that encoding."
+        ) from error
+    if "\0" in text:
+        raise ValueError(f"{path} is no text in UTF-8, it holds zeros: save it in that encoding.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def check_output(path: Path, *, folder: bool) -> None:
@@ -124,24 +155,34 @@ def _is_full(error: OSError | SafetensorError) -> bool:
 def fetch_input(path: Path) -> bool:
     """Make sure that a file is here if it is in the object store, and is what its checksum says.
 
+    An object that has changed since it was fetched is fetched again, and what has been deleted
+    there is deleted here; a file that was never there stays.
+
     Returns:
         Whether it is here.
 
     Raises:
-        StorageError: The file is not what its checksum says.
+        StorageError: The file is not what its checksum says, or the object store is silent.
     """
-    if mirror.place_of(path) is None or path.exists():
+    if mirror.place_of(path) is None or _asked_lately(path):
         return path.exists()
+    note = path.with_name(f".{path.name}.version")
     with mirror.locked(path.parent / _LOCK):
-        if not path.exists() and mirror.fetch(path):
-            _check(path)
-        return path.exists()
+        there, noted = mirror.version(path), _noted(note).get(path.name)
+        if there is not None and (there != noted or not path.exists()):
+            _fetch(path)
+            write_atomically(note, json.dumps({path.name: there}).encode(), shared=False)
+        elif there is None and noted is not None:
+            path.unlink(missing_ok=True)
+            note.unlink()
+    _asked[path] = time.monotonic()
+    return path.exists()
 
 
 def fetch_inputs(folder: Path) -> bool:
     """Make sure that all of a folder is here if it is in the object store.
 
-    What has been fetched before is not looked at again: who changes the objects deletes the copy.
+    What has changed there since it was fetched is fetched again, what is gone there goes here.
 
     Returns:
         Whether there is such a folder.
@@ -150,18 +191,48 @@ def fetch_inputs(folder: Path) -> bool:
         StorageError: See `fetch_input`.
     """
     complete = folder / _COMPLETE
-    if mirror.place_of(folder) is None or complete.exists():
+    if mirror.place_of(folder) is None or _asked_lately(folder):
         return folder.is_dir()
     with mirror.locked(folder / _LOCK):
-        found = [] if complete.exists() else mirror.names(folder)
+        found = mirror.object_versions(folder)
         # A name that ends so is an empty object by which some programs mark a folder.
-        for path in (folder / name for name in found if not name.endswith("/")):
-            if not path.exists() or not mirror.is_published(path):
-                mirror.fetch(path, again=True)
-                _check(path)
-        if found:
-            complete.touch()
-    return complete.exists()
+        there = {name: version for name, version in found.items() if not name.endswith("/")}
+        noted = _noted(complete)
+        for name in noted.keys() - there.keys():
+            (folder / name).unlink(missing_ok=True)
+            del noted[name]
+        try:
+            for name, version in there.items():
+                if noted.get(name) != version or not (folder / name).exists():
+                    _fetch(folder / name)
+                    noted[name] = version
+        finally:  # who goes on does not begin anew
+            if noted or complete.exists():
+                write_atomically(complete, json.dumps(noted).encode(), shared=False)
+    _asked[folder] = time.monotonic()
+    return bool(there)
+
+
+def _asked_lately(path: Path) -> bool:
+    """Say whether this process has asked the store for it a moment ago."""
+    return time.monotonic() - _asked.get(path, -math.inf) < _ASK_AGAIN_SECONDS
+
+
+def _noted(file: Path) -> dict[str, str]:
+    """Read of which objects the copies are; an older version noted of a folder only that it is."""
+    try:
+        noted: dict[str, str] = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        below = (path for path in file.parent.rglob("[!.]*") if path.is_file())
+        return {path.relative_to(file.parent).as_posix(): "" for path in below}
+    return noted
+
+
+def _fetch(path: Path) -> None:
+    if mirror.fetch(path, again=True):
+        _check(path)
 
 
 def find_inputs(folder: Path, beginning: str) -> list[Path]:
@@ -177,7 +248,10 @@ def _check(path: Path) -> None:
     if path.suffix == _SUM or not mirror.exists(record):
         return
     mirror.fetch(record, again=True)
-    wanted, found = record.read_text().split()[0].lower(), checksum(path)
+    told = read_text(record).split()
+    if not told:
+        raise StorageError(f"{mirror.describe(record)} is empty: a checksum belongs there.")
+    wanted, found = told[0].lower(), checksum(path)
     if found != wanted:
         path.unlink()
         raise StorageError(

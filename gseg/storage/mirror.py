@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 _MARK: Final = "s3:"
+_USED: Final = ".used"  # its time is that of the last use of a folder's files
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 _ATTEMPTS: Final = 8
 
@@ -154,11 +155,23 @@ def is_here(path: Path) -> bool:
     if place_of(path) is None:
         return path.exists()
     with copies_locked(shared=True):
-        try:
-            os.utime(path)
-        except FileNotFoundError:
+        if not path.exists():
             return False
+        # Beside it: a file that is touched would have to be read again to know its content.
+        path.with_name(_USED).touch()
     return True
+
+
+def last_use(path: Path) -> float:
+    """Say when a copy was made or found for the last time, in seconds since 1970.
+
+    Raises:
+        FileNotFoundError: It is not here.
+    """
+    made = path.stat().st_mtime
+    with suppress(FileNotFoundError):
+        return max(made, path.with_name(_USED).stat().st_mtime)
+    return made
 
 
 def exists(path: Path) -> bool:
@@ -176,12 +189,27 @@ def is_published(path: Path) -> bool:
 
 def _stored_size(path: Path) -> int | None:
     """Bytes of the object that a file mirrors; None if there is none."""
+    head = _head(path)
+    return None if head is None else int(head["ContentLength"])
+
+
+def version(path: Path) -> str | None:
+    """Name the present content of the object that a file mirrors; None if there is none."""
+    head = _head(path)
+    return None if head is None else _version(head["ETag"], head["ContentLength"])
+
+
+def _head(path: Path) -> dict[str, Any] | None:
     place = place_of(path)
     if place is not None:
         with suppress(FileNotFoundError), answers(place):
-            head = client().head_object(Bucket=place.bucket, Key=place.key)
-            return int(head["ContentLength"])
+            head: dict[str, Any] = client().head_object(Bucket=place.bucket, Key=place.key)
+            return head
     return None
+
+
+def _version(tag: str, size: int) -> str:
+    return f"{tag.strip(chr(34))} {size}"
 
 
 def fetch(path: Path, *, again: bool = False, into: Path | None = None) -> bool:
@@ -253,11 +281,20 @@ def discard(path: Path) -> None:
 
 def names(folder: Path) -> list[str]:
     """List paths below a folder that its object store has; nothing if the folder mirrors none."""
+    return [*object_versions(folder)]
+
+
+def object_versions(folder: Path) -> dict[str, str]:
+    """List paths below a folder that its object store has, and what each holds; see `version`."""
     place = place_of(folder)
     if place is None:
-        return []
+        return {}
     prefix = f"{place.key}/"
     with answers(place):
         pages = client().get_paginator("list_objects_v2")
         found = pages.paginate(Bucket=place.bucket, Prefix=prefix)
-        return [item["Key"][len(prefix) :] for page in found for item in page.get("Contents", ())]
+        return {
+            item["Key"][len(prefix) :]: _version(item["ETag"], item["Size"])
+            for page in found
+            for item in page.get("Contents", ())
+        }

@@ -50,7 +50,9 @@ def run(capsys, points_here):
         facts = {"name": "tiny", "shows": "", "takes": "", "about": "", "generators": ()}
 
         def make(grid, _):
-            return [replace(_TRIAL, labelled=grid.labelled and replace(grid.labelled, side=32))]
+            labelled = grid.labelled and replace(grid.labelled, side=32)
+            chosen = grid.selection and replace(grid.selection, candidates=20)
+            return [replace(_TRIAL, labelled=labelled, selection=chosen)]
 
         status = run_app(recipe_app(Recipe(make=make, **facts)), arguments)
         shown = capsys.readouterr()
@@ -194,6 +196,18 @@ def test_nobody_is_scored_on_the_pictures_of_its_training(run, tmp_path):
         "--labelled", "scenes", "--labelled-count", "6", "--benchmark", "scenes:999"
     )
     assert (status, "6 of the 6 pictures of scenes" in err) == (2, True)
+
+
+def test_a_selection_by_scored_pictures_is_told_in_the_row(run, tmp_path):
+    folder = _folder(tmp_path / "set")
+    shutil.copytree(folder / "images", tmp_path / "more")
+    (tmp_path / "more" / "0.bmp").unlink()
+    benchmarks = ("--benchmark", f"folder:{folder}", "scenes:12")
+    assert run(*benchmarks, "--nearest", str(tmp_path / "more"))[0] == 0
+    rows = _rows("gan").set_index("benchmark").selection
+    assert rows["folder:set"].endswith(", 7 of them scored on")
+    assert rows["scenes:12"].startswith("more [")
+    assert "scored" not in rows["scenes:12"]
 
 
 def test_pictures_that_occur_twice_are_counted(run, tmp_path):

@@ -4,11 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import torch.nn.functional as F
 from PIL import Image
 
 from gseg.cli import main
+from gseg.features.networks import scenes_features
 from gseg.generators.catalogue import load_generator
-from gseg.scores.fid import scenes_distance
+from gseg.scores.feature_statistics import collect_statistics
+from gseg.scores.fid import compare, scenes_distance
+from gseg.scores.picture_sources import GeneratedPictures, ScenesPictures
 
 NAME = "analytic.ellipses32"
 
@@ -19,12 +23,12 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("GSEG_WEIGHTS", "")
 
 
-def folder_of_noise(path, count, top=256):
+def folder_of_noise(path, count, top=256, side=32, suffix=".png"):
     path.mkdir()
     rng = np.random.default_rng(0)
     for number in range(count):
-        picture = rng.integers(0, top, (32, 32, 3), dtype=np.uint8)
-        Image.fromarray(picture).save(path / f"{number}.png")
+        picture = rng.integers(0, top, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(path / f"{number}{suffix}")
     return path
 
 
@@ -54,10 +58,59 @@ def test_two_folders(capsys, tmp_path):
     one = folder_of_noise(tmp_path / "one", 20)
     other = folder_of_noise(tmp_path / "other", 25, top=90)
     (line, _) = fid(capsys, one, "--reference", other, "--resolution", 16)
-    assert "20 samples, reference other [" in line
+    assert "20 samples at 16 px, reference other [" in line
     assert line.endswith("at 16 px (25))")
     (line, _) = fid(capsys, one, "--reference", other)
     assert line.endswith("at own size (25))")
+
+
+def test_a_folder_that_changed_in_place_has_another_distance(capsys, tmp_path):
+    """It had the old one, as the names and sizes of its files were the same."""
+    real = folder_of_noise(tmp_path / "real", 20, suffix=".bmp")
+    pictures = folder_of_noise(tmp_path / "set", 20, suffix=".bmp")
+    (same, _) = fid(capsys, pictures, "--reference", real)
+    assert same.startswith("Fréchet distance 0.0000 ")
+    for path in pictures.iterdir():
+        Image.fromarray(np.asarray(Image.open(path)) // 2).save(path)
+    (changed, _) = fid(capsys, pictures, "--reference", real)
+    assert not changed.startswith("Fréchet distance 0.0000 ")
+    (turned, _) = fid(capsys, real, "--reference", pictures)
+    (before, _) = fid(capsys, pictures, "--reference", tmp_path / "real")
+    protocols = {line.partition("(")[2] for line in (same, changed, before)}
+    assert len(protocols) == 1
+    assert turned.partition("(")[2] not in protocols
+
+
+def test_both_sides_are_brought_to_a_resolution_that_belongs_to_the_protocol(capsys, tmp_path):
+    plain = fid(capsys, NAME, "--count", 40)
+    made = sorted((tmp_path / "storage" / "statistics").iterdir())
+    assert fid(capsys, NAME, "--count", 40, "--resolution", 32) == plain  # the generator's own
+    assert sorted((tmp_path / "storage" / "statistics").iterdir()) == made
+    lines = fid(capsys, NAME, "--count", 40, "--resolution", 16, "--save", "small.npz")
+    sets = []
+    for source in (GeneratedPictures(load_generator(NAME), 40), ScenesPictures(40)):
+        (pictures,) = source.batches(range(40))
+        small = F.interpolate(pictures, size=(16, 16), mode="bilinear", antialias=True)
+        sets.append(collect_statistics([small], scenes_features(), source=source.name, count=40))
+    want = compare(*sets)
+    assert lines == [
+        f"Fréchet distance {want.value:.4f} (scenes-features-v1, 40 samples at 16 px)",
+        f"kernel distance {want.kernel.value:.6f} ({want.kernel.protocol} at 16 px)",
+    ]
+    # A file says to which side its pictures were brought.
+    lines = fid(capsys, NAME, "--count", 40, "--reference", "small.npz")
+    assert f"reference {NAME} at 16 px (40)" in lines[0]
+
+
+def test_pictures_of_several_sizes_need_a_resolution(capsys, tmp_path):
+    one = folder_of_noise(tmp_path / "one", 20, side=24)
+    folder_of_noise(tmp_path / "other", 20)
+    both = [str(one), "--reference", str(tmp_path / "other")]
+    for words in (both, [str(one)]):
+        assert main(["fid", *words]) == 2
+        assert "several sizes (24x24, 32x32): say to which side" in capsys.readouterr().err
+        assert "20 samples at 32 px" in fid(capsys, *words, "--resolution", 32)[0]
+    assert fid(capsys, tmp_path / "other")[0].endswith("(scenes-features-v1, 20 samples)")
 
 
 def test_truncation_and_classes_reach_the_generator(capsys):

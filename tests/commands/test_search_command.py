@@ -189,3 +189,15 @@ def test_a_search_by_labels_is_kept_apart_and_marked(run, here, tmp_path):
         status, _, err = run(*_SMALL, *fast, *mixed)
         assert status == 2
         assert "the two are kept apart. Choose another --name" in err
+
+
+def test_points_that_were_chosen_by_other_labels_are_kept_apart(run, here):
+    """Their scores stood beside those of other pictures, as if they compared."""
+    labels = (*_FAST[:3], "min_share=0.01,0.02", "--objective", "iou", "--use-labels")
+    assert run(*_SMALL, *labels, "--sampler", "grid", "--max-trials", "1")[0] == 3
+    other = ["scenes:14" if word == "scenes:12" else word for word in _SMALL]
+    status, _, err = run(*other, *labels, "--sampler", "grid")
+    assert status == 2
+    assert "chooses by the labels of other pictures, or of these as they were" in err
+    assert len(err.splitlines()) == 1
+    assert run(*_SMALL, *labels, "--sampler", "grid")[0] == 0

@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -145,3 +146,27 @@ def test_numbers_of_another_kind_are_refused(direction: Direction) -> None:
     weights[0, 1, 0, 0] = float("inf")
     with pytest.raises(ValueError, match="'operators' holds NaN or infinity"):
         replace(direction, operators=ColourMaps(weights=weights, clamped=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("direction.json", b"[1, 2]"),
+        ("direction.json", b"null"),
+        ("direction.json", b'{"a": "\xff"}'),
+        ("direction.json", b"[" * 100_000),
+        ("losses.parquet", pa.table({"lighter_edges": ["a", "b"]})),
+        ("losses.parquet", pa.table({"lighter_edges": [0.5, None]})),
+        ("losses.parquet", pa.table({"lighter_edges": [[0.5], [0.5]]})),
+    ],
+)
+def test_every_file_of_a_direction_is_named(
+    direction: Direction, tmp_path: Path, name: str, content: object
+) -> None:
+    direction.save(tmp_path)
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    else:
+        pq.write_table(content, tmp_path / name)
+    with pytest.raises(ValueError, match=f"Cannot read direction file {tmp_path / name}"):
+        Direction.load(tmp_path)

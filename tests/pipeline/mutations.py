@@ -1,4 +1,4 @@
-"""Mutations of a storage: ``python tests/pipeline/mutations.py [NUMBER ...] [--keep FOLDER]``.
+"""Mutations of a storage: ``python tests/pipeline/mutations.py [NUMBER ...]``.
 
 A small storage is made once. Each mutation changes a copy of it as disks, people and other programs
 do: folders and files change places, numbers change, bytes flip, files are cut or go. Then the same
@@ -76,21 +76,21 @@ def trials() -> list[Experiment]:
         training=FitConfig(steps=2, batch=4, decay_at=None, width=4, depth=2),
     )
     # Optimised directions take long, as colour maps are fitted to each.
-    chosen = [
+    *chosen, other = [
         ChoiceConfig(
             candidates=CandidateConfig(kind="random", count=3, seed=seed),
             epsilon=1.0,
             affine=AffineConfig(steps=2),
             pictures=4,
         )
-        for seed in (0, 1)
+        for seed in (0, 1, 2)
     ]
     kinds = [
         replace(plain, mask_kind="affine", validation_size=0),
         replace(plain, data_size=10, selection=SelectionConfig(folder="real", candidates=24)),
         replace(plain, labeller=labeller("labeller.py:bright")),
     ]
-    near = replace(plain, generator=_EMBEDDED, search=chosen[0], distance=DistanceConfig(count=20))
+    near = replace(plain, generator=_EMBEDDED, search=other, distance=DistanceConfig(count=20))
     scenes = [EmbeddedScenes(count=count, encoder=_EMBEDDED) for count in (8, 12)]
     return [
         *(

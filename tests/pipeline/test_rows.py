@@ -259,3 +259,19 @@ def test_rows_of_an_older_version_are_filled_and_nothing_else_changes(tmp_path):
     assert (tmp_path / "rows.parquet").stat().st_mtime_ns == before
     fill_rows(tmp_path / "nowhere", [_row("a")])
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_number_that_has_changed_on_the_disk_is_not_read(tmp_path):
+    merge_rows(tmp_path, [_row(name, iou=0.1 + place / 7) for place, name in enumerate("abcdef")])
+    path = tmp_path / "rows.parquet"
+    content, rows = path.read_bytes(), read_rows(tmp_path)
+    refused = 0
+    for place in range(4, len(content) // 4, max(1, len(content) // 160)):
+        changed = bytearray(content)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        try:
+            assert read_rows(tmp_path) == rows
+        except ValueError:
+            refused += 1
+    assert refused > 0

@@ -2,6 +2,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from scipy import stats
@@ -73,13 +75,13 @@ def test_wrong_embeddings_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no such file of embeddings"):
         near_embeddings(tmp_path / "absent.npy")
     (tmp_path / "text.npy").write_text("no array")
-    with pytest.raises(ValueError, match="no array of NumPy"):
+    with pytest.raises(ValueError, match="cannot be read as a file of NumPy"):
         near_embeddings(tmp_path / "text.npy")
     np.save(tmp_path / "flat.npy", np.zeros(8))
     with pytest.raises(ValueError, match=r"float64 of shape \(8,\), expected embeddings"):
         near_embeddings(tmp_path / "flat.npy")
     np.save(tmp_path / "objects.npy", np.array([{}, {}]), allow_pickle=True)
-    with pytest.raises(ValueError, match="no array of NumPy"):
+    with pytest.raises(ValueError, match="cannot be read as a file of NumPy"):
         near_embeddings(tmp_path / "objects.npy")
 
 
@@ -158,3 +160,31 @@ def test_embeddings_are_finite_and_the_row_is_named(tmp_path, dtype, number):
     np.save(path, values)
     with pytest.raises(ValueError, match=r"embeddings\.npy: 'array' holds NaN .* row 4 of 6"):
         near_embeddings(path)
+
+
+@pytest.mark.parametrize("damage", ["empty", "header", "npz", "text"])
+def test_a_file_that_is_no_array_is_named(tmp_path, damage):
+    path, values = table(tmp_path)
+    content = path.read_bytes()
+    if damage == "npz":
+        with path.open("wb") as file:
+            np.savez(file, values=values)
+    else:
+        damaged = {"empty": b"", "header": content.replace(b"{'descr'", b"{(((scr'"), "text": b"hi"}
+        path.write_bytes(damaged[damage])
+    with pytest.raises(
+        ValueError, match=r"embeddings\.npy (cannot be read|holds values)"
+    ) as caught:
+        near_embeddings(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "told"), [(b"[1]", "says"), (b"null", "says"), (b"{", "cannot be read")]
+)
+def test_what_lies_beside_embeddings_is_named(tmp_path, header, told):
+    path, _ = table(tmp_path)
+    schema = pa.schema([], metadata={b"gseg.embeddings": header})
+    pq.write_table(schema.empty_table(), tmp_path / "embeddings.parquet")
+    with pytest.raises(ValueError, match=rf"embeddings\.parquet {told}"):
+        candidates(CARD, near_embeddings(path), 0, [0])

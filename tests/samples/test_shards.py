@@ -1,4 +1,6 @@
 import io
+import json
+import zlib
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ from gseg.samples.draw import draw, draw_shard
 from gseg.samples.sets import GrowingSet, first_samples, load_samples, sum_counts
 from gseg.samples.shards import DamagedShardError, Shard, ShardFacts, shard_name
 from gseg.storage.digests import digest
+from gseg.storage.manifests import told_doubts
 from gseg.storage.mirror import StorageError, storage_folder
 
 CONFIG = SampleConfig(epsilon=2.0, batch=8, blocks_per_shard=2)
@@ -283,3 +286,82 @@ def test_an_object_store_that_does_not_answer_is_no_damage(bucket, monkeypatch):
     monkeypatch.setattr("gseg.samples.shards.read_end", fail)
     with pytest.raises(StorageError):
         GrowingSet(path.parent, CONFIG.shard_size).update()
+
+
+HERE, THERE = "0123456789abcdef0123", "f" * 20
+
+
+def without(path, *names):
+    """Write a shard again as older versions did, without some of its description."""
+    table = pq.read_table(path)
+    told = json.loads(table.schema.metadata[b"gseg.samples"])
+    text = json.dumps({name: value for name, value in told.items() if name not in names}).encode()
+    sums = {b"gseg.samples": text, b"gseg.samples.crc32": f"{zlib.crc32(text):08x}".encode()}
+    pq.write_table(table.replace_schema_metadata(sums), path)
+
+
+def test_a_shard_belongs_to_the_set_whose_folder_it_was_written_to(tmp_path):
+    for folder in (HERE, THERE, "mine"):
+        for number in range(2):
+            make(number).save(tmp_path / folder / shard_name(number))
+    path = tmp_path / HERE / shard_name(1)
+    assert ShardFacts.read(path).set_name == HERE
+    assert ShardFacts.read(tmp_path / "mine" / shard_name(1)).set_name == ""
+    (tmp_path / THERE / shard_name(1)).replace(path)
+    for read in (Shard.load, ShardFacts.read):
+        with pytest.raises(DamagedShardError, match=f"it belongs to the set {THERE}"):
+            read(path)
+    (tmp_path / HERE / shard_name(0)).replace(path)
+    with pytest.raises(DamagedShardError, match="it is shard 0"):
+        Shard.load(path)
+
+
+def test_whoever_copies_a_set_may_rename_its_folder(tmp_path):
+    for number in range(2):
+        make(number).save(tmp_path / HERE / shard_name(number))
+    (tmp_path / HERE).rename(tmp_path / "birds")
+    paths = [tmp_path / "birds" / shard_name(number) for number in range(2)]
+    assert len(load_samples(paths, 2)) == 2
+    paths[1].rename(tmp_path / "birds" / "other.parquet")
+    same(Shard.load(tmp_path / "birds" / "other.parquet"), make(1))
+
+
+def test_another_set_s_shard_is_drawn_again(tmp_path, caplog):
+    for folder in (HERE, THERE):
+        make().save(tmp_path / folder / shard_name(0))
+    (tmp_path / THERE / shard_name(0)).replace(tmp_path / HERE / shard_name(0))
+    assert GrowingSet(tmp_path / HERE, CONFIG.shard_size, read_only=True).update().shards == []
+    assert (tmp_path / HERE / shard_name(0)).exists()
+    assert GrowingSet(tmp_path / HERE, CONFIG.shard_size).update().shards == []
+    assert f"it belongs to the set {THERE}" in caplog.text
+    assert not (tmp_path / HERE / shard_name(0)).exists()
+
+
+def test_shards_of_older_versions_are_taken_and_counted(tmp_path):
+    told_doubts()
+    shards = [make(number) for number in range(3)]
+    for shard in shards:
+        shard.save(tmp_path / HERE / shard_name(shard.number))
+    for number in (0, 2):
+        without(tmp_path / HERE / shard_name(number), "set", "rows_crc32")
+    found = GrowingSet(tmp_path / HERE, CONFIG.shard_size).update()
+    same(Shard.load(found.shards[2]), shards[2])
+    (line,) = told_doubts()
+    assert line.startswith("2 shards do not say which set they belong to: they are of an older ver")
+
+
+@pytest.mark.parametrize("picture_format", ["exact", "jpeg95"])
+def test_rows_of_another_file_are_found_out(tmp_path, picture_format):
+    config = replace(CONFIG, filters=filter_preset("none"), picture_format=picture_format)
+    for folder, each in ((HERE, config), (THERE, replace(config, seed=1))):
+        make(0, num_classes=3, config=each).save(tmp_path / folder / shard_name(0))
+    path = tmp_path / HERE / shard_name(0)
+    here, there = pq.read_table(path), pq.read_table(tmp_path / THERE / shard_name(0))
+    changed = [name for name in here.column_names if not here[name].equals(there[name])]
+    assert {"picture", "mask", "label"} <= set(changed)
+    for name in changed:
+        place = here.schema.get_field_index(name)
+        mixed = here.set_column(place, here.schema.field(place), there[name])
+        pq.write_table(mixed.replace_schema_metadata(here.schema.metadata), path)
+        with pytest.raises(DamagedShardError, match="its rows do not fit the checksum"):
+            Shard.load(path)

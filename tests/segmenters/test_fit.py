@@ -215,6 +215,28 @@ def test_a_checkpoint_of_another_training_is_refused(pairs, tmp_path):
         fit(*pairs, SMALL, checkpoint=file)
 
 
+def test_a_checkpoint_says_of_which_training_it_is(pairs, tmp_path):
+    file, source = tmp_path / "training.safetensors", InMemoryPairs(*pairs)
+    run = Run(checkpoint=file, name="one")
+    whole = fit_source(source, SMALL, run=run)
+    # Of the same settings, but on other pairs.
+    with pytest.raises(ValueError, match=r"training\.safetensors belongs to another training"):
+        fit_source(source, SMALL, run=replace(run, name="other"))
+    fit(*pairs, SMALL, checkpoint=file.with_name("older"))  # those of older versions have no name
+    older = fit_source(source, SMALL, run=replace(run, checkpoint=file.with_name("older")))
+    assert torch.equal(older.losses, whole.losses)
+
+
+def test_a_checkpoint_whose_weights_have_changed_is_refused(pairs, tmp_path):
+    file = tmp_path / "training.safetensors"
+    fit(*pairs, SMALL, checkpoint=file)
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 4
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"training\.safetensors is damaged: delete the file"):
+        fit(*pairs, SMALL, checkpoint=file)
+
+
 class Elsewhere:
     """Delivers each pair from its own record, and notes what was asked for."""
 

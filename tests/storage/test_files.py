@@ -17,7 +17,15 @@ from gseg.generators.weights import weights_digest
 from gseg.picture_files import encode_png
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.specs import absolute_spec
-from gseg.storage.files import fetch_input, fetch_inputs, find_inputs, replacing, write_atomically
+from gseg.storage import mirror
+from gseg.storage.files import (
+    fetch_input,
+    fetch_inputs,
+    find_inputs,
+    read_text,
+    replacing,
+    write_atomically,
+)
 from gseg.storage.mirror import StorageError, client, storage_folder
 
 _NUMBERS = 100_000
@@ -76,15 +84,72 @@ def put(bucket):
     return upload
 
 
-def test_a_file_is_fetched_once(put):
+@pytest.fixture
+def later(monkeypatch):
+    """As in another command, or this one after a while: the store is asked again."""
+    monkeypatch.setattr("gseg.storage.files._ASK_AGAIN_SECONDS", 0.0)
+
+
+def test_a_file_is_fetched_once(put, monkeypatch):
     folder = put(x__pth=b"one")
     path = folder / "x.pth"
     assert find_inputs(folder, "x.") == [path]
     assert fetch_input(path)
-    put(x__pth=b"two")
+    monkeypatch.setattr("gseg.storage.files._fetch", None)
     assert fetch_input(path)
     assert path.read_bytes() == b"one"
+    assert not mirror.exists(folder / "absent")
+
+
+def test_an_object_that_changed_is_fetched_again(put, later):
+    """It was never looked at again."""
+    folder = put(x__pth=b"one")
+    path = folder / "x.pth"
+    assert fetch_input(path)
+    put(x__pth=b"two")
+    assert fetch_input(path)
+    assert path.read_bytes() == b"two"
+    (folder / "own.pth").write_bytes(b"was never in the store")
+    assert fetch_input(folder / "own.pth")
+    discard_object(path)
+    assert not fetch_input(path)
+    assert not path.exists()
     assert not fetch_input(folder / "absent")
+
+
+def discard_object(path):
+    place = mirror.place_of(path)
+    client().delete_object(Bucket=place.bucket, Key=place.key)
+
+
+def test_what_was_interrupted_goes_on_and_is_whole_in_the_end(put, monkeypatch):
+    folder = put(a__png=b"a", b__png=b"b", c__png=b"c")
+    fetched, fetch = [], mirror.fetch
+
+    def interrupted(path, **more):
+        if path.name == "b.png" and not fetched.count(path.name):
+            fetched.append(path.name)
+            raise StorageError("the object store is silent")
+        fetched.append(path.name)
+        return fetch(path, **more)
+
+    monkeypatch.setattr(mirror, "fetch", interrupted)
+    with pytest.raises(StorageError):
+        fetch_inputs(folder)
+    assert fetch_inputs(folder)
+    assert fetched == ["a.png", "b.png", "b.png", "c.png"]
+    assert sorted(path.read_bytes() for path in folder.glob("*.png")) == [b"a", b"b", b"c"]
+
+
+def test_a_copy_of_an_older_version_is_looked_at_again(put, later):
+    folder = put(x__pth=b"one", y__pth=b"why")
+    folder.mkdir(parents=True)
+    (folder / "x.pth").write_bytes(b"old")
+    (folder / "gone.pth").write_bytes(b"gone")
+    (folder / ".complete").touch()
+    assert fetch_inputs(folder)
+    assert sorted(path.name for path in folder.glob("*.pth")) == ["x.pth", "y.pth"]
+    assert (folder / "x.pth").read_bytes() == b"one"
 
 
 def test_a_checksum_beside_it_must_hold(put):
@@ -106,7 +171,7 @@ def test_weights_of_a_published_generator_come_from_the_store(put, monkeypatch):
         weights_digest("sngan.imagenet128")
 
 
-def test_a_benchmark_comes_from_the_store(bucket, tmp_path):
+def test_a_benchmark_comes_from_the_store(bucket, tmp_path, later):
     for kind in ("images", "masks"):
         (tmp_path / kind).mkdir()
         for number in range(2):
@@ -119,7 +184,38 @@ def test_a_benchmark_comes_from_the_store(bucket, tmp_path):
     assert len(open_benchmark(spec)) == 2
     folder = storage_folder(f"{bucket}/sets/mine")
     assert fetch_inputs(folder)
-    client().delete_object(Bucket=bucket.removeprefix("s3://"), Key="sets/mine/images/0.png")
-    assert len(open_benchmark(spec)) == 2  # from the copy
+    before = open_benchmark(spec).identity
+    for kind in ("images", "masks"):
+        discard_object(folder / kind / "0.png")
+    changed = open_benchmark(spec)
+    assert len(changed) == 1
+    white = torch.full((3, 8, 8), 255, dtype=torch.uint8)
+    key = "sets/mine/masks/1.png"
+    client().put_object(Bucket=bucket.removeprefix("s3://"), Key=key, Body=encode_png(white))
+    assert len({before, changed.identity, open_benchmark(spec).identity}) == 3
     with pytest.raises(ValueError, match="absent"):
         open_benchmark(absolute_spec(f"folder:{bucket}/sets/absent"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_text_is_read_in_the_encodings_of_editors(tmp_path, encoding, end):
+    path = tmp_path / "list.txt"
+    path.write_bytes(f"vögel/1.jpg{end}雀.jpg{end}".encode(encoding))
+    assert read_text(path) == "vögel/1.jpg\n雀.jpg\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a\nvögel".encode("latin-1"), "no text in UTF-8 .line 2 is not."),
+        ("vögel".encode("utf-16")[:-1], "line 1 is not"),
+        ("vogel".encode("utf-16-le"), "it holds zeros"),
+        (bytes(range(256)), "no text in UTF-8"),
+    ],
+)
+def test_other_encodings_are_refused_with_the_line(tmp_path, content, said):
+    path = tmp_path / "list.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{path} is {said}" if said[0] == "n" else said):
+        read_text(path)

@@ -1,5 +1,7 @@
 """Storage on an object store, as several machines see it: each has a cache of its own."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,15 @@ def test_a_storage_that_cannot_be_used_costs_one_line(bucket):
     assert "\n" not in str(failure.value)
     Store(storage_folder(f"{bucket}/x")).check()
     assert keys(bucket) == []
+
+
+def test_to_find_a_copy_does_not_make_it_look_changed(machines):
+    """Its checksum would have to be taken again each time."""
+    folder, _ = machines
+    write_atomically(folder / "x.bin", b"x")
+    os.utime(folder / "x.bin", (0, 0))
+    before = (folder / "x.bin").stat()
+    assert mirror.is_here(folder / "x.bin")
+    after = (folder / "x.bin").stat()
+    assert (after.st_mtime_ns, after.st_ctime_ns) == (before.st_mtime_ns, before.st_ctime_ns)
+    assert time.time() - mirror.last_use(folder / "x.bin") < 60

@@ -35,9 +35,10 @@ from gseg.scores.picture_sources import (
     FolderPictures,
     GeneratedPictures,
     PictureSource,
+    ResizedPictures,
     ScenesPictures,
 )
-from gseg.storage.digests import digest
+from gseg.storage.digests import digest, since
 from gseg.storage.files import check_unchanged, replacing
 from gseg.storage.manifests import OLDER, note_doubt
 from gseg.storage.mirror import StorageError, describe, discard, exists, fetch
@@ -59,6 +60,8 @@ class PictureSet:
         folder: Folder of pictures.
         resolution: Side of scenes; what pictures of a folder are brought to, None to leave them.
         planned: Identity that a folder must have; empty to take what is there.
+        shown: Side to which a generator's pictures and scenes are brought when they are made; None
+            for that at which they are made.
     """
 
     generator: str = ""
@@ -67,6 +70,7 @@ class PictureSet:
     count: int = 0
     folder: Path | None = None
     resolution: int | None = None
+    shown: int | None = since("0.1", None)
     planned: str = field(default="", compare=False)
 
     def open(
@@ -86,10 +90,13 @@ class PictureSet:
             found = FolderPictures(self.folder, resolution=self.resolution, progress=progress)
             check_unchanged(str(self.folder), found.identity, self.planned)
             return found
+        made: ScenesPictures | GeneratedPictures
         if not self.generator:
-            return ScenesPictures(self.count, resolution=self.resolution or SCENES_RESOLUTION)
-        generator = sampled_generator(self.generator, device, self.latents)
-        return GeneratedPictures(generator, self.count, latents=self.latents, seed=self.seed)
+            made = ScenesPictures(self.count, resolution=self.resolution or SCENES_RESOLUTION)
+        else:
+            generator = sampled_generator(self.generator, device, self.latents)
+            made = GeneratedPictures(generator, self.count, latents=self.latents, seed=self.seed)
+        return made if self.shown is None else ResizedPictures(made, self.shown)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,9 +226,10 @@ class MeasureJob(PicturesJob):
         return join_statistics(map(self._load, self.parts))
 
     def _load(self, part: int) -> FeatureStatistics:
-        found = FeatureStatistics.load(self.path(part), features_name(self.features))
-        source, _, name = found.source.partition(_PART_OF)
-        self.check(part, name)
+        name = features_name(self.features)
+        found = FeatureStatistics.load(self.path(part), name, part=True)
+        source, _, told = found.source.partition(_PART_OF)
+        self.check(part, told)
         return replace(found, source=source)
 
 

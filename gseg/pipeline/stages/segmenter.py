@@ -59,6 +59,11 @@ class SegmenterNode(Stage):
     validation: int = 0
 
     def config(self, shop: Workshop) -> Mapping[str, Any]:
+        if self.scenes > VALIDATION_FIRST:
+            raise ValueError(
+                f"Scenes from number {VALIDATION_FIRST:,} on are to measure with and to score on: "
+                f"at most so many may be trained on, got {self.scenes:,}."
+            )
         first = self.scenes if self.samples is None else self.samples.count
         labelled = self.labelled
         held_out = self.validation if self.held_out is None else self.held_out.count
@@ -175,7 +180,7 @@ class ScoresNode(Stage):
             ValueError: The benchmark cannot be opened, or a network is trained on its pictures.
             ChangedInputsError: It is another one than was planned.
         """
-        benchmark = self._opened(shop)
+        benchmark = self.opened(shop)
         for labelled in {each.labelled for each in self.segmenters if each.labelled}:
             check_overlap(shop.benchmark(labelled.benchmark), labelled, benchmark)
         return {
@@ -189,7 +194,7 @@ class ScoresNode(Stage):
 
     def older_name(self, shop: Workshop) -> tuple[str, str]:
         """Give the stage and the name in older versions, which named files by names and sizes."""
-        benchmark = self._opened(shop)
+        benchmark = self.opened(shop)
         older = benchmark.older_identity or benchmark.identity
         settings = {**shop.settings(self), "benchmark": older}
         return self.stage, digest(self.stage, self.version, settings, shop.names(self))
@@ -198,15 +203,16 @@ class ScoresNode(Stage):
         return self.segmenters
 
     def cost(self, shop: Workshop) -> Cost:
-        pictures = len(self._opened(shop))
+        pictures = len(self.opened(shop))
         return Cost(seconds=score_seconds(pictures, self.working_size, self.device))
 
-    def _opened(self, shop: Workshop) -> Benchmark:
+    def opened(self, shop: Workshop) -> Benchmark:
+        """Open the benchmark, or give it again."""
         return shop.benchmark(self.benchmark, skip_bad=self.skip_bad, planned=self.planned)
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
         """Score, part by part."""
-        identity = self._opened(shop).identity
+        identity = self.opened(shop).identity
         same = ("baseline", "benchmark", "skip_bad", "protocol", "working_size", "device")
         job = ScoreJob(
             segmenters=tuple(shop.make(each).folder / FILE for each in self.segmenters),

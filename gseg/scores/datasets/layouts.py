@@ -11,6 +11,7 @@ from typing import Final
 
 from gseg.mask_files import MaskReader, binary_mask
 from gseg.picture_files import PictureList, list_pictures
+from gseg.storage.files import read_text
 
 PROGRAM: Final = "official program"
 DISTRIBUTED: Final = "as distributed"
@@ -116,7 +117,7 @@ def two_folders(parts: Mapping[str, Path], names: Iterable[str] | None = None) -
 
 def names_in_list(parts: Mapping[str, Path]) -> Listing:
     """List a layout whose split is a file ``list`` with a picture's name in each line."""
-    lines = parts["list"].read_text().splitlines()
+    lines = read_text(parts["list"]).splitlines()
     return two_folders(parts, [line.strip() for line in lines if line.strip()])
 
 

@@ -29,6 +29,7 @@ from typing import Final
 from gseg import mask_files
 from gseg.scores.datasets import layouts
 from gseg.scores.datasets.layouts import DataSet, Layout, Listing, Pair
+from gseg.storage.files import read_text
 
 # Drawn at random, and a file of ReDO's program, which may not be passed on for commercial use: so
 # it is not part of this package, but recognised by its digest.
@@ -51,7 +52,7 @@ def read_split(path: Path) -> list[str]:
     Raises:
         ValueError: The file has another form, or it names 1,000 test pictures that are not ReDO's.
     """
-    fields = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    fields = [line.split() for line in read_text(path).splitlines() if line.strip()]
     if any(len(field) != 2 or not field[0].isdecimal() for field in fields):
         raise ValueError(f"{path} is no split of CUB; get it from {SPLIT_ADDRESS}.")
     chosen = sorted((number for number, part in fields if part == _CUB_TEST), key=int)
@@ -66,7 +67,7 @@ def read_split(path: Path) -> list[str]:
 
 
 def _cub_pairs(parts: Mapping[str, Path]) -> Listing:
-    lines = (line.strip().partition(" ") for line in parts["list"].read_text().splitlines())
+    lines = (line.strip().partition(" ") for line in read_text(parts["list"]).splitlines())
     names = {number: file.rpartition(".")[0] for number, _, file in lines}
     chosen = read_split(parts["split"])
     unknown = [number for number in chosen if number not in names]

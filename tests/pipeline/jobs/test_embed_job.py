@@ -18,6 +18,8 @@ from gseg.pipeline.jobs.pictures import PictureSet, embed_job, embed_pictures, s
 from gseg.pipeline.stages.pictures import EMBEDDINGS, EmbeddingsNode
 from gseg.samples.latents import candidates, near_embeddings
 from gseg.scenes.pictures import render
+from gseg.storage.manifests import told_doubts
+from gseg.storage.mirror import StorageError
 from gseg.storage.store import Store
 
 NAME = "bigbigan.scenes32-large"
@@ -183,3 +185,25 @@ def test_the_stage_is_found_again_and_named_by_function_and_pictures(tmp_path, f
     assert make().reused
     (tmp_path / "mine.py").write_text(MEANS + "\n")
     assert make().digest != made.digest
+
+
+def test_parts_of_other_work_are_not_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr("gseg.pipeline.jobs.pictures.EmbedJob.part_size", 7)
+    jobs = [
+        embed_job(PictureSet(count=count, resolution=32), choose_encoder(NAME), tmp_path)
+        for count in (20, 14)
+    ]
+    for job in jobs:
+        found(job)
+    older = np.load(jobs[0].path(1))
+    jobs[1].path(0).replace(jobs[0].path(1))
+    with pytest.raises(StorageError, match=rf"part-00001\.npz is part {jobs[1].folder.name}/0 of"):
+        found(jobs[0])
+    told_doubts()
+    kept = {name: older[name] for name in older.files if name != "part"}
+    np.savez(jobs[0].path(1), **kept)  # as older versions wrote it
+    assert len(found(jobs[0]).latents) == 20
+    assert told_doubts()[0].startswith("1 parts of unfinished work do not say of which")
+    jobs[0].path(1).write_bytes(b"PK no more")
+    with pytest.raises(StorageError, match=r"part-00001\.npz is damaged"):
+        found(jobs[0])

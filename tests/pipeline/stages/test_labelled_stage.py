@@ -92,6 +92,13 @@ def test_another_labelled_set_is_another_training(birds, tmp_path):
     assert manifests[0]["parents"] != manifests[1]["parents"]
 
 
+def test_scenes_that_are_scored_on_are_not_trained_on(tmp_path):
+    setting = Context(storage=tmp_path, benchmarks=("scenes:8",))
+    million = Experiment(method="true_masks", data_size=1_000_001, training=TINY)
+    with pytest.raises(ValueError, match="at most so many may be trained on, got 1,000,001"):
+        run_trial(million, setting, HERE)
+
+
 def test_too_few_labelled_pictures(birds, tmp_path):
     setting = Context(storage=tmp_path, benchmarks=("scenes:8",))
     alone = Experiment(method="true_masks", labelled=birds, validation_size=5, training=TINY)

@@ -18,12 +18,14 @@ from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs import draw as drawing
 from gseg.pipeline.jobs.draw import BatchTooLargeError, read_cost
+from gseg.pipeline.jobs.draw import cost_file as draw_cost
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.trial import samples_node
 from gseg.samples.config import FilterConfig, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.draw import draw
 from gseg.samples.sets import AcceptanceError, load_samples
+from gseg.storage.manifests import told_doubts
 from gseg.storage.mirror import StorageError
 from gseg.storage.store import Store
 
@@ -203,6 +205,56 @@ def test_a_batch_that_does_not_fit_is_halved_under_another_name(
     assert again.ran == []
     asked_for = make_samples(store, replace(wanted, samples=smaller), again)
     assert name_of(asked_for) == name_of(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('{"batch": 4, "blocks_per_shard": 5}', '{"batch": 4}', "[]", "{", ""),
+        '{"batch": 4, "blocks_per_shard": 4, "set": "00000000000000000000"}',
+    ],
+)
+def test_a_smaller_batch_that_is_not_the_set_s_own_is_refused(store, direction, text):
+    wanted = sample_set(direction, CONFIG, 20)
+    folder = Workshop(store).folder(wanted)
+    folder.mkdir(parents=True)
+    (folder / "smaller_batch.json").write_text(text)
+    with pytest.raises(StorageError, match=r"smaller_batch\.json is damaged, or belongs to other"):
+        make_samples(store, wanted, FakeBackend())
+
+
+def test_a_set_that_has_samples_keeps_its_batch(store, direction):
+    wanted = sample_set(direction, CONFIG, 20)
+    folder = Workshop(store).folder(wanted)
+    told = '{"batch": 4, "blocks_per_shard": 4}'  # as older versions wrote it
+    folder.mkdir(parents=True)
+    (folder / "smaller_batch.json").write_text(told)
+    assert make_samples(store, wanted, FakeBackend()).config.batch == 4
+    (folder / "smaller_batch.json").unlink()
+    make_samples(store, wanted, FakeBackend())
+    (folder / "smaller_batch.json").write_text(told)
+    with pytest.raises(StorageError, match=r"smaller_batch\.json is damaged, or belongs to other"):
+        make_samples(store, wanted, FakeBackend())
+
+
+def test_costs_of_other_shards_are_not_counted(store, direction):
+    found = make_samples(store, sample_set(direction, CONFIG, 40), FakeBackend())
+    first, second = (draw_cost(path) for path in found.pairs.shards[:2])
+    told = json.loads(first.read_text())
+    older = {name: told[name] for name in ("seconds", "forwards")}
+    first.write_text(json.dumps(older))
+    assert read_cost(found.pairs.shards[0]) == older
+    wrong = (
+        *(second.read_text(), json.dumps({**told, "forwards": 1.0}), "[]", "", "{"),
+        '{"seconds": -1.0, "forwards": 3.0}',
+    )
+    for text in wrong:
+        first.write_text(text)
+        told_doubts()
+        again = make_samples(store, sample_set(direction, CONFIG, 40), FakeBackend())
+        assert math.isnan(again.seconds)
+        assert math.isnan(again.forwards)
+        assert told_doubts()[0].startswith("1 shards have no cost of their own beside them")
 
 
 @contextmanager

@@ -297,6 +297,19 @@ def test_splits_choose_among_more_pictures(trees, tmp_path):
         open_benchmark(f"cub:{tmp_path}")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_lists_that_an_editor_saved_name_the_same_pictures(trees, tmp_path, encoding):
+    trees["cub"](tmp_path, NUMBERS)
+    whole = len(open_benchmark(f"cub+subset:{tmp_path}"))
+    for name in ("images.txt", "train_val_test_split.txt"):
+        file = tmp_path / "CUB_200_2011" / name
+        file.write_bytes(file.read_text().replace("\n", "\r\n").encode(encoding))
+    assert len(open_benchmark(f"cub+subset:{tmp_path}")) == whole
+    file.write_bytes("1 2\n".encode("utf-16-le"))
+    with pytest.raises(ValueError, match=r"split\.txt is no text in UTF-8"):
+        open_benchmark(f"cub+subset:{tmp_path}")
+
+
 def test_the_split_of_redo_is_recognised(redo_split):
     chosen = read_split(redo_split)
     assert len(chosen) == 1000
