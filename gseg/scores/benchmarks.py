@@ -75,8 +75,6 @@ class Benchmark(Protocol):
         name: Name in tables, such as "scenes", "cub" or "folder:weizmann_horse".
         identity: Says which pictures these are, by their content wherever they lie; goes into the
             hash of their scores.
-        older_identity: What older versions took for it, names and sizes of files; empty if the
-            same.
         working_size: Shorter side in pixels at which segmenters see the pictures unless told
             otherwise.
         crop: Whether the papers cut the largest central square out of the pictures.
@@ -88,13 +86,17 @@ class Benchmark(Protocol):
 
     name: str
     identity: str
-    older_identity: str = ""
     working_size: int
     crop: bool = False
     skip_bad: bool = False
     bad: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     from_files: bool = False
+
+    @property
+    def older_identity(self) -> str:
+        """What older versions took for the identity."""
+        return self.identity
 
     @property
     def digest(self) -> str:
@@ -187,6 +189,8 @@ class _FileBenchmark(Benchmark):
     """Side of a mask over that of its picture."""
     where: str = ""
     """Its folder, and how its files lie there."""
+    _older_name: str
+    _older_root: Path | None = None
     upright: bool = False
     """Whether EXIF says which side is up; both papers' programs do not ask it."""
 
@@ -203,6 +207,11 @@ class _FileBenchmark(Benchmark):
     def content(self, index: int) -> str:
         """Name a picture by its file's checksum; see `Benchmark`."""
         return self._sums[self.pairs[index].picture]
+
+    @property
+    def older_identity(self) -> str:
+        """Names and sizes of the files."""
+        return f"{self._older_name} {_older_digest(self.pairs, self._older_root)}"
 
     def _digest(self, progress: _Progress | None) -> str:
         """Name the pairs by their names and what is in their files, which are read once."""
@@ -366,7 +375,7 @@ class FolderBenchmark(_FileBenchmark):
         self.name = f"{'+'.join(['folder', *coding.words])}:{folder.resolve().name}"
         words = " ".join(["folder", f"masks={mask_files.RULES}", *coding.words])
         self.identity = f"{words} {self._digest(progress)}"
-        self.older_identity = f"folder:{folder.resolve().name} {_older_digest(self.pairs, folder)}"
+        self._older_name, self._older_root = f"folder:{folder.resolve().name}", folder
 
     def _read_picture(self, path: Path) -> Tensor:
         return picture_files.read_image(path)
@@ -427,8 +436,8 @@ class DataSetBenchmark(_FileBenchmark):
             self._check_number(len(listing.pairs) + len(listing.problems), listing.incomplete)
         self._check(f"{dataset.title} in {self.place.folder}")
         self._open_masks(self.place.folder)
-        self.identity = f"{self.name} rules={_RULES} {self._digest(progress)}"
-        self.older_identity = f"{self.name} rules={_RULES} {_older_digest(self.pairs)}"
+        self._older_name = f"{self.name} rules={_RULES}"
+        self.identity = f"{self._older_name} {self._digest(progress)}"
 
     def _read_picture(self, path: Path) -> Tensor:
         pixels = torch.from_numpy(picture_files.read_pixels(path, "RGB"))

@@ -194,8 +194,7 @@ class ScoresNode(Stage):
 
     def older_name(self, shop: Workshop) -> tuple[str, str]:
         """Give the stage and the name in older versions, which named files by names and sizes."""
-        benchmark = self.opened(shop)
-        older = benchmark.older_identity or benchmark.identity
+        older = self.opened(shop).older_identity
         settings = {**shop.settings(self), "benchmark": older}
         return self.stage, digest(self.stage, self.version, settings, shop.names(self))
 
