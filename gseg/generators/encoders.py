@@ -219,7 +219,8 @@ def _own_latents(
     if not isinstance(given, Tensor):
         got = type(given).__name__
         raise ValueError(f"{choice.name} gave {got}, expected a tensor {expected}.")
-    if given.ndim != 2 or len(given) != len(pictures) or width not in (None, given.shape[1]):
+    fits = given.ndim == 2 and len(given) == len(pictures) and given.shape[1] > 0
+    if not fits or width not in (None, given.shape[1]):
         of = f" of {choice.generator}" if choice.generator else ""
         raise ValueError(
             f"{choice.name} gave a tensor {tuple(given.shape)}, expected latents{of} of shape "
@@ -227,9 +228,8 @@ def _own_latents(
         )
     if not given.is_floating_point():
         raise ValueError(f"{choice.name}: expected floating-point latents, got {given.dtype}.")
-    latents = given.detach().float().cpu()
-    check_finite(choice.name, {"latents": latents})
-    return latents
+    check_finite(choice.name, {"latents": given})
+    return given.detach().float().cpu()
 
 
 def list_encoders() -> list[str]:

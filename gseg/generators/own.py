@@ -116,7 +116,7 @@ def _pictures(name: str, generator: Generator, z: Tensor, y: Tensor | None) -> T
         code = generator.code(z)
         generator.check_code(code)
         made: object = generator.network(code, y)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not is_mistake(error):
             raise
         raise ValueError(

@@ -1,5 +1,6 @@
 """gseg/generators/own.py: programs that would spoil results are refused, others are not."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -75,6 +76,7 @@ class Normalised(nn.Module):
         (lambda x, *_: (x, x), "made a tuple"),
         (lambda x, *_: x.permute(0, 2, 3, 1), r"of shape \(4, 8, 8, 3\)"),
         (lambda x, code, y: x + code[:, :2] @ x.mean(), "fails on latents of shape .*RuntimeError"),
+        (lambda x, *_: sys.exit(3), "SystemExit: 3"),
         (lambda x, *_: x.imag, r"TypeError: imag"),
     ],
 )

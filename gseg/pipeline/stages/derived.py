@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final
 import torch
 from torch import Tensor
 
+from gseg.arrays import check_finite
 from gseg.exactness import exact
 from gseg.features.named import features_name, open_features
 from gseg.images import from_uint8
@@ -255,6 +256,7 @@ def _by_function(
         if not isinstance(given, Tensor) or given.shape != shape:
             what = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
             raise ValueError(f"{name} gave {what}, expected masks: a tensor of shape {shape}.")
+        check_finite(name, {"masks": given})
         if given.dtype == torch.bool:
             masks.append(given.cpu())
             continue

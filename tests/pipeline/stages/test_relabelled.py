@@ -102,6 +102,8 @@ def test_a_changed_function_is_noticed(made, function):
     [
         ("return x", r"gave \(\d+, 3, 16, 16\), expected masks: a tensor of shape \(\d+, 16, 16\)"),
         ("return 3", "gave int, expected masks"),
+        ("return x.mean(1) * float('nan')", r"bright: 'masks' holds NaN .* in row 0 of"),
+        ("return x.mean(1) + 0j", r"bright: 'masks' holds torch\.complex64"),
         ("return x.mean(1)", r"expected bool, or probabilities in \[0, 1\]"),
     ],
 )
