@@ -43,6 +43,7 @@ THRESHOLD: Final = "threshold"
 OPTIONS: Final = (SUBSET, THRESHOLD)
 """What may follow a data set's name after a plus sign."""
 ROOT_VARIABLE: Final = "GSEG_BENCHMARKS"
+_MOST_SCENES: Final = 10**9
 _OWN_KINDS: Final = ("scenes", "folder")
 
 
@@ -75,13 +76,20 @@ def parse_spec(spec: str) -> Specification:
         return Specification(kind=kind, options=tuple(options), rest=rest)
     if name not in _OWN_KINDS:
         raise ValueError(_unknown(spec, name, rest))
-    if name == "scenes" and ":" in spec and not (rest.isdecimal() and int(rest) > 0):
+    if name == "scenes" and ":" in spec and not _is_count(rest):
         raise ValueError(
-            f"Benchmark {spec!r} needs a number of pictures after the colon, such as 'scenes:1000'."
+            f"Benchmark {spec!r} needs a number of pictures after the colon, such as "
+            f"'scenes:1000', at most {_MOST_SCENES:,}."
         )
     if name == "folder" and not rest:
         raise ValueError(f"Benchmark {spec!r} needs a path after the colon: 'folder:PATH'.")
     return Specification(kind=name, rest=rest)
+
+
+def _is_count(text: str) -> bool:
+    # Digits first: Python reads no number of more than 4,300.
+    few = text.isdecimal() and len(text) <= len(str(_MOST_SCENES))
+    return few and 0 < int(text) <= _MOST_SCENES
 
 
 def data_set_place(parsed: Specification) -> Path:

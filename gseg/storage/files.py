@@ -9,6 +9,7 @@ raises `StorageError` if it does not answer.
 import codecs
 import errno
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -19,9 +20,11 @@ from typing import Final
 from safetensors import SafetensorError
 
 from gseg.storage import mirror
-from gseg.storage.digests import checksum
+from gseg.storage.digests import checksum, digest
 from gseg.storage.mirror import StorageError
 
+# Bytes; file systems allow 255, and suffixes and a temporary name come to it.
+_LONGEST_NAME: Final = 160
 _SUM: Final = ".sha256"
 _COMPLETE: Final = ".complete"  # the folder has been fetched whole
 _LOCK: Final = ".gseg-lock"
@@ -35,6 +38,19 @@ def write_atomically(path: Path, content: bytes, *, shared: bool = True) -> None
     """Write a file so that it is either whole or absent, whatever happens; see `replacing`."""
     with replacing(path, shared=shared) as part:
         part.write_bytes(content)
+
+
+def file_name(text: str) -> str:
+    """Reduce words to what may be the name of a file, and to no other words'.
+
+    Letters, digits and ``_.-`` stay, and colons become dashes; where anything else had to go, or a
+    file system would find it too long, a digest tells it from others.
+    """
+    name = re.sub(r"[^\w.-]", "-", text)
+    if name == text.replace(":", "-") and len(name.encode()) <= _LONGEST_NAME:
+        return name
+    kept = name.encode()[: _LONGEST_NAME // 2].decode(errors="ignore")
+    return f"{kept}-{digest(ascii(text))[:8]}"
 
 
 def read_text(path: Path) -> str:
