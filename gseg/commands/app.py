@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -148,6 +149,10 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: the command's own, 2 for wrong use, 130 if interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or file that cannot show a letter of some name ends no command.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     name, given = app.name[0], sys.argv[1:] if given is None else list(given)
     _WORDS.set(given)
     told_doubts()  # of an earlier command line in this process

@@ -100,10 +100,10 @@ def embed(
 def _picture_set(name: str, resolution: int) -> "PictureSet":
     """Read which pictures are meant: a folder's, or ``scenes:COUNT``."""
     from gseg.pipeline.jobs.pictures import PictureSet
+    from gseg.scores.specs import parse_spec
 
     if not name.startswith(_SCENES):
         return PictureSet(folder=Path(name).expanduser().absolute(), resolution=resolution)
     count = name.removeprefix(_SCENES)
-    if not count.isdecimal() or int(count) < 1:
-        raise ValueError(f"scenes:COUNT needs a number of pictures, such as scenes:10000; {name}.")
+    parse_spec(name)  # the same words as those of a benchmark
     return PictureSet(count=int(count), resolution=resolution)

@@ -211,6 +211,8 @@ def _checked(token: Token, kinds: set[Any]) -> Token:
     text = token.value
     if Path in kinds:
         return token.evolve(value=_path(text))
+    if str in kinds and not text.isascii() and _holds_bytes(text):
+        raise ValueError(f"{text!r} holds bytes that are no UTF-8, as rows cannot: rename it")
     if str in kinds:  # FILE, kind:FILE and FILE.py:FUNCTION
         return token.evolve(value=_TILDE.sub(lambda found: _path(found[0]), text))
     number = _number(text)
@@ -221,6 +223,11 @@ def _checked(token: Token, kinds: set[Any]) -> Token:
     if int in kinds and abs(number) > LARGEST:
         raise ValueError(f"expected a whole number up to {LARGEST:,}, got {text!r}")
     return token
+
+
+def _holds_bytes(text: str) -> bool:
+    """Whether it is not what a person wrote, but a file's name in another encoding."""
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _path(text: str) -> str:

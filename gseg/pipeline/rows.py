@@ -119,6 +119,14 @@ def results(path: str | Path) -> pd.DataFrame:
         hint = f"did you mean {below}?" if below else "a sweep writes them to results/<its name>."
         raise ValueError(f"{folder} has no rows ({_FILE}); {hint}")
     rows = _read(folder, list(COLUMNS))
+    if not rows.num_rows:
+        raise ValueError(f"{folder / _FILE} holds no rows: a sweep writes them when trials end.")
+    unnamed = [name for name in (*KEY, "method") if rows[name].null_count]
+    if unnamed:
+        raise ValueError(
+            f"{folder / _FILE} has rows without {' and '.join(unnamed)}, which tell what a row is "
+            "about: move the file away, and run the sweep again; it writes them from its storage."
+        )
     table: pd.DataFrame = rows.to_pandas(types_mapper=_NULLABLE.get)
     table["finished"] = pd.to_datetime(table["finished"], utc=True)
     return table.sort_values(list(_ORDER), ignore_index=True)

@@ -5,6 +5,7 @@ A page without network or script, Markdown for people, CSV for programs.
 
 import base64
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -261,7 +262,7 @@ def write_files(report: Report, folder: Path) -> Path:
     for table in report.tables:
         # Pandas' own line end would be the machine's: the same rows give the same bytes anywhere.
         content = table.frame[table.columns].to_csv(index=False, lineterminator="\n")
-        write_atomically(folder / "tables" / f"{table.name}.csv", content.encode())
+        write_atomically(folder / "tables" / f"{table.name}.csv", _bytes(content))
     for old in (folder / "tables").glob("*.csv"):
         if old.name not in names:
             old.unlink()
@@ -270,9 +271,14 @@ def write_files(report: Report, folder: Path) -> Path:
 
 def write_page(report: Report, page: Path, *, charts: str) -> Path:
     """Write a report's page, and beside it the same in Markdown, see `to_markdown`."""
-    write_atomically(page.with_suffix(".md"), to_markdown(report, charts=charts).encode())
-    write_atomically(page, to_html(report).encode())
+    write_atomically(page.with_suffix(".md"), _bytes(to_markdown(report, charts=charts)))
+    write_atomically(page, _bytes(to_html(report)))
     return page
+
+
+def _bytes(text: str) -> bytes:
+    # Names of files may hold bytes that are no UTF-8.
+    return text.encode(errors="backslashreplace")
 
 
 def to_html(report: Report) -> str:
@@ -298,15 +304,21 @@ def to_markdown(report: Report, *, charts: str = "report.html") -> str:
 def _templates() -> Environment:
     found = Environment(
         loader=PackageLoader("gseg.reports"),
-        # Markdown escapes nothing but what would end a cell.
+        # Markdown has a filter of its own.
         autoescape=lambda name: name is not None and name.endswith(".html"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     found.filters["neighbours"] = _neighbours
-    found.filters["in_cell"] = lambda text: text.replace("|", "\\|").replace("\n", " ")
+    found.filters["plain"] = _plain
+    found.filters["in_cell"] = lambda text: _plain(text).replace("|", "\\|")
     return found
+
+
+def _plain(text: str) -> str:
+    """Keep what people name from being read as Markdown's or HTML's own signs."""
+    return re.sub(r"[\[\]<`]", r"\\\g<0>", " ".join(text.split("\n")))
 
 
 def _neighbours(parts: Sequence[Part]) -> Iterator[tuple[tuple[str, str], list[Part]]]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import pandas as pd
 import pyarrow as pa
@@ -226,7 +227,7 @@ def write_index(folder: Path, pages: Mapping[Path, Path]) -> Path:
     """
     lines = [
         # Relative: the folder may be moved, or served by a web server.
-        {"name": results.name, "address": Path(os.path.relpath(page, folder)).as_posix()}
+        {"name": results.name, "address": _address(page, folder)}
         | (_about(read_results(results)) if has_rows(results) else {"setting": _NO_SCORES})
         for results, page in pages.items()
     ]
@@ -243,6 +244,13 @@ def write_index(folder: Path, pages: Mapping[Path, Path]) -> Path:
     section = Section(anchor="results", title="Results", text=(_INDEX,), parts=(table,))
     report = Report(title=f"gseg: {folder.resolve().name}", sections=(section,))
     return write_page(report, folder / "index.html", charts="")
+
+
+def _address(page: Path, folder: Path) -> str:
+    """Write where a page is as an address, in which #, ? and % have meanings of their own."""
+    relative = Path(os.path.relpath(page, folder)).as_posix()
+    # With a beginning that is no scheme: a folder may be called a:b.
+    return quote(os.fsencode(relative if ":" not in relative else f"./{relative}"))
 
 
 def _about(rows: pd.DataFrame) -> dict[str, object]:

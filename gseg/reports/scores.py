@@ -1,6 +1,5 @@
 """Tables of scores: the best of each kind, and all of each benchmark, protocol and profile."""
 
-import re
 from typing import Final
 
 import pandas as pd
@@ -9,6 +8,7 @@ from gseg.reports import settings
 from gseg.reports.content import Best, ReportTable
 from gseg.reports.settings import SCORES, SCORING, SEEDS, main_profile, present, varying
 from gseg.reports.tables import METHOD_NAMES
+from gseg.storage.files import file_name
 
 # Confidence over pictures, in newer versions; deviations over seeds say more.
 _INTERVAL: Final = ("iou_low", "iou_high")
@@ -113,7 +113,7 @@ def _table(
     columns = [name for name in present(lines, columns) if lines[name].notna().any()]
     pictures = int(rows["images"].max()) if rows["images"].notna().any() else 0
     return ReportTable(
-        name=re.sub(r"[^\w.-]", "-", f"scores_{benchmark}_{protocol}_{profile}"),
+        name=file_name(f"scores_{benchmark}_{protocol}_{profile}"),
         title=f"{benchmark}: {pictures:,} pictures, protocol {protocol}, profile {profile}",
         frame=lines[["name", *shown, *columns, "is_gan"]],
         digits={"fid": 2},

@@ -49,6 +49,7 @@ OPTIONS: Final = (SUBSET, THRESHOLD)
 ROOT_VARIABLE: Final = "GSEG_BENCHMARKS"
 FOLDER: Final = "folder"
 _OWN_KINDS: Final = ("scenes", FOLDER)
+_MOST_SCENES: Final = 10**9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +81,10 @@ def parse_spec(spec: str) -> Specification:
         return Specification(kind=kind, options=tuple(options), rest=rest)
     if kind not in _OWN_KINDS or (options and kind != FOLDER):
         raise ValueError(_unknown(spec, name, rest))
-    if name == "scenes" and ":" in spec and not (rest.isdecimal() and int(rest) > 0):
+    if name == "scenes" and ":" in spec and not _is_count(rest):
         raise ValueError(
-            f"Benchmark {spec!r} needs a number of pictures after the colon, such as 'scenes:1000'."
+            f"Benchmark {spec!r} needs a number of pictures after the colon, such as "
+            f"'scenes:1000', at most {_MOST_SCENES:,}."
         )
     if kind == FOLDER and not rest:
         raise ValueError(f"Benchmark {spec!r} needs a path after the colon: 'folder:PATH'.")
@@ -94,6 +96,12 @@ def with_coding(spec: str, words: Sequence[str]) -> str:
     if not words or not spec.startswith(f"{FOLDER}:"):
         return spec
     return f"{'+'.join([FOLDER, *mask_coding(words).words])}:{spec.partition(':')[2]}"
+
+
+def _is_count(text: str) -> bool:
+    # Digits first: Python reads no number of more than 4,300.
+    few = text.isdecimal() and len(text) <= len(str(_MOST_SCENES))
+    return few and 0 < int(text) <= _MOST_SCENES
 
 
 def data_set_place(parsed: Specification) -> Path:

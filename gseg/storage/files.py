@@ -11,6 +11,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import time
 import uuid
@@ -23,8 +24,11 @@ from safetensors import SafetensorError
 
 from gseg.storage import mirror
 from gseg.storage.checksums import checksum
+from gseg.storage.digests import digest
 from gseg.storage.mirror import StorageError
 
+# Bytes; file systems allow 255, and suffixes and a temporary name come to it.
+_LONGEST_NAME: Final = 160
 _SUM: Final = ".sha256"
 _COMPLETE: Final = ".complete"  # of which objects the files of a folder are copies
 _LOCK: Final = ".gseg-lock"
@@ -60,6 +64,19 @@ def write_atomically(path: Path, content: bytes, *, shared: bool = True) -> None
     """Write a file so that it is either whole or absent, whatever happens; see `replacing`."""
     with replacing(path, shared=shared) as part:
         part.write_bytes(content)
+
+
+def file_name(text: str) -> str:
+    """Reduce words to what may be the name of a file, and to no other words'.
+
+    Letters, digits and ``_.-`` stay, and colons become dashes; where anything else had to go, or a
+    file system would find it too long, a digest tells it from others.
+    """
+    name = re.sub(r"[^\w.-]", "-", text)
+    if name == text.replace(":", "-") and len(name.encode()) <= _LONGEST_NAME:
+        return name
+    kept = name.encode()[: _LONGEST_NAME // 2].decode(errors="ignore")
+    return f"{kept}-{digest(ascii(text))[:8]}"
 
 
 def read_text(path: Path) -> str:

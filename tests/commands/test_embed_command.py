@@ -69,4 +69,4 @@ def test_a_folder_that_is_not_there(tmp_path, capsys):
     assert main(["embed", str(tmp_path / "none"), *words]) == 2
     assert "no such folder" in capsys.readouterr().err
     assert main(["embed", "scenes:none", *words]) == 2
-    assert "scenes:COUNT needs a number" in capsys.readouterr().err
+    assert "needs a number of pictures after" in capsys.readouterr().err

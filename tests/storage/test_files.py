@@ -21,6 +21,7 @@ from gseg.storage import mirror
 from gseg.storage.files import (
     fetch_input,
     fetch_inputs,
+    file_name,
     find_inputs,
     read_text,
     replacing,
@@ -219,3 +220,11 @@ def test_other_encodings_are_refused_with_the_line(tmp_path, content, said):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"{path} is {said}" if said[0] == "n" else said):
         read_text(path)
+
+
+def test_names_of_files_are_safe_and_distinct():
+    assert file_name("scores_folder:birds_text_sod") == "scores_folder-birds_text_sod"
+    odd = ["a b", "a-b", "a/b", "a\nb", "a?b", "x" * 300, "x" * 301, "日" * 90, "a\udcffb", "a:b c"]
+    found = [file_name(f"scores_{name}") for name in odd]
+    assert len(set(found)) == len(odd)
+    assert all(re.fullmatch(r"[\w.-]+", name) and len(name.encode()) < 200 for name in found)
