@@ -69,7 +69,7 @@ CONTENTS: Final[dict[str, tuple[Damage, str]]] = {
     "one byte": (_content(lambda old, _: old[:1]), REFUSED),
     "cut at 10 %": (cut(0.1), REFUSED),
     "cut at 50 %": (cut(0.5), REFUSED),
-    "cut at 90 %": (cut(0.9), REFUSED),
+    "cut at 90 %": (cut(0.9), SAFE),
     "cut at 99 %": (cut(0.99), SAFE),
     "last byte missing": (_content(lambda old, _: old[:-1]), SAFE),
     "twice": (_content(lambda old, _: old + old), SAFE),

@@ -1,4 +1,4 @@
-"""Arrays and weights: statistics, embeddings, generators, segmenters, feature networks, directions."""
+"""Arrays and weights: statistics, embeddings, generators, segmenters, features, directions."""
 
 import functools
 import gzip
@@ -21,7 +21,6 @@ from odd_base import (
     GENERATOR,
     Canary,
     Kind,
-    Like,
     Special,
     distance_of,
     fid,
@@ -217,8 +216,12 @@ def _write_beside(path: Path, header: str | bytes) -> None:
 
 
 def _near(home: Path, path: Path) -> int:
-    words = ("--count", 8, "--embeddings", path.with_suffix(".npy") if path.suffix == ".parquet"
-             else path)
+    words = (
+        "--count",
+        8,
+        "--embeddings",
+        path.with_suffix(".npy") if path.suffix == ".parquet" else path,
+    )
     return fid(home, GENERATOR, *words)
 
 
@@ -310,7 +313,9 @@ _EMBEDDINGS: Final = [
 def _weights(case: str, name: str, family: str) -> Callable[[Path], Path]:
     def make(home: Path) -> Path:
         home.mkdir()
-        (source,) = (each for each in (_CASES / case).iterdir() if each.suffix not in (".json", ".npz"))
+        (source,) = (
+            each for each in (_CASES / case).iterdir() if each.suffix not in (".json", ".npz")
+        )
         content = source.read_bytes()
         (home / name).write_bytes(gzip.decompress(content) if source.suffix == ".gz" else content)
         (home / "family").write_text(family)
@@ -350,7 +355,9 @@ def _state(change: Callable[[dict[str, Any]], Any], **options: Any) -> Callable[
 
 def _tensor(change: Callable[[torch.Tensor], Any], nth: int = 0) -> Callable[[dict], dict]:
     def apply(state: dict[str, Any]) -> dict[str, Any]:
-        floats = [name for name, each in state.items() if each.is_floating_point() and each.ndim > 1]
+        floats = [
+            name for name, each in state.items() if each.is_floating_point() and each.ndim > 1
+        ]
         return {**state, floats[nth]: change(state[floats[nth]])}
 
     return apply
@@ -362,7 +369,7 @@ def _each(change: Callable[[torch.Tensor], Any]) -> Callable[[dict], dict]:
 
 def _with_number(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
     def change(tensor: torch.Tensor) -> torch.Tensor:
-        new = tensor.clone()
+        new = tensor.clone(memory_format=torch.contiguous_format)
         new.view(-1)[1] = value
         return new
 
@@ -425,7 +432,10 @@ _TENSORS: Final = specials_of(
     code_beside_the_weights=(_reference_of_torch, REFUSED),
     a_thousand_laughs=(_nested, REFUSED),
     safetensors=(lambda path: save_file({"a": torch.ones(2)}, path), REFUSED),
-    a_zip_of_something=(_member("data.pkl", b"hello"), SAFE),
+    a_zip_of_something=(
+        lambda path: zipfile.ZipFile(path, "w").writestr("a/data.pkl", b"hello"),
+        REFUSED,
+    ),
 )
 
 
@@ -467,16 +477,24 @@ def _weights_kind(name: str, case: str, file: str, family: str, specials: dict) 
         run=_generate,
         result=distance_of,
         soft=FINITE,
-        specials=specials,
+        specials=specials if specials is _PICKLES else {**specials, **_READ_OFF},
     )
 
 
+# Sizes are read off the tensors: it is another network then.
+_READ_OFF: Final = {"another shape": (_state(_tensor(lambda t: t[..., :-1])), FINITE)}
 _WEIGHTS: Final = [
     _weights_kind(
         *("ACGAN .pth", "acgan-tinyimagenet64-studiogan-current", "acgan.pth", "acgan", _TENSORS)
     ),
     _weights_kind(
-        *("BigGAN .bin", "biggan-tinyimagenet64-studiogan-current", "biggan.bin", "biggan", _TENSORS)
+        *(
+            "BigGAN .bin",
+            "biggan-tinyimagenet64-studiogan-current",
+            "biggan.bin",
+            "biggan",
+            _TENSORS,
+        )
     ),
     _weights_kind(
         *("UncondGAN .pt", "uncondgan-imagenet128-resnet2", "uncond.pt", "uncondgan", _TENSORS)
@@ -499,9 +517,7 @@ def _model(suffix: str, write: Callable[[Path], object]) -> Callable[[Path], Pat
 
 
 def _segment_with(home: Path, path: Path) -> int:
-    return gseg_run(
-        *("segment", home / "birds" / "images", "--out", home / _OUT, "--model", path)
-    )
+    return gseg_run(*("segment", home / "birds" / "images", "--out", home / _OUT, "--model", path))
 
 
 def _facts(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
@@ -615,7 +631,7 @@ _SEGMENTERS: Final = [
                 resolution_is_a_word=(_told("resolution", "32"), REFUSED),
                 resolution_below_zero=(_told("resolution", -32), REFUSED),
                 resolution_of_a_million=(_told("resolution", 10**6), REFUSED),
-                resolution_is_a_fraction=(_told("resolution", 32.5), REFUSED),
+                resolution_is_a_fraction=(_told("resolution", 32.5), SAFE),
                 resolution_is_a_list=(_told("resolution", [32]), REFUSED),
                 no_facts=(_facts(lambda facts: None), REFUSED),
                 facts_are_no_json=(_facts(lambda facts: "{"), REFUSED),
@@ -792,7 +808,10 @@ _DIRECTIONS: Final = [
             words=(lambda path: pq.write_table(pa.table({"loss": ["a", "b"]}), path), SAFE),
             lists=(lambda path: pq.write_table(pa.table({"loss": [[1.0], []]}), path), SAFE),
             no_columns=(lambda path: pq.write_table(pa.table({}), path), SAFE),
-            nothing_known=(lambda path: pq.write_table(pa.table({"loss": [None, None]}), path), SAFE),
+            nothing_known=(
+                lambda path: pq.write_table(pa.table({"loss": [None, None]}), path),
+                SAFE,
+            ),
             csv=text_special("loss\n1\n", REFUSED),
         ),
         SAFE,

@@ -127,9 +127,15 @@ def _tops(source: str, function: str) -> dict[str, Special]:
         ends_of_windows=text_special(source.replace("\n", "\r\n"), SAME),
         another_name=text_special(source.replace(f"def {function}(", "def other("), REFUSED),
         name_of_a_number=text_special(f"{source}\n{function} = 5\n", REFUSED),
-        asynchronous=text_special(source.replace(f"def {function}(", f"async def {function}("), REFUSED),
-        wants_more=text_special(source.replace(f"def {function}(", f"def {function}(a, b, c, "), REFUSED),
-        a_lambda=text_special(f"{source}\nonce = {function}\n{function} = lambda *a: once(*a)\n", SAME),
+        asynchronous=text_special(
+            source.replace(f"def {function}(", f"async def {function}("), REFUSED
+        ),
+        wants_more=text_special(
+            source.replace(f"def {function}(", f"def {function}(a, b, c, "), REFUSED
+        ),
+        a_lambda=text_special(
+            f"{source}\nonce = {function}\n{function} = lambda *a: once(*a)\n", SAME
+        ),
         only_if_main=text_special(f"if __name__ == '__main__':\n    x = 1\n{source}", SAME),
     )
 
@@ -171,7 +177,9 @@ _OF_GENERATORS: Final = specials_of(
     little_noise=_forward(
         f"x = {_PICTURES}\n        return (x + 0.05 * torch.randn_like(x)).clamp(-1, 1)", REFUSED
     ),
-    depends_on_the_batch=_forward(f"x = {_PICTURES}\n        return (x - x.mean(0)).tanh()", REFUSED),
+    depends_on_the_batch=_forward(
+        f"x = {_PICTURES}\n        return (x - x.mean(0)).tanh()", REFUSED
+    ),
     raises_when_called=_forward("raise RuntimeError('no kernel for this card')", REFUSED),
     exits_when_called=_forward("import sys; sys.exit(4)", REFUSED),
     needs_another_width=_card("latent_dim=8, code_dim=8", "latent_dim=9, code_dim=9"),
@@ -197,17 +205,21 @@ _OF_GENERATORS: Final = specials_of(
         REFUSED,
     ),
     reads_a_file_beside=(
-        lambda path: (path.parent / "w.txt").write_text("7")
-        and path.write_text(
-            _GENERATOR + "\nimport pathlib\nassert pathlib.Path('w.txt').read_text() == '7'\n"
-        )
-        and None,
+        lambda path: (
+            (path.parent / "w.txt").write_text("7")
+            and path.write_text(
+                _GENERATOR + "\nimport pathlib\nassert pathlib.Path('w.txt').read_text() == '7'\n"
+            )
+            and None
+        ),
         SAFE,
     ),
     imports_a_module_beside=(
-        lambda path: (path.parent / "odd_helper_beside.py").write_text("X = 1\n")
-        and path.write_text(f"import odd_helper_beside\n{_GENERATOR}")
-        and None,
+        lambda path: (
+            (path.parent / "odd_helper_beside.py").write_text("X = 1\n")
+            and path.write_text(f"import odd_helper_beside\n{_GENERATOR}")
+            and None
+        ),
         SAME,
     ),
 )
@@ -250,7 +262,9 @@ _OF_LABELLERS: Final = specials_of(
     float64=_labelled("return (x.mean(1) > 0).double()", SAME),
     numpy=_labelled("return (x.mean(1) > 0).numpy()", REFUSED),
     nan=_labelled("return x.mean(1) * float('nan')", REFUSED),
-    one_nan=_labelled("y = (x.mean(1) > 0).float()\n    y[0, 0, 0] = float('nan')\n    return y", REFUSED),
+    one_nan=_labelled(
+        "y = (x.mean(1) > 0).float()\n    y[0, 0, 0] = float('nan')\n    return y", REFUSED
+    ),
     logits=_labelled("return x.mean(1) * 9", REFUSED),
     zero_to_255=_labelled("return (x.mean(1) > 0).float() * 255", REFUSED),
     bytes=_labelled("return (x.mean(1) > 0).to(torch.uint8)", REFUSED),

@@ -15,13 +15,13 @@ from odd_base import (
     Like,
     Special,
     Unlike,
+    distance_of,
     fid,
     finished,
     gseg_run,
     mask_of,
     picture_of,
     pixels_of,
-    distance_of,
     quietly,
     rows_of,
     scenes,
@@ -180,7 +180,8 @@ ONE_PICTURE: Final = specials_of(
     says_0_pixels=text_special(_png(0, 0), REFUSED),
     no_data=text_special(_png(32, 32, data=b""), REFUSED),
     a_gif_of_65535=text_special(
-        b"GIF89a\xff\xff\xff\xff\x80\0\0" + b"\0" * 6 + b",\0\0\0\0\xff\xff\xff\xff\0\2\1\0;", REFUSED
+        b"GIF89a\xff\xff\xff\xff\x80\0\0" + b"\0" * 6 + b",\0\0\0\0\xff\xff\xff\xff\0\2\1\0;",
+        REFUSED,
     ),
 )
 
@@ -426,17 +427,11 @@ def _inverted_at_the_same_size(path: Path) -> None:
     """Scored before with other masks in files of the same names and sizes."""
     home = path.parents[2]
     _recoded(_levels(np.uint8, 0, 255), ".bmp")(path)
-    home.joinpath("log").mkdir()
-    # Quietly: the case's own output is what counts.
-    _SCORED(home)
+    quietly(lambda: sweep(home, "--benchmark", _folder(home)))
+    shutil.rmtree(home / _OUT)
     for mask in path.parent.iterdir():
         pixels = _pixels(mask)
         Image.fromarray(255 - pixels).save(mask)
-
-
-def _SCORED(home: Path) -> None:  # noqa: N802
-    quietly(lambda: sweep(home, "--benchmark", _folder(home)))
-    shutil.rmtree(home / _OUT)
 
 
 def _invert(path: Path) -> Path:
@@ -453,7 +448,9 @@ def _samples_to_label() -> Path:
 
     folder = shelf() / "exported"
     for place in sorted((finished() / "samples").iterdir()):
-        quietly(lambda place=place: gseg_run("samples", "export", place, "--out", folder / "images"))
+        quietly(
+            lambda place=place: gseg_run("samples", "export", place, "--out", folder / "images")
+        )
     (folder / "masks").mkdir()
     for file in (folder / "images").iterdir():
         mask = np.asarray(Image.open(file).convert("L")) > 128
@@ -478,11 +475,17 @@ def _strip_result(home: Path) -> list[object]:
     return pixels_of(home / "shown")
 
 
-def _without(*names: str) -> dict[str, Special]:
-    return {name: special for name, special in CODINGS.items() if name not in names}
-
-
-_NO_CANVAS: Final = ("one of another size",)
+# Whoever gives masks of single pictures may find nothing in all of them.
+_NO_BENCHMARK: Final = {
+    name: (CODINGS[name][0], FINITE) for name in ("all empty", "all full", "all one")
+}
+_OF_16_PIXELS: Final = specials_of(
+    one_is_empty=(_one_of_them(lambda p: Image.new("L", (16, 16)).save(p)), FINITE),
+    one_is_coloured=(
+        _one_of_them(lambda p: shutil.copy(p.parents[1] / "images" / p.name, p)),
+        REFUSED,
+    ),
+)
 _MASKS: Final = [
     Kind(
         name="mask: folder benchmark",
@@ -506,7 +509,7 @@ _MASKS: Final = [
         run=_labelled,
         result=rows_of,
         soft=FINITE,
-        pairs=("images",),
+        free=False,  # the order of names is that of the training
         specials={**CODINGS, "in subfolders": (_to_subfolders, SAME)},
     ),
     Kind(
@@ -516,7 +519,7 @@ _MASKS: Final = [
         result=_strip_result,
         soft=FINITE,
         pairs=("images",),
-        specials={**CODINGS, "in subfolders": (_to_subfolders, SAFE)},
+        specials={**CODINGS, **_NO_BENCHMARK, "in subfolders": (_to_subfolders, SAFE)},
         expected={"missing": FINITE},
     ),
     Kind(
@@ -528,7 +531,7 @@ _MASKS: Final = [
         result=rows_of,
         soft=FINITE,
         free=False,
-        specials=_without("one of another size", "one is coloured", "one is empty", "one is animated"),
+        specials={**CODINGS, **_NO_BENCHMARK, **_OF_16_PIXELS},
     ),
 ]
 
@@ -541,8 +544,7 @@ def _lines(change: Callable[[str], str], encoding: str = "utf-8") -> Callable[[P
 
 
 def _verified(home: Path, name: str) -> int:
-    status = gseg_run("benchmarks", "verify", home, f"{name}+subset")
-    return status
+    return gseg_run("benchmarks", "verify", home, f"{name}+subset")
 
 
 def _listed(name: str, file: str, build: Callable[[Path], None], more: dict[str, Special]) -> Kind:
@@ -599,7 +601,10 @@ def _voc(home: Path) -> None:
     names = []
     for number, (picture, mask) in enumerate(scenes()):
         labels = _palette(_VOC)(mask, home)
-        for folder, image in (("JPEGImages", Image.fromarray(picture)), ("SegmentationClass", labels)):
+        for folder, image in (
+            ("JPEGImages", Image.fromarray(picture)),
+            ("SegmentationClass", labels),
+        ):
             (home / folder).mkdir(parents=True, exist_ok=True)
             image.save(home / folder / f"2007_{number}.png")
         names.append(f"2007_{number}\n")

@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,20 +31,25 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))  # also where pytest runs this
 
-from damages import CONTENTS, FINITE, NAMES, REFUSED, SAFE, SAME, SEEDED, TOLD
-from odd_base import CANARY, Kind, Like, Unlike
 import odd_arrays
 import odd_code
 import odd_pictures
+import odd_storage
+from damages import CONTENTS, FINITE, NAMES, REFUSED, SAFE, SAME, SEEDED, TOLD, Damage
+from odd_base import CANARY, Kind, Like, Unlike
 
-KINDS: Final = [*odd_pictures.KINDS, *odd_arrays.KINDS, *odd_code.KINDS]
+KINDS: Final = [
+    *(*odd_pictures.KINDS, *odd_arrays.KINDS, *odd_code.KINDS, *odd_storage.KINDS),
+]
 _SECONDS: Final = 60
 _MEMORY: Final = 3 * 2**29
 _LONGEST_LINE: Final = 400
 _TOLERANCE: Final = 1e-6
 _SEEDS: Final = 4  # of each seeded damage, for a kind
 # What PyTorch tells its programmers, and no user can use.
-_ADVICE: Final = re.compile(r"Traceback|weights_only|report a bug|INTERNAL ASSERT|torch\.load\(|object at 0x")
+_ADVICE: Final = re.compile(
+    r"Traceback|weights_only|report a bug|INTERNAL ASSERT|torch\.load\(|object at 0x"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +60,15 @@ class Said:
     trace: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+Expected = str | float | Like | Unlike
+
+
+@dataclass(frozen=True)
 class Case:
     kind: Kind
     name: str
     change: Callable[[Path], Path | None]
-    expected: str | float | Like | Unlike
+    expected: Expected
 
 
 @contextmanager
@@ -80,8 +89,12 @@ def _captured(folder: Path) -> Iterator[None]:
             os.close(old)
 
 
+class _TooLongError(BaseException):
+    """Nothing that a command may take for an error of its own."""
+
+
 def _too_long(*_: object) -> None:
-    raise TimeoutError(f"more than {_SECONDS} s")
+    raise _TooLongError(f"more than {_SECONDS} s")
 
 
 def said_by(run: Callable[[], int], folder: Path) -> Said:
@@ -95,7 +108,7 @@ def said_by(run: Callable[[], int], folder: Path) -> Said:
         warnings.simplefilter("always", RuntimeWarning)
         try:
             status = run()
-        except BaseException as error:  # noqa: BLE001 also sys.exit of a user's code
+        except BaseException as error:  # also sys.exit of a user's code
             trace = "".join(traceback.format_exception(error)[-2:])
         finally:
             signal.alarm(0)
@@ -122,7 +135,7 @@ def run_case(case: Case, above: Path, sound: object) -> tuple[str, str]:
         return "wrong", wrong
     result = case.kind.result(home) if said.status == 0 else None
     if isinstance(case.expected, Like | Unlike):
-        other = Case(kind=case.kind, name="", change=case.expected.change, expected=SAME)
+        other = Case(case.kind, "", case.expected.change, SAME)
         sound = _sound_result(other, above / "other")
     return _judged(case, said, result, sound, _marks(home, target, changed))
 
@@ -244,25 +257,21 @@ def _finite(result: object) -> bool:
 def cases_of(kind: Kind, seed: int) -> Iterator[Case]:
     """Name everything that is tried with a kind of file."""
 
-    def rng(name: str) -> np.random.Generator:
-        return np.random.default_rng([seed, *f"{kind.name} {name}".encode()])
+    def case(name: str, damage: Damage, expected: Expected) -> Case:
+        rng = np.random.default_rng([seed, *f"{kind.name} {name}".encode()])
+        return Case(kind, name, lambda path: damage(path, rng), expected)
 
     for name, (damage, expected) in CONTENTS.items():
-        told = kind.expected.get(name, kind.hard if expected == REFUSED else expected)
-        change = (lambda path, d=damage, n=name: d(path, rng(n)))
-        yield Case(kind=kind, name=name, change=change, expected=told)
+        told = kind.hard if expected == REFUSED else expected
+        yield case(name, damage, kind.expected.get(name, told))
     for name, damage in SEEDED.items():
         for number in range(_SEEDS):
-            title = f"{name} {seed + number}"
-            change = (lambda path, d=damage, t=title: d(path, rng(t)))
-            told = kind.expected.get(name, kind.soft)
-            yield Case(kind=kind, name=title, change=change, expected=told)
+            yield case(f"{name} {seed + number}", damage, kind.expected.get(name, kind.soft))
     for name, renamed in NAMES.items():
-        change = (lambda path, r=renamed: kind.rename(path, r))
-        told = SAFE if name == "no UTF-8" else SAME
-        yield Case(kind=kind, name=f"named with {name}", change=change, expected=told)
-    for name, (special, expected) in kind.specials.items():
-        yield Case(kind=kind, name=name, change=special, expected=expected)
+        change = partial(kind.rename, renamed=renamed)
+        yield Case(kind, f"named with {name}", change, SAFE if name == "no UTF-8" else SAME)
+    for name, (change, expected) in kind.specials.items():
+        yield Case(kind, name, change, expected)
 
 
 def chosen_cases(only: str, seed: int, count: int | None) -> list[Case]:
@@ -289,7 +298,9 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     given = parser.parse_args()
     cases = [
-        case for case in chosen_cases(given.only, given.seed, given.count) if given.case in case.name
+        case
+        for case in chosen_cases(given.only, given.seed, given.count)
+        if given.case in case.name
     ]
     if given.list:
         for case in cases:
@@ -302,7 +313,7 @@ def main() -> int:
         for number, case in enumerate(cases):
             above, kind = Path(folder, f"{number:04d}"), case.kind.name
             if kind not in sound:
-                plain = Case(kind=case.kind, name="", change=lambda path: None, expected=SAME)
+                plain = Case(case.kind, "", lambda path: None, SAME)
                 sound[kind] = _sound_result(plain, Path(folder, f"{number:04d} sound"))
                 _limit_memory()
             came, wrong = run_case(case, above, sound[kind])
