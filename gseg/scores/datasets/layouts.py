@@ -4,6 +4,8 @@ A layout names its parts (folders and lists) by the places where each may be; a 
 in the first of its layouts of which every part is there.
 """
 
+import codecs
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +80,8 @@ def pair_by_name(
         elif mask:
             problems.append(f"{mask} has no picture in {parts['pictures']}")
         else:
-            problems.append(f"{name} has neither picture nor mask")
+            where = f" of {parts['list']}" if "list" in parts else ""
+            problems.append(f"{name}{where} has neither picture nor mask")
     return Listing(pairs=tuple(pairs), problems=tuple(problems))
 
 
@@ -126,8 +129,44 @@ def two_folders(parts: Mapping[str, Path], names: Iterable[str] | None = None) -
 
 def names_in_list(parts: Mapping[str, Path]) -> Listing:
     """List a layout whose split is a file ``list`` with a picture's name in each line."""
-    lines = parts["list"].read_text().splitlines()
-    return two_folders(parts, [line.strip() for line in lines if line.strip()])
+    names = read_lines(parts["list"])
+    check_single(parts["list"], names)
+    return two_folders(parts, names)
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read the lines of a list, as an editor of any system wrote them, without empty ones.
+
+    Raises:
+        ValueError: The file is no text in UTF-8, or in UTF-16 with its mark, or has no lines.
+    """
+    content = path.read_bytes()
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if marked else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8 ({error}): save it as UTF-8.") from error
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # A text in UTF-16 without its mark, or no text at all.
+    if not lines or "\0" in text:
+        raise ValueError(
+            f"{path} is no list of names: it {'is empty' if not lines else 'holds null bytes'}."
+        )
+    return lines
+
+
+def check_single(path: Path, names: Sequence[str]) -> None:
+    """Refuse a list that names a picture twice, which would count twice.
+
+    Raises:
+        ValueError: It does.
+    """
+    counts = Counter(names)
+    twice = [name for name in counts if counts[name] > 1]
+    if twice:
+        raise ValueError(
+            f"{path} names {twice[0]} {counts[twice[0]]} times; expected each name once."
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
