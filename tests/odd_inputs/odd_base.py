@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import json
+import os
 import shutil
 import tempfile
 import zlib
@@ -283,6 +284,12 @@ def pixels_of(folder: Path) -> list[object]:
         pixels = np.asarray(Image.open(file))
         found.append((*pixels.shape, int(pixels.sum()), zlib.crc32(pixels.tobytes())))
     return sorted(found)
+
+
+def said_in(home: Path) -> str:
+    """Give what the command printed, but for the folder's name."""
+    text = (home.parent / "log" / "stdout").read_bytes().replace(os.fsencode(home), b"")
+    return text.decode(errors="replace")
 
 
 def specials_of(**named: Special) -> dict[str, Special]:

@@ -121,7 +121,7 @@ def _tops(source: str, function: str) -> dict[str, Special]:
             "class A:\n    x: int = 1"
         ),
         byte_order_mark=written("utf-8-sig", SAME),
-        latin_1_undeclared=written("latin-1", REFUSED),
+        latin_1_undeclared=written("latin-1", SAFE),
         latin_1_declared=written("latin-1", SAME, "# -*- coding: latin-1 -*-\n"),
         utf_16=written("utf-16", REFUSED),
         ends_of_windows=text_special(source.replace("\n", "\r\n"), SAME),
@@ -235,13 +235,13 @@ _OF_ENCODERS: Final = specials_of(
     numpy=_encoder("return x.flatten(1)[:, :8].numpy()", REFUSED),
     nan=_encoder("return x.flatten(1)[:, :8] * float('nan')", REFUSED),
     infinity=_encoder("return x.flatten(1)[:, :8] / 0", REFUSED),
-    narrower=_encoder("return x.flatten(1)[:, :7]", REFUSED),
+    narrower=_encoder("return x.flatten(1)[:, :7]", FINITE),
     no_width=_encoder("return x.flatten(1)[:, :0]", REFUSED),
     fewer=_encoder("return x.flatten(1)[1:, :8]", REFUSED),
     flat=_encoder("return x.flatten()[:8]", REFUSED),
     three_axes=_encoder("return x[:, :, 0, :8]", REFUSED),
     whole_numbers=_encoder("return x.flatten(1)[:, :8].long()", FINITE),
-    truths=_encoder("return x.flatten(1)[:, :8] > 0", REFUSED),
+    truths=_encoder("return x.flatten(1)[:, :8] > 0", FINITE),
     complex_numbers=_encoder("return x.flatten(1)[:, :8] + 1j", REFUSED),
     float64=_encoder("return x.flatten(1)[:, :8].double() * 1.5", SAME),
     with_gradient=_encoder("return (x.requires_grad_().flatten(1)[:, :8] * 1.5)", SAME),
@@ -282,7 +282,8 @@ _OF_LABELLERS: Final = specials_of(
 )
 
 # Another file that still is a program, and does the same or something else.
-_SOFT: Final = {"twice": SAME, "gzip of it": REFUSED, "cut at 99 %": SAFE}
+_CUT: Final = dict.fromkeys(("cut at 90 %", "cut at 99 %", "last byte missing"), FINITE)
+_SOFT: Final = {"twice": SAME, "gzip of it": REFUSED, **_CUT}
 
 
 def _code(name: str, source: str, run, result, specials: dict[str, Special]) -> Kind:

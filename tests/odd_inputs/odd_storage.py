@@ -20,6 +20,7 @@ from odd_base import (
     pixels_of,
     quietly,
     rows_of,
+    said_in,
     shelf,
     specials_of,
     sweep,
@@ -74,7 +75,6 @@ _JSON: Final = specials_of(
         SAFE,
     ),
     utf_16=(lambda path: path.write_text(path.read_text(), "utf-16") and None, SAFE),
-    a_thousand_lists=text_special("[" * 100_000, SAFE),
 )
 
 
@@ -381,11 +381,6 @@ _FOUND: Final = specials_of(
 )
 
 
-def _said(home: Path) -> str:
-    text = (home.parent / "log" / "stdout").read_text()
-    return "\n".join(line.replace(str(home), "") for line in text.splitlines())
-
-
 _ALONE: Final = [
     Kind(
         name="shard: samples export",
@@ -423,7 +418,7 @@ _ALONE: Final = [
         name="losses.parquet: curves",
         make=_curve,
         run=_curves,
-        result=_said,
+        result=said_in,
         specials={
             **{name: (change, REFUSED) for name, (change, _) in _TABLES.items()},
             **specials_of(
@@ -454,7 +449,7 @@ _ALONE: Final = [
         name="checkpoint: curves",
         make=_checkpoint,
         run=lambda home, path: _curves(home, path.parent),
-        result=_said,
+        result=said_in,
         soft=FINITE,
         free=False,
         specials={
@@ -471,7 +466,7 @@ _ALONE: Final = [
         name="points of a search",
         make=_searched,
         run=_search,
-        result=_said,
+        result=said_in,
         free=False,
         specials=_FOUND,
         expected={"missing": FINITE},

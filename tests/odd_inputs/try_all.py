@@ -47,9 +47,7 @@ _LONGEST_LINE: Final = 400
 _TOLERANCE: Final = 1e-6
 _SEEDS: Final = 4  # of each seeded damage, for a kind
 # What PyTorch tells its programmers, and no user can use.
-_ADVICE: Final = re.compile(
-    r"Traceback|weights_only|report a bug|INTERNAL ASSERT|torch\.load\(|object at 0x"
-)
+_ADVICE: Final = re.compile(r"Traceback|weights_only|report a bug|INTERNAL ASSERT|torch\.load\(")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +104,7 @@ def said_by(run: Callable[[], int], folder: Path) -> Said:
     with _captured(folder), warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.simplefilter("always", RuntimeWarning)
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited")
         try:
             status = run()
         except BaseException as error:  # also sys.exit of a user's code
