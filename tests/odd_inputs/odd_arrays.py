@@ -355,9 +355,8 @@ def _state(change: Callable[[dict[str, Any]], Any], **options: Any) -> Callable[
 
 def _tensor(change: Callable[[torch.Tensor], Any], nth: int = 0) -> Callable[[dict], dict]:
     def apply(state: dict[str, Any]) -> dict[str, Any]:
-        floats = [
-            name for name, each in state.items() if each.is_floating_point() and each.ndim > 1
-        ]
+        numbers = {name: each for name, each in state.items() if each.is_floating_point()}
+        floats = [name for name, each in numbers.items() if each.ndim > 1] or list(numbers)
         return {**state, floats[nth]: change(state[floats[nth]])}
 
     return apply
