@@ -345,11 +345,16 @@ def _cut_out(mask: np.ndarray, path: Path) -> Image.Image:
 def _edges(mask: np.ndarray, _: Path) -> Image.Image:
     """Soft edges that half cuts where the mask ends."""
     ring = (np.roll(mask, 1, 0) ^ mask) & ~mask
-    return Image.fromarray(np.where(mask, 255, np.where(ring, 100, 0)).astype(np.uint8))
+    soft = 20 + 7 * (np.arange(mask.size).reshape(mask.shape) % 13)
+    return Image.fromarray(np.where(mask, 255, np.where(ring, soft, 0)).astype(np.uint8))
 
 
 def _one_of_them(change: Callable[[Path], object]) -> Callable[[Path], None]:
     return lambda path: change(path) and None
+
+
+def _invert(path: Path) -> Path:
+    return _recoded(lambda mask, _: Image.fromarray((~mask).astype(np.uint8) * 255), ".bmp")(path)
 
 
 _BLACK: Final = _recoded(_levels(np.uint8, 0, 0))
@@ -363,8 +368,11 @@ CODINGS: Final = specials_of(
     tiff=(_recoded(_levels(np.uint8, 0, 255), ".tif"), SAME),
     palette_of_voc=(_recoded(_palette(_VOC)), SAME),
     palette_of_light_colours=(_recoded(_palette([250, 250, 200, 200, 250, 250])), SAFE),
+    palette_of_white_and_black=(
+        _recoded(_palette([255, 255, 255, 0, 0, 0])),
+        Like(change=_invert),
+    ),
     palette_of_black_and_white=(_recoded(_palette([0, 0, 0, 255, 255, 255])), SAME),
-    palette_of_white_and_black=(_recoded(_palette([255, 255, 255, 0, 0, 0])), SAFE),
     void_in_zero_and_one=(_recoded(_void((0, 1, 255))), _NOT_BLACK),
     zero_and_two=(_recoded(_levels(np.uint8, 0, 2)), REFUSED),
     trimap=(_recoded(_void((2, 1, 3))), REFUSED),
@@ -433,10 +441,6 @@ def _inverted_at_the_same_size(path: Path) -> None:
     for mask in path.parent.iterdir():
         pixels = _pixels(mask)
         Image.fromarray(255 - pixels).save(mask)
-
-
-def _invert(path: Path) -> Path:
-    return _recoded(lambda mask, _: Image.fromarray((~mask).astype(np.uint8) * 255), ".bmp")(path)
 
 
 def _labelled(home: Path, _: Path) -> int:
@@ -521,7 +525,7 @@ _MASKS: Final = [
         soft=FINITE,
         pairs=("images",),
         specials={**CODINGS, **_NO_BENCHMARK, "in subfolders": (_to_subfolders, SAFE)},
-        expected={"missing": FINITE},
+        expected={"missing": FINITE, "a directory": FINITE},
     ),
     Kind(
         name="mask: --labeller folder:",
