@@ -4,7 +4,6 @@ A layout names its parts (folders and lists) by the places where each may be; a 
 in the first of its layouts of which every part is there.
 """
 
-import codecs
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,8 +68,14 @@ def pair_by_name(
 
     Returns:
         Pairs in the order of the names, and what has no counterpart.
+
+    Raises:
+        ValueError: The split is empty, or names a picture twice.
     """
     pairs, problems = [], []
+    place = parts.get("split", parts.get("list"))
+    if names is not None:
+        names = _checked_names(names, place)
     for name in sorted(pictures.keys() | masks.keys()) if names is None else names:
         picture, mask = pictures.get(name), masks.get(name)
         if picture and mask:
@@ -80,9 +85,23 @@ def pair_by_name(
         elif mask:
             problems.append(f"{mask} has no picture in {parts['pictures']}")
         else:
-            where = f" of {parts['list']}" if "list" in parts else ""
-            problems.append(f"{name}{where} has neither picture nor mask")
+            problems.append(f"{name}, which {place} names, has neither picture nor mask")
     return Listing(pairs=tuple(pairs), problems=tuple(problems))
+
+
+def _checked_names(names: Iterable[str], place: Path | None) -> list[str]:
+    """Refuse a list without names, and one that has a name twice, whose picture would count twice.
+
+    Raises:
+        ValueError: It is such a list.
+    """
+    counts = Counter(names)
+    if not counts:
+        raise ValueError(f"{place} names no pictures of the split.")
+    (name, number), *_ = counts.most_common(1)
+    if number > 1:
+        raise ValueError(f"{place} names {name} {number} times; expected each picture once.")
+    return list(counts)
 
 
 def by_stem(files: Iterable[Path], strip: str = "") -> tuple[dict[str, Path], list[str]]:
@@ -129,44 +148,8 @@ def two_folders(parts: Mapping[str, Path], names: Iterable[str] | None = None) -
 
 def names_in_list(parts: Mapping[str, Path]) -> Listing:
     """List a layout whose split is a file ``list`` with a picture's name in each line."""
-    names = read_lines(parts["list"])
-    check_single(parts["list"], names)
-    return two_folders(parts, names)
-
-
-def read_lines(path: Path) -> list[str]:
-    """Read the lines of a list, as an editor of any system wrote them, without empty ones.
-
-    Raises:
-        ValueError: The file is no text in UTF-8, or in UTF-16 with its mark, or has no lines.
-    """
-    content = path.read_bytes()
-    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        text = content.decode("utf-16" if marked else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8 ({error}): save it as UTF-8.") from error
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    # A text in UTF-16 without its mark, or no text at all.
-    if not lines or "\0" in text:
-        raise ValueError(
-            f"{path} is no list of names: it {'is empty' if not lines else 'holds null bytes'}."
-        )
-    return lines
-
-
-def check_single(path: Path, names: Sequence[str]) -> None:
-    """Refuse a list that names a picture twice, which would count twice.
-
-    Raises:
-        ValueError: It does.
-    """
-    counts = Counter(names)
-    twice = [name for name in counts if counts[name] > 1]
-    if twice:
-        raise ValueError(
-            f"{path} names {twice[0]} {counts[twice[0]]} times; expected each name once."
-        )
+    lines = parts["list"].read_text().splitlines()
+    return two_folders(parts, [line.strip() for line in lines if line.strip()])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -321,29 +321,19 @@ def test_numbers_of_a_split_that_are_none_are_refused(trees, tmp_path, numbers):
         open_benchmark(f"flowers+subset:{tmp_path}")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
-def test_lists_are_read_as_editors_write_them(trees, tmp_path, encoding):
-    names = trees["voc2012"](tmp_path, NUMBERS)
-    (path,) = tmp_path.rglob("val.txt")
-    path.write_bytes(("\r\n".join(names) + "\r\n\r\n").encode(encoding))
-    assert [pair.id for pair in open_benchmark(f"voc2012+subset:{tmp_path}").pairs] == names
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"2007_000001\n2007_000002\n2007_000001\n", "names 2007_000001 2 times"),
-        ("Möwe\n".encode("latin-1"), "is no text in UTF-8"),
-        ("2007_000001\n".encode("utf-16-le"), "it holds null bytes"),
-        (b" \n", "it is empty"),
-        (b"2007_000009\n", r"2007_000009 of .*val\.txt has neither picture nor mask"),
+        ("2007_000001\n2007_000002\n2007_000001\n", r"val\.txt names 2007_000001 2 times"),
+        (" \n", r"val\.txt names no pictures"),
+        ("2007_000009\n", r"2007_000009, which .*val\.txt names, has neither picture nor mask"),
     ],
 )
-def test_lists_that_say_something_else_are_refused(trees, tmp_path, content, message):
+def test_lists_that_would_score_something_else_are_refused(trees, tmp_path, content, message):
     trees["voc2012"](tmp_path, NUMBERS)
     (path,) = tmp_path.rglob("val.txt")
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"val\.txt.*{message}|{message}"):
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
         open_benchmark(f"voc2012+subset:{tmp_path}")
 
 
