@@ -25,7 +25,8 @@ from gseg.generators.catalogue import (
     unknown_name,
 )
 from gseg.storage.callables import callable_digest
-from gseg.storage.digests import digest, file_digest
+from gseg.storage.checksums import file_digest
+from gseg.storage.digests import digest
 
 _CHUNK: Final = 2**20
 _TIMEOUT: Final = 60.0  # seconds without a byte

@@ -17,7 +17,7 @@ from typing import Final
 from safetensors import SafetensorError
 
 from gseg.storage import mirror
-from gseg.storage.digests import checksum
+from gseg.storage.checksums import checksum
 from gseg.storage.mirror import StorageError
 
 _SUM: Final = ".sha256"
