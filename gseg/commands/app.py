@@ -167,6 +167,8 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
         return int(status or 0)
     except CycloptsError as error:
         return _complain(f"{' '.join((name, *(error.command_chain or ())))}: {_told(error)}")
+    except UnicodeEncodeError as error:
+        return _complain(f"{name}: {_misnamed(error.object)}")
     except ValueError as error:
         return _complain(f"{name}: {error}")
     except OSError as error:
@@ -174,6 +176,12 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
         return _complain(f"{name}: {error.strerror or error}{where}")
     except KeyboardInterrupt:
         return _complain(f"{name}: interrupted; the same command goes on from here.", INTERRUPTED)
+
+
+def _misnamed(text: str) -> str:
+    """Say of a text which name in it is none in UTF-8; Python has surrogates for such bytes."""
+    found = re.search(r"[^\s\"']*[\ud800-\udfff][^\s\"']*", text)
+    return f"{found[0] if found else text!a} is no name in UTF-8: rename that file or folder."
 
 
 def _complain(message: str, status: int = WRONG_USE) -> int:

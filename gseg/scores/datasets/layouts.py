@@ -4,6 +4,7 @@ A layout names its parts (folders and lists) by the places where each may be; a 
 in the first of its layouts of which every part is there.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +70,14 @@ def pair_by_name(
 
     Returns:
         Pairs in the order of the names, and what has no counterpart.
+
+    Raises:
+        ValueError: The split is empty, or names a picture twice.
     """
     pairs, problems = [], []
+    place = parts.get("split", parts.get("list"))
+    if names is not None:
+        names = _checked_names(names, place)
     for name in sorted(pictures.keys() | masks.keys()) if names is None else names:
         picture, mask = pictures.get(name), masks.get(name)
         if picture and mask:
@@ -80,17 +87,35 @@ def pair_by_name(
         elif mask:
             problems.append(f"{mask} has no picture in {parts['pictures']}")
         else:
-            problems.append(f"{name} has neither picture nor mask")
+            problems.append(f"{name}, which {place} names, has neither picture nor mask")
     return Listing(pairs=tuple(pairs), problems=tuple(problems))
 
 
 def pair_lists(parts: Mapping[str, Path], pictures: PictureList, masks: PictureList) -> Listing:
     """Match all pictures and masks by their paths without suffix; which are ambiguous is told."""
     (named, doubled), (named_masks, doubled_masks) = pictures.by_name(), masks.by_name()
-    names = sorted((named.keys() | named_masks.keys()) - doubled.keys() - doubled_masks.keys())
-    found = pair_by_name(parts, named, named_masks, names)
+    ambiguous = doubled.keys() | doubled_masks.keys()
+    clear = (
+        {name: each[name] for name in each.keys() - ambiguous} for each in (named, named_masks)
+    )
+    found = pair_by_name(parts, *clear)
     problems = (*doubled.values(), *doubled_masks.values(), *found.problems)
     return Listing(pairs=found.pairs, problems=problems)
+
+
+def _checked_names(names: Iterable[str], place: Path | None) -> list[str]:
+    """Refuse a list without names, and one that has a name twice, whose picture would count twice.
+
+    Raises:
+        ValueError: It is such a list.
+    """
+    counts = Counter(names)
+    if not counts:
+        raise ValueError(f"{place} names no pictures of the split.")
+    (name, number), *_ = counts.most_common(1)
+    if number > 1:
+        raise ValueError(f"{place} names {name} {number} times; expected each picture once.")
+    return list(counts)
 
 
 def files_by_stem(folder: Path, *, strip: str = "") -> dict[str, Path]:

@@ -120,16 +120,22 @@ def _flowers_pairs(parts: Mapping[str, Path]) -> Listing:
 
 
 def _flowers_names(path: Path) -> list[str]:
+    import numpy as np
     from scipy.io import loadmat  # takes long to import
     from scipy.io.matlab import MatReadError
 
     try:
         lists = loadmat(path, variable_names=[_FLOWERS_TEST])
-    except (OSError, ValueError, NotImplementedError, MatReadError) as error:
+    # Of a file that is none, the reader looks for its version beyond the end.
+    except (OSError, ValueError, TypeError, IndexError, NotImplementedError, MatReadError) as error:
         raise ValueError(f"Cannot read the split {path}: {error}") from error
     if _FLOWERS_TEST not in lists:
         raise ValueError(f"{path} holds no {_FLOWERS_TEST!r}; expected the split of Flowers-102.")
-    return [f"{number:05d}" for number in sorted(map(int, lists[_FLOWERS_TEST].reshape(-1)))]
+    numbers = np.asarray(lists[_FLOWERS_TEST]).reshape(-1)
+    whole = numbers.dtype.kind in "iuf" and np.isfinite(numbers).all() and len(numbers)
+    if not whole or (numbers != np.round(numbers)).any():
+        raise ValueError(f"{_FLOWERS_TEST!r} of {path} is no list of pictures' numbers.")
+    return [f"{int(number):05d}" for number in np.sort(numbers)]
 
 
 FLOWERS: Final = DataSet(

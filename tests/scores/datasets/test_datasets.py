@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 
 from gseg.picture_files import UnreadableImageError
 from gseg.scores import benchmarks
@@ -321,6 +322,32 @@ def test_a_damaged_split_of_flowers_is_named(trees, tmp_path):
     (tmp_path / "flowers-102" / "setid.mat").write_bytes(b"no matrix" * 40)
     with pytest.raises(ValueError, match=r"Cannot read the split .*setid\.mat"):
         open_benchmark(f"flowers+subset:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "numbers", [[[1.5, 3]], [[1, np.inf]], [["one", "two"]], [[1 + 2j]], [[1, 1]], np.zeros((1, 0))]
+)
+def test_numbers_of_a_split_that_are_none_are_refused(trees, tmp_path, numbers):
+    trees["flowers"](tmp_path, NUMBERS)
+    savemat(tmp_path / "flowers-102" / "setid.mat", {"trnid": np.array(numbers)})
+    with pytest.raises(ValueError, match=r"setid\.mat"):
+        open_benchmark(f"flowers+subset:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("2007_000001\n2007_000002\n2007_000001\n", r"val\.txt names 2007_000001 2 times"),
+        (" \n", r"val\.txt names no pictures"),
+        ("2007_000009\n", r"2007_000009, which .*val\.txt names, has neither picture nor mask"),
+    ],
+)
+def test_lists_that_would_score_something_else_are_refused(trees, tmp_path, content, message):
+    trees["voc2012"](tmp_path, NUMBERS)
+    (path,) = tmp_path.rglob("val.txt")
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        open_benchmark(f"voc2012+subset:{tmp_path}")
 
 
 def test_the_faces_are_the_published_ones():
