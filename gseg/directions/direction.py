@@ -149,6 +149,8 @@ class Direction:
             raise ValueError(
                 f"{folder / _VECTORS} holds {sorted(vectors)}, expected 'darker' and 'lighter'."
             )
+        # What another program wrote as float64 would turn codes and pictures into float64.
+        vectors = {n: v.float() if v.is_floating_point() else v for n, v in vectors.items()}
         try:
             return cls(**vectors, provenance=provenance, losses=losses, operators=operators)
         except ValueError as error:

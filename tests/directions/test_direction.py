@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from gseg.directions.colour_maps import ColourMaps
 from gseg.directions.direction import Direction, direction_from_official, read_official_vector
@@ -170,3 +171,15 @@ def test_every_file_of_a_direction_is_named(
         pq.write_table(content, tmp_path / name)
     with pytest.raises(ValueError, match=f"Cannot read direction file {tmp_path / name}"):
         Direction.load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16])
+def test_vectors_of_another_precision_become_float32(
+    direction: Direction, tmp_path: Path, kind: torch.dtype
+) -> None:
+    direction.save(tmp_path)
+    vectors = {"lighter": direction.lighter.to(kind), "darker": direction.darker.to(kind)}
+    save_file(vectors, tmp_path / "direction.safetensors")
+    loaded = Direction.load(tmp_path)
+    assert loaded.lighter.dtype == loaded.darker.dtype == torch.float32
+    torch.testing.assert_close(loaded.lighter, direction.lighter, atol=1e-3, rtol=0)
