@@ -43,6 +43,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
     return Scheduling(config, log)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Remember nothing of tests' files in the user's own cache, nor in processes they start."""
+    os.environ["GSEG_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(autouse=True)
 def _own_weights() -> Iterator[None]:
     """Folders of weights that a command was told hold for the rest of its process."""

@@ -7,7 +7,7 @@ imports no PyTorch.
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gseg.storage.digests import file_digest
+from gseg.storage.checksums import file_digest
 from gseg.words import unknown
 
 if TYPE_CHECKING:

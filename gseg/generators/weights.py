@@ -25,7 +25,8 @@ from gseg.generators.catalogue import (
     unknown_name,
 )
 from gseg.storage.callables import callable_digest
-from gseg.storage.digests import digest, file_digest
+from gseg.storage.checksums import file_digest
+from gseg.storage.digests import digest
 from gseg.storage.files import read_text
 
 _CHUNK: Final = 2**20

@@ -52,7 +52,8 @@ from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark, Example, open_benchmark
 from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.segmenters.segmenter import Predictor
-from gseg.storage.digests import file_digest, restore
+from gseg.storage.checksums import file_digest
+from gseg.storage.digests import restore
 from gseg.storage.mirror import fetch
 from gseg.storage.store import Store
 

@@ -15,7 +15,8 @@ from typing import Final
 
 from gseg.samples.config import LabellerConfig
 from gseg.storage.callables import absolute_callable, callable_digest
-from gseg.storage.digests import digest, file_digest
+from gseg.storage.checksums import file_digest
+from gseg.storage.digests import digest
 
 MASK_SUFFIXES: Final = (".png", ".bmp", ".tif", ".tiff")
 """Of mask files; others change them."""

@@ -30,7 +30,7 @@ from gseg.generators.cards import GeneratorCard
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, labels, latents, uniforms
 from gseg.samples.config import LatentConfig
-from gseg.storage.digests import file_digest
+from gseg.storage.checksums import file_digest
 from gseg.storage.files import replacing
 from gseg.transfers import send
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from gseg.storage.digests import digest, file_digest
+from gseg.storage.checksums import file_digest
+from gseg.storage.digests import digest
 
 _FILE_MARK: Final = ".py:"
 

@@ -4,9 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
 from itertools import repeat
-from pathlib import Path
 from types import UnionType
 from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -99,24 +97,3 @@ def _restored(hint: object, value: object) -> object:
         hints = repeat(items[0]) if items[-1] is ... else items
         return tuple(map(_restored, hints, value))
     return value
-
-
-def file_digest(path: Path) -> str:
-    """Name a file by its content, in 20 hexadecimal digits; read again only after it has changed.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    status = path.stat()
-    return _known_checksum(path, status.st_mtime_ns, status.st_size)[:20]
-
-
-@cache
-def _known_checksum(path: Path, _modified: int, _size: int) -> str:
-    return checksum(path)
-
-
-def checksum(path: Path) -> str:
-    """Give a file's SHA-256 in hexadecimal digits, as `sha256sum` does."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,7 +20,8 @@ from typing import Final
 from safetensors import SafetensorError
 
 from gseg.storage import mirror
-from gseg.storage.digests import checksum, digest
+from gseg.storage.checksums import checksum
+from gseg.storage.digests import digest
 from gseg.storage.mirror import StorageError
 
 # Bytes; file systems allow 255, and suffixes and a temporary name come to it.

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from gseg.storage import mirror
-from gseg.storage.digests import canonical, checksum, digest
+from gseg.storage.checksums import checksum
+from gseg.storage.digests import canonical, digest
 from gseg.storage.files import write_atomically
 from gseg.storage.leases import LEASE, create_alone, lease
 from gseg.storage.mirror import StorageError, describe

@@ -108,3 +108,30 @@ def test_an_odd_word_is_no_trace(
     name: str, option: str, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     attempt(capsys, name, option, word)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "word"),
+    [
+        ("fid", "--count", "0"),
+        ("fid", "--resolution", "-3"),
+        ("run", "--benchmark", "scenes:99999999999999999999"),
+        ("run", "--labelled", "scenes:99999999999999999999"),
+        ("run", "--data-size", "100000000000000000000"),
+        ("run", "--seeds", "9223372036854775808"),
+        ("all-gans", "--gpus-per-trial", "nan"),
+        ("run", "--epsilon", "nan"),
+        ("run", "--contrast-weight", "inf"),
+        ("samples draw", "--seed", "9223372036854775808"),
+        ("samples draw", "--address", "here:99999999999999999999"),
+        ("scenes", "--resolution", "1000000"),
+    ],
+)
+def test_words_that_were_traces_are_refused(
+    name: str, option: str, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = BASES[name].split()
+    assert main([*name.split(), *base, f"{option}={word}"]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1
+    assert word in said.err

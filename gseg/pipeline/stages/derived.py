@@ -36,7 +36,7 @@ from gseg.samples.shards import Shard, shard_name
 from gseg.scores.picture_sources import FolderPictures
 from gseg.segmenters.segmenter import Segmenter
 from gseg.storage.callables import load_callable
-from gseg.storage.digests import file_digest
+from gseg.storage.checksums import file_digest
 from gseg.storage.store import Cost, bring_here
 from gseg.transfers import one_behind, send
 

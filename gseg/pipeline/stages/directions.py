@@ -33,7 +33,8 @@ from gseg.pipeline.jobs.train import LearnJob
 from gseg.pipeline.progress import Report
 from gseg.samples.config import SampleConfig
 from gseg.samples.masks import MASKS
-from gseg.storage.digests import canonical, file_digest
+from gseg.storage.checksums import file_digest
+from gseg.storage.digests import canonical
 from gseg.storage.store import Artifact, Cost, bring_here
 
 _SCORED_PICTURES: Final = 64

@@ -28,7 +28,8 @@ from gseg.samples.config import LatentConfig
 from gseg.samples.latents import near_embeddings
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import compare
-from gseg.storage.digests import canonical, file_digest
+from gseg.storage.checksums import file_digest
+from gseg.storage.digests import canonical
 from gseg.storage.mirror import names
 from gseg.storage.store import Artifact, Cost, Store
 
