@@ -28,10 +28,12 @@ from odd_base import (
     picture_of,
     pixels_of,
     quietly,
+    rows_of,
     shelf,
     small_segmenter,
     specials_of,
     statistics_file,
+    sweep,
     text_special,
     write_set,
 )
@@ -689,8 +691,9 @@ def _features(kind: str) -> Kind:
         return Path(shutil.copy(_blank(kind), home / f"{kind}.pth"))
 
     def run(home: Path, path: Path) -> int:
-        folder = home / "birds" / "images"
-        return fid(home, folder, "--features", f"{kind}:{path}", reference=folder)
+        words = ("--nearest", home / "birds" / "images", "--nearest-candidates", 16)
+        features = ("--nearest-features", f"{kind}:{path}")
+        return sweep(home, "--benchmark", "scenes:4", *words, *features)
 
     chosen = ("nan", "infinity", "one missing", "one more", "another shape", "other names")
     more = ("a pickle with code", "code beside the weights", "a list", "none", "a tensor", "sparse")
@@ -698,7 +701,8 @@ def _features(kind: str) -> Kind:
         name=f"features: {kind}:FILE",
         make=make,
         run=run,
-        result=distance_of,
+        result=rows_of,
+        slow=True,
         soft=FINITE,
         specials={name: _TENSORS[name] for name in (*chosen, *more)},
     )

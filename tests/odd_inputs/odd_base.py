@@ -76,6 +76,7 @@ class Kind:
         soft: Of a file in which something has changed.
         expected: Of single damages.
         free: Whether the file may have any name; else the folder above all gets the odd name.
+        slow: Whether a case takes seconds.
         pairs: Folders beside the file's own in which a file has the same name.
         specials: Odd inputs of this kind only.
     """
@@ -88,6 +89,7 @@ class Kind:
     soft: str = SAFE
     expected: Mapping[str, str] = field(default_factory=dict)
     free: bool = True
+    slow: bool = False
     pairs: tuple[str, ...] = ()
     specials: Mapping[str, Special] = field(default_factory=dict)
 
