@@ -42,6 +42,8 @@ _VOID: Final = 255
 _WHITE: Final = 224
 # Shares of grey pixels like both of their neighbours: soft edges have few, areas of labels most.
 _PLATEAU: Final = 0.25
+# So many grey pixels of one value, or a thousandth of all, may be what is left of an edge.
+_STRAY: Final = 8
 _FULL_SCALES: Final = (255, 65535, 2**31 - 1)
 # Formats that change values a little.
 _LOSSY: Final = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000")
@@ -333,11 +335,10 @@ def _nearly_binary(levels: NDArray[Any], shades: NDArray[np.uint8]) -> TrueMask:
 
 def _scale(levels: NDArray[Any]) -> int:
     """Say which value is white: what depth alone cannot, as files of 16 bits may hold 0 to 255."""
-    if levels.min() < 0:
+    if levels.dtype.kind != "u" and levels.min() < 0:
         raise ValueError(f"it holds {levels.min():g}; values of a mask are not negative")
-    if levels.max() <= 1:
-        return 1
-    return next(scale for scale in _FULL_SCALES if levels.max() <= scale)
+    top = levels.max()
+    return 1 if top <= 1 else next(scale for scale in _FULL_SCALES if top <= scale)
 
 
 def _cut_at_half(levels: NDArray[Any]) -> TrueMask:
@@ -353,8 +354,10 @@ def _are_labels(shades: NDArray[np.uint8]) -> bool:
     # Only where it is grey: a mask has 100,000 pixels, and its edges 1,000.
     flat, width = shades.ravel(), shades.shape[1]
     grey = np.flatnonzero((shades[:-1] - np.uint8(1)) < _WHITE - 1)
-    even = (flat[grey] == flat[grey + width]) & (flat[grey] == flat[grey + 1])
-    alike = len(grey) > 0 and flat[grey[0]] >= _COLOUR and (flat[grey] == flat[grey[0]]).all()
+    values = flat[grey]
+    even = (values == flat[grey + width]) & (values == flat[grey + 1])
+    many = len(grey) > max(_STRAY, shades.size // 1000)
+    alike = many and values[0] >= _COLOUR and (values == values[0]).all()
     return bool(alike or np.count_nonzero(even) > _PLATEAU * len(grey))
 
 

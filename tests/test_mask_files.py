@@ -154,6 +154,13 @@ def test_soft_edges_and_noise_of_codecs_are_cut_at_half(tmp_path, name):
     assert found.grey > 0
 
 
+def test_a_stray_grey_pixel_is_no_label(tmp_path):
+    pixels = np.asarray(levels(0, 255)).copy()
+    pixels[5, 6] = 119
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert coded_mask(tmp_path / "a.png").mask.sum() == TRUE.sum() - 1
+
+
 @pytest.mark.parametrize("value", [0, 255])
 def test_empty_and_full_masks_are_no_error_by_themselves(tmp_path, value):
     for name, image in {
