@@ -368,8 +368,10 @@ class FolderBenchmark(_FileBenchmark):
         self._check(str(folder))
         codings = self._open_masks(folder)
         self._seen = frozenset(codings)
-        told = ", ".join(f"{count} {coding}" for coding, count in codings.most_common())
-        self.notes = (*notes, f"{folder / 'masks'}: read as {told}")
+        if codings.keys() - {mask_files.BLACK_AND_WHITE}:  # what everybody expects is no news
+            told = ", ".join(f"{count} {coding}" for coding, count in codings.most_common())
+            notes.append(f"{folder / 'masks'}: read as {told}")
+        self.notes = tuple(notes)
         # Two folders of one base name share this name, and differ in their identity alone: copies
         # of the same pictures are the same, whatever their folders are called.
         self.name = f"{'+'.join(['folder', *coding.words])}:{folder.resolve().name}"

@@ -24,6 +24,7 @@ IDLE = {
     ("directions choose", "--layer"): "directions choose ggan.scenes32 --out o --layer x",
     ("segment", "--columns"): "segment a.png --out o --columns 8",
     ("segment", "--truth"): "segment a.png --out o --truth t",
+    ("segment", "--mask-coding"): "segment a.png --out o --mask-coding alpha",
     ("fid", "--seed"): f"{FID} --seed 0",
     ("fid", "--count"): f"{FID} --count 10",
     ("fid", "--truncation"): "fid ggan.scenes32 --embeddings e.npy --truncation 1",

@@ -176,7 +176,8 @@ def test_a_benchmark_comes_from_the_store(bucket, tmp_path, later):
     for kind in ("images", "masks"):
         (tmp_path / kind).mkdir()
         for number in range(2):
-            picture = torch.from_numpy(np.full((3, 8, 8), 100 * number, dtype=np.uint8))
+            picture = torch.zeros((3, 8, 8), dtype=torch.uint8)
+            picture[:, : 2 + number] = 255
             path = tmp_path / kind / f"{number}.png"
             path.write_bytes(encode_png(picture))
             key = f"sets/mine/{kind}/{path.name}"
@@ -190,9 +191,10 @@ def test_a_benchmark_comes_from_the_store(bucket, tmp_path, later):
         discard_object(folder / kind / "0.png")
     changed = open_benchmark(spec)
     assert len(changed) == 1
-    white = torch.full((3, 8, 8), 255, dtype=torch.uint8)
+    other = torch.zeros((3, 8, 8), dtype=torch.uint8)
+    other[:, :5] = 255
     key = "sets/mine/masks/1.png"
-    client().put_object(Bucket=bucket.removeprefix("s3://"), Key=key, Body=encode_png(white))
+    client().put_object(Bucket=bucket.removeprefix("s3://"), Key=key, Body=encode_png(other))
     assert len({before, changed.identity, open_benchmark(spec).identity}) == 3
     with pytest.raises(ValueError, match="absent"):
         open_benchmark(absolute_spec(f"folder:{bucket}/sets/absent"))
