@@ -3,8 +3,9 @@ import shutil
 
 import pytest
 
+from gseg.commands.app import make_app, run
 from gseg.storage.files import write_atomically
-from gseg.storage.manifests import is_whole, sealed, told_doubts
+from gseg.storage.manifests import is_whole, note_doubt, sealed, told_doubts
 from gseg.storage.mirror import StorageError
 from gseg.storage.store import Store, bring_here
 
@@ -134,3 +135,17 @@ def test_a_sealed_file_says_whether_it_is_whole():
     assert is_whole(told)
     assert not is_whole({**told, "seconds": 0.5})
     assert is_whole({"seconds": 0.25}) is None
+
+
+def test_a_command_ends_with_what_it_took_as_it_is(tmp_path, capsys):
+    app = make_app("look", "")
+
+    @app.default
+    def look() -> int:
+        note_doubt("files are old", tmp_path / "a")
+        note_doubt("files are old", tmp_path / "b")
+        return 0
+
+    for _ in range(2):
+        assert run(app, []) == 0
+        assert capsys.readouterr().err == f"2 files are old, such as {tmp_path / 'a'}.\n"

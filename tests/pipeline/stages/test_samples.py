@@ -15,7 +15,7 @@ from fake_backend import FakeBackend
 
 from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.pipeline.graph import Workshop
+from gseg.pipeline.graph import Told, Workshop
 from gseg.pipeline.jobs import draw as drawing
 from gseg.pipeline.jobs.draw import BatchTooLargeError, read_cost
 from gseg.pipeline.jobs.draw import cost_file as draw_cost
@@ -371,3 +371,12 @@ def test_what_shapes_the_samples_names_them(store, direction, tmp_path):
     about = json.loads(next((store.root / "samples").glob("*/about.json")).read_text())
     assert about["config"]["forward"] == {"precision": "float32", "compiled": False}
     assert SimpleNamespace(**about["config"]).device == "cpu"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"config": {}, "parents": []}'])
+def test_what_a_set_says_of_itself_must_be_its_own(store, direction, text):
+    found = make_samples(store, sample_set(direction, CONFIG, 20), FakeBackend())
+    assert Told.of(store, name_of(found), "samples").config["generator"] == NAME
+    (store.root / "samples" / name_of(found) / "about.json").write_text(text)
+    with pytest.raises(StorageError, match=r"about\.json is damaged, or belongs to other samples"):
+        Told.of(store, name_of(found), "samples")
