@@ -158,6 +158,8 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return _complain(f"{name}: {error.strerror or error}{where}")
+    except MemoryError:
+        return _complain(f"{name}: there is not enough memory; ask for less at once.")
     except KeyboardInterrupt:
         return _complain(f"{name}: interrupted; the same command goes on from here.", INTERRUPTED)
 
