@@ -157,25 +157,36 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
     _WORDS.set(given)
     told_doubts()  # of an earlier command line in this process
     try:
-        command, bound, _ = app.parse_args(given, exit_on_error=False, print_error=False)
-        check_needs(command)
-        status = command(*bound.args, **bound.kwargs)
-        if status is None and not any(word.startswith("-") for word in given):
-            return WRONG_USE  # a command of this one is missing; help was shown, which names them
-        for line in told_doubts():
-            _complain(line)
-        return int(status or 0)
-    except CycloptsError as error:
-        return _complain(f"{' '.join((name, *(error.command_chain or ())))}: {_told(error)}")
-    except UnicodeEncodeError as error:
-        return _complain(f"{name}: {_misnamed(error.object)}")
-    except ValueError as error:
-        return _complain(f"{name}: {error}")
-    except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        return _complain(f"{name}: {error.strerror or error}{where}")
+        return _carry_out(app, given)
     except KeyboardInterrupt:
         return _complain(f"{name}: interrupted; the same command goes on from here.", INTERRUPTED)
+    except CycloptsError as error:
+        return _complain(f"{' '.join((name, *(error.command_chain or ())))}: {_told(error)}")
+    except (ValueError, OSError, MemoryError) as error:
+        return _complain(f"{name}: {_reason(error)}")
+
+
+def _carry_out(app: App, given: Sequence[str]) -> int:
+    command, bound, _ = app.parse_args(given, exit_on_error=False, print_error=False)
+    check_needs(command)
+    status = command(*bound.args, **bound.kwargs)
+    if status is None and not any(word.startswith("-") for word in given):
+        return WRONG_USE  # a command of this one is missing; help was shown, which names them
+    for line in told_doubts():
+        _complain(line)
+    return int(status or 0)
+
+
+def _reason(error: Exception) -> str:
+    """Say in a line what went wrong."""
+    if isinstance(error, UnicodeEncodeError):
+        return _misnamed(error.object)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; ask for less at once."
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or error}{where}"
+    return str(error)
 
 
 def _misnamed(text: str) -> str:

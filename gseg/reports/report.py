@@ -168,6 +168,8 @@ def plain_report(folder: Path) -> Report:
 
 
 def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():  # pandas reads all files of a folder, and of none nothing
+        raise ValueError(f"{path} is a folder, expected a file of results.")
     try:
         return pd.read_parquet(path, page_checksum_verification=True)
     except (OSError, ValueError) as error:

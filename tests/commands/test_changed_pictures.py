@@ -102,7 +102,7 @@ def test_two_folders_of_one_name_are_two_benchmarks(run, tmp_path):
     assert rows.weights.notna().all()
     page = write_report("results/tiny", "report").with_suffix(".md").read_text()
     for digest in rows.benchmark_digest:
-        assert f"folder:set [{digest[:4]}]" in page
+        assert f"folder:set [{digest[:4]}]" in page.replace("\\", "")
 
 
 def test_both_may_stand_in_one_sweep(run, tmp_path):

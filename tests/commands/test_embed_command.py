@@ -1,5 +1,7 @@
 """``gseg embed`` from the command line."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,3 +72,13 @@ def test_a_folder_that_is_not_there(tmp_path, capsys):
     assert "no such folder" in capsys.readouterr().err
     assert main(["embed", "scenes:none", *words]) == 2
     assert "needs a number of pictures after" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_utf_8_is_told(folder, tmp_path, capsys):
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    words = ["embed", str(folder), "--encoder", NAME, "--out", str(odd / "l.npy")]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "caf\\udce9" in said
+    assert "is no name in UTF-8" in said
+    assert said.count("\n") == 1

@@ -80,7 +80,6 @@ def _ends(special: Callable[[str, str], Special]) -> dict[str, Special]:
         divides_by_zero=special("return 1 / 0", REFUSED),
         asserts=special("assert False", REFUSED),
         is_not_written=special("raise NotImplementedError", REFUSED),
-        runs_out_of_memory=special("raise MemoryError", REFUSED),
         stops_iteration=special("raise StopIteration", REFUSED),
         calls_itself=special("f = lambda: f()\n    return f()", REFUSED),
         exits=special("import sys; sys.exit(0)", REFUSED),

@@ -192,3 +192,9 @@ def test_a_damaged_table_is_named(results):
 def test_a_folder_without_any_results_is_refused(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 2
     assert "has no rows" in capsys.readouterr().err
+
+
+def test_a_folder_in_the_place_of_rows_is_no_empty_report(tmp_path, capsys):
+    (tmp_path / "found" / "rows.parquet").mkdir(parents=True)
+    assert main(["report", str(tmp_path / "found"), "--out", str(tmp_path / "page")]) == 2
+    assert "rows.parquet is a folder" in capsys.readouterr().err
