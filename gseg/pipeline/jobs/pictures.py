@@ -127,7 +127,7 @@ class PicturesJob(Job[None]):
         """Count the pictures of a part."""
         return len(self.rows(part))
 
-    def check(self) -> None:
+    def check_pictures(self) -> None:
         """Make sure that the pictures of a folder did not change while they were read.
 
         Raises:
@@ -326,7 +326,7 @@ def embed_pictures(
         progress: Called with pictures done and pictures in all.
     """
     run_missing(job, job.total, backend, progress)
-    job.check()
+    job.check_pictures()
     return job.collect()
 
 

@@ -198,7 +198,7 @@ class StatisticsNode(Stage):
             device=self.device,
         )
         shop.run(job, total, "distance")
-        job.check()
+        job.check_pictures()
         whole = job.collect()
         whole.save(folder / _FILE)
         job.clear()  # the whole is kept; its parts would be as much again
