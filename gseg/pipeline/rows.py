@@ -121,7 +121,9 @@ def results(path: str | Path) -> pd.DataFrame:
     rows = _read(folder, list(COLUMNS))
     if not rows.num_rows:
         raise ValueError(f"{folder / _FILE} holds no rows: a sweep writes them when trials end.")
-    unnamed = [name for name in (*KEY, "method") if rows[name].null_count]
+    unnamed = [name for name in (*_OLDER_KEY, "method") if rows[name].null_count]
+    if rows.filter(pc.equal(rows["method"], "gan"))["generator"].null_count:
+        unnamed.append("generator")
     if unnamed:
         raise ValueError(
             f"{folder / _FILE} has rows without {' and '.join(unnamed)}, which tell what a row is "

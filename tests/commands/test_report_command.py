@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gseg.cli import main
-from gseg.pipeline.rows import make_row, merge_rows
+from gseg.pipeline.rows import make_row, merge_rows, read_rows
 
 
 @pytest.fixture
@@ -87,9 +87,11 @@ def test_odd_names_are_safe_where_they_go(tmp_path, name, capsys):
     assert f"]({unescape(address)})" in (out / "index.md").read_text()
 
 
-@pytest.mark.parametrize("column", ["benchmark", "method"])
+@pytest.mark.parametrize("column", ["benchmark", "method", "generator"])
 def test_rows_that_do_not_say_what_they_are_about_are_refused(results, capsys, column):
     file = results / "rows.parquet"
+    (row,) = read_rows(results)
+    merge_rows(results, [row | {"experiment": "f", "method": "gan", "generator": "ggan.scenes32"}])
     whole = pq.read_table(file)
     pq.write_table(whole.drop_columns([column]), file)
     assert main(["report", str(results)]) == 2
@@ -104,7 +106,7 @@ def test_no_rows_and_odd_numbers(results, capsys):
     pq.write_table(whole.slice(0, 0), file)
     assert main(["report", str(results)]) == 2
     assert "rows.parquet holds no rows" in capsys.readouterr().err
-    for name in ("iou", "accuracy", "fid", "contrast_weight", "finished"):
+    for name in ("iou", "accuracy", "fid", "contrast_weight", "finished", "benchmark_digest"):
         pq.write_table(whole.drop_columns([name]), file)
         assert main(["report", str(results)]) == 0
         if name != "finished":
