@@ -118,7 +118,11 @@ def results(path: str | Path) -> pd.DataFrame:
         raise ValueError(f"{folder} has no rows ({_FILE}); {hint}")
     rows = _read(folder, list(COLUMNS))
     table: pd.DataFrame = rows.to_pandas(types_mapper=_NULLABLE.get)
-    table["finished"] = pd.to_datetime(table["finished"], utc=True)
+    try:
+        table["finished"] = pd.to_datetime(table["finished"], utc=True, format="ISO8601")
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{folder / _FILE} has no times in 'finished': {reason}") from error
     return table.sort_values(list(_ORDER), ignore_index=True)
 
 
