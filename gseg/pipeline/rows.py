@@ -130,7 +130,11 @@ def results(path: str | Path) -> pd.DataFrame:
             "about: move the file away, and run the sweep again; it writes them from its storage."
         )
     table: pd.DataFrame = rows.to_pandas(types_mapper=_NULLABLE.get)
-    table["finished"] = pd.to_datetime(table["finished"], utc=True)
+    try:
+        table["finished"] = pd.to_datetime(table["finished"], utc=True, format="ISO8601")
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{folder / _FILE} has no times in 'finished': {reason}") from error
     return table.sort_values(list(_ORDER), ignore_index=True)
 
 

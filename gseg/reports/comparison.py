@@ -50,7 +50,7 @@ def counterpart(generator: str, published: set[str]) -> str | None:
     """
     if generator in published:
         return generator
-    family, _, size = generator.partition(".")
+    family, _, size = str(generator).partition(".")  # a row may lack its generator
     order = _COUNTERPARTS.get(size, ())
     return next((f"{family}.{data}" for data in order if f"{family}.{data}" in published), None)
 

@@ -48,6 +48,13 @@ def records_schema() -> "pa.Schema":
     )
 
 
+# Those of pyarrow are of these kinds, too.
+_UNREADABLE: Final = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
+    NotImplementedError,
+)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
     """A point of a search, after it has been tried.
@@ -125,7 +132,6 @@ def read_records(folder: Path) -> list[Record]:
     Raises:
         ValueError: The file is damaged; the message names it.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = folder / _FILE
@@ -134,9 +140,10 @@ def read_records(folder: Path) -> list[Record]:
     try:
         table = pq.read_table(path, page_checksum_verification=True)
         found = [Record.of_row(row) for row in table.to_pylist()]
-    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+    except _UNREADABLE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"Cannot read the search's points in {path}: {str(error).splitlines()[0]} Move the "
+            f"Cannot read the search's points in {path}: {reason} Move the "
             "file away: points whose stages are in the storage are tried again in no time."
         ) from error
     return sorted(found, key=lambda record: record.number)

@@ -88,9 +88,15 @@ def _read(file: Path) -> Curve:
         return Curve(name=name, finished=False, table=curve_table(*read_curve(file)))
     try:
         table = pq.read_table(file).to_pandas()
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"Cannot read the loss curve {file}: {error}") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"Cannot read the loss curve {file}: {reason}") from error
     missing = {"step", "loss"} - set(table.columns)
     if missing:
         raise ValueError(f"{file} is no loss curve: it has no column {', '.join(sorted(missing))}.")
+    numbers = table[["step", "loss"]].select_dtypes("number")
+    if table.empty or numbers.shape[1] < 2 or table["step"].isna().any():
+        raise ValueError(
+            f"{file} is no loss curve: expected a number of the step and a loss in each line."
+        )
     return Curve(name=name, finished=True, table=table)

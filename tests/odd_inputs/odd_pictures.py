@@ -515,7 +515,7 @@ _MASKS: Final = [
         result=rows_of,
         soft=FINITE,
         free=False,  # the order of names is that of the training
-        specials={**CODINGS, "in subfolders": (_to_subfolders, SAME)},
+        specials={**CODINGS, "in subfolders": (_to_subfolders, FINITE)},
     ),
     Kind(
         name="mask: segment --truth",

@@ -268,14 +268,14 @@ def _values(name: str, value: object) -> Callable[[Path], None]:
 
 
 _ROWS: Final = specials_of(
-    another_table=(_other_table, REFUSED),
+    another_table=(_other_table, FINITE),
     no_rows=(_table(lambda table: table[:0]), REFUSED),
     one_row=(_table(lambda table: table[:1]), FINITE),
     rows_twice=(_table(lambda table: pa.concat_tables([table, table])), FINITE),
     no_iou=(_without("iou"), FINITE),
     no_benchmark=(_without("benchmark"), REFUSED),
     no_experiment=(_without("experiment"), FINITE),
-    no_profile=(_without("metric_profile"), REFUSED),
+    no_profile=(_without("metric_profile"), FINITE),
     no_generator=(_without("generator"), FINITE),
     no_finish=(_without("finished"), FINITE),
     half_of_the_columns=(_table(lambda table: table.select(list(COLUMNS)[::2])), FINITE),
