@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from os.path import realpath
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final, TypeVar, Union, get_args, get_origin
@@ -171,11 +172,12 @@ def check_apart(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | 
     Raises:
         ValueError: Two are the same place.
     """
-    taken = {each.resolve(): name for name, each in inputs.items() if each is not None}
+    # Not `Path.resolve`, which a link to itself makes fail.
+    taken = {realpath(each): name for name, each in inputs.items() if each is not None}
     for name, path in outputs.items():
         if path is None:
             continue
-        other = taken.setdefault(path.resolve(), name)
+        other = taken.setdefault(realpath(path), name)
         if other != name:
             raise ValueError(f"{name} {path} would replace {other}, which is the same place.")
 

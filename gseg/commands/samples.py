@@ -184,7 +184,10 @@ def export(path: Place, /, *, out: OutFolder) -> int:
     written = 0
     for file in _shards(path):
         shard = Shard.load(file)
-        seed = int(shard.provenance["config"]["seed"])
+        try:
+            seed = int(shard.provenance["config"]["seed"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{file} does not say with which seed it was drawn.") from error
         for index, picture in zip(shard.indices.tolist(), shard.pictures, strict=True):
             write_atomically(out / f"{sample_name(seed, index)}.png", encode_png(picture))
             written += 1

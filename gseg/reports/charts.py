@@ -9,6 +9,7 @@ import hashlib
 import io
 import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -202,7 +203,9 @@ def drawing(width: float, height: float, title: str = "") -> Iterator[Figure]:
 
 def save_picture(figure: Figure, path: Path, *, dpi: int = 150) -> None:
     """Write a figure as a PNG file."""
-    with replacing(path) as part:
+    with replacing(path) as part, warnings.catch_warnings():
+        # Names of files and folders may hold what the font does not: it is drawn as a box.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(part, format="png", dpi=dpi)
 
 

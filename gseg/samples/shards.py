@@ -272,7 +272,9 @@ def _read_header(schema: pa.Schema, path: Path) -> dict[str, Any]:
     if metadata.get(_CHECKSUM_KEY) != _checksum(text):
         raise ValueError("its description does not fit the checksum")
     if header["columns"] != _columns(schema):
-        raise ValueError(f"it has columns {_columns(schema)}, expected {header['columns']}")
+        raise ValueError(
+            f"it has columns that its description lacks, or lacks some: {schema.names}"
+        )
     wanted = _set_of(path)
     if wanted and header.get("set", wanted) != wanted:
         raise ValueError(f"it belongs to the set {header['set']}")

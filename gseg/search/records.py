@@ -5,6 +5,7 @@ each, empty where a setting does not vary or means nothing under the others), ev
 was measured, how it ended, and the experiments behind it, by which its rows are found.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,10 +136,11 @@ def read_records(folder: Path) -> list[Record]:
     import pyarrow.parquet as pq
 
     path = folder / _FILE
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        with path.open("rb"):  # pyarrow takes a folder for a file of no rows
+            table = pq.read_table(path, page_checksum_verification=True)
         found = [Record.of_row(row) for row in table.to_pylist()]
     except _UNREADABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
