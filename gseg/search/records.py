@@ -141,6 +141,11 @@ def read_records(folder: Path) -> list[Record]:
     try:
         with path.open("rb"):  # pyarrow takes a folder for a file of no rows
             table = pq.read_table(path, page_checksum_verification=True)
+        kinds = {each.name: each.type for each in records_schema()}
+        # Older files lack columns; none has one of another kind.
+        for each in table.schema:
+            if each.type != kinds.get(each.name, each.type):
+                raise TypeError(f"{each.name} is {each.type}, expected {kinds[each.name]}.")
         found = [Record.of_row(row) for row in table.to_pylist()]
     except _UNREADABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]

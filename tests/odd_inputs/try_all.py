@@ -184,8 +184,10 @@ def _contents(home: Path) -> dict[Path, bytes]:
 
 
 def _marks(home: Path, target: Path, changed: set[Path]) -> list[str]:
-    """What a message may call the input by; of several changed files also by their folder."""
+    """What a message may call the input by: if it is gone, or of several files, by their folder."""
     several = {each.parent.name for each in changed} | {home.name} if len(changed) > 1 else set()
+    if not target.exists():
+        several.add(target.parent.name)
     renamed = {home.name} - {"in"}
     return sorted({target.stem, *(each.stem for each in changed)} | several | renamed - {""})
 
