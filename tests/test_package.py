@@ -93,6 +93,7 @@ def test_unknown_name() -> None:
 
 def rows() -> list[dict[str, object]]:
     common = {"benchmark": "scenes", "metric_profile": "voynov2021", "method": "gan"}
+    common["eval_protocol"] = "text"
     return [
         make_row({**common, "experiment": "c", "generator": "sngan.scenes32", "data_size": 2000}),
         make_row({**common, "experiment": "b", "generator": "sngan.scenes32", "data_size": 500}),

@@ -28,6 +28,8 @@ KEY: Final = ("experiment", "benchmark", "benchmark_digest", "eval_protocol", "m
 """Columns that together tell a row from all others."""
 # What rows of before have of it: they do not say which set of a name they are of.
 _OLDER_KEY: Final = tuple(name for name in KEY if name != "benchmark_digest")
+# Without these nobody knows what a row is about.
+_NEEDED: Final = (*_OLDER_KEY, "method")
 _FILE: Final = "rows.parquet"
 _POLL_SECONDS: Final = 0.02
 
@@ -121,9 +123,7 @@ def results(path: str | Path) -> pd.DataFrame:
     rows = _read(folder, list(COLUMNS))
     if not rows.num_rows:
         raise ValueError(f"{folder / _FILE} holds no rows: a sweep writes them when trials end.")
-    unnamed = [name for name in (*_OLDER_KEY, "method") if rows[name].null_count]
-    if rows.filter(pc.equal(rows["method"], "gan"))["generator"].null_count:
-        unnamed.append("generator")
+    unnamed = [name for name in _NEEDED if rows[name].null_count]
     if unnamed:
         raise ValueError(
             f"{folder / _FILE} has rows without {' and '.join(unnamed)}, which tell what a row is "

@@ -33,7 +33,7 @@ def test_actors_find_what_one_process_finds_and_tell_what_is_wrong(local_ray, tm
     assert heard[-1] == (2_300, 2_300)
     file.write_text("def means(x):\n    return x.mean((2, 3)) / 0\n")
     job = embed_job(pictures, choose_encoder(f"{file}:means", resolution=32), tmp_path / "broken")
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="NaN or infinity"):
         embed_pictures(
             job, RayBackend(Resources(placement="cluster", actors=1)), lambda done, total: None
         )

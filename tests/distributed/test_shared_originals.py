@@ -7,7 +7,7 @@ import pytest
 from gseg.distributed.run import Listener, run_sweep
 from gseg.distributed.runtime import Resources
 from gseg.pipeline.experiment import Context
-from gseg.pipeline.jobs.draw import cost_file, read_cost
+from gseg.pipeline.jobs.draw import read_cost
 from gseg.pipeline.trial import find_parts
 from gseg.recipes.melas2022 import all_gans
 from gseg.samples.shards import Shard
@@ -40,7 +40,7 @@ def test_a_sweep_over_lambda_makes_each_original_once(tmp_path, tiny_grid, local
         assert len(both) >= 2
         for mine, other in both:
             # One pass wrote both files: they bear equal parts of one cost.
-            assert cost_file(mine).read_text() == cost_file(other).read_text()
+            assert read_cost(mine) == read_cost(other)
             candidates = Shard.load(mine).counts["candidates"]
             made = read_cost(mine)["forwards"] + read_cost(other)["forwards"]
             # Of every candidate one shifted picture for each λ, and at most one original.

@@ -32,10 +32,11 @@ _SCORES = ["accuracy", "iou", "f_beta", "max_f_beta", "validation_iou", "candida
 
 
 def _arguments(folder: Path, *more: str) -> list[str]:
+    own = () if "--address" in more else ("--cpus", "2")
     return [
         *("--preset", "smoke", "--generators", "analytic.ellipses32", "--benchmark", "scenes:40"),
         *("--data-size", "60", "200", "--storage", str(folder / "storage")),
-        *("--results", str(folder / "results"), "--plain", "--cpus", "2", *more),
+        *("--results", str(folder / "results"), "--plain", *own, *more),
     ]
 
 
