@@ -66,7 +66,7 @@ def test_another_stage_s_artifact_is_not_taken(made, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "values", [{"facts": {"iou": 0.9}}, {"seconds": 0.0}, {"files": {}}, {"checksum": "f" * 20}]
+    "values", [{"facts": {"iou": 0.9}}, {"seconds": 9.0}, {"files": {}}, {"checksum": "f" * 20}]
 )
 def test_a_manifest_that_was_changed_is_not_taken(made, tmp_path, values):
     store, first, _ = made
