@@ -35,7 +35,8 @@ def _arguments(folder: Path, *more: str) -> list[str]:
     own = () if "--address" in more else ("--cpus", "2")
     return [
         *("--preset", "smoke", "--generators", "analytic.ellipses32", "--benchmark", "scenes:40"),
-        *("--data-size", "60", "200", "--storage", str(folder / "storage")),
+        *(() if "--data-size" in more else ("--data-size", "60", "200")),
+        *("--storage", str(folder / "storage")),
         *("--results", str(folder / "results"), "--plain", *own, *more),
     ]
 
