@@ -204,7 +204,10 @@ def fid(
         found = statistics(pictures, options.count)
         # As many scenes as there are pictures, unless their number is not known.
         known = statistics(reference, found.count or options.count)
-    distance = compare(found, known)
+    try:
+        distance = compare(found, known)
+    except ValueError as error:
+        raise ValueError(f"{pictures} and {reference}: {error}") from error
     if save:
         found.save(save)
     if json_:

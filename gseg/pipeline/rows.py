@@ -28,6 +28,8 @@ KEY: Final = ("experiment", "benchmark", "benchmark_digest", "eval_protocol", "m
 """Columns that together tell a row from all others."""
 # What rows of before have of it: they do not say which set of a name they are of.
 _OLDER_KEY: Final = tuple(name for name in KEY if name != "benchmark_digest")
+# Columns of all versions.
+_ALWAYS: Final = ("experiment", "benchmark", "metric_profile")
 # Without these nobody knows what a row is about.
 _NEEDED: Final = (*_OLDER_KEY, "method")
 _FILE: Final = "rows.parquet"
@@ -98,7 +100,7 @@ def read_rows(folder: Path) -> list[Row]:
     Raises:
         ValueError: The file is damaged; the message names it.
     """
-    rows: list[Row] = _read(folder, list(COLUMNS)).to_pylist()
+    rows: list[Row] = _read(folder).to_pylist()
     return rows
 
 
@@ -120,7 +122,7 @@ def results(path: str | Path) -> pd.DataFrame:
         below = ", ".join(str(file.parent) for file in sorted(folder.glob(f"*/{_FILE}")))
         hint = f"did you mean {below}?" if below else "a sweep writes them to results/<its name>."
         raise ValueError(f"{folder} has no rows ({_FILE}); {hint}")
-    rows = _read(folder, list(COLUMNS))
+    rows = _read(folder)
     if not rows.num_rows:
         raise ValueError(f"{folder / _FILE} holds no rows: a sweep writes them when trials end.")
     unnamed = [name for name in _NEEDED if rows[name].null_count]
@@ -139,7 +141,7 @@ def results(path: str | Path) -> pd.DataFrame:
 
 
 def known_scores(folder: Path) -> dict[Key, str]:
-    """Say which scores a results folder has rows of, without reading the rows whole.
+    """Say which scores a results folder has rows of.
 
     Args:
         folder: Such as ``results/all_gans``; may be absent.
@@ -150,7 +152,7 @@ def known_scores(folder: Path) -> dict[Key, str]:
     Raises:
         ValueError: The file is damaged; the message names it.
     """
-    table = _read(folder, [*KEY, "scores"])
+    table = _read(folder).select([*KEY, "scores"])
     return {key_of(row): row["scores"] for row in table.to_pylist()}
 
 
@@ -176,7 +178,7 @@ def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
     """
     fresh = pa.Table.from_pylist(list({key_of(row): row for row in rows}.values()), schema=SCHEMA)
     with writing_to(folder):
-        old = _read(folder, list(COLUMNS))
+        old = _read(folder)
         # In Arrow, not row by row: a large sweep merges its rows after every trial.
         replaced = pc.is_in(_joined(old, KEY), value_set=_joined(fresh, KEY))
         named = pc.is_in(_joined(old, _OLDER_KEY), value_set=_joined(fresh, _OLDER_KEY))
@@ -203,7 +205,7 @@ def fill_rows(folder: Path, rows: Iterable[Row]) -> None:
     found = {tuple(row[name] for name in same): row for row in rows}
     with writing_to(folder):
         # Once more, as another process may have filled it before this one got the lease.
-        lacking, old = _lacking(folder), _read(folder, list(COLUMNS)).to_pylist()
+        lacking, old = _lacking(folder), _read(folder).to_pylist()
         for row in old:
             today = found.get(tuple(row[name] for name in same), row)
             row |= {name: today[name] for name in lacking}
@@ -236,26 +238,27 @@ def writing_to(folder: Path) -> Iterator[None]:
         yield
 
 
-def _read(folder: Path, names: list[str]) -> pa.Table:
-    """Read some columns; those that an older file lacks are empty."""
+def _read(folder: Path) -> pa.Table:
+    """Read all columns, so that any damage is seen; those that an older file lacks are empty."""
     path = folder / _FILE
-    schema = pa.schema([SCHEMA.field(name) for name in names])
     if not path.exists():
-        return schema.empty_table()
+        return SCHEMA.empty_table()
     try:
         there = set(pq.read_schema(path).names)
-        wanted = [name for name in names if name in there]
+        if lacking := [name for name in _ALWAYS if name not in there]:
+            raise OSError(f"it has no column {lacking[0]}.")
+        wanted = [name for name in COLUMNS if name in there]
         table = pq.read_table(path, columns=wanted, page_checksum_verification=True)
         columns = [
             table[name].cast(kind) if name in there else pa.nulls(table.num_rows, kind)
-            for name, kind in zip(schema.names, schema.types, strict=True)
+            for name, (kind, _) in COLUMNS.items()
         ]
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
             f"Cannot read the results in {path}: {str(error).splitlines()[0]} Move the file away: "
             "the next run writes the rows of everything that is in its storage again."
         ) from error
-    return pa.table(columns, schema=schema)
+    return pa.table(columns, schema=SCHEMA)
 
 
 def _joined(table: pa.Table, names: Iterable[str]) -> pa.ChunkedArray:

@@ -231,7 +231,8 @@ def rows_of(home: Path) -> list[float]:
     """Scores of the segmenter and of predictors without a network."""
     (file,) = (home / _OUT).glob("*/rows.parquet")
     rows = pd.read_parquet(file).sort_values(["method", "metric_profile"])
-    return [float(value) for name in _SCORES for value in rows[name].fillna(-1)]
+    numbers = rows[list(_SCORES)].apply(pd.to_numeric, errors="coerce").fillna(-1)
+    return numbers.to_numpy(float).T.reshape(-1).tolist()
 
 
 def gseg_run(*words: object) -> int:

@@ -536,7 +536,12 @@ _MASKS: Final = [
         result=rows_of,
         soft=FINITE,
         free=False,
-        specials={**CODINGS, **_NO_BENCHMARK, **_OF_16_PIXELS},
+        # Beside masks of samples any file is of no sample.
+        specials={
+            **{name: each for name, each in CODINGS.items() if name != "two of one stem"},
+            **_NO_BENCHMARK,
+            **_OF_16_PIXELS,
+        },
     ),
 ]
 

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))  # also where pytest runs this
 
@@ -106,6 +107,8 @@ def said_by(run: Callable[[], int], folder: Path) -> Said:
         warnings.simplefilter("always", UserWarning)
         warnings.simplefilter("always", RuntimeWarning)
         warnings.filterwarnings("ignore", "coroutine .* was never awaited")
+        # The program leaves it out as soon as it opens the first picture.
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
         try:
             status = run()
         except BaseException as error:  # also sys.exit of a user's code
