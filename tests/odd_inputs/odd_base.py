@@ -291,7 +291,10 @@ def pixels_of(folder: Path) -> list[object]:
 
 def said_in(home: Path) -> str:
     """Give what the command printed, but for the folder's name."""
-    text = (home.parent / "log" / "stdout").read_bytes().replace(os.fsencode(home), b"")
+    text = (home.parent / "log" / "stdout").read_bytes()
+    # As it is, and as what a terminal cannot show is written.
+    for form in (os.fsencode(home), str(home).encode(errors="backslashreplace")):
+        text = text.replace(form, b"")
     return text.decode(errors="replace")
 
 
