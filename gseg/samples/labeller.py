@@ -19,7 +19,7 @@ from gseg.mask_files import RULES
 from gseg.picture_files import PictureList, list_pictures
 from gseg.samples.config import LabellerConfig
 from gseg.storage.callables import absolute_callable, callable_digest
-from gseg.storage.checksums import file_digest
+from gseg.storage.checksums import checksums, file_digest
 from gseg.storage.digests import digest
 
 MASK_SUFFIXES: Final = (".png", ".bmp", ".tif", ".tiff")
@@ -46,8 +46,9 @@ def labeller(name: str) -> LabellerConfig:
         folder = Path(rest).expanduser().absolute()
         coding = mask_coding(words).words
         content = hashlib.sha256(f"masks={RULES} {' '.join(coding)}\n".encode())
-        for stem, mask in mask_files(folder).items():
-            content.update(f"{stem} {file_digest(mask)}\n".encode())
+        files = mask_files(folder)
+        for stem, found in zip(files, checksums(list(files.values())), strict=True):
+            content.update(f"{stem} {found[:20]}\n".encode())
         found = content.hexdigest()[:20]
         return LabellerConfig(kind="folder", place=str(folder), digest=found, coding=coding)
     place = absolute_callable(name)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Final
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gseg.arrays import load_numpy
 from gseg.exactness import device_identity
 from gseg.features.named import features_name, open_features
 from gseg.features.networks import NetworkFeatures
@@ -333,11 +333,10 @@ class EmbedJob(PicturesJob):
     def _load(self, part: int) -> dict[str, NDArray[Any]]:
         path = self.path(part)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                stored = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+            stored = load_numpy(path)
+        except ValueError as error:
             raise StorageError(
-                f"{describe(path)} is damaged: {error}. Delete it: it will be made again."
+                f"{describe(path)} is damaged: {error} Delete it: it will be made again."
             ) from error
         self.check(part, str(stored.get("part", "")))
         return stored

@@ -39,7 +39,7 @@ from gseg.scores.picture_sources import FolderPictures
 from gseg.segmenters.segmenter import Segmenter
 from gseg.storage.callables import load_callable
 from gseg.storage.checksums import file_digest
-from gseg.storage.files import ChangedInputsError, check_unchanged
+from gseg.storage.files import check_unchanged
 from gseg.storage.store import Cost, bring_here
 from gseg.transfers import one_behind, send
 
@@ -227,10 +227,7 @@ def open_labeller(config: LabellerConfig, device: str) -> Label:
         bring_here(Path(config.place).parent)
     prefix = "" if config.kind == "function" else f"{'+'.join([config.kind, *config.coding])}:"
     # The digest in the stage's name is of what was there when the trial was planned.
-    if labeller(prefix + config.place) != config:
-        raise ChangedInputsError(
-            f"{config.place} has changed since the trial was planned: start again."
-        )
+    check_unchanged(config.place, labeller(prefix + config.place).digest, config.digest)
     if config.kind == "folder":
         coding, files = mask_coding(config.coding), mask_files(Path(config.place))
         return partial(_read_masks, Path(config.place), files, coding)
