@@ -3,10 +3,22 @@
 import contextlib
 
 import pytest
+import ray
 
 from gseg.distributed.backend import RayBackend
 from gseg.pipeline.progress import silent
 from gseg.search.records import Record
+
+
+@pytest.fixture
+def apart(tmp_path, monkeypatch):
+    """Work in an empty folder, and never start Ray."""
+
+    def refuse(*_, **__):
+        raise AssertionError("started Ray")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.chdir(tmp_path)
 
 
 class PointsHere:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import ray
 from PIL import Image
 
 from gseg.commands.app import run as run_app
@@ -23,6 +22,8 @@ from gseg.scenes.pictures import render
 from gseg.scores.benchmarks import open_benchmark
 from gseg.segmenters.config import FitConfig
 
+pytestmark = pytest.mark.usefixtures("apart")
+
 _TRIAL = Experiment(
     generator="analytic.ellipses32",
     search=SearchConfig(steps=2, batch=4),
@@ -33,15 +34,6 @@ _TRIAL = Experiment(
     recipe="tiny",
 )
 _PROFILE = "melas2022_program"
-
-
-@pytest.fixture(autouse=True)
-def _apart(tmp_path, monkeypatch):
-    def refuse(*_, **__):
-        raise AssertionError("started Ray")
-
-    monkeypatch.setattr(ray, "init", refuse)
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

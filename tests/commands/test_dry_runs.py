@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-import ray
 
 from gseg.commands.app import run as run_app
 from gseg.commands.run import recipes_app
@@ -19,14 +18,8 @@ from gseg.storage.store import Store
 
 
 @pytest.fixture
-def script(tmp_path, monkeypatch, capsys):
+def script(apart, capsys):
     """Run a script in a folder of its own; gives exit status and standard output."""
-
-    def refuse(*_, **__):
-        raise AssertionError("started Ray")
-
-    monkeypatch.setattr(ray, "init", refuse)
-    monkeypatch.chdir(tmp_path)
 
     def call(name, *arguments):
         status = run_app(recipes_app(), [name, *arguments])

@@ -2,7 +2,6 @@
 
 import pandas as pd
 import pytest
-import ray
 
 from gseg.commands.app import run as run_app
 from gseg.commands.search import app
@@ -19,13 +18,8 @@ _FAST = ("--space", "search_steps=2", "train_steps=2", "min_share=0.01,0.02,0.03
 
 
 @pytest.fixture(autouse=True)
-def _apart(tmp_path, monkeypatch):
-    def refuse(*_, **__):
-        raise AssertionError("started Ray")
-
-    monkeypatch.setattr(ray, "init", refuse)
+def _apart(apart, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.chdir(tmp_path)
 
 
 def _made_up(work, point, *_):

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import ray
 from parsed_options import parsed_options
 from PIL import Image
 
@@ -37,15 +36,10 @@ TINY = ("--benchmark", "scenes:30")
 
 
 @pytest.fixture(autouse=True)
-def _apart(tmp_path, monkeypatch):
+def _apart(apart, tmp_path, monkeypatch):
     """Work in an empty folder, and never start Ray."""
 
-    def refuse(*_, **__):
-        raise AssertionError("started Ray")
-
-    monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setenv("GSEG_WEIGHTS", str(tmp_path / "no weights"))
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

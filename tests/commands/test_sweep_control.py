@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-import ray
 
 from gseg.commands.app import run as run_app
 from gseg.commands.points import plan_lines, slots_here
@@ -20,6 +19,8 @@ from gseg.samples.config import SampleConfig, filter_preset
 from gseg.segmenters.config import FitConfig
 from gseg.storage.store import Cost
 
+pytestmark = pytest.mark.usefixtures("apart")
+
 _SMALL = Experiment(
     generator="analytic.ellipses32",
     search=SearchConfig(steps=2, batch=4),
@@ -30,15 +31,6 @@ _SMALL = Experiment(
     recipe="tiny",
 )
 _THREE = [replace(_SMALL, data_size=size) for size in (20, 16, 12)]
-
-
-@pytest.fixture(autouse=True)
-def _apart(tmp_path, monkeypatch):
-    def refuse(*_, **__):
-        raise AssertionError("started Ray")
-
-    monkeypatch.setattr(ray, "init", refuse)
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

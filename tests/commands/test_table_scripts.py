@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import ray
 
 from gseg.commands.app import run as run_app
 from gseg.commands.run import recipes_app
@@ -31,16 +30,11 @@ DIRECTIONS = {"table_9": 5, "initialisations": 10, "strips": 4}
 
 
 @pytest.fixture
-def script(tmp_path, monkeypatch, capsys):
+def script(apart, tmp_path, monkeypatch, capsys):
     """Run a script in an empty folder; gives exit status, standard output and standard error."""
 
-    def refuse(*_, **__):
-        raise AssertionError("started Ray")
-
-    monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setenv("GSEG_WEIGHTS", str(tmp_path / "no weights"))
     monkeypatch.delenv("GSEG_BENCHMARKS", raising=False)
-    monkeypatch.chdir(tmp_path)
 
     def call(name, *arguments):
         status = run_app(recipes_app(), [name, *arguments])
