@@ -60,7 +60,7 @@ def main(words: Sequence[str] | None = None) -> int:
         Exit status, see `gseg.commands.app.run`.
     """
     given = sys.argv[1:] if words is None else words
-    return run_app(gseg_app(next(iter(given), "")), given)
+    return run_app(gseg_app(next(iter(given), "")), words)
 
 
 if __name__ == "__main__":

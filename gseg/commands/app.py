@@ -29,12 +29,12 @@ from rich.console import Console
 from rich.text import Text
 
 from gseg.commands.given import LARGEST, check_needs, check_words
+from gseg.interruptions import INTERRUPTED, Interruption
 from gseg.storage.manifests import told_doubts
 from gseg.words import nearest
 
 WRONG_USE: Final = 2
 """Exit status after a user's mistake."""
-INTERRUPTED: Final = 130
 _LONGEST: Final = 240  # characters of a word that a message repeats
 HELP_ALL: Final = "--help-all"
 PIPED_WIDTH: Final = 200
@@ -144,7 +144,8 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
 
     Args:
         app: From `make_app`.
-        given: Words of the command line; those of the process for None.
+        given: Words of the command line; those of the process for None, which then ends at once
+            if it is interrupted.
 
     Returns:
         The exit status: the command's own, 2 for wrong use, 130 if interrupted.
@@ -153,13 +154,14 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
         # A terminal or file that cannot show a letter of some name ends no command.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    interruption = Interruption(app.name[0], ends_process=given is None)
     name, given = app.name[0], sys.argv[1:] if given is None else list(given)
     _WORDS.set(given)
     told_doubts()  # of an earlier command line in this process
     try:
-        return _carry_out(app, given)
-    except KeyboardInterrupt:
-        return _complain(f"{name}: interrupted; the same command goes on from here.", INTERRUPTED)
+        with interruption:
+            return _carry_out(app, given)
+        return INTERRUPTED
     except CycloptsError as error:
         return _complain(f"{' '.join((name, *(error.command_chain or ())))}: {_told(error)}")
     except (ValueError, OSError, MemoryError) as error:

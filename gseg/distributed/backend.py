@@ -122,7 +122,7 @@ class RayBackend:
         """
         folder, gpus = job.folder, self._resources.gpus_per_trial
         worker = {"CPU": _JOB_CPUS} | ({"GPU": gpus} if gpus else {})
-        trainer = TorchTrainer(
+        trainer = _Trainer(
             _replica,
             train_loop_config={"job": job, "surroundings": _surroundings()},
             scaling_config=ray.train.ScalingConfig(
@@ -173,6 +173,13 @@ def _call(
 ) -> Mapping[str, Any]:
     prepare_process(1, *surroundings)
     return work()
+
+
+class _Trainer(TorchTrainer):
+    """A run of Ray Train that leaves Ctrl-C to the command line: Ray's own would end well."""
+
+    def _register_sigint_handler(self, controller: object) -> None:
+        """Set no handler."""
 
 
 class _Worker:

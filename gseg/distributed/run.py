@@ -12,6 +12,7 @@ is up all are stopped where they are, which costs no more than being killed.
 import contextlib
 import io
 import json
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -27,6 +28,7 @@ from ray.tune.search import Searcher
 from gseg.distributed.actor import PointActor
 from gseg.distributed.runtime import PERCENT, Asha, Resources, trials_at_once, with_later_actors
 from gseg.generators.catalogue import weights_folder
+from gseg.interruptions import told_on
 from gseg.pipeline.direction_trial import AnyTrial
 from gseg.pipeline.experiment import Context
 from gseg.pipeline.rows import Row
@@ -131,8 +133,12 @@ def run_points(
                 failure_config=tune.FailureConfig(max_failures=RESTARTS),
             ),
         )
-        # What Tune still prints with verbose=0.
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        # What Tune still prints with verbose=0; a command that is stopped says so all the same.
+        with (
+            told_on(sys.stderr),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             tuner.fit()
     return [tracker.ended[number] for number in sorted(tracker.ended)]
 

@@ -13,7 +13,9 @@ so that enough trials wait at once for the autoscaler to see them.
 import logging
 import math
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -52,6 +54,8 @@ _ENVIRONMENT: Final = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Ctrl-C ends what runs; Tune would go on for as long as a step takes, and end well.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
 }
@@ -186,27 +190,39 @@ def ray_session(
         yield
         return
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-    if address is None:
-        ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            include_dashboard=dashboard,
-            **quiet,
-        )
-    else:
-        try:
-            _knock(address)
-            ray.init(address=address, **quiet)
-        except (OSError, ValueError, RuntimeError, OverflowError) as error:
-            raise ValueError(
-                f"No Ray cluster answers at {address!r}: start one (`ray start --head`, "
-                "`ray up ray_cluster.yaml`) or leave out --address."
-            ) from error
+    with _signals_as_they_are():
+        if address is None:
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=dashboard,
+                **quiet,
+            )
+        else:
+            try:
+                _knock(address)
+                ray.init(address=address, **quiet)
+            except (OSError, ValueError, RuntimeError, OverflowError) as error:
+                raise ValueError(
+                    f"No Ray cluster answers at {address!r}: start one (`ray start --head`, "
+                    "`ray up ray_cluster.yaml`) or leave out --address."
+                ) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _signals_as_they_are() -> Iterator[None]:
+    """Put back what `ray.init` replaces: its SIGTERM handler ends the process with status 15."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _knock(address: str) -> None:

@@ -25,6 +25,7 @@ from gseg.generators.cards import embedded_card
 from gseg.generators.contract import Generator
 from gseg.generators.encoders import ENCODER_SUFFIX
 from gseg.images import contact_sheet
+from gseg.interruptions import INTERRUPTED, Interruption
 from gseg.pipeline.jobs.job import require_device
 from gseg.pretraining.recipes import RECIPES, Recipe
 from gseg.pretraining.training import (
@@ -246,11 +247,13 @@ def main(arguments: list[str] | None = None) -> int:
     device, folder = torch.device(options.device), options.out / options.name
     try:
         require_device(options.device)
-        path = train(options.name, recipe, seed=options.seed, device=device, folder=folder)
+        with Interruption(parser.prog, ends_process=arguments is None):
+            path = train(options.name, recipe, seed=options.seed, device=device, folder=folder)
+            print(f"weights: {path}\npictures: {path.parent / 'sheet.png'}")
+            return 0
     except ValueError as error:
         parser.error(str(error))
-    print(f"weights: {path}\npictures: {path.parent / 'sheet.png'}")
-    return 0
+    return INTERRUPTED
 
 
 if __name__ == "__main__":
