@@ -189,7 +189,8 @@ def export(path: Place, /, *, out: OutFolder) -> int:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{file} does not say with which seed it was drawn.") from error
         for index, picture in zip(shard.indices.tolist(), shard.pictures, strict=True):
-            write_atomically(out / f"{sample_name(seed, index)}.png", encode_png(picture))
+            name = f"{sample_name(seed, index)}.png"
+            write_atomically(out / name, encode_png(picture), durable=False)
             written += 1
     console().print(f"{written:,} pictures in {out}")
     return 0

@@ -66,7 +66,7 @@ class FileReport:
             return
         self._stage, self._next = stage, now + _WRITE_EVERY
         state = {"stage": stage, "done": done, "total": total, "detail": detail}
-        write_atomically(self._path, json.dumps(state).encode(), shared=False)
+        write_atomically(self._path, json.dumps(state).encode(), shared=False, durable=False)
 
 
 class Progress(NamedTuple):

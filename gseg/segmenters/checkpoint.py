@@ -8,7 +8,6 @@ Which checkpoints are kept: one for each training, the newest; see `Keeper`.
 """
 
 import json
-import os
 import time
 import zlib
 from collections.abc import Mapping
@@ -126,8 +125,6 @@ def save_state(path: Path, state: TrainingState, identity: str) -> None:
     }
     with replacing(path) as part:
         save_file(tensors, part, metadata={_KEY: json.dumps(facts)})
-        with part.open("rb") as written:  # on the disk before it takes the older file's place
-            os.fsync(written.fileno())
 
 
 def restore_state(path: Path, state: TrainingState, *identities: str) -> None:

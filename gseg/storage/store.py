@@ -266,7 +266,7 @@ def _open(folder: Path) -> dict[str, Any] | None:
             if not (mirror.is_here(file) and checksum(file) == sha256):
                 mirror.fetch(file, again=True)
         manifest = read_manifest(folder, file=part)
-        part.replace(path)
+        mirror.put_in_place(part, path)
     finally:
         shutil.rmtree(part.parent, ignore_errors=True)
     return manifest
