@@ -239,7 +239,7 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     fsync, replace = os.fsync, Path.replace
 
     def noted_fsync(descriptor):
-        done.append(("fsync", Path(os.readlink(f"/proc/self/fd/{descriptor}")).name))
+        done.append(("fsync", Path(f"/proc/self/fd/{descriptor}").readlink().name))
         fsync(descriptor)
 
     def noted_replace(path, target):
@@ -258,7 +258,7 @@ def test_folders_that_cannot_be_brought_to_the_disk_are_no_error(tmp_path, monke
     fsync = os.fsync
 
     def only_files(descriptor):
-        if Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_dir():
+        if Path(f"/proc/self/fd/{descriptor}").readlink().is_dir():
             raise OSError(errno.EINVAL, "Invalid argument")
         fsync(descriptor)
 
