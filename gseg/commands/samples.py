@@ -177,13 +177,13 @@ def export(path: Place, /, *, out: OutFolder) -> int:
         ValueError: There are no samples.
     """
     from gseg.picture_files import encode_png
+    from gseg.pipeline.finished import load_stored
     from gseg.samples.labeller import sample_name
-    from gseg.samples.shards import Shard
     from gseg.storage.files import write_atomically
 
     written = 0
     for file in _shards(path):
-        shard = Shard.load(file)
+        shard = load_stored(file)
         try:
             seed = int(shard.provenance["config"]["seed"])
         except (KeyError, TypeError, ValueError) as error:

@@ -46,7 +46,7 @@ def told_damage() -> list[str]:
             (f"{len(told):,} artifacts or files are damaged, such as this one: {reason}", where)
         ]
     return [
-        f"{reason} It is not used, but put aside in {where} and made again by the run that needs it."
+        f"{reason} It is not used: put aside in {where}, and made again by the run that needs it."
         for reason, where in told
     ]
 

@@ -3,8 +3,8 @@
 Nothing is taken from a storage before it fits: config and parents give the folder's name again, the
 manifest fits its own checksum, and every file that it lists is there and has its checksum. So what
 a disk, a person or another program has changed, or put under another name, is found out before it
-enters a result; it is made again (`gseg.storage.damage`). Older versions wrote less: what they did not write cannot be compared. It is taken
-as it is, and counted (`told_doubts`).
+enters a result, and is made again (`gseg.storage.damage`). Older versions wrote less: what they did
+not write cannot be compared. It is taken as it is, and counted (`told_doubts`).
 """
 
 import errno

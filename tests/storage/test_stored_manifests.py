@@ -52,7 +52,7 @@ def test_folders_that_have_changed_places_are_not_taken(made, tmp_path):
     assert other.find("stage", first.digest) is None
     assert told_doubts() == [
         f"{other.folder('stage', first.digest)}/manifest.json belongs to another artifact: stage "
-        f"{second.digest}. It is not used, but put aside in {other.root}/damaged and made again by "
+        f"{second.digest}. It is not used: put aside in {other.root}/damaged, and made again by "
         "the run that needs it."
     ]
 

@@ -17,7 +17,7 @@ from gseg.pipeline.jobs.draw import DrawJob
 from gseg.pipeline.jobs.job import Wrap
 from gseg.pipeline.progress import Report, Watch
 from gseg.samples.sets import first_samples
-from gseg.samples.shards import DamagedShardError, Shard, ShardFacts, put_away
+from gseg.samples.shards import SampleSet, Shard, ShardFacts
 from gseg.scenes.pictures import render
 from gseg.scores.batches import chosen_pictures, square_pairs
 from gseg.scores.benchmarks import open_benchmark
@@ -75,14 +75,14 @@ class Pairs:
     def source(self, window: int) -> BatchSource:
         """Open them for training; the window is `FitConfig.shuffle_window`."""
         if self.shards:
-            found = open_pairs(self.shards, self.count, window=window, load=self._load_shard)
+            found = open_pairs(self.shards, self.count, window=window, load=self.load_shard)
             return found if self.shrunk is None else ShrunkPairs(found, self.shrunk)
         return InMemoryPairs(*self.load())
 
     def load(self) -> tuple[Tensor, Tensor]:
         """Read or render them: pictures (N, 3, R, R) uint8 and masks (N, R, R) bool."""
         if self.shards:
-            found = first_samples(map(self._load_shard, range(len(self.shards))), self.count)
+            found = self.head(self.count)
             pairs = found.pictures, found.masks
             return pairs if self.shrunk is None else shrink(*pairs, self.shrunk)
         if self.benchmark:
@@ -96,18 +96,13 @@ class Pairs:
         scenes = render(range(self.first, self.first + self.count), resolution=SCENES_SIDE)
         return scenes.pictures, scenes.masks
 
-    def _load_shard(self, number: int) -> Shard:
-        """Read a shard; one that was damaged on the disk is drawn again, and is the same."""
-        path = self.shards[number]
-        try:
-            return Shard.load(path)
-        except DamagedShardError as error:
-            if self.redraw is None:
-                raise
-            # A shard follows from its number and the settings: drawn again, it is the same.
-            put_away(path, error)
-            self.redraw.draw(number)
-            return Shard.load(path)
+    def head(self, count: int) -> SampleSet:
+        """Read the first samples of shards."""
+        return first_samples(map(self.load_shard, range(len(self.shards))), count)
+
+    def load_shard(self, number: int) -> Shard:
+        """Read a shard; one that was damaged on the disk is drawn again, if it can be."""
+        return Shard.load(self.shards[number]) if self.redraw is None else self.redraw.load(number)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
