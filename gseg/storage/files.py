@@ -242,15 +242,17 @@ def _asked_lately(path: Path) -> bool:
 
 
 def _noted(file: Path) -> dict[str, str]:
-    """Read of which objects the copies are; an older version noted of a folder only that it is."""
+    """Read of which objects the copies are; older versions noted of a folder only that it is."""
     try:
-        noted: dict[str, str] = json.loads(file.read_bytes())
+        noted = json.loads(file.read_bytes())
     except FileNotFoundError:
         return {}
     except ValueError:
-        below = (path for path in file.parent.rglob("[!.]*") if path.is_file())
-        return {path.relative_to(file.parent).as_posix(): "" for path in below}
-    return noted
+        noted = None
+    if isinstance(noted, dict):
+        return noted
+    below = (path for path in file.parent.rglob("[!.]*") if path.is_file())
+    return {path.relative_to(file.parent).as_posix(): "" for path in below}
 
 
 def _fetch(path: Path) -> None:

@@ -328,10 +328,11 @@ def count_builds(storage: Path) -> Counter[tuple[str, str]]:
     """Count how often everything was computed, by (stage, name): once each, if work is shared."""
     counts: Counter[tuple[str, str]] = Counter()
     for path in sorted((storage / _BUILDS).glob("*.jsonl")):
-        for line in path.read_text().splitlines():
+        for line in path.read_text(errors="replace").splitlines():
             try:
                 entry = json.loads(line)
-            except json.JSONDecodeError:  # cut off when its process was killed or the disk was full
+                counts[entry["stage"], entry["name"]] += 1
+            # Cut off when its process was killed or the disk was full.
+            except (ValueError, TypeError, KeyError):
                 continue
-            counts[entry["stage"], entry["name"]] += 1
     return counts

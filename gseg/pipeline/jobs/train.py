@@ -3,6 +3,7 @@
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from gseg.directions.candidates import CHECKPOINT, make_candidates, save_candidates
 from gseg.directions.config import CandidateConfig
+from gseg.directions.learnt import UnfinishedError
 from gseg.generators.catalogue import cached_generator
 from gseg.pipeline.costs import candidates_seconds, fit_seconds
 from gseg.pipeline.jobs.draw import DrawJob
@@ -21,7 +23,7 @@ from gseg.samples.shards import SampleSet, Shard, ShardFacts
 from gseg.scenes.pictures import render
 from gseg.scores.batches import chosen_pictures, square_pairs
 from gseg.scores.benchmarks import open_benchmark
-from gseg.segmenters.checkpoint import Measurement
+from gseg.segmenters.checkpoint import CheckpointError, Measurement
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.curves import curve_table
 from gseg.segmenters.fit import FitResult, Run, fit_source
@@ -33,6 +35,7 @@ from gseg.segmenters.pairs import (
     open_pairs,
     shrink,
 )
+from gseg.storage.damage import put_aside
 from gseg.storage.files import replacing
 from gseg.storage.mirror import fetch
 
@@ -168,7 +171,11 @@ class FitJob:
         fetch(self.checkpoint, again=True)  # another machine may have gone on meanwhile
         # Replicas would all measure the same: rank 0 does.
         validation = self.validation.load() if self.validation and rank == 0 else None
-        result = fit_source(self._source(), self.config, validation=validation, run=run)
+        try:
+            result = fit_source(self._source(), self.config, validation=validation, run=run)
+        except CheckpointError as error:  # all replicas begin anew
+            put_aside(self.checkpoint, error)
+            result = fit_source(self._source(), self.config, validation=validation, run=run)
         return {} if rank else self._save(result)
 
     def _source(self) -> BatchSource:
@@ -230,11 +237,17 @@ class LearnJob:
         """Make the candidates, write them, and give facts for the manifest."""
         # Another machine may have gone on with the training of learnt ones.
         fetch(self.folder / CHECKPOINT, again=True)
-        found = make_candidates(
+        make = partial(
+            make_candidates,
             cached_generator(self.generator, self.device),
             self.config,
             folder=self.folder,
             progress=lambda done, total: report("candidates", done, total),
         )
+        try:
+            found = make()
+        except UnfinishedError as error:
+            put_aside(self.folder / CHECKPOINT, error)
+            found = make()
         save_candidates(self.folder, found)
         return {"count": len(found.vectors), **found.facts}
