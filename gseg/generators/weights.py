@@ -28,6 +28,7 @@ from gseg.storage.callables import callable_digest
 from gseg.storage.checksums import file_digest
 from gseg.storage.digests import digest
 from gseg.storage.files import read_text
+from gseg.storage.mirror import put_in_place
 
 _CHUNK: Final = 2**20
 _TIMEOUT: Final = 60.0  # seconds without a byte
@@ -134,7 +135,7 @@ def fetch_weights(name: str, folder: Path | str, *, progress: Progress | None = 
     except ValueError:
         part.unlink()  # the next attempt would go on from bytes that are not those of the file
         raise
-    part.replace(path)
+    put_in_place(part, path)
     return path
 
 

@@ -86,8 +86,8 @@ def known_failure(trial: AnyTrial, setting: Context) -> Failed | None:
     try:
         kept: dict[str, Any] = json.loads(path.read_text())
         failed = Failed(**{name: kept[name] for name in Failed.__slots__})
-    # An older version's form counts as no failure: the trial is run again.
-    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+    # An older version's form, or a damaged file, counts as no failure: the trial is run again.
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     return failed if failed.own_fault and kept.get("versions") == versions() else None
 

@@ -15,14 +15,14 @@ from gseg.directions.direction import Direction
 from gseg.generators.catalogue import own_file
 from gseg.generators.contract import Generator
 from gseg.images import contact_sheet
-from gseg.pipeline.finished import Trace, find_trace
+from gseg.pipeline.finished import Trace, find_trace, load_stored
 from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.jobs.predict import load_predictor
 from gseg.reports.content import Part, Section, Sheet
 from gseg.reports.settings import SEEDS, SETTINGS, main_profile, named, present, setting_text
 from gseg.reports.sheets import SAMPLE_COLUMNS, Cells, prediction_row, rejected_places, sample_rows
 from gseg.samples.draw import review
-from gseg.samples.sets import load_samples
+from gseg.samples.sets import first_samples
 from gseg.samples.shards import shard_name
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.storage.digests import digest
@@ -194,7 +194,7 @@ def _sheets(row: "pd.Series", trace: Trace, opened: Mapping[str, Benchmark]) -> 
     direction = Direction.load(origin.direction)
     shards = (trace.samples / shard_name(number) for number in itertools.count())
     # Of a selection the first shards may have kept nothing.
-    samples = load_samples(shards, min(_SAMPLES, trace.count))
+    samples = first_samples(map(load_stored, shards), min(_SAMPLES, trace.count))
     rows = sample_rows(samples, generator, direction, origin.config)
     yield _sheet(rows, SAMPLE_COLUMNS, (), of, "Accepted samples.")
     yield from _rejected_sheet(trace, generator, direction, of)

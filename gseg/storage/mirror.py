@@ -11,9 +11,11 @@ An object is there whole or not at all, and is seen by everybody as soon as its 
 (S3 has been consistent in this sense since December 2020).
 """
 
+import errno
 import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +28,11 @@ _MARK: Final = "s3:"
 _USED: Final = ".used"  # its time is that of the last use of a folder's files
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 _ATTEMPTS: Final = 8
+# Of a temporary file in a copy of an object store, which another process may be at: it fetches
+# whatever it lacks, without a lease.
+_FETCHED_SECONDS: Final = 3600.0
+# What folders of some file systems say to fsync.
+_NO_FSYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
 
 
 class StorageError(ValueError):
@@ -230,17 +237,48 @@ def fetch(path: Path, *, again: bool = False, into: Path | None = None) -> bool:
     if not again and is_here(copy):
         return True
     copy.parent.mkdir(parents=True, exist_ok=True)
-    part = copy.with_name(f".{copy.name}.{uuid.uuid4().hex}.part")
+    part = part_of(copy)
     try:
         with answers(place):
             client().download_file(place.bucket, place.key, str(part))
-        part.replace(copy)
+        put_in_place(part, copy)
     except FileNotFoundError:
         copy.unlink(missing_ok=True)
         return False
     finally:
         part.unlink(missing_ok=True)
     return True
+
+
+def part_of(path: Path) -> Path:
+    """Give a temporary name beside a file, to write to until all of it is there."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Rename a file that has been written; after a power cut, too, it is whole or not there."""
+    # Without this a file system may keep the new name and lose the content.
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes were writing; for who holds the lease of an artifact."""
+    oldest = time.time() - (_FETCHED_SECONDS if place_of(folder) else 0.0)
+    for part in folder.rglob(".*.part"):
+        with suppress(FileNotFoundError):
+            if part.is_file() and part.stat().st_mtime <= oldest:
+                part.unlink()
 
 
 def read_end(path: Path, count: int) -> bytes:

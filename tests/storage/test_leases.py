@@ -172,6 +172,26 @@ def test_an_empty_lease_that_is_filled_in_time_is_its_holder_s(tmp_path, monkeyp
         assert not held
 
 
+@pytest.mark.parametrize("content", ["", '{"id": "x", "proc'])
+def test_a_lease_that_names_nobody_is_not_waited_for_long(tmp_path, monkeypatch, content):
+    """As a power cut leaves it."""
+    monkeypatch.setattr(leases, "_EMPTY_SECONDS", 0.2)
+    (tmp_path / "lease.json").write_text(content)
+    begun = time.monotonic()
+    with lease(tmp_path, unless=lambda: time.monotonic() - begun > 20, poll=0.01) as held:
+        assert held
+
+
+def test_what_a_killed_process_was_writing_goes_with_its_lease(tmp_path):
+    left = [tmp_path / f".x.json.{'a' * 32}.part", tmp_path / "inner" / f".y.{'b' * 32}.part"]
+    for path in (*left, tmp_path / "inner" / "y.part", tmp_path / ".x.json"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    with lease(tmp_path):
+        assert not any(path.exists() for path in left)
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == [".x.json", "y.part"]
+
+
 def test_who_lost_a_lease_while_silent_notices(tmp_path):
     mine, other = (
         leases._FileLease(tmp_path / "lease.json", token(name)) for name in ("mine", "other")
