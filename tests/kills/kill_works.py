@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -51,7 +52,7 @@ WORKS: Final = {
         ),
         Work(
             name="directions",
-            words=f"run table_9 {_SMALL} --epsilon 1 2 --contrast-weight 2 5 {_PLACES}",
+            words=f"run table_9 {_SMALL} --epsilon 1 2 3 4 {_PLACES}",
         ),
         Work(name="draw", words=f"{_DRAW} --out {{storage}}"),
         Work(name="actors", words=f"{_DRAW} --actors 2 --out {{storage}}"),
@@ -85,7 +86,7 @@ class Run:
         seconds: Gives the time since it was started.
         whole: Seconds that it takes when it is left alone.
         names: Gives the names of its processes.
-        before: Files that were there when it was started.
+        begun: When it was started, as files have it.
     """
 
     storage: Path
@@ -94,7 +95,7 @@ class Run:
     seconds: Callable[[], float]
     whole: float
     names: Callable[[], list[str]]
-    before: set[Path] = field(default_factory=set)
+    begun: float
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,16 @@ def at_share(share: float) -> Moment:
 
 
 def on_file(pattern: str, *, of_results: bool = False) -> Moment:
-    """As soon as there is a new file in the storage, or among the results."""
+    """As soon as a file was written in the storage, or among the results."""
+
+    def is_new(path: Path, begun: float) -> bool:
+        with suppress(FileNotFoundError):
+            return path.stat().st_mtime > begun
+        return False
 
     def is_there(run: Run) -> bool:
         folder = run.out if of_results else run.storage
-        return any(path not in run.before for path in folder.glob(pattern))
+        return any(is_new(path, run.begun) for path in folder.glob(pattern))
 
     return Moment(f"on {pattern}", is_there)
 

@@ -5,11 +5,11 @@
 Every command runs once undisturbed: what it leaves is the truth. Then each case starts it on empty
 folders, waits for a moment of the case, and kills: a worker, the driver, Ray's processes, all of
 them, or it stops the command as people and schedulers do. Then the same command runs again. Checked
-are the exit status and what is said of each run, how fast a stop is answered, that no process, lease
-or part of a file is left, that what was finished is not made twice, and that the results are the
-truth. At the end stands a table; exit status 1 if anything was wrong.
+are the exit status and what is said of each run, how fast a stop is answered, that no process,
+lease or part of a file is left, that what was finished is not made twice, and that the results are
+the truth. At the end stands a table; exit status 1 if anything was wrong.
 
-With ``--chain`` all kills happen to one command after the other, on the same folders.
+With ``--chain`` four kills happen to one command, one after the other on the same folders.
 """
 
 import argparse
@@ -237,13 +237,14 @@ class Truth:
 
 @dataclass(kw_only=True)
 class Wrong:
-    """Collects what is wrong with a case."""
+    """Collects what is wrong with a case, each with what was just done."""
 
+    after: str = ""
     told: list[str] = field(default_factory=list)
 
     def unless(self, fits: object, what: str) -> None:
         if not fits:
-            self.told.append(what)
+            self.told.append(f"{self.after}: {what}")
 
 
 # What is done to a driver, what status may come of it, and what its last line must hold.
@@ -399,6 +400,17 @@ def cases(seed: int) -> list[Case]:
     ]
 
 
+def _chain() -> list[Case]:
+    """Name four kills that go on from each other; what one killed command leaves, the next uses."""
+    plan = {
+        "driver": ("jobs", FIRST_SHARD),
+        "terminate": ("sweep", TRIALS_RUN),
+        "ctrl-c": ("sweep", TRAINS),
+        "worker": ("sweep", TRAINS),
+    }
+    return [Case(kind=KINDS[kind], work=work, moment=at) for kind, (work, at) in plan.items()]
+
+
 class Trial:
     """Tries cases.
 
@@ -449,12 +461,12 @@ class Trial:
         Returns:
             What is wrong.
         """
-        truth = self.truth(killed[0].work)
+        truth = self.truth(killed[-1].work)
         place = self.place(f"k{number}", on_s3=killed[0].on_s3)
         rng, wrong = random.Random(f"{self._seed} {number}"), Wrong()
         try:
-            ended = any([self._kill(case, truth, place, rng, wrong) == 0 for case in killed])
-            if not ended:
+            statuses = [self._kill(case, truth, place, rng, wrong) for case in killed]
+            if 0 not in statuses:
                 self._again(WORKS[killed[-1].work].words, truth, place, wrong)
             self._compare(truth, place, wrong)
         finally:
@@ -467,7 +479,8 @@ class Trial:
     ) -> int | None:
         """Start a command and kill it; give its exit status."""
         words, kind = WORKS[case.work].words, case.kind
-        before = set(_below(place.storage)) | set(_below(place.out))
+        wrong.after = kind.name
+        begun = time.time()
         driver = place.start(words)
         drivers = [driver]
         try:
@@ -482,7 +495,7 @@ class Trial:
                 seconds=lambda: time.monotonic() - driver.begun,
                 whole=truth.seconds,
                 names=lambda: list(driver.names().values()),
-                before=before,
+                begun=begun,
             )
             if not _wait_for(case.moment, run, driver):
                 wrong.unless(False, f"ended before it could be killed: {driver.said()[-300:]}")
@@ -536,6 +549,7 @@ class Trial:
 
     def _again(self, words: str, truth: Truth, place: Place, wrong: Wrong) -> None:
         """Run the same command until it ends well."""
+        wrong.after = "the same command again"
         made, finished = count_builds(place.storage), place.finished()
         for _ in range(_RUNS):
             driver = place.start(words)
@@ -545,7 +559,7 @@ class Trial:
             wrong.unless(not left, f"{len(left)} processes of a whole run are left: {left[:3]}")
             if status == 0:
                 break
-        wrong.unless(status == 0, f"again, exit status {status}: {driver.said()[-300:]}")
+        wrong.unless(status == 0, f"exit status {status}: {driver.said()[-300:]}")
         twice = sorted(each for each in finished if count_builds(place.storage)[each] > made[each])
         wrong.unless(not twice, f"{len(twice)} were made again: {twice[:2]}")
 
@@ -624,10 +638,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, help="so many of all, spread over the kinds")
     parser.add_argument("--at-once", type=int, default=1, help="so many at the same time")
-    parser.add_argument("--chain", action="store_true", help="all on the same folders")
+    parser.add_argument("--chain", action="store_true", help="four, on the same folders")
     parser.add_argument("--list", action="store_true", help="name the kills and stop")
     given = parser.parse_args()
-    chosen = chosen_cases(given.only, given.seed, given.count)
+    chosen = _chain() if given.chain else chosen_cases(given.only, given.seed, given.count)
     if given.list:
         print(*(case.name for case in chosen), f"{len(chosen)} kills", sep="\n")
         return 0
