@@ -13,6 +13,7 @@ With ``--chain`` four kills happen to one command, one after the other on the sa
 """
 
 import argparse
+import logging
 import os
 import random
 import re
@@ -206,7 +207,8 @@ class Place:
             for page in pages.paginate(Bucket=self.bucket):
                 names |= {each["Key"].removeprefix("s/") for each in page.get("Contents", ())}
         names |= {f"results: {path.relative_to(self.out).as_posix()}" for path in _below(self.out)}
-        return {name for name in names if not name.startswith("builds/")}
+        # Times of use of the copies of what is on S3.
+        return {n for n in names if not (n.startswith("builds/") or n.endswith("/.used"))}
 
     def finished(self) -> set[tuple[str, str]]:
         """Name what is finished, as `count_builds` does."""
@@ -630,6 +632,7 @@ def object_store() -> Iterator[str]:
     """Run an object store that speaks S3, in this process: it outlives what is killed."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
