@@ -53,7 +53,7 @@ from kill_works import (
     result,
 )
 
-from gseg.storage.leases import EXPIRY_SECONDS
+from gseg.storage.leases import EXPIRY_SECONDS, LEASE
 from gseg.storage.store import count_builds
 
 _LONGEST: Final = 400.0  # seconds of a run, on a busy machine
@@ -127,6 +127,10 @@ class Driver:
             time.sleep(0.5)
         self.kill_all()
         return sorted(there.values())
+
+    def temporary(self) -> list[str]:
+        """Name its temporary folders; Ray and PyTorch keep theirs."""
+        return sorted(path.name for path in (self._home / "t").glob("gseg-*"))
 
     def kill_all(self) -> None:
         """End all its processes as a power cut does."""
@@ -207,8 +211,15 @@ class Place:
             for page in pages.paginate(Bucket=self.bucket):
                 names |= {each["Key"].removeprefix("s/") for each in page.get("Contents", ())}
         names |= {f"results: {path.relative_to(self.out).as_posix()}" for path in _below(self.out)}
-        # Times of use of the copies of what is on S3.
-        return {n for n in names if not (n.startswith("builds/") or n.endswith("/.used"))}
+        # Leases of dead processes in what is finished bother nobody. The others are times of use of
+        # the copies of what is on S3.
+        finished = {n.removesuffix("/manifest.json") for n in names if n.endswith("/manifest.json")}
+        harmless = {f"{folder}/{LEASE}" for folder in finished}
+        return {
+            name
+            for name in names - harmless
+            if not (name.startswith("builds/") or name.endswith("/.used"))
+        }
 
     def finished(self) -> set[tuple[str, str]]:
         """Name what is finished, as `count_builds` does."""
@@ -488,6 +499,8 @@ class Trial:
                 limit = _GONE if ended_well else _GONE_WHEN_KILLED
                 left = driver.left(limit * self._patience)
                 wrong.unless(not left, f"{len(left)} processes are left: {left[:3]}")
+                folders = driver.temporary() if ended_well else []
+                wrong.unless(not folders, f"temporary folders are left: {folders}")
             if not wrong.told:
                 shutil.rmtree(place.home)
         return [f"{told} ({place.home})" for told in wrong.told]
