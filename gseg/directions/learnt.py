@@ -14,13 +14,13 @@ forgets the moments.)
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gseg.arrays import load_torch
 from gseg.directions.codes import Progress, codes_and_labels
 from gseg.directions.config import DeformatorKind, LearntConfig, ReconstructorKind
 from gseg.exactness import exact
@@ -227,10 +227,9 @@ class _Training:
     def restore(self, path: Path, identity: str) -> int:
         """Go to where `save` left off; give the steps done."""
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, UnpicklingError, EOFError) as error:
-            reason = str(error).partition("\n")[0]
-            raise ValueError(f"Cannot read the unfinished training {path}: {reason}") from error
+            state = load_torch(path)
+        except ValueError as error:
+            raise ValueError(f"Cannot read the unfinished training: {error}") from error
         if state["identity"] != identity:
             raise ValueError(
                 f"{path} belongs to another training of directions. Choose another folder, or "

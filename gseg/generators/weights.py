@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
+from gseg.downloads import check_file
 from gseg.generators.cards import WEIGHTS_SUFFIX, GeneratorCard, embedded_cards, shipped_folder
 from gseg.generators.catalogue import (
     find_weights,
@@ -107,8 +108,6 @@ def fetch_weights(name: str, folder: Path | str, *, progress: Progress | None = 
         ValueError: The name is unknown, there is no direct address, the download failed, or the
             file is not what it was when it was first fetched.
     """
-    from gseg.generators.reading import check_file  # whose other part needs PyTorch
-
     card, folder = _find(name), Path(folder)
     if not card.address:
         raise ValueError(

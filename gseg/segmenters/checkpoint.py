@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gseg.downloads import why_unreadable
 from gseg.segmenters.unet import UNet, load_strictly, read_safetensors
 from gseg.storage.files import replacing
 
@@ -203,7 +204,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         tensors, metadata = read_safetensors(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"Cannot read training checkpoint {path}: {error}") from error
+        raise ValueError(
+            f"Cannot read training checkpoint {path}: {why_unreadable(path, error)}"
+        ) from error
     if _KEY not in metadata:
         raise ValueError(f"{path} is no training checkpoint of a segmenter.")
     return tensors, json.loads(metadata[_KEY])
