@@ -201,7 +201,7 @@ def _is_script(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as file:
             return any(name.endswith("/constants.pkl") for name in file.namelist())
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # of a damaged directory, names are no UTF-8, places negative, ...
         return False
 
 

@@ -141,7 +141,7 @@ class RayBackend:
             trainer.fit()
         finally:
             if fetch(fault, again=True):
-                raise ValueError(fault.read_text())
+                raise ValueError(fault.read_text("utf-8", "surrogateescape"))
         discard(folder / _TRAIN_FOLDER)
         fetch(folder / _FACTS, again=True)
         return dict(json.loads((folder / _FACTS).read_text()))
@@ -222,7 +222,8 @@ def train_replica(job: Training, rank: int, world: int) -> None:
     try:
         facts = job.train(report, rank=rank, wrap=prepare_model if world > 1 else None)
     except ValueError as error:
-        write_atomically(job.folder / _FAULT, str(error).encode())
+        # A name in it may be no UTF-8.
+        write_atomically(job.folder / _FAULT, str(error).encode("utf-8", "surrogateescape"))
         if world > 1:
             raise  # the other replicas wait for this one
         return

@@ -19,9 +19,11 @@ from urllib.parse import urlsplit
 from gseg.downloads import check_file
 from gseg.generators.cards import WEIGHTS_SUFFIX, GeneratorCard, embedded_cards, shipped_folder
 from gseg.generators.catalogue import (
+    check_known,
     find_weights,
     list_generators,
     load_generator,
+    missing_weights,
     own_file,
     unknown_name,
 )
@@ -54,6 +56,7 @@ def weights_digest(name: str, checkpoint: Path | None = None) -> str:
         ValueError: The weights are not there, or a network of the user's own has other ones each
             time that it is made.
     """
+    check_known(name)
     if name.startswith("analytic."):
         return "none"
     embedded = shipped_folder() / f"{name}{WEIGHTS_SUFFIX}"
@@ -64,10 +67,7 @@ def weights_digest(name: str, checkpoint: Path | None = None) -> str:
         return _own_digest(name, callable_digest(name))
     path = checkpoint or find_weights(name)
     if path is None:
-        raise ValueError(
-            f"The weights of {name} are not here: put the file into the folder that GSEG_WEIGHTS "
-            f"names, as {name}.pth or with its own suffix."
-        )
+        raise ValueError(missing_weights(name))
     return file_digest(path)
 
 
