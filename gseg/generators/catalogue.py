@@ -158,10 +158,11 @@ def missing_weights(name: str) -> str:
         looked = "no folder was named to look in"
     else:
         there = "" if folder.is_dir() else ", which is not there,"
-        looked = f"{describe(folder)}{there} has no file {name}.pth ({', '.join(WEIGHT_SUFFIXES)})"
+        suffixes = ", ".join(WEIGHT_SUFFIXES[1:4])  # what is published ends so
+        looked = f"{describe(folder)}{there} has no file {name}.pth ({suffixes})"
     card = find_card(name)
     return (
-        f"The weights of {name} are not here: {looked}. Give the folder as --weights or "
+        f"The weights of {name} are not here: {looked}. Give a folder as --weights or "
         f"GSEG_WEIGHTS; the file is {card.weights}"
         + (f", which 'gseg generators fetch {name}' fetches." if card.address else ".")
     )
