@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, features
 
+from gseg.downloads import misfetched
+
 if TYPE_CHECKING:  # lists of benchmarks are read by commands that must not wait for torch
     from torch import Tensor
 
@@ -206,7 +208,8 @@ def decoding(complaint: str, path: str | Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableImageError(f"{complaint.format(path=path)}: {error}") from error
+        reason = misfetched(path) or error
+        raise UnreadableImageError(f"{complaint.format(path=path)}: {reason}") from error
 
 
 @contextmanager

@@ -142,7 +142,7 @@ class RayBackend:
             trainer.fit()
         finally:
             if fetch(fault, again=True):
-                told = json.loads(fault.read_text())
+                told = json.loads(fault.read_bytes())
                 raise (ValueError if told["own_fault"] else StorageError)(told["reason"])
         discard(folder / _TRAIN_FOLDER)
         fetch(folder / _FACTS, again=True)
@@ -231,6 +231,7 @@ def train_replica(job: Training, rank: int, world: int) -> None:
     try:
         facts = job.train(report, rank=rank, wrap=prepare_model if world > 1 else None)
     except ValueError as error:
+        # As ASCII: a name in it may be no UTF-8.
         told = {"reason": str(error), "own_fault": is_own_fault(error)}
         write_atomically(job.folder / _FAULT, json.dumps(told).encode())
         if world > 1:

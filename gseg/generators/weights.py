@@ -16,11 +16,14 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
+from gseg.downloads import check_file
 from gseg.generators.cards import WEIGHTS_SUFFIX, GeneratorCard, embedded_cards, shipped_folder
 from gseg.generators.catalogue import (
+    check_known,
     find_weights,
     list_generators,
     load_generator,
+    missing_weights,
     own_file,
     unknown_name,
 )
@@ -54,6 +57,7 @@ def weights_digest(name: str, checkpoint: Path | None = None) -> str:
         ValueError: The weights are not there, or a network of the user's own has other ones each
             time that it is made.
     """
+    check_known(name)
     if name.startswith("analytic."):
         return "none"
     embedded = shipped_folder() / f"{name}{WEIGHTS_SUFFIX}"
@@ -64,10 +68,7 @@ def weights_digest(name: str, checkpoint: Path | None = None) -> str:
         return _own_digest(name, callable_digest(name))
     path = checkpoint or find_weights(name)
     if path is None:
-        raise ValueError(
-            f"The weights of {name} are not here: put the file into the folder that GSEG_WEIGHTS "
-            f"names, as {name}.pth or with its own suffix."
-        )
+        raise ValueError(missing_weights(name))
     return file_digest(path)
 
 
@@ -108,8 +109,6 @@ def fetch_weights(name: str, folder: Path | str, *, progress: Progress | None = 
         ValueError: The name is unknown, there is no direct address, the download failed, or the
             file is not what it was when it was first fetched.
     """
-    from gseg.generators.reading import check_file  # whose other part needs PyTorch
-
     card, folder = _find(name), Path(folder)
     if not card.address:
         raise ValueError(

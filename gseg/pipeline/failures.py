@@ -67,7 +67,7 @@ def note_failure(trial: AnyTrial, setting: Context, error: BaseException) -> Fai
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     content = asdict(failed) | {"trial": trial.label, "when": when, "versions": versions()}
     try:
-        write_atomically(details, story.encode())
+        write_atomically(details, story.encode(errors="backslashreplace"))
         write_atomically(_file(trial, setting), json.dumps(content, indent=1).encode())
     except StorageError:  # the disk is full, which is what this failure says then
         return replace(failed, details="")

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gseg.downloads import why_unreadable
 from gseg.pipeline.settings import columns as setting_columns
 from gseg.storage.files import replacing
 from gseg.storage.leases import lease
@@ -255,8 +256,8 @@ def _read(folder: Path) -> pa.Table:
         ]
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
-            f"Cannot read the results in {path}: {str(error).splitlines()[0]} Move the file away: "
-            "the next run writes the rows of everything that is in its storage again."
+            f"Cannot read the results in {path}: {why_unreadable(path, error)}. Move the file "
+            "away: the next run writes the rows of everything that is in its storage again."
         ) from error
     return pa.table(columns, schema=SCHEMA)
 

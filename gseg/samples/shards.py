@@ -29,6 +29,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gseg.downloads import why_unreadable
 from gseg.samples.config import PictureFormat
 from gseg.storage.damage import note_damage, put_aside
 from gseg.storage.digests import is_digest
@@ -224,9 +225,9 @@ def _reading(path: Path, read: Callable[[], _T]) -> _T:
 
 
 def _damaged(path: Path, error: Exception) -> DamagedShardError:
-    lines = str(error).splitlines() or [type(error).__name__]
+    reason = why_unreadable(path, error) or type(error).__name__
     return DamagedShardError(
-        f"{path} is no whole shard of samples: {lines[0].rstrip('.')}. It has to be drawn again."
+        f"{path} is no whole shard of samples: {reason.rstrip('.')}. It has to be drawn again."
     )
 
 

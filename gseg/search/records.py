@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from gseg.downloads import why_unreadable
 from gseg.pipeline.settings import Value
 from gseg.search.objectives import OBJECTIVES, Objective
 from gseg.search.space import searched_axes
@@ -148,9 +149,9 @@ def read_records(folder: Path) -> list[Record]:
                 raise TypeError(f"{each.name} is {each.type}, expected {kinds[each.name]}.")
         found = [Record.of_row(row) for row in table.to_pylist()]
     except _UNREADABLE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = why_unreadable(path, error) or type(error).__name__
         raise ValueError(
-            f"Cannot read the search's points in {path}: {reason} Move the "
+            f"Cannot read the search's points in {path}: {reason}. Move the "
             "file away: points whose stages are in the storage are tried again in no time."
         ) from error
     return sorted(found, key=lambda record: record.number)
