@@ -38,19 +38,21 @@ def storage(
 ) -> int:
     """Show what lies in a storage, and delete what no row needs.
 
-    Needed is what the rows in --results were made from, and nothing is deleted without --prune.
-    What was made within a day, or since the last row, is kept: a run that has not come to its rows
-    may need it. So are samples, statistics and directions from which nothing was made, as gseg
-    samples draw and gseg fid leave them; and all that these were made from. Rows in other folders
-    are not seen: name all that there are, those of other machines too.
+    Needed is all that the rows in --results were made from. Nothing is deleted without --prune, nor
+    while a process works in the storage. To be rid of one sweep, delete its folder of results
+    first; what others share stays. Rows in other folders are not seen: name all that there are,
+    those of other machines too.
 
-    gseg storage --storage storage --results results old/results --prune
+    gseg storage --results results old/results --prune
 
     Args:
         storage: A folder, or s3://BUCKET/PREFIX.
         results: Folders of rows, or of such folders.
-        recent: Do not keep what is young.
-        rowless: Do not keep that from which nothing was made.
+        recent: Also what was made within a day, or since the last row; without it that is kept, as
+            a run that has not come to its rows may need it.
+        rowless: Also samples, statistics and directions from which nothing was made, as gseg
+            samples draw and gseg fid leave them; without it they are kept, with what they were made
+            from.
         prune: Delete what no row needs and is not kept, after a question.
         yes: Delete it without a question.
 

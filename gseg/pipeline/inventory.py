@@ -195,20 +195,22 @@ def _pieces(
 def _belongs(path: str) -> tuple[str, str]:
     """Say to what a file belongs: its kind and place."""
     first, *rest = path.split("/")
-    if _LEFTOVER.fullmatch(path.rpartition("/")[2]):
+    in_stage = first in STAGES and len(rest) > 1 and is_digest(rest[0])
+    if (in_stage or first in NOTES or not rest) and _LEFTOVER.fullmatch((rest or [first])[-1]):
         return LEFTOVERS, path
     if first in NOTES and rest:
         return first, path
-    if (first in STAGES and len(rest) > 1 and is_digest(rest[0])) or (
-        first == DAMAGED and len(rest) > 1
-    ):
+    if in_stage or (first == DAMAGED and len(rest) > 1):
         return first, f"{first}/{rest[0]}"
     return OTHER, first
 
 
 def _piece(storage: Path, of: tuple[str, str], files: Mapping[str, tuple[int, float]]) -> Piece:
     kind, place = of
-    size, changed = sum(size for size, _ in files.values()), max(at for _, at in files.values())
+    size = sum(size for size, _ in files.values())
+    # The lease of who was killed while he deleted it says nothing of its age.
+    times = [at for path, (_, at) in files.items() if path != f"{place}/{LEASE}"]
+    changed = max(times or (at for _, at in files.values()))
     told: dict[str, Any] = {}
     shards = any(path.startswith(f"{place}/shard-") and path.endswith(".parquet") for path in files)
     if kind in STAGES:
@@ -262,7 +264,12 @@ def _named_by_rows(folders: Sequence[Path]) -> _Named:
 
     from gseg.pipeline.rows import results as read_results
 
-    files = sorted({file for folder in folders for file in folder.rglob(_ROWS)})
+    files: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"There is no folder {folder}: name one of rows (--results).")
+        named = (folder / path for path in sorted(listed_files(folder)))
+        files += (path for path in named if path.name == _ROWS)
     count, youngest = 0, 0.0
     scores: set[str] = set()
     distances: set[tuple[float, str]] = set()
@@ -291,7 +298,8 @@ def _named_by_rows(folders: Sequence[Path]) -> _Named:
         scores |= {*table["scores"]}
         measured = table.dropna(subset=["fid", "fid_protocol"])
         distances |= {*zip(measured["fid"], measured["fid_protocol"], strict=True)}
-        count, youngest = count + len(table), max(youngest, table["finished"].max().timestamp())
+        count += len(table)
+        youngest = max((youngest, *(each.timestamp() for each in table["finished"].dropna())))
     if not count:
         where = " and ".join(map(str, folders))
         raise ValueError(

@@ -221,6 +221,7 @@ def test_what_is_no_artifact_is_told_apart(made):
         f".lease.{'0' * 32}": "leftovers",
         "direction/a copy/direction.json": "other",
         "my notes.txt": "other",
+        "mine/.film.part": "other",
     }
     for place in found:
         path = made.root / place
@@ -241,9 +242,27 @@ def test_what_is_no_artifact_is_told_apart(made):
     left = files(made.root)
     assert {place for place in found if place in left} == {
         *("failures/abc.json", "errors/abc.txt", "direction/a copy/direction.json"),
-        "my notes.txt",
+        *("my notes.txt", "mine/.film.part"),
     }
     assert not [path for path in made.root.rglob("*") if path.is_dir() and not any(path.iterdir())]
+
+
+def test_folders_behind_links_are_seen(made):
+    direction = made.artifact("direction", "weights", generator="g")
+    both = made.samples(direction), made.samples(direction, alpha=1)
+    kept = made.trial("a", samples=both[:1])
+    gone = made.trial("b", samples=both[1:], row=False)
+    Path("disk").mkdir()
+    (made.root / "samples").rename("disk/samples")
+    (made.root / "samples").symlink_to(Path("disk/samples").absolute())
+    Path("results/sweep").rename("disk/sweep")
+    Path("results/sweep").symlink_to(Path("disk/sweep").absolute())
+    Path("disk/samples/loop").symlink_to(Path().absolute())
+    (made.root / "nothing").symlink_to("nowhere")
+    assert made.of("needed") == {direction, both[0], *kept}
+    assert made.of("spare") == {both[1], *gone}
+    prune(made.root, survey(made.root, RESULTS).of("spare"))
+    assert {each.name for each in Path("disk/samples").iterdir()} == {both[0], "loop"}
 
 
 # ------------------------------------------------------------------ when nothing can be said
@@ -251,9 +270,11 @@ def test_what_is_no_artifact_is_told_apart(made):
 
 def test_without_rows_nothing_is_to_spare(made):
     made.samples()
-    assert survey(made.root, RESULTS).trouble.startswith("There are no rows in results")
+    assert survey(made.root, RESULTS).trouble.startswith("There is no folder results")
     Path("results/sweep").mkdir(parents=True)
-    assert not survey(made.root, RESULTS).states
+    found = survey(made.root, RESULTS)
+    assert found.trouble.startswith("There are no rows in results")
+    assert not found.states
 
 
 def test_damaged_rows_are_named(made):
@@ -321,7 +342,6 @@ def test_the_lease_of_the_dead_holds_nothing(made):
     folder = made.root / "segmenter" / segmenter
     subprocess.run([sys.executable, "-c", program, str(folder)], check=True)
     assert (folder / "lease.json").exists()
-    made._aged(folder)
     found = survey(made.root, RESULTS)
     assert not found.trouble
     assert len(prune(made.root, found.of("spare"))) == 2
@@ -383,8 +403,8 @@ def test_interrupted_anywhere_it_leaves_what_the_same_command_deletes(made, monk
             assert all((manifest.parent / name).exists() for name in listed)
         for shard in made.root.glob("samples/*/shard-*"):
             assert (shard.parent / "about.json").exists()
-        young = survey(made.root, RESULTS, recent=True).of("spare")
-        prune(made.root, young)
+        rest = survey(made.root, RESULTS).of("spare")
+        prune(made.root, rest)
         assert {each.kind for each in survey(made.root, RESULTS).pieces} == {
             *("samples", "segmenter", "scores", "builds")
         }
