@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from gseg.exactness import device_identity
 from gseg.pipeline.jobs.job import Backend, Job, run_missing
@@ -23,13 +23,12 @@ from gseg.pipeline.progress import Report, silent
 from gseg.scores.benchmarks import open_benchmark
 from gseg.storage.damage import DamagedError, note_damage
 from gseg.storage.digests import digest
+from gseg.storage.manifests import ABOUT
 from gseg.storage.mirror import describe, fetch
 from gseg.storage.store import Artifact, Cost, Store
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-ABOUT: Final = "about.json"
-"""What a set of samples says of itself: it grows, and so has no manifest."""
 
 
 @dataclass(frozen=True, kw_only=True)

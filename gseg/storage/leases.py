@@ -53,6 +53,8 @@ EXPIRY_SECONDS: Final = 60.0
 # One that says nothing of its holder: who is still alive finds at his next heartbeat that he has
 # lost it, and who was creating it has filled it long before.
 _EMPTY_SECONDS: Final = 10.0
+# By the clock of who looks, which may be another machine's: clocks differ by less.
+_SILENT_SECONDS: Final = 3600.0
 # What file systems without hard links say to one.
 _NO_LINKS: Final = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -129,6 +131,8 @@ class _FileLease:
 
     def create(self) -> bool:
         """Take the lease if nobody holds it."""
+        # Whoever held it before may have removed the folder.
+        self.place.parent.mkdir(parents=True, exist_ok=True)
         return create_alone(self.place, self._token)
 
     def succeed(self) -> bool:
@@ -183,6 +187,25 @@ class _FileLease:
             )
         aside.unlink(missing_ok=True)
         _log.info("Took over the lease of a process that ended: %s", self.place.parent)
+
+
+def is_held(folder: Path) -> bool:
+    """Say whether a process seems to work in a folder, without waiting for its next heartbeat.
+
+    Raises:
+        StorageError: The folder mirrors an object store, which does not answer.
+    """
+    path = folder / LEASE
+    place = place_of(path)
+    if place is not None:
+        holding = ObjectLease(place, {}).read()
+        return holding is not None and not holding.is_abandoned
+    token = _read(path)
+    if token is None or _is_gone(_holder(token)):
+        return False
+    with suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime < _SILENT_SECONDS
+    return False
 
 
 def create_alone(path: Path, content: str) -> bool:

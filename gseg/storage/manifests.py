@@ -22,6 +22,8 @@ from gseg.storage.mirror import describe
 
 MANIFEST: Final = "manifest.json"
 """Name of the file that an artifact is complete with."""
+ABOUT: Final = "about.json"
+"""What a set of samples says of itself: it grows, and so has no manifest."""
 OLDER: Final = "they are of an older version, and taken as they are"
 """What is said of files that cannot be compared."""
 _SEAL: Final = "checksum"

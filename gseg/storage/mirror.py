@@ -17,7 +17,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -324,15 +324,51 @@ def names(folder: Path) -> list[str]:
 
 def object_versions(folder: Path) -> dict[str, str]:
     """List paths below a folder that its object store has, and what each holds; see `version`."""
+    return {name: _version(item["ETag"], item["Size"]) for name, item in _objects(folder)}
+
+
+def listed_files(folder: Path) -> dict[str, tuple[int, float]]:
+    """List paths of all files below a folder, in the object store if it mirrors one.
+
+    Returns:
+        Of each its bytes, and when it was written, in seconds since 1970.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    if place_of(folder) is not None:
+        return {
+            name: (int(item["Size"]), item["LastModified"].timestamp())
+            for name, item in _objects(folder)
+        }
+    found, seen = {}, set()
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    # People move a folder to a larger disk, and leave a link.
+    for above, below, files in os.walk(folder, onerror=refuse, followlinks=True):
+        here, about = Path(above), Path(above).stat()
+        if (about.st_dev, about.st_ino) in seen:  # by a link that leads back
+            below.clear()
+            continue
+        seen.add((about.st_dev, about.st_ino))
+        beginning = "" if here == folder else f"{here.relative_to(folder).as_posix()}/"
+        for name in files:
+            with suppress(OSError):  # gone this moment, or a link to nothing
+                about = (here / name).stat()
+                found[beginning + name] = (about.st_size, about.st_mtime)
+    return found
+
+
+def _objects(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Go through what an object store has below a folder; nothing if the folder mirrors none."""
     place = place_of(folder)
     if place is None:
-        return {}
+        return
     prefix = f"{place.key}/"
     with answers(place):
         pages = client().get_paginator("list_objects_v2")
-        found = pages.paginate(Bucket=place.bucket, Prefix=prefix)
-        return {
-            item["Key"][len(prefix) :]: _version(item["ETag"], item["Size"])
-            for page in found
-            for item in page.get("Contents", ())
-        }
+        for page in pages.paginate(Bucket=place.bucket, Prefix=prefix):
+            for item in page.get("Contents", ()):
+                yield item["Key"][len(prefix) :], item

@@ -17,7 +17,7 @@ from gseg.generators.catalogue import find_card
 from gseg.generators.contract import sampling_setting
 from gseg.generators.weights import weights_digest
 from gseg.pipeline.costs import sample_bytes, sampling_seconds
-from gseg.pipeline.graph import ABOUT, Node, Stage, Workshop, read_about
+from gseg.pipeline.graph import Node, Stage, Workshop, read_about
 from gseg.pipeline.jobs import draw
 from gseg.pipeline.jobs.train import Pairs
 from gseg.pipeline.stages.pictures import EMBEDDINGS, EmbeddingsNode, with_file
@@ -28,7 +28,7 @@ from gseg.storage.damage import DamagedError, note_damage, put_aside
 from gseg.storage.digests import canonical
 from gseg.storage.files import write_atomically
 from gseg.storage.leases import lease
-from gseg.storage.manifests import sealed
+from gseg.storage.manifests import ABOUT, sealed
 from gseg.storage.mirror import StorageError, describe, exists, fetch
 from gseg.storage.store import Artifact, Cost
 
