@@ -104,8 +104,8 @@ def _new_folder(path: Path) -> Path:
 def _home(path: Path) -> tuple[Path, str]:
     """Give the storage that a file or an artifact's folder is in, and a name for what it is."""
     named = path.absolute()
-    for folder in (named, *named.parents):
-        # An artifact may keep unfinished work in a folder that has a digest for a name, too.
+    # An artifact may keep unfinished work in a folder that has a digest for a name, too.
+    for folder in (named, *named.parents[:2]):
         if is_digest(folder.name) and not is_digest(folder.parent.name):
             return folder.parents[1], f"{folder.parent.name}-{folder.name}"
     return named.parents[1], named.parent.name  # a file of results, or of a copy of a set
