@@ -100,6 +100,7 @@ class Survey:
         states: Of each, ``needed`` by rows; ``recent``, made within a day or since the last row;
             ``rowless``, from which nothing was made; or what one of the latter two was made from;
             ``spare``; or a ``note``. Empty if that cannot be said.
+        copies: Bytes of copies on this machine of what is in an object store.
         rows: How many there are.
         scores: Names of the scores of rows.
         trouble: Why nothing may be deleted; empty if it may.
@@ -107,6 +108,7 @@ class Survey:
 
     pieces: tuple[Piece, ...]
     states: Mapping[Piece, State] = field(default_factory=dict)
+    copies: int = 0
     rows: int = 0
     scores: frozenset[str] = frozenset()
     trouble: str = ""
@@ -157,12 +159,16 @@ def survey(
         StorageError: The object store does not answer.
     """
     files = listed_files(storage)
+    copies = {} if place_of(storage) is None else listed_files(storage, here=True)
+    own = (DAMAGED, *NOTES)  # what an object store has not
+    files |= {path: about for path, about in copies.items() if path.partition("/")[0] in own}
+    copied = sum(size for size, _ in copies.values())
     pieces = _pieces(storage, files, progress)
     try:
         named = _named_by_rows(results)
         states = _states(storage, pieces, named, recent=recent, rowless=rowless)
     except ValueError as error:
-        return Survey(pieces=pieces, trouble=str(error))
+        return Survey(pieces=pieces, copies=copied, trouble=str(error))
     leased = (path.rpartition("/")[0] for path in files if path.endswith(f"/{LEASE}"))
     held = next((place for place in leased if is_held(storage / place)), None)
     trouble = held and (
@@ -171,6 +177,7 @@ def survey(
     return Survey(
         pieces=pieces,
         states=states,
+        copies=copied,
         rows=named.rows,
         scores=named.scores,
         trouble=trouble or "",
@@ -482,16 +489,10 @@ def _delete(folder: Path) -> bool:
         if not held:
             return False
         # Without a manifest it counts as unfinished; a set says to the end whose it is.
-        names = sorted(
-            {*listed_files(folder), *(str(each.relative_to(folder)) for each in folder.rglob("*"))}
-            - {LEASE},
-            key=lambda name: (name != MANIFEST, name == ABOUT, name),
-        )
-        below = [folder / name for name in names]
-        for path in below:
-            if not path.is_dir():
-                discard(path)
-    folders = sorted((path for path in below if path.is_dir()), reverse=True)
+        names = {*listed_files(folder), *listed_files(folder, here=True)} - {LEASE}
+        for name in sorted(names, key=lambda name: (name != MANIFEST, name == ABOUT, name)):
+            discard(folder / name)
+    folders = sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True)
     for each in (*folders, folder, folder.parent):
         with suppress(OSError):  # somebody has begun anew
             each.rmdir()

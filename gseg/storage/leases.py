@@ -42,14 +42,14 @@ _log = logging.getLogger(__name__)
 LEASE: Final = "lease.json"
 EXPIRY_SECONDS: Final = 60.0
 """A lease without a heartbeat for this long belongs to nobody any more."""
-# By the clock of who looks, which may be another machine's: clocks differ by less.
-_SILENT_SECONDS: Final = 3600.0
 # What file systems without hard links say to one.
 _NO_LINKS: Final = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 )
 _TAKEN: Final = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
 _UNKNOWN: Final = frozenset({"501", "NotImplemented", "405", "MethodNotAllowed"})
+# By the clock of who looks, which may be another machine's: clocks differ by less.
+_SILENT_SECONDS: Final = 3600.0
 
 
 @contextmanager
