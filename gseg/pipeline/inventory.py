@@ -275,8 +275,14 @@ def _named_by_rows(folders: Sequence[Path]) -> _Named:
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"There is no folder {folder}: name one of rows (--results).")
-        named = (folder / path for path in sorted(listed_files(folder)))
-        files += (path for path in named if path.name == _ROWS)
+        found = [path for path in sorted(listed_files(folder)) if Path(path).name == _ROWS]
+        aside = next((path for path in found if DAMAGED in path.split("/")), None)
+        if aside is not None:
+            raise ValueError(
+                f"{folder / aside} was damaged and put aside, so that nobody knows what its rows "
+                "need: run their command again, which writes them anew, and delete this file."
+            )
+        files += (folder / path for path in found)
     count, youngest = 0, 0.0
     scores: set[str] = set()
     distances: set[tuple[float, str]] = set()
@@ -292,9 +298,10 @@ def _named_by_rows(folders: Sequence[Path]) -> _Named:
                 count, youngest = count + len(lines), max(youngest, file.stat().st_mtime)
                 continue
         except (OSError, ValueError) as error:  # those of pyarrow are of these kinds, too
+            reason = str(error).partition("\n")[0]
             raise ValueError(
-                f"Cannot read the rows in {file}: {str(error).splitlines()[0]} Move the file away, "
-                "and run its command again."
+                f"Cannot read the rows in {file}: {reason} Move the file "
+                "away, and run its command again."
             ) from error
         table = read_results(file.parent)
         if table["scores"].isna().any():

@@ -288,6 +288,16 @@ def test_damaged_rows_are_named(made):
         assert str(path) in found.trouble
 
 
+def test_damaged_rows_that_were_put_aside_are_named(made):
+    made.trial("a", samples=[made.samples()])
+    aside = Path("results/damaged/other-0/rows.parquet")
+    aside.parent.mkdir(parents=True)
+    aside.write_bytes(b"PAR1")
+    found = survey(made.root, RESULTS)
+    assert found.trouble.startswith(f"{aside} was damaged and put aside")
+    assert not found.states
+
+
 def test_rows_that_do_not_name_their_scores_are_refused(made):
     made.trial("a", samples=[made.samples()])
     made.row("b", None, folder="older")
