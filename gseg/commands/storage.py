@@ -80,6 +80,8 @@ def storage(
     say(f"{describe(storage)}: {_size(found.pieces)} in {files:,} files")
     if found.pieces:
         say(_table(found))
+    if found.copies:
+        say(f"copies on this machine: {_bytes(found.copies)} in {storage}")
     for line in _told(found, results):
         say(line)
     spare = found.of("spare")

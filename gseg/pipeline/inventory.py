@@ -100,6 +100,7 @@ class Survey:
         states: Of each, ``needed`` by rows; ``recent``, made within a day or since the last row;
             ``rowless``, from which nothing was made; or what one of the latter two was made from;
             ``spare``; or a ``note``. Empty if that cannot be said.
+        copies: Bytes of copies on this machine of what is in an object store.
         rows: How many there are.
         scores: Names of the scores of rows.
         trouble: Why nothing may be deleted; empty if it may.
@@ -107,6 +108,7 @@ class Survey:
 
     pieces: tuple[Piece, ...]
     states: Mapping[Piece, State] = field(default_factory=dict)
+    copies: int = 0
     rows: int = 0
     scores: frozenset[str] = frozenset()
     trouble: str = ""
@@ -157,12 +159,16 @@ def survey(
         StorageError: The object store does not answer.
     """
     files = listed_files(storage)
+    copies = {} if place_of(storage) is None else listed_files(storage, here=True)
+    own = (DAMAGED, *NOTES)  # what an object store has not
+    files |= {path: about for path, about in copies.items() if path.partition("/")[0] in own}
+    copied = sum(size for size, _ in copies.values())
     pieces = _pieces(storage, files, progress)
     try:
         named = _named_by_rows(results)
         states = _states(storage, pieces, named, recent=recent, rowless=rowless)
     except ValueError as error:
-        return Survey(pieces=pieces, trouble=str(error))
+        return Survey(pieces=pieces, copies=copied, trouble=str(error))
     leased = (path.rpartition("/")[0] for path in files if path.endswith(f"/{LEASE}"))
     held = next((place for place in leased if is_held(storage / place)), None)
     trouble = held and (
@@ -171,6 +177,7 @@ def survey(
     return Survey(
         pieces=pieces,
         states=states,
+        copies=copied,
         rows=named.rows,
         scores=named.scores,
         trouble=trouble or "",
@@ -268,8 +275,14 @@ def _named_by_rows(folders: Sequence[Path]) -> _Named:
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"There is no folder {folder}: name one of rows (--results).")
-        named = (folder / path for path in sorted(listed_files(folder)))
-        files += (path for path in named if path.name == _ROWS)
+        found = [path for path in sorted(listed_files(folder)) if Path(path).name == _ROWS]
+        aside = next((path for path in found if DAMAGED in path.split("/")), None)
+        if aside is not None:
+            raise ValueError(
+                f"{folder / aside} was damaged and put aside, so that nobody knows what its rows "
+                "need: run their command again, which writes them anew, and delete this file."
+            )
+        files += (folder / path for path in found)
     count, youngest = 0, 0.0
     scores: set[str] = set()
     distances: set[tuple[float, str]] = set()
@@ -285,9 +298,10 @@ def _named_by_rows(folders: Sequence[Path]) -> _Named:
                 count, youngest = count + len(lines), max(youngest, file.stat().st_mtime)
                 continue
         except (OSError, ValueError) as error:  # those of pyarrow are of these kinds, too
+            reason = str(error).partition("\n")[0]
             raise ValueError(
-                f"Cannot read the rows in {file}: {str(error).splitlines()[0]} Move the file away, "
-                "and run its command again."
+                f"Cannot read the rows in {file}: {reason} Move the file "
+                "away, and run its command again."
             ) from error
         table = read_results(file.parent)
         if table["scores"].isna().any():
@@ -482,16 +496,10 @@ def _delete(folder: Path) -> bool:
         if not held:
             return False
         # Without a manifest it counts as unfinished; a set says to the end whose it is.
-        names = sorted(
-            {*listed_files(folder), *(str(each.relative_to(folder)) for each in folder.rglob("*"))}
-            - {LEASE},
-            key=lambda name: (name != MANIFEST, name == ABOUT, name),
-        )
-        below = [folder / name for name in names]
-        for path in below:
-            if not path.is_dir():
-                discard(path)
-    folders = sorted((path for path in below if path.is_dir()), reverse=True)
+        names = {*listed_files(folder), *listed_files(folder, here=True)} - {LEASE}
+        for name in sorted(names, key=lambda name: (name != MANIFEST, name == ABOUT, name)):
+            discard(folder / name)
+    folders = sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True)
     for each in (*folders, folder, folder.parent):
         with suppress(OSError):  # somebody has begun anew
             each.rmdir()

@@ -53,14 +53,14 @@ EXPIRY_SECONDS: Final = 60.0
 # One that says nothing of its holder: who is still alive finds at his next heartbeat that he has
 # lost it, and who was creating it has filled it long before.
 _EMPTY_SECONDS: Final = 10.0
-# By the clock of who looks, which may be another machine's: clocks differ by less.
-_SILENT_SECONDS: Final = 3600.0
 # What file systems without hard links say to one.
 _NO_LINKS: Final = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 )
 _TAKEN: Final = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
 _UNKNOWN: Final = frozenset({"501", "NotImplemented", "405", "MethodNotAllowed"})
+# By the clock of who looks, which may be another machine's: clocks differ by less.
+_SILENT_SECONDS: Final = 3600.0
 
 
 @contextmanager

@@ -327,16 +327,21 @@ def object_versions(folder: Path) -> dict[str, str]:
     return {name: _version(item["ETag"], item["Size"]) for name, item in _objects(folder)}
 
 
-def listed_files(folder: Path) -> dict[str, tuple[int, float]]:
+def listed_files(folder: Path, *, here: bool = False) -> dict[str, tuple[int, float]]:
     """List paths of all files below a folder, in the object store if it mirrors one.
+
+    Args:
+        folder: Where.
+        here: List copies on this machine, of which there may be none.
 
     Returns:
         Of each its bytes, and when it was written, in seconds since 1970.
 
     Raises:
         OSError: A folder cannot be read.
+        StorageError: The object store does not answer.
     """
-    if place_of(folder) is not None:
+    if place_of(folder) is not None and not here:
         return {
             name: (int(item["Size"]), item["LastModified"].timestamp())
             for name, item in _objects(folder)
@@ -344,19 +349,22 @@ def listed_files(folder: Path) -> dict[str, tuple[int, float]]:
     found, seen = {}, set()
 
     def refuse(error: OSError) -> None:
-        raise error
+        if not isinstance(error, FileNotFoundError):  # gone this moment
+            raise error
 
     # People move a folder to a larger disk, and leave a link.
     for above, below, files in os.walk(folder, onerror=refuse, followlinks=True):
-        here, about = Path(above), Path(above).stat()
-        if (about.st_dev, about.st_ino) in seen:  # by a link that leads back
-            below.clear()
-            continue
-        seen.add((about.st_dev, about.st_ino))
-        beginning = "" if here == folder else f"{here.relative_to(folder).as_posix()}/"
+        root = Path(above)
+        with suppress(OSError):
+            about = root.stat()
+            if (about.st_dev, about.st_ino) in seen:  # by a link that leads back
+                below.clear()
+                continue
+            seen.add((about.st_dev, about.st_ino))
+        beginning = "" if root == folder else f"{root.relative_to(folder).as_posix()}/"
         for name in files:
-            with suppress(OSError):  # gone this moment, or a link to nothing
-                about = (here / name).stat()
+            with suppress(OSError):  # gone this moment, or a link to nothing or itself
+                about = (root / name).stat()
                 found[beginning + name] = (about.st_size, about.st_mtime)
     return found
 

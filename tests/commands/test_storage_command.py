@@ -248,7 +248,9 @@ def test_on_an_object_store(points_here, bucket, capsys):
     before = set(names(storage_folder(place)))
     words = ("--storage", place, "--results", "results/first", "--yes")
     assert main([*PRUNE, *words]) == 0
-    assert "deleted 6 artifacts" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "deleted 6 artifacts" in said
+    assert re.search(r"^copies on this machine: [\d.]+ KiB in /.*/s3:/", said, re.MULTILINE)
     assert set(names(storage_folder(place))) < before
     points_here.tried.clear()
     sweep(first, "--storage", place)

@@ -288,6 +288,16 @@ def test_damaged_rows_are_named(made):
         assert str(path) in found.trouble
 
 
+def test_damaged_rows_that_were_put_aside_are_named(made):
+    made.trial("a", samples=[made.samples()])
+    aside = Path("results/damaged/other-0/rows.parquet")
+    aside.parent.mkdir(parents=True)
+    aside.write_bytes(b"PAR1")
+    found = survey(made.root, RESULTS)
+    assert found.trouble.startswith(f"{aside} was damaged and put aside")
+    assert not found.states
+
+
 def test_rows_that_do_not_name_their_scores_are_refused(made):
     made.trial("a", samples=[made.samples()])
     made.row("b", None, folder="older")
@@ -448,11 +458,20 @@ def test_on_an_object_store_it_goes_from_there_and_from_here(bucket):
     before = names(made.root)
     # A machine that has copies of nothing sees the same.
     shutil.rmtree(made.root)
+    assert not survey(made.root, RESULTS).copies
     found = survey(made.root, RESULTS, recent=True)
     assert {each.name for each in found.of("spare")} == {spare, *gone}
     assert not made.root.exists()
     assert Store(made.root).find("selection", spare)
+    # What is put aside is on this machine alone.
+    damaged = made.root / "damaged" / "direction-0123-0" / "direction.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("{")
+    found = survey(made.root, RESULTS, recent=True)
+    assert {each.name for each in found.of("spare")} == {spare, *gone, damaged.parent.name}
+    assert found.copies > 0
     prune(made.root, found.of("spare"))
+    assert not damaged.exists()
     assert set(names(made.root)) == {
         name for name in before if name.split("/")[1] not in (spare, *gone)
     }
