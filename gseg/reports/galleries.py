@@ -15,6 +15,7 @@ from gseg.directions.direction import Direction
 from gseg.generators.catalogue import own_file
 from gseg.generators.contract import Generator
 from gseg.images import contact_sheet
+from gseg.picture_files import UnreadableImageError, opened
 from gseg.pipeline.finished import Trace, find_trace, load_stored
 from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.jobs.predict import load_predictor
@@ -129,14 +130,13 @@ def _left(
     found = []
     for path in sorted(filter(shown, folder.glob("*.png")), key=lambda path: path.stem):
         try:
-            with Image.open(path) as image:
+            with opened("Cannot read the picture {path}", path) as image:
                 found.append(
                     make_sheet(image.convert("RGB"), caption=captions.get(path.stem, path.stem))
                 )
-        except OSError as error:
+        except UnreadableImageError as error:
             raise ValueError(
-                f"Cannot read the picture {path}: {error}. Remove it, or write it again by running "
-                "its sweep."
+                f"{error}. Remove it, or write it again by running its sweep."
             ) from error
     return tuple(found)
 

@@ -16,7 +16,7 @@ from gseg.cli import main
 from gseg.generators import weights
 from gseg.generators.catalogue import list_generators
 from gseg.mask_files import read_mask
-from gseg.picture_files import UnreadableImageError, encode_png, read_image
+from gseg.picture_files import encode_png, read_image
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
 from gseg.scores.benchmarks import open_benchmark
 from gseg.segmenters.checkpoint import Measurement
@@ -210,17 +210,6 @@ def test_a_folder_of_the_default_s_name_is_no_segmenter(
     (tmp_path / "scenes").mkdir()
     monkeypatch.chdir(tmp_path)
     assert main(["segment", str(photos / "a.png"), "--out", "out"]) == 0
-
-
-def test_huge_pictures_of_one_s_own_are_no_attack(
-    photos: Path, models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    with pytest.raises(UnreadableImageError, match="exceeds limit"):
-        read_image(photos / "a.png")
-    words = ["segment", str(photos), "--model", str(models[0]), "--out", str(tmp_path / "out")]
-    assert main(words) == 0
-    assert Image.MAX_IMAGE_PIXELS == 10
 
 
 def test_a_strip_shows_good_and_bad(
