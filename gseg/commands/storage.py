@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from gseg.commands.app import Place, console
 from gseg.commands.bars import plain_table, progress_bar
 from gseg.commands.given import needs, only_with
+from gseg.storage.files import format_bytes
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -81,7 +82,7 @@ def storage(
     if found.pieces:
         say(_table(found))
     if found.copies:
-        say(f"copies on this machine: {_bytes(found.copies)} in {storage}")
+        say(f"copies on this machine: {format_bytes(found.copies)} in {storage}")
     for line in _told(found, results):
         say(line)
     spare = found.of("spare")
@@ -96,7 +97,7 @@ def storage(
             gone = delete(storage, spare, progress)
         left = len(spare) - len(gone)
         say(f"deleted {_amount(gone)}{f'; {left} left, in which somebody works' if left else ''}")
-    say(f"free on the disk of {storage}: {_bytes(Store(storage).free_bytes())}")
+    say(f"free on the disk of {storage}: {format_bytes(Store(storage).free_bytes())}")
     return 0
 
 
@@ -158,12 +159,4 @@ def _amount(pieces: "Collection[Piece]") -> str:
 
 
 def _size(pieces: "Collection[Piece]") -> str:
-    return _bytes(sum(each.size for each in pieces))
-
-
-def _bytes(count: float) -> str:
-    units = ["TiB", "GiB", "MiB", "KiB", "bytes"]
-    while count >= 1000 and len(units) > 1:
-        count /= 1024
-        units.pop()
-    return f"{count:.3g} {units[-1]}"
+    return format_bytes(sum(each.size for each in pieces))
