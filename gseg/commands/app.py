@@ -175,11 +175,13 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
 def _carry_out(app: App, given: Sequence[str]) -> int:
     command, bound, _ = app.parse_args(given, exit_on_error=False, print_error=False)
     check_needs(command)
-    status = command(*bound.args, **bound.kwargs)
+    try:
+        status = command(*bound.args, **bound.kwargs)
+    finally:  # what was put aside is told of, whatever went wrong afterwards
+        for line in told_doubts():
+            _complain(line)
     if status is None and not any(word.startswith("-") for word in given):
         return WRONG_USE  # a command of this one is missing; help was shown, which names them
-    for line in told_doubts():
-        _complain(line)
     return int(status or 0)
 
 

@@ -24,7 +24,7 @@ from gseg.pipeline.jobs.job import prepare_process
 from gseg.pipeline.progress import FileReport, HaltedError, Report, Watch
 from gseg.search.evaluate import Outcome, Work
 from gseg.search.source import Point
-from gseg.storage.damage import DamagedError
+from gseg.storage.damage import DamagedError, found_damage
 from gseg.storage.manifests import recheck
 
 _UNMEASURED: Final = {PERCENT: 0, "held_out_loss": float("nan"), "held_out_iou": float("nan")}
@@ -84,7 +84,8 @@ class PointActor(tune.Trainable):
             return {**_UNMEASURED, **self._failed(found), "done": True}
         if isinstance(found, Outcome):
             values = {name: found.values[name] for name in _UNMEASURED if name in found.values}
-            outcome = json.dumps({"rows": found.rows, "values": found.values})
+            told = {"rows": found.rows, "values": found.values, "damage": found_damage()}
+            outcome = json.dumps(told)
             return {**self._measured, **values, "outcome": outcome, "done": True}
         self._measured = found  # kept: Tune's last result of a point has to have all keys
         return dict(found)

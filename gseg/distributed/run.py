@@ -37,6 +37,7 @@ from gseg.search.evaluate import SweepWork, Work
 from gseg.search.objectives import OBJECTIVES
 from gseg.search.records import Record, State
 from gseg.search.source import ListedSource, Point, listed
+from gseg.storage.damage import note_damage
 
 _Trials = list[Trial]
 
@@ -225,6 +226,8 @@ class _Tracker(tune.Callback):
             self._end(point, "failed", reason=result["failure"], own_fault=result["own_fault"])
         elif "outcome" in result:
             outcome = json.loads(result["outcome"])
+            for path, reason in outcome.get("damage", {}).items():  # told at the command's end
+                note_damage(Path(path), reason)
             values = {n: each for n, each in outcome["values"].items() if n in OBJECTIVES}
             self._end(point, "complete", outcome["rows"], values=values)
         elif self._asha is not None:

@@ -35,6 +35,13 @@ def note_damage(path: Path, reason: object) -> None:
     _found.setdefault(path, str(reason))
 
 
+def found_damage() -> dict[str, str]:
+    """Give what this process has found damaged, path and reason, for another one to note."""
+    found = {str(path): reason for path, reason in _found.items()}
+    _found.clear()
+    return found
+
+
 def told_damage() -> list[str]:
     """Say what this process has found damaged and not told: a line each, or one for many."""
     # Of an object store, too, they are on this machine.

@@ -96,6 +96,10 @@ def recheck() -> list[str]:
     for folder in folders:
         try:
             with suppress(FileNotFoundError):  # discarded since, or a copy of an object that is
+                for name in listed((folder / MANIFEST).read_bytes()):
+                    with suppress(OSError):
+                        # What a disk has lost changes no time, by which checksums are remembered.
+                        read_again(folder / name)
                 read_manifest(folder)
         except DamagedError as error:
             damaged.append(str(error))

@@ -1,8 +1,10 @@
 """What the process of points hands over while it works, and when the work waits."""
 
+import json
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +16,9 @@ from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.progress import silent
 from gseg.search.evaluate import Outcome, SweepWork
 from gseg.search.source import ListedSource, Point
+from gseg.storage.damage import note_damage
 from gseg.storage.files import write_atomically
+from gseg.storage.manifests import told_doubts
 from gseg.storage.store import Store
 
 
@@ -56,6 +60,21 @@ def test_an_error_of_a_reader_whose_artifact_is_damaged_by_now_is_no_own_fault(t
     with pytest.raises(ValueError, match="holds no x"):  # to be started again
         actor._failed(error)
     assert not make().reused
+
+
+def test_what_a_trial_found_damaged_is_told_by_the_command(tmp_path):
+    told_doubts()
+    actor, point = PointActor.__new__(PointActor), Point(number=0, parameters={})
+    actor._attempt = SimpleNamespace(go_on=lambda: None, wait=lambda: Outcome(rows=[], values={}))
+    actor._measured = {}
+    note_damage(tmp_path / "x", f"{tmp_path}/x is damaged.")
+    result = actor.step()
+    assert told_doubts() == []
+    work = SweepWork(trials=[Experiment(method="otsu")])
+    tracker = run._Tracker(work, SimpleNamespace(finish=lambda _: None), Listener())
+    trial = SimpleNamespace(config={"point": json.dumps(asdict(point))})
+    tracker.on_trial_result(0, [], trial, result)
+    assert told_doubts()[0].startswith(f"{tmp_path}/x is damaged.")
 
 
 def test_without_early_stopping_the_work_goes_on_at_once():

@@ -162,6 +162,19 @@ def test_a_reader_s_error_makes_all_be_compared_again(store):
     assert not make(store).reused
 
 
+def test_what_a_disk_has_lost_is_found_after_a_reader_s_error(store):
+    """No time of the file says so, and its checksum is remembered."""
+    made = make(store)
+    path = made.folder / "x.txt"
+    right = checksum(path)
+    path.write_text("damaged")
+    checksums._known[checksums._mark(path)] = right
+    manifests._believed.clear()
+    assert make(store).reused
+    assert [each.split(" is ")[0] for each in recheck()] == [str(path)]
+    assert not make(store).reused
+
+
 def test_a_remembered_checksum_may_be_the_damaged_one(store, monkeypatch):
     (folder,) = (store.root / "stage").iterdir()
     path = folder / "x.txt"

@@ -4,6 +4,7 @@ import shutil
 import pytest
 
 from gseg.commands.app import make_app, run
+from gseg.storage.damage import note_damage
 from gseg.storage.files import write_atomically
 from gseg.storage.manifests import is_whole, note_doubt, sealed, told_doubts
 from gseg.storage.mirror import StorageError
@@ -150,3 +151,17 @@ def test_a_command_ends_with_what_it_took_as_it_is(tmp_path, capsys):
     for _ in range(2):
         assert run(app, []) == 0
         assert capsys.readouterr().err == f"2 files are old, such as {tmp_path / 'a'}.\n"
+
+
+def test_a_command_that_fails_tells_what_it_put_aside_too(tmp_path, capsys):
+    app = make_app("look", "")
+
+    @app.default
+    def look() -> int:
+        note_damage(tmp_path / "a", f"{tmp_path}/a is damaged.")
+        raise ValueError("No room.")
+
+    assert run(app, []) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"{tmp_path}/a is damaged. It is not used: put aside in ")
+    assert second == "look: No room."

@@ -19,7 +19,7 @@ from gseg.pipeline.jobs.draw import DrawJob
 from gseg.pipeline.jobs.job import Wrap
 from gseg.pipeline.progress import Report, Watch
 from gseg.samples.sets import first_samples
-from gseg.samples.shards import SampleSet, Shard, ShardFacts
+from gseg.samples.shards import DamagedShardError, SampleSet, Shard, ShardFacts
 from gseg.scenes.pictures import render
 from gseg.scores.batches import chosen_pictures, square_pairs
 from gseg.scores.benchmarks import open_benchmark
@@ -37,6 +37,7 @@ from gseg.segmenters.pairs import (
 )
 from gseg.storage.damage import put_aside
 from gseg.storage.files import replacing
+from gseg.storage.manifests import recheck
 from gseg.storage.mirror import fetch
 
 SCENES_SIDE: Final = 32
@@ -104,8 +105,19 @@ class Pairs:
         return first_samples(map(self.load_shard, range(len(self.shards))), count)
 
     def load_shard(self, number: int) -> Shard:
-        """Read a shard; one that was damaged on the disk is drawn again, if it can be."""
-        return Shard.load(self.shards[number]) if self.redraw is None else self.redraw.load(number)
+        """Read a shard; one that was damaged on the disk is drawn again, if it can be.
+
+        Raises:
+            DamagedShardError: It cannot be; it is put aside, and made again with its artifact.
+        """
+        if self.redraw is not None:
+            return self.redraw.load(number)
+        try:
+            return Shard.load(self.shards[number])
+        except DamagedShardError as error:
+            put_aside(self.shards[number], error)
+            recheck()  # or its artifact would be believed as before
+            raise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

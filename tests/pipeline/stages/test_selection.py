@@ -16,7 +16,7 @@ from gseg.pipeline.stages.directions import GivenDirection
 from gseg.pipeline.trial import samples_node
 from gseg.samples.config import SampleConfig
 from gseg.samples.sets import load_samples
-from gseg.samples.shards import Shard
+from gseg.samples.shards import DamagedShardError, Shard
 from gseg.scores.picture_sources import FolderPictures
 from gseg.storage.store import Store
 
@@ -81,6 +81,20 @@ def test_a_selection_is_found_again_and_named_by_what_shapes_it(made):
     assert len({name, larger, smaller}) == 3
     # Among the first fifty it is as if there were no others.
     assert load_samples(fewer.pairs.shards, 10).indices.max() <= 60
+
+
+def test_a_damaged_shard_of_a_selection_is_made_again(made):
+    kept, _ = selected(made, 10)
+    whole = kept.pairs.load()
+    path = kept.pairs.shards[0]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(DamagedShardError, match=r"shard-000000\.parquet is no whole shard"):
+        kept.pairs.load()
+    again, _ = selected(made, 10)
+    assert not again.reused
+    assert all(map(torch.equal, again.pairs.load(), whole))
 
 
 def test_more_than_there_are_cannot_be_chosen(made):
