@@ -35,6 +35,7 @@ from gseg.search.evaluate import SweepWork, Work
 from gseg.search.objectives import OBJECTIVES
 from gseg.search.records import Record, State
 from gseg.search.source import ListedSource, Point, listed
+from gseg.storage.files import DiskFullError, is_full
 
 _Trials = list[Trial]
 
@@ -139,8 +140,14 @@ def run_points(
                 contextlib.redirect_stderr(io.StringIO()),
             ):
                 tuner.fit()
-        except tune.TuneError as error:
-            raise _own_error(error) from error
+        except (tune.TuneError, OSError) as error:
+            own = _own_error(error)
+            if is_full(own):
+                raise DiskFullError(
+                    f"The disk of {folder} is full, where Ray notes what it does: make room "
+                    "there, or let TMPDIR name another folder; the same command goes on from here."
+                ) from error
+            raise own from error
     return [tracker.ended[number] for number in sorted(tracker.ended)]
 
 

@@ -78,12 +78,9 @@ def write_events(folder: Path, curve: Curve) -> bool:
         return False
     folder.parent.mkdir(parents=True, exist_ok=True)
     # TensorBoard reads folders while they are written: this one gets its name when it is whole.
-    with TemporaryDirectory(prefix=".", dir=folder.parent) as place:
+    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as place:
         file = Path(place) / folder.name / f"events.out.tfevents.{int(time.time())}.{node()}"
         with replacing(file) as part, closing(RecordWriter(str(part))) as writer:
-            writer.write(
-                Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()
-            )
             for event in _events(curve):
                 writer.write(event.SerializeToString())
         os.replace(file.parent, folder)  # noqa: PTH105
@@ -92,6 +89,7 @@ def write_events(folder: Path, curve: Curve) -> bool:
 
 def _events(curve: Curve) -> Iterator[Event]:
     # By hand: tensorboardX's own writer waits for ever if its thread meets a full disk.
+    yield Event(wall_time=time.time(), file_version="brain.Event:2")
     for column, tag in _TAGS.items():
         values = _measured(curve, column)
         for step, value in zip(values.index.to_list(), values.to_list(), strict=True):

@@ -168,7 +168,7 @@ def is_full(error: BaseException) -> bool:
 
 
 def _disk_full(path: Path, room: int, error: OSError | SafetensorError) -> DiskFullError:
-    """Say that a file has no room on the disk of its folder; before it was begun, there was some."""
+    """Say that a file has no room on the disk of its folder, which had some before it."""
     if getattr(error, "errno", None) == errno.EDQUOT:
         reason = f"Your quota on the disk of {path.parent} is used up: no room for {path.name}."
     else:
