@@ -56,7 +56,8 @@ def test_ray_starts_wherever_there_is_room_and_its_death_is_told_in_a_line(tmp_p
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="g") as short:
         left = Path(short) / "gseg-left"
         left.mkdir()
-        (left / "lock").touch()
+        (left / ".gseg-ray.lock").touch()
+        (Path(short) / "gseg-mine").mkdir()  # somebody's
         done = subprocess.run(
             [sys.executable, str(tmp_path / "driver.py")],
             capture_output=True,
@@ -67,7 +68,7 @@ def test_ray_starts_wherever_there_is_room_and_its_death_is_told_in_a_line(tmp_p
             | {"HOME": "/proc/nowhere", "RAY_ADDRESS": "192.0.2.1:6379"}
             | {"RAY_TMPDIR": str(odd), "TMPDIR": short},
         )
-        assert not any(Path(short).iterdir())
+        assert [path.name for path in Path(short).iterdir()] == ["gseg-mine"]
     told = json.loads(done.stdout)
     assert Path(told["folder"]).parent == Path(short)
     assert (told["mode"], told["address"]) == ("0o700", "127.0.0.1")
