@@ -118,7 +118,7 @@ class Listening(threading.Thread):
         self.over, self.found = threading.Event(), set()
 
     def run(self):
-        while not self.over.wait(0.2):
+        while not self.over.wait(1.0):  # a look takes a tenth of it
             for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
                 with suppress(psutil.Error):
                     self.found |= {
