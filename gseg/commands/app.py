@@ -6,6 +6,7 @@ code imports what is heavy when it runs, so that ``--help`` is there at once.
 """
 
 import inspect
+import logging
 import math
 import os
 import re
@@ -162,6 +163,8 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
     name, given = app.name[0], sys.argv[1:] if given is None else list(given)
     _WORDS.set(given)
     told_doubts()  # of an earlier command line in this process
+    # Without a home that can be written it says so in two lines, and goes on.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         with interruption:
             return _carry_out(app, given)

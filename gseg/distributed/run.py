@@ -38,6 +38,7 @@ from gseg.search.objectives import OBJECTIVES
 from gseg.search.records import Record, State
 from gseg.search.source import ListedSource, Point, listed
 from gseg.storage.damage import note_damage
+from gseg.storage.files import DiskFullError, is_full
 
 _Trials = list[Trial]
 
@@ -143,8 +144,14 @@ def run_points(
                 contextlib.redirect_stderr(io.StringIO()),
             ):
                 tuner.fit()
-        except tune.TuneError as error:
-            raise _own_error(error) from error
+        except (tune.TuneError, OSError) as error:
+            own = _own_error(error)
+            if is_full(own):
+                raise DiskFullError(
+                    f"The disk of {folder} is full, where Ray notes what it does: make room "
+                    "there, or let TMPDIR name another folder; the same command goes on from here."
+                ) from error
+            raise own from error
     return [tracker.ended[number] for number in sorted(tracker.ended)]
 
 
@@ -316,6 +323,8 @@ def _reason_of(trial: Trial) -> str:
     if path is None or not path.exists():
         return "unknown"
     last = path.read_text().rpartition("Failure # ")[2].strip()
+    if "node running low on memory" in last:  # Ray's, which comes before the system's
+        return "its machine ran out of memory: run fewer at once (--concurrency), or add memory"
     if "ray::" in last:  # the last line of the stack trace: the error's kind and words
         kind, _, words = last.splitlines()[-1].partition(": ")
         return words or kind

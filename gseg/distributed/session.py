@@ -49,7 +49,7 @@ _PLACES: Final = ("/tmp", "/var/tmp", str(_SHARED_MEMORY))
 # Names of sockets have up to 107 bytes, and up to 84 of them are Ray's and the folder's own.
 _LONGEST_PLACE: Final = 20
 _PREFIX: Final = "gseg-"
-_LOCK: Final = "lock"
+_LOCK: Final = ".gseg-ray.lock"
 _ROOM_BYTES: Final = 64 * 2**20  # logs of a long sweep
 _AUTHENTICATION: Final = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _LOOK_SECONDS: Final = 0.5
@@ -225,10 +225,16 @@ def _private_folder() -> Iterator[Path]:
 def _remove_left(place: Path) -> None:
     """Remove the folders of sessions whose process was killed."""
     for folder in place.glob(f"{_PREFIX}*"):
-        # Others' raise, and those that are just made have no lock yet.
-        with suppress(OSError), (folder / _LOCK).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+        # That of one that runs is locked, and one that is just made has no lock yet.
+        with suppress(OSError):
+            if folder.stat().st_uid == os.getuid():
+                _remove_unlocked(folder)
+
+
+def _remove_unlocked(folder: Path) -> None:
+    with (folder / _LOCK).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -9,10 +9,13 @@ With `-n 2` one process runs all tests of this folder. Long ones that need none 
 are in `alone/`, to be run beside them like the tests of other folders.
 """
 
+import ipaddress
+import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 
+import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
@@ -105,6 +108,36 @@ def cluster(rays) -> Cluster:
     while len(cluster.worker_nodes) < _NODES:
         cluster.add_node(num_cpus=1)
     return cluster
+
+
+class Listening(threading.Thread):
+    """Notes what this process and all below it listen at."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.over, self.found = threading.Event(), set()
+
+    def run(self):
+        while not self.over.wait(1.0):  # a look takes a tenth of it
+            for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+                with suppress(psutil.Error):
+                    self.found |= {
+                        (process.name(), each.laddr.ip)
+                        for each in process.net_connections("inet")
+                        if each.status == psutil.CONN_LISTEN
+                    }
+
+
+@pytest.fixture
+def listening() -> Iterator[Listening]:
+    """While a test runs, its processes listen at the loopback alone."""
+    noted = Listening()
+    noted.start()
+    yield noted
+    noted.over.set()
+    noted.join()
+    addresses = {ip.removeprefix("::ffff:") for _, ip in noted.found}
+    assert all(ipaddress.ip_address(each).is_loopback for each in addresses), noted.found
 
 
 @pytest.fixture(scope="session")

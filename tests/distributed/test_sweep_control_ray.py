@@ -92,7 +92,9 @@ def test_when_the_time_is_up_work_in_progress_is_left_to_the_next_sweep(
     assert set(count_builds(tmp_path).values()) == {1}
 
 
-def test_what_fails_where_results_are_kept_is_told_as_itself(tmp_path, local_ray, tiny_experiment):
+def test_what_fails_where_results_are_kept_is_told_as_itself(
+    tmp_path, local_ray, listening, tiny_experiment
+):
     """And not as an error of Tune's, in whose callback it happens."""
     setting = Context(storage=tmp_path / "storage", benchmarks=("scenes:20",))
 
@@ -103,6 +105,7 @@ def test_what_fails_where_results_are_kept_is_told_as_itself(tmp_path, local_ray
     with pytest.raises(DiskFullError, match=f"^The disk of {tmp_path} is full: rows.parquet needs"):
         run_sweep([tiny_experiment], setting, Resources(), keep=keep, large=False)
     assert find_rows(tiny_experiment, setting, "cpu") is not None
+    assert {name for name, _ in listening.found} >= {"raylet", "gcs_server", "ray::DashboardAgent"}
 
 
 _READS_BESIDE = """

@@ -80,7 +80,7 @@ def test_what_is_wrong_with_a_training_is_said_once_and_not_tried_again(tmp_path
         RayBackend(Resources(placement="cluster")).train(job, silent)
 
 
-def test_two_replicas_end_with_one_segmenter(tmp_path, local_ray):
+def test_two_replicas_end_with_one_segmenter(tmp_path, local_ray, listening):
     losses = {}
     for replicas in (1, 2):
         config = replace(CONFIG, steps=40, replicas=replicas)
@@ -90,3 +90,4 @@ def test_two_replicas_end_with_one_segmenter(tmp_path, local_ray):
         losses[replicas] = facts["final_loss"]
     # Rank 0 sees half of each step's pairs, and batch normalisation with it.
     assert losses[1] == pytest.approx(losses[2], rel=0.2)
+    assert any("TrainWorker" in name for name, _ in listening.found)

@@ -1,5 +1,6 @@
 """Pictures of loss curves, and TensorBoard's event files."""
 
+import errno
 import struct
 
 import numpy as np
@@ -11,6 +12,7 @@ from tensorboardX.proto.event_pb2 import Event
 from gseg.reports.losses import curves_figure, write_events
 from gseg.segmenters.checkpoint import Measurement
 from gseg.segmenters.curves import Curve, curve_table
+from gseg.storage.files import DiskFullError
 
 
 def curve(name: str, *, measured: bool = True) -> Curve:
@@ -60,3 +62,13 @@ def test_events_are_the_curve_and_are_written_once(tmp_path):
     assert ious == pytest.approx({25: 0.25, 50: 0.5})
     assert not write_events(run, curve("a"))
     assert list(run.iterdir()) == [file]
+
+
+def test_events_on_a_full_disk_are_an_error_and_no_run(tmp_path, monkeypatch):
+    def write(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tensorboardX.record_writer.RecordWriter.write", write)
+    with pytest.raises(DiskFullError, match=r"^The disk of .*run is full: events\.out\.tfevents\."):
+        write_events(tmp_path / "run", curve("a"))
+    assert list(tmp_path.iterdir()) == []
