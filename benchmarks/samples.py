@@ -200,7 +200,8 @@ def draw_share(job: DrawJob, first: int, shards: int) -> None:
 
 def on_ray(seconds: float) -> None:
     from gseg.distributed.backend import RayBackend
-    from gseg.distributed.runtime import Resources, ray_session
+    from gseg.distributed.runtime import Resources
+    from gseg.distributed.session import ray_session
 
     name = "sngan.scenes32"
     config = SampleConfig(filters=filter_preset("none"))

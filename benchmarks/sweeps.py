@@ -32,7 +32,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gseg.distributed.run import Listener, run_sweep
-from gseg.distributed.runtime import Resources, ray_session
+from gseg.distributed.runtime import Resources
+from gseg.distributed.session import ray_session
 from gseg.generators.catalogue import list_generators
 from gseg.pipeline.experiment import Context
 from gseg.pipeline.plan import make_plan

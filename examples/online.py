@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import gseg
-from gseg.distributed.runtime import ray_session
+from gseg.distributed.session import ray_session
 from gseg.samples.draw import draw_shard
 from gseg.samples.sets import check_acceptance, sum_counts
 from gseg.samples.shards import Shard

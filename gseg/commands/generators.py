@@ -82,6 +82,7 @@ def fetch(name: str, /, *, weights: Weights = None) -> int:
         ValueError: It cannot be fetched; the message says why, and how to get it by hand.
     """
     from gseg.generators.weights import fetch_weights
+    from gseg.storage.files import format_bytes
 
     use_weights(weights)
     folder = weights or weights_folder()
@@ -89,8 +90,8 @@ def fetch(name: str, /, *, weights: Weights = None) -> int:
         raise ValueError("where to? Give --weights DIR, or set GSEG_WEIGHTS to a folder.")
     with progress_bar(name, in_bytes=True) as progress:
         path = fetch_weights(name, folder, progress=progress)
-    size = path.stat().st_size / 2**20
-    console().print(f"{path}: {size:,.1f} MiB; sweeps take it with --weights {folder}")
+    size = format_bytes(path.stat().st_size)
+    console().print(f"{path}: {size}; sweeps take it with --weights {folder}")
     return 0
 
 

@@ -15,7 +15,8 @@ from gseg.commands.bars import reading_bar
 from gseg.commands.options import SweepOptions
 from gseg.distributed.actor import progress_file
 from gseg.distributed.run import run_points
-from gseg.distributed.runtime import Asha, Resources, ray_session, trials_at_once
+from gseg.distributed.runtime import Asha, Resources, trials_at_once
+from gseg.distributed.session import ray_session
 from gseg.distributed.view import TrialsView, Watched, format_seconds
 from gseg.generators.catalogue import use_weights
 from gseg.generators.weights import weights_digest
@@ -28,6 +29,7 @@ from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.search.evaluate import SweepWork, Work
 from gseg.search.records import Record
 from gseg.search.source import ListedSource, Point, listed
+from gseg.storage.files import format_bytes
 from gseg.storage.mirror import StorageError
 from gseg.storage.store import Store
 
@@ -203,7 +205,7 @@ def plan_lines(plan: SweepPlan, device: str, slots: int | None) -> list[str]:
     distinct = sum(plan.stages.values())
     return [
         f"to do: {stages}: {distinct} stages, {plan.naive_stages} if nothing were shared",
-        f"estimate: {', '.join(said)}, {plan.disk_bytes / 2**20:,.0f} MiB of samples",
+        f"estimate: {', '.join(said)}, {format_bytes(plan.disk_bytes)} of samples",
     ]
 
 

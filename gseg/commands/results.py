@@ -4,6 +4,7 @@ from pathlib import Path
 
 from gseg.commands.app import OutFolder, OutPicture, console
 from gseg.commands.given import check_apart, needs, only_with
+from gseg.storage.files import format_bytes
 
 
 def curves(path: Path, /, *, out: OutPicture = Path("losses.png")) -> int:
@@ -74,7 +75,7 @@ def report(
         if storage is not None and has_rows(folder):
             gallery = gallery_section(read_results(folder), storage, benchmark)
         page = write_report(folder, target, gallery=gallery)
-        console().print(f"{page}: {page.stat().st_size / 2**20:.1f} MiB")
+        console().print(f"{page}: {format_bytes(page.stat().st_size)}")
         return page
 
     several = [] if one else result_folders(results)

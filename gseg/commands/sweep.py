@@ -32,8 +32,8 @@ from gseg.reports.tables import masks_line, sweep_tables
 from gseg.scores.benchmarks import Benchmark
 from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.search.records import Record
-from gseg.storage.files import replacing
-from gseg.storage.mirror import StorageError, describe, fetch
+from gseg.storage.files import DiskFullError, format_bytes, replacing
+from gseg.storage.mirror import describe, fetch
 from gseg.storage.store import Store
 
 
@@ -177,10 +177,12 @@ class Sweep(PointsCommand):
         if self._dry_run:
             for label, seconds in zip(trial_labels(chosen), plan.estimates, strict=True):
                 say(f"  {label}: {format_seconds(seconds)}")
-        if plan.disk_bytes > Store(self._setting.storage).free_bytes():
-            raise StorageError(
-                f"The samples need {plan.disk_bytes / 2**30:.1f} GiB, but {self._setting.storage} "
-                "has less space left. Choose another --storage or smaller --data-size."
+        free = Store(self._setting.storage).free_bytes()
+        if plan.disk_bytes > free:
+            raise DiskFullError(
+                f"The samples need {format_bytes(plan.disk_bytes)}, but the disk of "
+                f"{self._setting.storage} has {format_bytes(free)} left. Make room there, or "
+                "choose another --storage or a smaller --data-size."
             )
 
     def _run(self, pending: list[Experiment], plan: SweepPlan) -> None:

@@ -55,7 +55,8 @@ class Working:
             @cache
             def on_ray() -> "Backend":
                 from gseg.distributed.backend import RayBackend
-                from gseg.distributed.runtime import Resources, ray_session
+                from gseg.distributed.runtime import Resources
+                from gseg.distributed.session import ray_session
 
                 gpus = 1.0 if self.device == "cuda" else 0.0
                 actors = self.actors or 0

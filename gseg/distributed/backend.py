@@ -5,18 +5,25 @@ of a large job go to a pool of Ray Data actors, a large training to a Ray Train 
 """
 
 import json
+import os
 import pickle
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
+import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
 import ray
 import ray.data
 import ray.train
 import torch
-from ray.train.torch import TorchTrainer, prepare_model
+from ray.train.torch import TorchConfig, TorchTrainer, prepare_model
+from ray.train.torch.config import _TorchBackend
 
 from gseg.distributed.runtime import Resources, there_now
 from gseg.generators.catalogue import weights_folder
@@ -125,6 +132,7 @@ class RayBackend:
         trainer = _Trainer(
             _replica,
             train_loop_config={"job": job, "surroundings": _surroundings()},
+            torch_config=_TorchConfig(),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=job.replicas, use_gpu=gpus > 0, resources_per_worker=worker
             ),
@@ -161,6 +169,42 @@ class RayBackend:
     def _actors(self) -> int:
         """Say how many actors work for one trial."""
         return self._resources.actors or self._resources.processes(there_now())
+
+
+class _TorchConfig(TorchConfig):
+    """How replicas find each other: on one's own Ray on the loopback, as all of it."""
+
+    @property
+    def backend_cls(self) -> type[_TorchBackend]:
+        return _Backend
+
+
+class _Backend(_TorchBackend):
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:  # noqa: ANN401
+        worker_group.execute(_stay_on_the_loopback)
+        super().on_start(worker_group, backend_config)
+
+
+def _stay_on_the_loopback() -> None:
+    """Let torch.distributed listen where the node does, if that is the loopback."""
+    here: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    if not ip_address(here).is_loopback:
+        return
+    for name, addresses in psutil.net_if_addrs().items():
+        if here in (each.address for each in addresses):
+            os.environ.update(GLOO_SOCKET_IFNAME=name, NCCL_SOCKET_IFNAME=name)
+    # By itself the store of the first replica listens at all addresses of the machine.
+    module: Any = import_module("torch.distributed.rendezvous")  # a function has its name, too
+    if not isinstance(module.TCPStore, partial):
+        module.TCPStore = partial(_store_here, module.TCPStore)
+
+
+def _store_here(
+    store: Callable[..., Any], host_name: str, port: int, *, is_master: bool, **options: object
+) -> object:
+    if is_master:
+        options["master_listen_fd"] = socket.create_server((host_name, port)).detach()
+    return store(host_name, port, is_master=is_master, **options)
 
 
 def _surroundings() -> tuple[Path | None, Path]:

@@ -27,6 +27,7 @@ from ray.tune.search import Searcher
 
 from gseg.distributed.actor import PointActor
 from gseg.distributed.runtime import PERCENT, Asha, Resources, trials_at_once, with_later_actors
+from gseg.distributed.session import session_folder
 from gseg.generators.catalogue import weights_folder
 from gseg.interruptions import told_on
 from gseg.pipeline.direction_trial import AnyTrial
@@ -113,7 +114,7 @@ def run_points(
         weights=weights_folder(),
         folder=Path.cwd(),
     )
-    with tempfile.TemporaryDirectory(prefix="gseg-tune-") as folder:
+    with tempfile.TemporaryDirectory(prefix="gseg-tune-", dir=session_folder()) as folder:
         tuner = tune.Tuner(
             tune.with_resources(trainable, resources.held_by_a_trial(large=large)),
             tune_config=tune.TuneConfig(
@@ -134,13 +135,23 @@ def run_points(
             ),
         )
         # What Tune still prints with verbose=0; a command that is stopped says so all the same.
-        with (
-            told_on(sys.stderr),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            tuner.fit()
+        try:
+            with (
+                told_on(sys.stderr),
+                contextlib.redirect_stdout(io.StringIO()),
+                contextlib.redirect_stderr(io.StringIO()),
+            ):
+                tuner.fit()
+        except tune.TuneError as error:
+            raise _own_error(error) from error
     return [tracker.ended[number] for number in sorted(tracker.ended)]
+
+
+def _own_error(error: BaseException) -> BaseException:
+    """Find what tracker, listener or source raised beneath what Tune made of it."""
+    while isinstance(error, tune.TuneError) and (below := error.__cause__ or error.__context__):
+        error = below
+    return error
 
 
 class _Searcher(Searcher):

@@ -1,4 +1,4 @@
-"""What a sweep may use, starting Ray quietly, and what there is of it.
+"""What a sweep may use, and what there is of it.
 
 Starting actors, a Ray Data job or a Ray Train run costs seconds to a minute; most stages of small
 trials are shorter than that. So small stages run inside the trial's own process, large ones as
@@ -12,12 +12,7 @@ so that enough trials wait at once for the autoscaler to see them.
 
 import logging
 import math
-import os
-import signal
-import socket
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -42,23 +37,6 @@ WATCHED: Final = tuple(_MODES)
 
 # A trial whose stages are jobs of their own only waits; 0 is not accepted by Tune.
 _WAITING_CPUS: Final = 0.01
-_KNOCK_SECONDS: Final = 10.0
-_OBJECT_STORE_BYTES: Final = 256 * 2**20
-_ENVIRONMENT: Final = {
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # Huge pages, where the C library knows them, save trials a twentieth to a tenth of their time.
-    # Trials compute in a thread; with an arena of its own it would meet 40 % more page faults.
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Ctrl-C ends what runs; Tune would go on for as long as a step takes, and end well.
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-}
 # Where `ray up` puts the cluster file on the head; the head's start command names it, too.
 _LEFT_BY_RAY_UP: Final = Path("~/ray_bootstrap_config.yaml")
 _KINDS: Final = ("CPU", "GPU")
@@ -159,78 +137,6 @@ class Asha:
             grace_period=self.grace,
             reduction_factor=self.factor,
         )
-
-
-@contextmanager
-def ray_session(
-    address: str | None = None, *, num_cpus: int | None = None, dashboard: bool = False
-) -> Iterator[None]:
-    """Connect to Ray, or start it on this machine, without chatter on the console.
-
-    Args:
-        address: Of a running cluster, or ``auto``; None starts a Ray of one's own, which is
-            stopped at the end.
-        num_cpus: CPUs of the own Ray; all by default.
-        dashboard: Start the own Ray's dashboard, on this machine's loopback; Ray Train needs it.
-
-    Raises:
-        ValueError: There is no cluster at the address.
-    """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)  # Ray reads some of them when it is imported
-    import ray
-
-    for name in ("ray", "ray.data", "ray.tune", "ray.train"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    # Tune writes a stack trace for every process that a node takes along, and at the end the names
-    # of such trials; `Listener` hears of them.
-    for name in ("ray.tune.execution", "ray.tune.tune"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    if ray.is_initialized():  # somebody else's session: use it, leave it
-        yield
-        return
-    quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-    with _signals_as_they_are():
-        if address is None:
-            ray.init(
-                address="local",
-                num_cpus=num_cpus,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                include_dashboard=dashboard,
-                **quiet,
-            )
-        else:
-            try:
-                _knock(address)
-                ray.init(address=address, **quiet)
-            except (OSError, ValueError, RuntimeError, OverflowError) as error:
-                raise ValueError(
-                    f"No Ray cluster answers at {address!r}: start one (`ray start --head`, "
-                    "`ray up ray_cluster.yaml`) or leave out --address."
-                ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-@contextmanager
-def _signals_as_they_are() -> Iterator[None]:
-    """Put back what `ray.init` replaces: its SIGTERM handler ends the process with status 15."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if before is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
-
-
-def _knock(address: str) -> None:
-    """Fail at once where nothing listens at HOST:PORT; Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdecimal() and "://" not in address:
-        # Addresses with a scheme (ray://) go through a proxy of Ray's.
-        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
 
 
 def trials_at_once(resources: Resources, *, large: bool) -> int:

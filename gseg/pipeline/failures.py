@@ -19,7 +19,7 @@ from gseg.pipeline.experiment import Context
 from gseg.pipeline.jobs.draw import BatchTooLargeError
 from gseg.samples.shards import DamagedShardError
 from gseg.storage.digests import digest
-from gseg.storage.files import ChangedInputsError, DiskFullError, write_atomically
+from gseg.storage.files import ChangedInputsError, DiskFullError, is_full, write_atomically
 from gseg.storage.mirror import StorageError, discard, fetch
 from gseg.storage.store import versions
 
@@ -52,7 +52,7 @@ def is_own_fault(error: BaseException) -> bool:
 
 def is_worth_another_attempt(error: BaseException) -> bool:
     """Say whether the same trial may succeed if it is started again at once."""
-    return not is_own_fault(error) and not isinstance(error, _HOPELESS)
+    return not (is_own_fault(error) or isinstance(error, _HOPELESS) or is_full(error))
 
 
 def note_failure(trial: AnyTrial, setting: Context, error: BaseException) -> Failed:

@@ -21,6 +21,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from gseg.samples.sets import first_samples, in_order
 from gseg.samples.shards import Shard, ShardFacts
+from gseg.storage.files import format_bytes
 from gseg.transfers import send
 
 MEMORY_SHARE: Final = 0.25
@@ -133,8 +134,8 @@ def open_pairs(
     if needed * pair_bytes(side) > limit:
         raise ValueError(
             f"{count:,} pairs of {side} px, or the {needed:,} of them that a shuffle_window of "
-            f"{window:,} needs at a time ({needed * pair_bytes(side) / 2**30:.2f} GiB), do not fit "
-            f"into {limit / 2**30:.2f} GiB, which is {MEMORY_SHARE:.0%} of the free memory unless "
+            f"{window:,} needs at a time ({format_bytes(needed * pair_bytes(side))}), do not fit "
+            f"into {format_bytes(limit)}, which is {MEMORY_SHARE:.0%} of the free memory unless "
             "said otherwise. Choose a smaller shuffle_window."
         )
     return StreamedPairs(load, count, resolution=side, window=window, rows=rows)

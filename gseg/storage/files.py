@@ -29,6 +29,8 @@ from gseg.storage.mirror import StorageError
 
 # Bytes; file systems allow 255, and suffixes and a temporary name come to it.
 _LONGEST_NAME: Final = 160
+_KILO: Final = 1000  # 1,000 KiB are written as 0.98 MiB: never more than three digits
+_TEN: Final = 10
 _SUM: Final = ".sha256"
 _COMPLETE: Final = ".complete"  # of which objects the files of a folder are copies
 _LOCK: Final = ".gseg-lock"
@@ -141,32 +143,48 @@ def replacing(path: Path, *, shared: bool = True) -> Iterator[Path]:
         DiskFullError: The disk is full.
         OSError: It cannot be written for another reason.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         # Uploaded before it is renamed: what is here under its name is there, too.
         if shared:
             mirror.publish(part, path)
         part.replace(path)
     except (OSError, SafetensorError) as error:
-        if _is_full(error):
-            written = part.stat().st_size if part.exists() else 0
-            free = shutil.disk_usage(path.parent).free + written
-            raise DiskFullError(
-                f"The disk is full: {path} needs more than the {free / 2**20:,.1f} MiB that are "
-                "left. Make room, or choose another --storage; the same command goes on from here."
-            ) from error
+        if is_full(error):
+            raise _disk_full(path, part, error) from error
         raise
     finally:
         part.unlink(missing_ok=True)
 
 
-def _is_full(error: OSError | SafetensorError) -> bool:
+def is_full(error: BaseException) -> bool:
     """Whether an error says that there is no space; safetensors says so in words alone."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return f"os error {errno.ENOSPC}" in str(error)
+    return isinstance(error, SafetensorError) and f"os error {errno.ENOSPC}" in str(error)
+
+
+def _disk_full(path: Path, part: Path, error: OSError | SafetensorError) -> DiskFullError:
+    """Say that a file, of which a part may be written, has no room on the disk of its folder."""
+    if getattr(error, "errno", None) == errno.EDQUOT:
+        reason = f"Your quota on the disk of {path.parent} is used up: no room for {path.name}."
+    else:
+        above = next(each for each in path.absolute().parents if each.exists())
+        free = shutil.disk_usage(above).free + (part.stat().st_size if part.exists() else 0)
+        reason = f"The disk of {path.parent} is full: {path.name} needs more than the "
+        reason += f"{format_bytes(free)} that are left."
+    return DiskFullError(f"{reason} Make room there; the same command goes on from here.")
+
+
+def format_bytes(count: float) -> str:
+    """Write an amount of memory or of a disk for people, such as ``1.5 GiB``."""
+    units = ["TiB", "GiB", "MiB", "KiB"]
+    unit = "bytes"
+    while round(count) >= _KILO and units:
+        count, unit = count / 1024, units.pop()
+    return f"{count:.2g} {unit}" if count < _TEN and unit != "bytes" else f"{count:,.0f} {unit}"
 
 
 def fetch_input(path: Path) -> bool:

@@ -17,7 +17,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from gseg.distributed.runtime import ray_session
+from gseg.distributed.session import ray_session
 from gseg.recipes.grids import Grid, grids
 from gseg.recipes.melas2022 import all_gans
 

@@ -12,7 +12,8 @@ import torch
 
 from gseg.directions.direction import Direction
 from gseg.distributed.backend import RayBackend
-from gseg.distributed.runtime import Resources, ray_session
+from gseg.distributed.runtime import Resources
+from gseg.distributed.session import ray_session
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.stages.directions import GivenDirection

@@ -1,5 +1,6 @@
 """Sweeps on Ray that are stopped or tried again."""
 
+import errno
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from gseg.pipeline.experiment import Context
 from gseg.pipeline.failures import known_failure
 from gseg.pipeline.trial import find_rows
 from gseg.samples.config import FilterConfig, filter_preset
+from gseg.storage.files import DiskFullError, replacing
 from gseg.storage.store import count_builds
 
 pytestmark = pytest.mark.ray
@@ -88,6 +90,19 @@ def test_when_the_time_is_up_work_in_progress_is_left_to_the_next_sweep(
     run_sweep([tiny_experiment], setting, Resources(), listener=again, large=False)
     assert again.done == [0]
     assert set(count_builds(tmp_path).values()) == {1}
+
+
+def test_what_fails_where_results_are_kept_is_told_as_itself(tmp_path, local_ray, tiny_experiment):
+    """And not as an error of Tune's, in whose callback it happens."""
+    setting = Context(storage=tmp_path / "storage", benchmarks=("scenes:20",))
+
+    def keep(*_):
+        with replacing(tmp_path / "rows.parquet"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DiskFullError, match=f"^The disk of {tmp_path} is full: rows.parquet needs"):
+        run_sweep([tiny_experiment], setting, Resources(), keep=keep, large=False)
+    assert find_rows(tiny_experiment, setting, "cpu") is not None
 
 
 _READS_BESIDE = """

@@ -140,11 +140,11 @@ def small_disk(tmp_path):
 
 def test_a_trial_on_a_full_disk_says_what_and_how_much(small_disk, tmp_path, monkeypatch):
     setting, backend = _setting(small_disk / "storage"), RayBackend(Resources(placement="process"))
-    with pytest.raises(DiskFullError, match=r"samples need about .* MiB, but .* has 0 MiB left"):
+    with pytest.raises(DiskFullError, match=r"samples need \d+ KiB, .* has \d\d KiB left"):
         run_trial(_TINY, setting, backend)
     monkeypatch.setattr("gseg.pipeline.jobs.draw._check_space", lambda *_: None)
     with pytest.raises(
-        DiskFullError, match=r"shard-.* needs more than the 0.\d MiB that"
+        DiskFullError, match=r"full: shard-.* needs more than the \d+ KiB that"
     ) as raised:
         run_trial(_TINY, setting, backend)
     noted = note_failure(_TINY, setting, raised.value)

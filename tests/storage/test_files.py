@@ -1,5 +1,6 @@
 """Writing files where there is no room for them; what users put into an object store."""
 
+import errno
 import hashlib
 import os
 import re
@@ -19,10 +20,12 @@ from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.specs import absolute_spec
 from gseg.storage import mirror
 from gseg.storage.files import (
+    DiskFullError,
     fetch_input,
     fetch_inputs,
     file_name,
     find_inputs,
+    format_bytes,
     read_text,
     replacing,
     write_atomically,
@@ -63,13 +66,42 @@ def test_a_full_disk_is_told_with_the_file_and_the_room_that_is_left(small_disk,
     write_atomically(path, b"old")
     with pytest.raises(StorageError) as raised, replacing(path) as part:
         write(part)
-    told = re.search(rf"full: {path} needs more than the ([\d.]+) MiB that are left", str(raised))
+    told = re.search(
+        rf"^The disk of {small_disk} is full: big needs more than the (\d+) KiB that are left\. "
+        r"Make room there; the same command goes on from here\.$",
+        str(raised.value),
+    )
     assert told is not None
-    assert 0.15 <= float(told[1]) <= 0.2
+    assert 150 <= int(told[1]) <= 200
     assert path.read_bytes() == b"old"
     assert [file.name for file in small_disk.iterdir()] == ["big"]
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_a_quota_that_is_used_up_is_none_of_the_disks(tmp_path):
+    with (
+        pytest.raises(DiskFullError, match=f"Your quota on the disk of {tmp_path} is used up: "),
+        replacing(tmp_path / "rows.parquet"),
+    ):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "0.98 KiB"),
+        (18_000, "18 KiB"),
+        (3.2 * 2**20, "3.2 MiB"),
+        (999.7 * 2**20, "0.98 GiB"),
+        (71.2 * 2**30, "71 GiB"),
+        (2_500 * 2**40, "2,500 TiB"),
+    ],
+)
+def test_amounts_have_two_or_three_digits_and_a_unit(count, told):
+    assert format_bytes(count) == told
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.samples.draw import draw_shards
 from gseg.samples.sets import GrowingSet, check_acceptance
 from gseg.samples.shards import shard_name
-from gseg.storage.files import DiskFullError, write_atomically
+from gseg.storage.files import DiskFullError, format_bytes, write_atomically
 from gseg.storage.manifests import is_whole, note_doubt, sealed
 from gseg.storage.mirror import fetch
 from gseg.storage.store import SHARD, Store, bring_here, note_build
@@ -266,8 +266,9 @@ def _check_space(store: Store, job: DrawJob) -> None:
     )
     if needed + _RESERVE > free:
         raise DiskFullError(
-            f"The samples need about {needed / 2**20:,.0f} MiB, but {store.root} has "
-            f"{free / 2**20:,.0f} MiB left. Choose another --storage or a smaller --data-size."
+            f"The samples need {format_bytes(needed)}, and {format_bytes(_RESERVE)} for what "
+            f"comes with them, but the disk of {store.root} has {format_bytes(free)} left. Make "
+            "room there, or choose another --storage or a smaller --data-size."
         )
 
 

@@ -7,7 +7,8 @@ import pytest
 from gseg.commands.app import run as run_app
 from gseg.commands.run import all_gans_app
 from gseg.distributed.run import Listener, run_sweep
-from gseg.distributed.runtime import Resources, ray_session
+from gseg.distributed.runtime import Resources
+from gseg.distributed.session import ray_session
 from gseg.pipeline.experiment import Context
 from gseg.pipeline.rows import key_of
 from gseg.pipeline.trial import find_rows

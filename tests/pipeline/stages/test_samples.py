@@ -327,7 +327,7 @@ def test_space_is_checked_before_anything_is_drawn(store, direction, monkeypatch
     make_samples(store, few, FakeBackend())
     many = replace(few, count=10_000)
     backend = FakeBackend()
-    with pytest.raises(StorageError, match=r"need about 8 MiB, but .* has 65 MiB left"):
+    with pytest.raises(StorageError, match=r"need 8.2 MiB, and 64 MiB for .* has 65 MiB left"):
         make_samples(store, many, backend)
     assert backend.ran == []
 

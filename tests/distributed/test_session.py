@@ -1,0 +1,126 @@
+"""The Ray of one's own: who reaches it, where it writes, and how it ends."""
+
+import ipaddress
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gseg.distributed.run import run_sweep
+from gseg.distributed.runtime import Resources
+from gseg.pipeline.experiment import Context
+
+pytestmark = pytest.mark.ray
+
+
+class _Listening(threading.Thread):
+    """Notes what this process and all below it listen at."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.over, self.found = threading.Event(), set()
+
+    def run(self):
+        while not self.over.wait(0.2):
+            for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+                with suppress(psutil.Error):
+                    self.found |= {
+                        (process.name(), each.laddr.ip)
+                        for each in process.net_connections("inet")
+                        if each.status == psutil.CONN_LISTEN
+                    }
+
+
+def test_a_sweep_listens_on_the_loopback_alone(tmp_path, local_ray, tiny_experiment):
+    setting, listening = Context(storage=tmp_path, benchmarks=("scenes:20",)), _Listening()
+    listening.start()
+    resources = Resources(placement="cluster", workers=2, actors=1)
+    (record,) = run_sweep([tiny_experiment], setting, resources, large=True)
+    listening.over.set()
+    listening.join()
+    assert record.state == "complete"
+    kinds = {name.partition("(")[0] for name, _ in listening.found}
+    assert kinds >= {"raylet", "gcs_server", "ray::DashboardAgent"}
+    assert any("TrainWorker" in name for name in kinds), kinds
+    reached = {
+        (name, ip)
+        for name, ip in listening.found
+        if not ipaddress.ip_address(ip.removeprefix("::ffff:")).is_loopback
+    }
+    assert not reached
+
+
+_ODD = """
+import json, os, sys
+import psutil, ray
+from gseg.distributed.session import ray_session, session_folder
+
+def found():
+    return {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")}
+
+def main():
+    before = found()
+    with ray_session(num_cpus=1):
+        folder = session_folder()
+        told = {
+            "folder": str(folder),
+            "mode": oct(folder.stat().st_mode & 0o777),
+            "token": os.environ["RAY_AUTH_TOKEN"],
+            "in_files": [
+                str(path)
+                for path in folder.rglob("*")
+                if path.is_file() and os.environ["RAY_AUTH_TOKEN"].encode() in path.read_bytes()
+            ],
+            "address": ray.nodes()[0]["NodeManagerAddress"],
+        }
+    print(json.dumps({**told, "again": found() == before}), flush=True)
+    with ray_session(num_cpus=1):
+        for each in psutil.Process().children():
+            if each.name() == "raylet":
+                each.kill()
+        ray.get(ray.remote(lambda: 1).remote())
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_ray_starts_wherever_there_is_room_and_its_death_is_told_in_a_line(tmp_path):
+    """No home, an odd temporary folder, a cluster elsewhere; a session that was killed before."""
+    odd = tmp_path / "with blanks and ü" / ("long" * 25)
+    odd.mkdir(parents=True)
+    (tmp_path / "driver.py").write_text(_ODD)
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="g") as short:
+        left = Path(short) / "gseg-left"
+        left.mkdir()
+        (left / "lock").touch()
+        done = subprocess.run(
+            [sys.executable, str(tmp_path / "driver.py")],
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+            env={name: value for name, value in os.environ.items() if "RAY_A" not in name}
+            | {"HOME": "/proc/nowhere", "RAY_ADDRESS": "192.0.2.1:6379"}
+            | {"RAY_TMPDIR": str(odd), "TMPDIR": short},
+        )
+        assert not any(Path(short).iterdir())
+    told = json.loads(done.stdout)
+    assert Path(told["folder"]).parent == Path(short)
+    assert (told["mode"], told["address"]) == ("0o700", "127.0.0.1")
+    assert re.fullmatch("[0-9a-f]{64}", told["token"])
+    assert told["in_files"] == []
+    assert told["again"]
+    assert done.returncode == 1
+    assert done.stderr == (
+        "gseg: Ray's own process on this machine has ended (killed, or out of memory): run the "
+        "same command again; it goes on from here.\n"
+    )
