@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -101,11 +103,11 @@ def ray_session(
         return
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     with ExitStack() as session:
+        put_back = partial(_set_sigterm, signal.getsignal(signal.SIGTERM))
+        session.callback(put_back)
         # What its daemons tell the driver goes to standard output, between tables.
         worker = ray._private.worker
         session.enter_context(_set(worker, "print_to_stdstream", lambda *_, **__: None))
-        # Ray's own handler of SIGTERM ends the process, with status 15.
-        session.enter_context(_set(ray._private.utils, "set_sigterm_handler", lambda _: None))
         if address is None:
             folder = session.enter_context(_private_folder())
             _FOLDER.set(folder)
@@ -123,8 +125,18 @@ def ray_session(
                     f"No Ray cluster answers at {address!r}: start one (`ray start --head`, "
                     "`ray up ray_cluster.yaml`) or leave out --address."
                 ) from error
+        put_back()
         session.enter_context(_watched(session_folder()))
         yield
+
+
+def _set_sigterm(handler: Any) -> None:  # noqa: ANN401 as `signal` has it
+    """Give SIGTERM its handler of before; Ray sets others as it starts, in C++, too.
+
+    One that is not Python's (None) cannot be given back.
+    """
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _knock(address: str) -> None:
