@@ -313,6 +313,8 @@ def _reason_of(trial: Trial) -> str:
     if path is None or not path.exists():
         return "unknown"
     last = path.read_text().rpartition("Failure # ")[2].strip()
+    if "node running low on memory" in last:  # Ray's, which comes before the system's
+        return "its machine ran out of memory: run fewer at once (--concurrency), or add memory"
     if "ray::" in last:  # the last line of the stack trace: the error's kind and words
         kind, _, words = last.splitlines()[-1].partition(": ")
         return words or kind

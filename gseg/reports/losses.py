@@ -3,18 +3,24 @@
 import math
 import os
 import re
-import uuid
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+from platform import node
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import pandas as pd
-from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.record_writer import RecordWriter
 
 from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.trial import find_parts
 from gseg.reports.charts import drawing, save_picture
 from gseg.segmenters.curves import Curve, find_curves
+from gseg.storage.files import replacing
 
 _MOST_NAMED: Final = 12
 # A loss is drawn as its mean over this share of the steps, and thinly as it is.
@@ -72,14 +78,25 @@ def write_events(folder: Path, curve: Curve) -> bool:
         return False
     folder.parent.mkdir(parents=True, exist_ok=True)
     # TensorBoard reads folders while they are written: this one gets its name when it is whole.
-    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
-    with SummaryWriter(str(part)) as writer:
-        for column, tag in _TAGS.items():
-            values = _measured(curve, column)
-            for step, value in zip(values.index.to_list(), values.to_list(), strict=True):
-                writer.add_scalar(tag, value, step)
-    os.replace(part, folder)  # noqa: PTH105
+    with TemporaryDirectory(prefix=".", dir=folder.parent) as place:
+        file = Path(place) / folder.name / f"events.out.tfevents.{int(time.time())}.{node()}"
+        with replacing(file) as part, closing(RecordWriter(str(part))) as writer:
+            writer.write(
+                Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()
+            )
+            for event in _events(curve):
+                writer.write(event.SerializeToString())
+        os.replace(file.parent, folder)  # noqa: PTH105
     return True
+
+
+def _events(curve: Curve) -> Iterator[Event]:
+    # By hand: tensorboardX's own writer waits for ever if its thread meets a full disk.
+    for column, tag in _TAGS.items():
+        values = _measured(curve, column)
+        for step, value in zip(values.index.to_list(), values.to_list(), strict=True):
+            summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+            yield Event(wall_time=time.time(), step=step, summary=summary)
 
 
 def write_trial_events(

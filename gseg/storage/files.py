@@ -143,9 +143,10 @@ def replacing(path: Path, *, shared: bool = True) -> Iterator[Path]:
         DiskFullError: The disk is full.
         OSError: It cannot be written for another reason.
     """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    part, room = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part"), 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        room = shutil.disk_usage(path.parent).free
         yield part
         # Uploaded before it is renamed: what is here under its name is there, too.
         if shared:
@@ -153,7 +154,7 @@ def replacing(path: Path, *, shared: bool = True) -> Iterator[Path]:
         part.replace(path)
     except (OSError, SafetensorError) as error:
         if is_full(error):
-            raise _disk_full(path, part, error) from error
+            raise _disk_full(path, room, error) from error
         raise
     finally:
         part.unlink(missing_ok=True)
@@ -166,15 +167,13 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, SafetensorError) and f"os error {errno.ENOSPC}" in str(error)
 
 
-def _disk_full(path: Path, part: Path, error: OSError | SafetensorError) -> DiskFullError:
-    """Say that a file, of which a part may be written, has no room on the disk of its folder."""
+def _disk_full(path: Path, room: int, error: OSError | SafetensorError) -> DiskFullError:
+    """Say that a file has no room on the disk of its folder; before it was begun, there was some."""
     if getattr(error, "errno", None) == errno.EDQUOT:
         reason = f"Your quota on the disk of {path.parent} is used up: no room for {path.name}."
     else:
-        above = next(each for each in path.absolute().parents if each.exists())
-        free = shutil.disk_usage(above).free + (part.stat().st_size if part.exists() else 0)
         reason = f"The disk of {path.parent} is full: {path.name} needs more than the "
-        reason += f"{format_bytes(free)} that are left."
+        reason += f"{format_bytes(room)} that are left."
     return DiskFullError(f"{reason} Make room there; the same command goes on from here.")
 
 

@@ -64,6 +64,25 @@ def test_a_trial_that_is_dropped_every_time_fails(tracked):
     assert "dropped 4 times" in heard.records[0].reason
 
 
+_KILLED = """Failure # 1 (occurred at 2026-11-27_23-14-02)
+Task was killed due to the node running low on memory.
+19926	0.45	ray::ResourceTrainable.train
+Refer to the documentation on how to address the out of memory issue: https://docs.ray.io. Consider
+"""
+
+
+def test_memory_that_ran_out_is_named_with_what_helps(tracked, tmp_path):
+    source, tracker, heard = tracked
+    trial = _hand_out(source, RESTARTS + 1)
+    trial.error_file = str(tmp_path / "error.txt")
+    (tmp_path / "error.txt").write_text(_KILLED)
+    tracker.on_trial_error(0, [], trial)
+    assert heard.records[0].reason == (
+        "4 attempts, the last: its machine ran out of memory: run fewer at once (--concurrency), "
+        "or add memory"
+    )
+
+
 def test_a_trial_that_is_lost_after_its_result_is_heard_once(tracked):
     source, tracker, heard = tracked
     trial = _hand_out(source)
