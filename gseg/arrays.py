@@ -18,14 +18,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
+from gseg.downloads import misfetched, why_unreadable
+
 Array: TypeAlias = Tensor | NDArray[np.floating]
 # How batch statistics end in the public programs' files.
 _VARIANCES: Final = ("running_var", "stored_var")
 _HUGE: Final = 2**30
-# Characters of another library's reason that are told.
-_WORDS: Final = 150
+# Numbers do not pack so well that a file of this share of its size is believed.
+_MOST_PACKED: Final = 50
+_NAMED: Final = 3
 # What is larger becomes infinite where it is computed with.
 _LARGEST: Final = float(np.finfo(np.float32).max)
+
+
+class BombError(ValueError):
+    """A file would take far more memory than its size says."""
 
 
 def check_finite(source: str | Path, arrays: Mapping[str, Array]) -> None:
@@ -97,18 +104,43 @@ def load_numpy(path: Path, *, mapped: bool = False) -> dict[str, NDArray[Any]]:
         ValueError: It is none, damaged, or holds objects.
     """
     try:
-        content = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return {"array": content}
-        with content as file:
+        with path.open("rb") as file:
+            start = file.read(len(np.lib.format.MAGIC_PREFIX))
+        if start == np.lib.format.MAGIC_PREFIX:
+            # Mapped: so its header is compared with its length before memory is taken.
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            return {"array": array if mapped else np.array(array)}
+        if not zipfile.is_zipfile(path):
+            raise ValueError(misfetched(path) or "it begins neither as .npy nor as .npz files do")
+        check_unpacked(path)
+        with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         if not all(isinstance(each, np.ndarray) for each in arrays.values()):
             raise ValueError("it holds files that are no arrays")
         return arrays
+    except BombError:
+        raise
     # A damaged header is a Python expression that can fail anywhere, or asks for too much memory.
     except Exception as error:
-        words = re.sub(" object at 0x[0-9a-f]+", "", " ".join(str(error).split()))[:_WORDS]
+        words = re.sub(" object at 0x[0-9a-f]+", "", why_unreadable(path, error))
+        if "allow_pickle" in words or "Python objects" in words:
+            words = "it holds objects of Python, not numbers"
         raise ValueError(f"{path} cannot be read as a file of NumPy: {words}.") from error
+
+
+def check_unpacked(path: Path) -> None:
+    """Refuse a zip file that would take far more memory than it has bytes.
+
+    Raises:
+        BombError: It would.
+    """
+    with zipfile.ZipFile(path) as file:
+        size = sum(each.file_size for each in file.infolist())
+    if size > _HUGE and size > _MOST_PACKED * path.stat().st_size:
+        raise BombError(
+            f"{path} is refused: its {path.stat().st_size:,} bytes unpack to {size:,}, which no "
+            "file of numbers does."
+        )
 
 
 def load_torch(path: Path, *, strangers: bool = False) -> Any:  # noqa: ANN401 as the file has it
@@ -123,27 +155,54 @@ def load_torch(path: Path, *, strangers: bool = False) -> Any:  # noqa: ANN401 a
         ValueError: It is no such file, is damaged, or asks for what is not harmless.
     """
     try:
-        # The format before PyTorch 1.6 is no zip file, and is not looked into.
-        strangers = strangers and zipfile.is_zipfile(path)
-        names = get_unsafe_globals_in_checkpoint(path) if strangers else []
-        stand_ins: list[Any] = [(type("Inert", (_Inert,), {}), name) for name in names]
+        path.open("rb").close()
+    except OSError as error:  # also a folder, and a link to itself
+        raise ValueError(f"{path} cannot be read: {error.strerror}.") from error
+    # The format before PyTorch 1.6 is no zip file, and is not looked into.
+    zipped, names = zipfile.is_zipfile(path), list[str]()
+    try:
+        if zipped:
+            check_unpacked(path)
+        if zipped and strangers:
+            names = get_unsafe_globals_in_checkpoint(path)
+        stand_ins: list[Any] = [
+            (type(name.rpartition(".")[2], (_Inert,), {}), name) for name in names
+        ]
         with safe_globals(stand_ins), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # which would say how to run what is in the file
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}.") from error
+            # Opened here: of its name, torch.load would believe a suffix.
+            with path.open("rb") as file:
+                return torch.load(file, map_location="cpu", weights_only=True)
+    except BombError:
+        raise
     # A damaged pickle can fail anywhere in the interpreter of opcodes. PyTorch's own words are not
     # told: they say how to run what is in the file.
     except Exception as error:
+        if wrong := misfetched(path):
+            raise ValueError(f"{path} cannot be read: {wrong}.") from error
         asked = re.search(r"(?:GLOBAL|global) ([\w.]+)", str(error))
-        if asked and isinstance(error, pickle.UnpicklingError):
+        if names or (asked and isinstance(error, pickle.UnpicklingError)):
+            what = ", ".join(sorted(names)[:_NAMED]) or (asked and asked[1])
             raise ValueError(
-                f"{path} is refused: it asks for {asked[1]}, and is no plain file of tensors."
+                f"{path} is refused: it asks for {what}, and is no plain file of tensors."
+            ) from error
+        if _is_script(path):
+            raise ValueError(
+                f"{path} is a program of TorchScript, which is not run: where it is loaded, "
+                "torch.save(network.state_dict(), FILE) writes its weights."
             ) from error
         raise ValueError(
             f"{path} is damaged or cut short, or no file of torch.save "
             f"({path.stat().st_size:,} bytes)."
         ) from error
+
+
+def _is_script(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as file:
+            return any(name.endswith("/constants.pkl") for name in file.namelist())
+    except Exception:  # of a damaged directory, names are no UTF-8, places negative, ...
+        return False
 
 
 class _Inert(dict[Any, Any]):

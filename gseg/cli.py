@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "curves": ("results:curves", "Draw the loss curves of trainings."),
     "scenes": ("scenes:scenes", "Write embedded pictures with their masks."),
     "report": ("results:report", "Write a report of results."),
+    "storage": ("storage:storage", "Show what lies in a storage; delete what no row needs."),
     "published": ("results:published", "Write the papers' numbers as Parquet."),
     "run": ("run:run_app", "Run recipes: the tables and figures of both papers, by name."),
     "search": ("search:app", "Search over settings, without labels."),

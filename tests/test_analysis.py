@@ -4,15 +4,19 @@ import re
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import gseg
 from gseg.pipeline.rows import SCHEMA, make_row, merge_rows
+from gseg.reports.sweep import write_image_scores
+from gseg.storage.store import Store
 
 ROOT = Path(__file__).parents[1]
 FIDS = {"a.scenes32": 9.0, "b.scenes32": 5.0, "c.scenes32": 2.0, "d.scenes32": 1.0}
@@ -70,6 +74,76 @@ def test_the_documentation_s_examples_run(tmp_path, monkeypatch, capsys):
     assert best.generator == "d.scenes32"
     assert best.iou == pytest.approx(0.81)
     assert best.trials == 2
+
+
+def _block(file, place):
+    """One of the Python examples of a document."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / file).read_text(), flags=re.DOTALL)
+    return next(block for block in blocks if place in block)
+
+
+def test_rows_and_pictures_join_without_more_rows(tmp_path, monkeypatch, capsys):
+    """Of several sets, two of one name among them, protocols, profiles, and a baseline."""
+    monkeypatch.chdir(tmp_path)
+    profiles = ("melas2022_program", "voynov2021_program")
+    rows = [
+        make_row(
+            {
+                **{"experiment": experiment, "method": method, "generator": "a.scenes32"},
+                **{"benchmark": benchmark, "benchmark_digest": content, "eval_protocol": protocol},
+                **{"metric_profile": profile, "iou": 0.5, "accuracy": 0.9, "data_size": 10},
+                "scores": f"{benchmark}{content}{protocol}",
+            }
+        )
+        for experiment, method in (("one", "gan"), ("two", "gan"), ("three", "otsu"))
+        for benchmark, content in (("scenes", "aa"), ("scenes", "bb"), ("birds", "aa"))
+        for protocol in ("text", "program")
+        for profile in profiles
+    ]
+    merge_rows(tmp_path / "results" / "all_gans", rows)
+    pictures = pd.DataFrame(
+        {"id": ["0", "1"] * 2, "profile": np.repeat(profiles, 2), "iou": [0.1, 0.9, 0.2, 0.8]}
+    )
+    (tmp_path / "scores").mkdir()
+    pictures.to_parquet(tmp_path / "scores" / "images.parquet")
+    monkeypatch.setattr(Store, "find", lambda self, *_: SimpleNamespace(folder=tmp_path / "scores"))
+    for _ in range(2):
+        write_image_scores(tmp_path / "results" / "all_gans_images", rows, tmp_path)
+    names = {}
+    for place in ("chosen =", "many_to_one"):
+        exec(_block("results/README.md", place), names)
+    # 3 experiments, 2 sets of that name, 2 protocols, 2 pictures; one profile.
+    assert len(names["images"]) == 24
+    assert capsys.readouterr().out.splitlines()[-3:-1] == ["0    0.1", "1    0.9"]
+    exec(_block("README.md", "import pandas"), {})
+
+
+def test_points_and_rows_join_without_more_rows(tmp_path, monkeypatch, capsys):
+    rows = [
+        make_row(
+            {
+                **{"experiment": f"{point}{seed}", "benchmark": benchmark, "method": "gan"},
+                **{"eval_protocol": "text", "metric_profile": profile, "iou": point / 10},
+            }
+        )
+        for point in range(3)
+        for seed in "ab"
+        for benchmark in ("scenes", "birds")
+        for profile in ("melas2022_program", "voynov2021_program")
+    ]
+    merge_rows(tmp_path / "results" / "search", rows)
+    points = {
+        "state": ["complete"] * 3,
+        "experiments": [f"{point}a,{point}b" for point in range(3)],
+        "objective_combined": [0.1, 0.2, 0.3],
+    }
+    (tmp_path / "results" / "search_trials").mkdir()
+    pd.DataFrame(points).to_parquet(tmp_path / "results" / "search_trials" / "trials.parquet")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(_block("docs/searches.md", "search_trials"), names)
+    assert len(names["both"]) == 6
+    assert "1.0" in capsys.readouterr().out
 
 
 def test_a_hundred_thousand_rows_open_in_two_seconds(tmp_path):

@@ -2,6 +2,9 @@
 
 import io
 import os
+import struct
+import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 import torch
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
+import gseg
 from gseg.mask_files import read_mask
 from gseg.picture_files import (
     UnreadableImageError,
@@ -246,3 +250,30 @@ def test_names_given_twice_are_no_names(tmp_path):
     assert list(doubled.values()) == [
         f"{tmp_path / 'a.png'} has the same name as a.jpg but for the suffix"
     ]
+
+
+def _saying(width, height):
+    """A PNG that says so of itself, and has not one pixel."""
+
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("reader", [read_image, read_mask, lambda p: picture_size(p, upright=True)])
+def test_one_limit_of_pixels_by_what_the_header_says(reader, tmp_path):
+    (tmp_path / "bomb.png").write_bytes(_saying(2**14, 2**14 + 1))
+    with pytest.raises(UnreadableImageError, match=r"bomb\.png.*exceeds limit of 268435456 pixels"):
+        reader(tmp_path / "bomb.png")
+    (tmp_path / "large.png").write_bytes(_saying(2**14, 2**14))
+    assert picture_size(tmp_path / "large.png", upright=True) == (2**14, 2**14)
+
+
+def test_one_place_opens_pictures():
+    package = Path(gseg.__file__).parent
+    found = [each for each in package.rglob("*.py") if "Image.open(" in each.read_text()]
+    assert found == [package / "picture_files.py"]

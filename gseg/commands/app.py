@@ -7,6 +7,7 @@ code imports what is heavy when it runs, so that ``--help`` is there at once.
 
 import inspect
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -28,7 +29,7 @@ from cyclopts.help import DefaultFormatter, InlineText
 from rich.console import Console
 from rich.text import Text
 
-from gseg.commands.given import LARGEST, check_needs, check_words
+from gseg.commands.given import LARGEST, check_needs, check_words, misnamed
 from gseg.interruptions import INTERRUPTED, Interruption
 from gseg.storage.manifests import told_doubts
 from gseg.words import nearest
@@ -150,6 +151,9 @@ def run(app: App, given: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: the command's own, 2 for wrong use, 130 if interrupted.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started this
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 for good
     for stream in (sys.stdout, sys.stderr):
         # A terminal or file that cannot show a letter of some name ends no command.
         if isinstance(stream, TextIOWrapper):
@@ -194,7 +198,7 @@ def _reason(error: Exception) -> str:
 def _misnamed(text: str) -> str:
     """Say of a text which name in it is none in UTF-8; Python has surrogates for such bytes."""
     found = re.search(r"[^\s\"']*[\ud800-\udfff][^\s\"']*", text)
-    return f"{found[0] if found else text!a} is no name in UTF-8: rename that file or folder."
+    return f"{misnamed(found[0] if found else text)}."
 
 
 def _complain(message: str, status: int = WRONG_USE) -> int:

@@ -11,6 +11,7 @@ from gseg.commands.bars import plain_table, progress_bar
 from gseg.commands.given import needs, only_where
 from gseg.generators.catalogue import (
     Kind,
+    check_known,
     find_weights,
     list_generators,
     use_weights,
@@ -84,6 +85,7 @@ def fetch(name: str, /, *, weights: Weights = None) -> int:
     from gseg.generators.weights import fetch_weights
     from gseg.storage.files import format_bytes
 
+    check_known(name)
     use_weights(weights)
     folder = weights or weights_folder()
     if folder is None:

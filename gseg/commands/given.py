@@ -8,6 +8,7 @@ the command does not run.
 
 import inspect
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -214,7 +215,7 @@ def _checked(token: Token, kinds: set[Any]) -> Token:
     if Path in kinds:
         return token.evolve(value=_path(text))
     if str in kinds and not text.isascii() and _holds_bytes(text):
-        raise ValueError(f"{text!r} holds bytes that are no UTF-8, as rows cannot: rename it")
+        raise ValueError(misnamed(text))
     if str in kinds:  # FILE, kind:FILE and FILE.py:FUNCTION
         return token.evolve(value=_TILDE.sub(lambda found: _path(found[0]), text))
     number = _number(text)
@@ -225,6 +226,15 @@ def _checked(token: Token, kinds: set[Any]) -> Token:
     if int in kinds and abs(number) > LARGEST:
         raise ValueError(f"expected a whole number up to {LARGEST:,}, got {text!r}")
     return token
+
+
+def misnamed(text: str) -> str:
+    """Say what is wrong with a name that holds bytes, as rows cannot, and what to do."""
+    try:
+        os.fsencode(text).decode()
+    except UnicodeDecodeError:
+        return f"{text!a} is no name in UTF-8, as rows need: rename that file or folder"
+    return f"{text!a} is UTF-8, but this locale is not: set PYTHONUTF8=1, or LC_ALL=C.UTF-8"
 
 
 def _holds_bytes(text: str) -> bool:

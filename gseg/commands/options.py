@@ -16,7 +16,14 @@ from cyclopts import Group, Parameter
 from gseg.commands.app import Count, Here, Number, OutPlace, Place, wholes
 from gseg.commands.given import Given, Needs, only_where, only_without
 from gseg.distributed.runtime import Placement, Resources
-from gseg.generators.catalogue import Kind, find_card, full_name, list_generators, own_file
+from gseg.generators.catalogue import (
+    Kind,
+    check_known,
+    find_card,
+    full_name,
+    list_generators,
+    own_file,
+)
 from gseg.mask_coding import mask_coding
 from gseg.pipeline.experiment import Context, Experiment, LabelledPairs, SelectionConfig
 from gseg.pipeline.settings import Setting, axes
@@ -557,6 +564,9 @@ def _checked_generator(name: str) -> str:
     if own_file(name) is not None:
         return full_name(name)
     known = [card.name for card in list_generators()]
-    if name not in known and not name.startswith("analytic."):
-        raise ValueError(unknown("generator", name, [*known, *_KINDS], among=", ".join(known)))
+    if name.startswith("analytic."):
+        check_known(name)
+    elif name not in known:
+        among = f"{', '.join(_KINDS)}, and names, which gseg generators lists"
+        raise ValueError(unknown("generator", name, [*known, *_KINDS], among=among))
     return name

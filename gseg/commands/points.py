@@ -23,7 +23,7 @@ from gseg.generators.weights import weights_digest
 from gseg.pipeline.direction_trial import AnyTrial
 from gseg.pipeline.experiment import Context
 from gseg.pipeline.plan import SweepPlan
-from gseg.pipeline.rows import Row, known_scores
+from gseg.pipeline.rows import Row, heal_rows
 from gseg.pipeline.trial import stage_words
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.search.evaluate import SweepWork, Work
@@ -86,7 +86,6 @@ class PointsCommand:
 
         Raises:
             StorageError: They cannot.
-            ValueError: Rows that are there are damaged.
         """
         Store(self._setting.storage, read_only=self._dry_run).check()
         try:
@@ -94,7 +93,7 @@ class PointsCommand:
         except StorageError as error:
             reason = getattr(error.__cause__, "strerror", None) or str(error)
             raise StorageError(f"Cannot write results to {self._results}: {reason}.") from error
-        known_scores(self._results)
+        heal_rows(self._results, read_only=self._dry_run)
         for folder in more:
             Store(folder, read_only=self._dry_run).check()
 

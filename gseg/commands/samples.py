@@ -177,19 +177,20 @@ def export(path: Place, /, *, out: OutFolder) -> int:
         ValueError: There are no samples.
     """
     from gseg.picture_files import encode_png
+    from gseg.pipeline.finished import load_stored
     from gseg.samples.labeller import sample_name
-    from gseg.samples.shards import Shard
     from gseg.storage.files import write_atomically
 
     written = 0
     for file in _shards(path):
-        shard = Shard.load(file)
+        shard = load_stored(file)
         try:
             seed = int(shard.provenance["config"]["seed"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{file} does not say with which seed it was drawn.") from error
         for index, picture in zip(shard.indices.tolist(), shard.pictures, strict=True):
-            write_atomically(out / f"{sample_name(seed, index)}.png", encode_png(picture))
+            name = f"{sample_name(seed, index)}.png"
+            write_atomically(out / name, encode_png(picture), durable=False)
             written += 1
     console().print(f"{written:,} pictures in {out}")
     return 0

@@ -62,7 +62,7 @@ def write_scenes(out: Path, indices: range, side: int = _SIDE) -> None:
             found = render(indices[part], resolution=side)
             for name, *pair in zip(names[part], found.pictures, found.masks, strict=True):
                 for folder, pixels in zip(_FOLDERS, pair, strict=True):
-                    write_atomically(out / folder / name, encode_png(pixels))
+                    write_atomically(out / folder / name, encode_png(pixels), durable=False)
             progress(min(start + at_once, len(names)), len(names))
 
 

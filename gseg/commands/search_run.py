@@ -15,7 +15,7 @@ from gseg.pipeline.plan import SweepPlan, make_plan
 from gseg.pipeline.rows import Row, merge_rows
 from gseg.reports.search import draw_search, search_table
 from gseg.search.evaluate import SearchWork
-from gseg.search.records import Record, best_points, keep_records, read_records
+from gseg.search.records import Record, best_points, heal_records, keep_records
 from gseg.search.source import Point, PointSource
 from gseg.storage.digests import digest
 
@@ -79,7 +79,7 @@ class SearchRun(PointsCommand):
             ValueError: They are of a search that chose by labels, or this one does; or by those
                 of other pictures.
         """
-        records = read_records(self._trials)
+        records = heal_records(self._trials, read_only=self._dry_run)
         mixed = [each for each in records if each.labels_used != self._search.uses_labels]
         if mixed:
             kind = "with" if mixed[0].labels_used else "without"

@@ -119,6 +119,11 @@ def _pictures(path: Path, out: Path, notes: list[str]) -> Iterator[tuple[Path, s
     if not path.is_dir():
         yield path, path.stem
         return
+    if realpath(path) == realpath(out):
+        raise ValueError(
+            f"--out {out} is the folder of the pictures: masks would lie among them, and be taken "
+            f"for pictures the next time. Choose another, such as {out / 'masks'}."
+        )
     listed = list_pictures(path, without=out).required()
     if listed.others:
         notes.append(listed.left_out)

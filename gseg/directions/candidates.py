@@ -26,6 +26,7 @@ from gseg.arrays import check_finite
 from gseg.directions.codes import Progress, codes_and_labels
 from gseg.directions.config import CandidateConfig
 from gseg.directions.learnt import learn_directions
+from gseg.downloads import why_unreadable
 from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, normals
@@ -110,7 +111,9 @@ def load_candidates(folder: Path) -> Tensor:
     try:
         tensors = load_tensors(path.read_bytes())
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"Cannot read candidate directions {path}: {error}") from error
+        raise ValueError(
+            f"Cannot read candidate directions {path}: {why_unreadable(path, error)}"
+        ) from error
     if set(tensors) != {"vectors"} or tensors["vectors"].ndim != 2:
         raise ValueError(f"{path} holds {sorted(tensors)}, expected 'vectors' (K, D).")
     check_finite(path, tensors)

@@ -23,8 +23,9 @@ from torch import Tensor
 
 from gseg.arrays import check_finite, load_torch
 from gseg.directions.colour_maps import ColourMaps
+from gseg.downloads import why_unreadable
 from gseg.generators.contract import Generator
-from gseg.storage.files import replacing, write_atomically
+from gseg.storage.files import read_text, replacing, write_atomically
 
 _VECTORS: Final = "direction.safetensors"
 _PROVENANCE: Final = "direction.json"
@@ -132,7 +133,7 @@ class Direction:
         try:
             vectors = load_tensors(path.read_bytes())
             path = folder / _PROVENANCE
-            provenance = json.loads(path.read_text())
+            provenance = json.loads(read_text(path))
             path = folder / _LOSSES
             table = pq.read_table(pa.BufferReader(path.read_bytes()))
             losses = {name: _curve(table[name]) for name in table.column_names}
@@ -140,7 +141,9 @@ class Direction:
                 path = folder / _PROVENANCE
                 raise TypeError(f"it holds a {type(provenance).__name__}, expected an object")
         except _UNREADABLE as error:
-            raise ValueError(f"Cannot read direction file {path}: {error}") from error
+            raise ValueError(
+                f"Cannot read direction file {path}: {why_unreadable(path, error)}"
+            ) from error
         operators = None
         for clamped, name in _OPERATORS.items():
             if name in vectors:

@@ -11,10 +11,11 @@ Adam's moments: an interrupted training goes on exactly where it was. (The offic
 forgets the moments.)
 """
 
+import io
 import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Final
 
 import torch
@@ -27,12 +28,14 @@ from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, uniforms
 from gseg.storage.digests import canonical, digest
-from gseg.storage.files import replacing
+from gseg.storage.files import write_atomically
 from gseg.transfers import send
 
 _TEST_STEPS: Final = 100
 # A training that is killed loses a twentieth of itself at most.
 _CHECKPOINTS: Final = 20
+# What the file of an unfinished training begins with, before a checksum of the rest.
+_SEAL: Final = b"gseg.learnt.crc32"
 _LENET_SIDES: Final = range(32, 65)
 # LeNet's widths against the original's, as in the official program.
 _WIDTH: Final = 2
@@ -77,7 +80,8 @@ def learn_directions(
         progress: Called after each step.
 
     Raises:
-        ValueError: The checkpoint is of another training, or the loss stopped being finite.
+        UnfinishedError: The checkpoint is damaged, or of another training.
+        ValueError: The loss stopped being finite.
     """
     training = _Training(generator, min(count, generator.card.code_dim), config, seed)
     identity = digest(generator.card.name, count, canonical(config), seed)
@@ -95,6 +99,10 @@ def learn_directions(
         if progress is not None:
             progress(done, config.steps)
     return training.outcome()
+
+
+class UnfinishedError(ValueError):
+    """A file is no unfinished training, is damaged, or is another one's; the message names it."""
 
 
 class Deformator(nn.Module):
@@ -221,18 +229,29 @@ class _Training:
     def save(self, path: Path, identity: str, done: int) -> None:
         """Write the state; the older file stays until the new one is complete."""
         learnt = {"networks": self._networks.state_dict(), "adam": self._adam.state_dict()}
-        with replacing(path) as part:
-            torch.save({"identity": identity, "done": done, **learnt, "losses": self._losses}, part)
+        state = io.BytesIO()
+        torch.save({"identity": identity, "done": done, **learnt, "losses": self._losses}, state)
+        content = state.getvalue()
+        # PyTorch does not look at the checksums that its files have.
+        write_atomically(path, _SEAL + zlib.crc32(content).to_bytes(4, "big") + content)
 
     def restore(self, path: Path, identity: str) -> int:
         """Go to where `save` left off; give the steps done."""
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, UnpicklingError, EOFError) as error:
+            content = path.read_bytes()
+            if content.startswith(_SEAL):  # older versions wrote none
+                told, content = content[len(_SEAL) :][:4], content[len(_SEAL) + 4 :]
+                if told != zlib.crc32(content).to_bytes(4, "big"):
+                    raise ValueError("it does not fit its checksum")
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        # A damaged pickle, of an older version that wrote no checksum, can fail anywhere.
+        except Exception as error:
             reason = str(error).partition("\n")[0]
-            raise ValueError(f"Cannot read the unfinished training {path}: {reason}") from error
-        if state["identity"] != identity:
-            raise ValueError(
+            raise UnfinishedError(
+                f"Cannot read the unfinished training {path}: {reason.rstrip('.')}."
+            ) from error
+        if not isinstance(state, dict) or state.get("identity") != identity:
+            raise UnfinishedError(
                 f"{path} belongs to another training of directions. Choose another folder, or "
                 "delete the file to start afresh."
             )

@@ -14,11 +14,18 @@ from ray import tune
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import PERCENT, Resources
 from gseg.pipeline.experiment import Context
-from gseg.pipeline.failures import forget_failure, is_worth_another_attempt, note_failure
+from gseg.pipeline.failures import (
+    forget_failure,
+    is_own_fault,
+    is_worth_another_attempt,
+    note_failure,
+)
 from gseg.pipeline.jobs.job import prepare_process
 from gseg.pipeline.progress import FileReport, HaltedError, Report, Watch
 from gseg.search.evaluate import Outcome, Work
 from gseg.search.source import Point
+from gseg.storage.damage import DamagedError
+from gseg.storage.manifests import recheck
 
 _UNMEASURED: Final = {PERCENT: 0, "held_out_loss": float("nan"), "held_out_iou": float("nan")}
 _GOODBYE_SECONDS: Final = 10.0
@@ -98,6 +105,10 @@ class PointActor(tune.Trainable):
         # The error that ended a remote task, instead of the one that tells of it.
         cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else None
         plain = cause if isinstance(cause, Exception) else error
+        # What a reader stumbles over may have been damaged since it was found: another attempt
+        # makes it again.
+        if (damaged := recheck()) and is_own_fault(plain):
+            plain = DamagedError(damaged[0])
         failed = note_failure(self._work.trials_of(self._point)[0], self._setting, plain)
         if is_worth_another_attempt(plain):
             raise error

@@ -40,8 +40,9 @@ _WORKER_RESTARTS: Final = 3
 # Where rank 0 leaves what the trial wants to know: Ray Train hands on no metrics of a run that
 # reported no checkpoint to it, and ours are in the job's folder.
 _FACTS: Final = "facts.json"
-# Where a replica leaves what is wrong with the job itself, which no restart would mend.
-_FAULT: Final = "fault.txt"
+# Where a replica leaves what is wrong with the job itself, which no restart would mend, or with the
+# storage, which the trial's next attempt may.
+_FAULT: Final = "fault.json"
 _TRAIN_FOLDER: Final = "ray_train"
 # A process of a job, less a share for the waiting trials: they hold 0.01 each, and as many
 # processes as there are CPUs shall fit beside them.
@@ -149,7 +150,8 @@ class RayBackend:
             trainer.fit()
         finally:
             if fetch(fault, again=True):
-                raise ValueError(fault.read_text())
+                told = json.loads(fault.read_bytes())
+                raise (ValueError if told["own_fault"] else StorageError)(told["reason"])
         discard(folder / _TRAIN_FOLDER)
         fetch(folder / _FACTS, again=True)
         return dict(json.loads((folder / _FACTS).read_text()))
@@ -273,7 +275,9 @@ def train_replica(job: Training, rank: int, world: int) -> None:
     try:
         facts = job.train(report, rank=rank, wrap=prepare_model if world > 1 else None)
     except ValueError as error:
-        write_atomically(job.folder / _FAULT, str(error).encode())
+        # As ASCII: a name in it may be no UTF-8.
+        told = {"reason": str(error), "own_fault": is_own_fault(error)}
+        write_atomically(job.folder / _FAULT, json.dumps(told).encode())
         if world > 1:
             raise  # the other replicas wait for this one
         return

@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from gseg.arrays import check_finite, load_torch
+from gseg.arrays import check_finite
 from gseg.exactness import exact
 from gseg.features.named import INCEPTION_SHA256, SCENES_FEATURES, file_checksum
 from gseg.images import from_uint8
+from gseg.state_dicts import choose_state, likely_state, read_content
 from gseg.transfers import send, start_copy
 
 INCEPTION_ADDRESS: Final = (
@@ -258,7 +259,14 @@ def load_weights(network: nn.Module, file: Path) -> None:
     Raises:
         ValueError: It holds something else, or a tensor is missing, extra or of another shape.
     """
-    state = load_torch(file)
+    content = read_content(file)
+    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+    def fits(state: dict[str, Tensor]) -> bool | None:
+        return {name: tensor.shape for name, tensor in state.items()} == wanted or None
+
+    chosen = choose_state(file, content, fits)
+    state = likely_state(file, content) if chosen is None else chosen[0]
     try:
         network.load_state_dict(state, strict=True)
     except (RuntimeError, TypeError, AttributeError) as error:

@@ -72,11 +72,11 @@ class BigGANDeepGenerator(nn.Module):
         return pictures
 
 
-def _read(path: Path, stated: family.Stated) -> tuple[family.Stated, family.Tensors]:
+def _read(path: Path, stated: family.Stated) -> tuple[family.Stated, Any]:
     if path.is_dir():  # as the package itself keeps a checkpoint
         path = path / "pytorch_model.bin"
-    stated, tensors = family.read_plain(path, stated)
-    return {**stated, "config": stated.get("config") or _beside(path)}, tensors
+    stated, content = family.read_plain(path, stated)
+    return {**stated, "config": stated.get("config") or _beside(path)}, content
 
 
 def _beside(path: Path) -> Mapping[str, Any]:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 from gseg.generators.cards import PUBLISHED, GeneratorCard, PublishedGenerator, embedded_cards
 from gseg.storage.callables import absolute_callable
 from gseg.storage.files import fetch_input, find_inputs
-from gseg.storage.mirror import storage_folder
+from gseg.storage.mirror import describe, storage_folder
 from gseg.words import unknown
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ _chosen: Path | None = None
 _registered: Final[dict[str, tuple[GeneratorCard, "Callable[[], nn.Module]"]]] = {}
 _MARK: Final = ".py:"
 _ANALYTIC: Final = "analytic.ellipses"
-WEIGHT_SUFFIXES: Final = (".pth", ".pt", ".pkl", ".bin")
+WEIGHT_SUFFIXES: Final = (".pth", ".pt", ".pkl", ".bin", ".pth.tar", ".ckpt", ".safetensors")
+"""Of weights files in any case; what is in them, their content says."""
 Kind = Literal["all", "embedded", "snapshots", "published"]
 
 
@@ -108,8 +109,7 @@ def load_generator(
         from gseg.generators.analytic import analytic_generator
 
         return analytic_generator(int(side)).to(device)
-    if name not in {card.name for card in embedded_cards()}:
-        raise ValueError(unknown_name(name))
+    check_known(name)
     if checkpoint is not None:
         raise ValueError(
             f"{name} ships with gseg and takes no checkpoint, got {checkpoint}; for a file of "
@@ -133,10 +133,39 @@ def find_card(name: str) -> GeneratorCard:
     return listed.get(name) or load_generator(name).card
 
 
+def check_known(name: str) -> None:
+    """Check that a name is one that there is; files of the user's own are not looked at.
+
+    Raises:
+        ValueError: It is not; the message says which one may have been meant.
+    """
+    analytic = name.removeprefix(_ANALYTIC)
+    listed = name in {card.name for card in list_generators()}
+    if not listed and own_file(name) is None and not (analytic != name and analytic.isdigit()):
+        raise ValueError(unknown_name(name))
+
+
 def unknown_name(name: str) -> str:
     """Say that a name is unknown, and which one may have been meant."""
-    names = [card.name for card in list_generators()]
-    return unknown("generator", name, names, among="many: gseg.list_generators() names them all")
+    names = [*(card.name for card in list_generators()), f"{_ANALYTIC}32"]
+    return unknown("generator", name, names, among="many: gseg generators names them all")
+
+
+def missing_weights(name: str) -> str:
+    """Say that the weights of a published generator are not there, and what was looked for."""
+    folder = weights_folder()
+    if folder is None:
+        looked = "no folder was named to look in"
+    else:
+        there = "" if folder.is_dir() else ", which is not there,"
+        suffixes = ", ".join(WEIGHT_SUFFIXES[1:4])  # what is published ends so
+        looked = f"{describe(folder)}{there} has no file {name}.pth ({suffixes})"
+    card = find_card(name)
+    return (
+        f"The weights of {name} are not here: {looked}. Give a folder as --weights or "
+        f"GSEG_WEIGHTS; the file is {card.weights}"
+        + (f", which 'gseg generators fetch {name}' fetches." if card.address else ".")
+    )
 
 
 def register_generator(card: GeneratorCard, make: "Callable[[], nn.Module]") -> None:
@@ -194,6 +223,7 @@ def find_weights(name: str) -> Path | None:
     """Find the weights of a published generator: ``<name>`` with its suffix in the folder.
 
     Raises:
+        ValueError: There are several.
         StorageError: The folder mirrors an object store, which does not answer, or the file is not
             what its checksum there says.
     """
@@ -201,7 +231,11 @@ def find_weights(name: str) -> Path | None:
     if folder is None:
         return None
     # A download that is not finished ends in ".part", its record in ".sha256".
-    found = [path for path in find_inputs(folder, f"{name}.") if path.suffix in WEIGHT_SUFFIXES]
+    files = find_inputs(folder, f"{name}.")
+    found = [path for path in files if path.name.lower().endswith(WEIGHT_SUFFIXES)]
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise ValueError(f"{describe(folder)} has several weights of {name} ({names}): keep one.")
     return found[0] if found and fetch_input(found[0]) else None
 
 
@@ -217,11 +251,7 @@ def _load_published(
     name = entry.card.name
     path = Path(checkpoint) if checkpoint is not None else find_weights(name)
     if path is None:
-        where = f" Published at {entry.card.address}." if entry.card.address else ""
-        raise ValueError(
-            f"{name} needs its weights ({entry.card.weights}).{where} Pass checkpoint=PATH, or put "
-            f"the file into the folder of GSEG_WEIGHTS as {name}.<its suffix>."
-        )
+        raise ValueError(missing_weights(name))
     generator = from_checkpoint(path, entry.config, device=device, truncation=truncation)
     if generator.card.resolution != entry.card.resolution:
         raise ValueError(

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -17,9 +17,32 @@ from gseg.arrays import check_finite
 from gseg.generators import cards
 from gseg.generators.cards import FAMILY_MODULES, GeneratorCard
 from gseg.generators.contract import Generator
-from gseg.generators.family import Family, Plan, Tensors, Truncation, apply_key_map, check_kinds
+from gseg.generators.family import (
+    Family,
+    Plan,
+    Tensors,
+    Truncation,
+    apply_key_map,
+    check_kinds,
+    check_tensors,
+)
 from gseg.generators.reading import read_shipped
+from gseg.state_dicts import choose_state, every_state, likely_state
 from gseg.storage.files import read_text
+
+# An IndexError: a tensor has fewer axes than tell a size.
+_MISFITS: Final = (ValueError, KeyError, IndexError)
+# A tensor of other programs' StyleGANs, and what to do.
+_OTHER_STYLEGANS: Final = {
+    "conv1.conv.modulation.weight": (
+        "is StyleGAN2 as rosinality/stylegan2-pytorch writes it: model_pt2pkl.py of "
+        "github.com/eps696/stylegan2ada makes the pickle of NVlabs of it, which gseg reads."
+    ),
+    "synthesis.input.freqs": (
+        "is StyleGAN3, whose layers gseg does not have: write it as a generator of your own "
+        "(FILE.py:FUNCTION)."
+    ),
+}
 
 
 def from_checkpoint(
@@ -58,14 +81,32 @@ def from_checkpoint(
     family = find_family(name)
     if truncation is not None and not family.truncates:
         raise ValueError(f"{name} has no truncation, got {truncation}: leave it out.")
-    stated, tensors = family.read(path, stated)
-    check_finite(path, tensors)
-    try:
+    stated, content = family.read(path, stated)
+    entry = stated.get("checkpoint", {}).get("weights_at", "")
+    # The conformance cases say of some files that the weights are at "the file itself".
+    entry = "" if "itself" in entry else entry
+
+    def fitted(tensors: Tensors) -> Plan:
         network, key_map = plan(name, stated, tensors, truncation)
         check_kinds(network, key_map, tensors)
+        check_tensors(key_map, tensors)
+        return network, key_map
+
+    def fit(tensors: Tensors) -> Plan | None:
+        try:
+            return fitted(tensors)
+        except _MISFITS:
+            return None
+
+    chosen = choose_state(path, content, fit, entry=entry)
+    if chosen is None:
+        _check_kind(path, content)
+    tensors = likely_state(path, content, entry=entry) if chosen is None else chosen[0]
+    check_finite(path, tensors)
+    try:
+        network, key_map = fitted(tensors) if chosen is None else chosen[1]
         state = apply_key_map(key_map, tensors)
-    # An IndexError: a tensor has fewer axes than tell a size.
-    except (ValueError, KeyError, IndexError) as error:
+    except _MISFITS as error:
         raise ValueError(f"{path} does not fit {name}: {error}. {_describe(tensors)}") from error
     check_finite(path, state)  # a spectral norm may be zero
     # The network has no memory yet: it takes the tensors over as they are.
@@ -146,6 +187,14 @@ def _placed(
     if channels_last:
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Generator(network.to(device), card)
+
+
+def _check_kind(path: Path, content: object) -> None:
+    """Refuse what is known to be of another program, and say how to bring it here."""
+    for state in every_state(content).values():
+        for mark, told in _OTHER_STYLEGANS.items():
+            if mark in state:
+                raise ValueError(f"{path} {told}")
 
 
 def _describe(tensors: Tensors) -> str:

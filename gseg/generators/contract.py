@@ -106,7 +106,10 @@ class Generator(nn.Module):
             ValueError: The code has the wrong width, or labels are missing or out of range.
         """
         self.check_code(code)
-        pictures: Tensor = self.network(code, self._check_labels(y, len(code)))
+        made = self.network(code, self._check_labels(y, len(code)))
+        if not isinstance(made, Tensor):  # as networks do that also give their codes
+            (made,) = pictures_in(made, self.card.resolution)
+        pictures: Tensor = made
         return pictures.float()
 
     def check_code(self, code: Tensor) -> None:
@@ -138,6 +141,24 @@ class Generator(nn.Module):
                 f"{high}."
             )
         return y
+
+
+def pictures_in(made: object, side: int) -> list[Tensor]:
+    """Find the pictures among several things that a network gave.
+
+    Args:
+        made: A tuple, list or mapping.
+        side: Of the pictures.
+
+    Returns:
+        The tensors of the form (N, 3, side, side).
+    """
+    if isinstance(made, Mapping):
+        made = list(made.values())
+    if not isinstance(made, tuple | list):
+        return []
+    form = (3, side, side)
+    return [each for each in made if isinstance(each, Tensor) and each.shape[1:] == form]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gseg.generators.reading import read_tensors
+from gseg.state_dicts import read_content
 
 _SHOWN: Final = 3
 _AJBROCK_EPS: Final = 1e-4
@@ -50,9 +50,9 @@ WeightRule = Callable[[str, Shape], Source]
 Names = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
 
 
-def read_plain(path: Path, stated: Stated) -> tuple[Stated, Tensors]:
-    """Read a file that torch.save wrote; what was stated stays as it is."""
-    return stated, read_tensors(path, stated.get("checkpoint", {}).get("weights_at"))
+def read_plain(path: Path, stated: Stated) -> tuple[Stated, Any]:
+    """Read a file of torch.save or safetensors; what was stated stays as it is."""
+    return stated, read_content(path)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,8 @@ class Family:
             ``config`` has its sizes. It is called where new tensors take no memory.
         configs: Of the networks that a generator of this family that ships with the package may
             have: each with its ``architecture``, its sizes, and ``build``.
-        read: Reads a file; may complete what was stated by what the file says.
+        read: Gives the content of a file, in which a state dict that fits is looked for; may
+            complete what was stated by what the file says.
         truncates: Whether truncation is an option of loading.
         labelled: Whether class labels took part in the training of networks with classes.
         looks_like: What a file of this form may be called to a user who chose another family;
@@ -78,7 +79,7 @@ class Family:
     proper_name: str
     plan: Callable[[Stated, Tensors, Truncation | None], Plan]
     configs: tuple[type[Any], ...] = ()
-    read: Callable[[Path, Stated], tuple[Stated, Tensors]] = read_plain
+    read: Callable[[Path, Stated], tuple[Stated, Any]] = read_plain
     truncates: bool = False
     labelled: bool = False
     looks_like: str = ""
@@ -182,8 +183,8 @@ def check_kinds(network: nn.Module, key_map: KeyMap, tensors: Tensors) -> None:
                 )
 
 
-def apply_key_map(key_map: KeyMap, tensors: Tensors) -> dict[str, Tensor]:
-    """Make our state dict from a file's tensors; floating tensors become float32.
+def check_tensors(key_map: KeyMap, tensors: Tensors) -> None:
+    """Check that every tensor of a file is used, and of which shape it is.
 
     Raises:
         ValueError: A tensor is missing, left over or of another shape.
@@ -196,6 +197,15 @@ def apply_key_map(key_map: KeyMap, tensors: Tensors) -> dict[str, Tensor]:
     problems = list(_problems(expected, tensors))
     if problems:
         raise ValueError("; ".join(problems))
+
+
+def apply_key_map(key_map: KeyMap, tensors: Tensors) -> dict[str, Tensor]:
+    """Make our state dict from a file's tensors; floating tensors become float32.
+
+    Raises:
+        ValueError: As `check_tensors`.
+    """
+    check_tensors(key_map, tensors)
     made = {}
     with torch.no_grad():
         for name, source in key_map.items():

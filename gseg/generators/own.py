@@ -4,7 +4,7 @@ What is wrong in a program of one's own would not be seen in a result: pictures 
 bytes, noise inside the network, so that no picture can be made twice, labels that it ignores.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gseg.arrays import check_finite
 from gseg.exactness import exact
 from gseg.generators.cards import GeneratorCard
-from gseg.generators.contract import Generator
+from gseg.generators.contract import Generator, pictures_in
 from gseg.randomness import labels, latents
 from gseg.storage.callables import callable_digest, is_mistake, load_callable, one_line
 
@@ -124,6 +124,14 @@ def _pictures(name: str, generator: Generator, z: Tensor, y: Tensor | None) -> T
             f"{one_line(error)}"
         ) from error
     expected = (count, 3, card.resolution, card.resolution)
+    if isinstance(made, tuple | list | Mapping):
+        found = pictures_in(made, card.resolution)
+        if len(found) != 1:
+            raise ValueError(
+                f"{name} made a {type(made).__name__} with {len(found)} tensors of pictures "
+                f"{expected}, expected one: give the pictures alone, or beside other things."
+            )
+        (made,) = found
     if not isinstance(made, Tensor) or made.shape != expected or not made.is_floating_point():
         what = f"{made.dtype} of shape {tuple(made.shape)}" if isinstance(made, Tensor) else ""
         raise ValueError(

@@ -1,9 +1,9 @@
-"""Read weights files without running anything that is in them.
+"""Read the pickles of StyleGAN2's programs without running anything that is in them.
 
-Files of torch.save go through PyTorch's own restricted reader, safetensors hold nothing but
-tensors. The pickles of StyleGAN2's programs store each module's attributes through a function that
-would compile source text from the file. Here that function, and the few others that occur, are
-replaced by inert stand-ins that only keep the data; every other name in a pickle is refused.
+They store each module's attributes through a function that would compile source text from the file.
+Here that function, and the few others that occur, are replaced by inert stand-ins that only keep
+the data; every other name in a pickle is refused. Files of torch.save and safetensors, which ship
+and which other programs write, are read by `gseg.state_dicts`.
 """
 
 import io
@@ -19,10 +19,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from gseg.arrays import check_finite, load_torch
+from gseg.arrays import check_finite
+from gseg.downloads import check_file
 
-_SNIFFED: Final = 512
-_WRAPPER: Final = "module."
 _Storage = torch.storage.TypedStorage
 _Ints = tuple[int, ...]
 _NUMBER_CODES: Final = frozenset(
@@ -37,81 +36,18 @@ def read_shipped(file: Traversable) -> dict[str, Tensor]:
     return {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}
 
 
-def check_file(path: Path) -> None:
-    """Check that a path is a file of plausible content.
-
-    Raises:
-        ValueError: It is missing, empty, or a web page.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file; check the path.")
-    with path.open("rb") as stream:
-        start = stream.read(_SNIFFED).lstrip().lower()
-    if not start:
-        raise ValueError(f"{path} is empty; download it again.")
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise ValueError(
-            f"{path} is a web page, not weights: the address led to a download page; open it in a "
-            "browser and save the file that it offers."
-        )
-
-
-def read_tensors(path: Path, weights_at: str | None) -> dict[str, Tensor]:
-    """Read the tensors of a file that torch.save wrote.
-
-    Args:
-        path: The file.
-        weights_at: Entry of the file that holds them; None to take ``state_dict`` or
-            ``generator`` if there is one, else the file itself.
-
-    Returns:
-        The tensors by name, on the CPU; a wrapper's ``module.`` before every name is taken off.
-
-    Raises:
-        ValueError: The file cannot be read safely, or has no tensors there.
-    """
-    content = _load(path)
-    if isinstance(content, Mapping):
-        content = _pick(path, content, weights_at)
-    if not isinstance(content, Mapping) or not content:
-        raise ValueError(f"{path} holds a {type(content).__name__}, expected named tensors.")
-    others = [k for k, v in content.items() if not (isinstance(v, Tensor) and isinstance(k, str))]
-    if others:
-        raise ValueError(
-            f"{path} holds more than tensors ({', '.join(map(str, others[:5]))}): name the entry "
-            "with the generator's weights in checkpoint.weights_at."
-        )
-    if all(key.startswith(_WRAPPER) for key in content):
-        return {key.removeprefix(_WRAPPER): value for key, value in content.items()}
-    return dict(content)
-
-
-def _load(path: Path) -> object:
-    """Unpickle tensors and plain containers only."""
-    check_file(path)
-    try:
-        content: object = load_torch(path)
-    except ValueError as error:
-        raise ValueError(
-            f"{error} A StyleGAN2 pickle needs family 'stylegan2' in its config; any other file: "
-            "download it again, from a source that you trust."
-        ) from error
-    return content
-
-
-def _pick(path: Path, content: Mapping[str, object], weights_at: str | None) -> object:
-    """Take the entry with the weights."""
-    if weights_at in content:
-        return content[str(weights_at)]
-    # The conformance cases say of some files that the weights are at "the file itself".
-    if weights_at is not None and "itself" not in weights_at:
-        raise ValueError(
-            f"{path} has no entry '{weights_at}': it has {', '.join(map(str, list(content)[:8]))}."
-        )
-    for entry in ("state_dict", "generator"):
-        if weights_at is None and isinstance(content.get(entry), Mapping):
-            return content[entry]
-    return content
+# What stands in the pickles of other programs.
+_OTHER_KINDS: Final = {
+    b"dnnlib.tflib": (
+        "is a pickle of TensorFlow: 'python legacy.py --source=FILE --dest=NEW.pkl' of "
+        "github.com/NVlabs/stylegan2-ada-pytorch makes one of PyTorch of a StyleGAN2 (it runs what "
+        "is in the file: only of a source that you trust)."
+    ),
+    b"class SynthesisInput": (
+        "is a pickle of StyleGAN3, whose layers gseg does not have, and no program turns into "
+        "StyleGAN2's: write it as a generator of your own (FILE.py:FUNCTION)."
+    ),
+}
 
 
 class StoredModule:
@@ -153,12 +89,16 @@ def read_stored_module(path: Path, entry: str) -> StoredModule:
             no such entry.
     """
     check_file(path)
+    held = path.read_bytes()
     try:
-        content = _Reader(io.BytesIO(path.read_bytes())).load()
+        content = _Reader(io.BytesIO(held)).load()
     except _RefusedError as error:
+        kind = next((kind for mark, kind in _OTHER_KINDS.items() if mark in held), "")
         raise ValueError(
-            f"{path} asks for {error}, which no StyleGAN2 checkpoint needs, and is refused: use a "
-            "file from a source that you trust."
+            f"{path} {kind}"
+            if kind
+            else f"{path} asks for {error}, which no StyleGAN2 checkpoint needs, and is refused: "
+            "use a file from a source that you trust."
         ) from error
     except Exception as error:  # a damaged pickle can fail anywhere in the interpreter of opcodes
         raise ValueError(

@@ -15,13 +15,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
+from zipfile import is_zipfile
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gseg.downloads import check_file
 from gseg.generators import family
 from gseg.generators.reading import read_stored_module
+from gseg.state_dicts import is_safetensors
 
 _SLOPE: Final = 0.2
 _GAIN: Final = math.sqrt(2)
@@ -263,10 +266,13 @@ def _enlarge(image: Tensor, kernel: Tensor) -> Tensor:
     return F.conv_transpose2d(image, weight, stride=2, padding=1, groups=image.shape[1])
 
 
-def _read(path: Path, stated: family.Stated) -> tuple[family.Stated, family.Tensors]:
+def _read(path: Path, stated: family.Stated) -> tuple[family.Stated, Any]:
+    check_file(path)
+    if is_zipfile(path) or is_safetensors(path):  # another program's, without the numbers
+        return family.read_plain(path, stated)
     module = read_stored_module(path, stated.get("checkpoint", {}).get("weights_at", "G_ema"))
     numbers = {**module.state.get("_init_kwargs", {}), **stated.get("config", {})}
-    return {**stated, "config": numbers}, module.tensors()
+    return {**stated, "config": numbers, "checkpoint": {}}, module.tensors()
 
 
 def _plan(

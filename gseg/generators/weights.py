@@ -16,11 +16,14 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
+from gseg.downloads import check_file
 from gseg.generators.cards import WEIGHTS_SUFFIX, GeneratorCard, embedded_cards, shipped_folder
 from gseg.generators.catalogue import (
+    check_known,
     find_weights,
     list_generators,
     load_generator,
+    missing_weights,
     own_file,
     unknown_name,
 )
@@ -28,6 +31,7 @@ from gseg.storage.callables import callable_digest
 from gseg.storage.checksums import file_digest
 from gseg.storage.digests import digest
 from gseg.storage.files import read_text
+from gseg.storage.mirror import put_in_place
 
 _CHUNK: Final = 2**20
 _TIMEOUT: Final = 60.0  # seconds without a byte
@@ -53,6 +57,7 @@ def weights_digest(name: str, checkpoint: Path | None = None) -> str:
         ValueError: The weights are not there, or a network of the user's own has other ones each
             time that it is made.
     """
+    check_known(name)
     if name.startswith("analytic."):
         return "none"
     embedded = shipped_folder() / f"{name}{WEIGHTS_SUFFIX}"
@@ -63,10 +68,7 @@ def weights_digest(name: str, checkpoint: Path | None = None) -> str:
         return _own_digest(name, callable_digest(name))
     path = checkpoint or find_weights(name)
     if path is None:
-        raise ValueError(
-            f"The weights of {name} are not here: put the file into the folder that GSEG_WEIGHTS "
-            f"names, as {name}.pth or with its own suffix."
-        )
+        raise ValueError(missing_weights(name))
     return file_digest(path)
 
 
@@ -107,8 +109,6 @@ def fetch_weights(name: str, folder: Path | str, *, progress: Progress | None = 
         ValueError: The name is unknown, there is no direct address, the download failed, or the
             file is not what it was when it was first fetched.
     """
-    from gseg.generators.reading import check_file  # whose other part needs PyTorch
-
     card, folder = _find(name), Path(folder)
     if not card.address:
         raise ValueError(
@@ -134,7 +134,7 @@ def fetch_weights(name: str, folder: Path | str, *, progress: Progress | None = 
     except ValueError:
         part.unlink()  # the next attempt would go on from bytes that are not those of the file
         raise
-    part.replace(path)
+    put_in_place(part, path)
     return path
 
 

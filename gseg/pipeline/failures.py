@@ -67,7 +67,7 @@ def note_failure(trial: AnyTrial, setting: Context, error: BaseException) -> Fai
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     content = asdict(failed) | {"trial": trial.label, "when": when, "versions": versions()}
     try:
-        write_atomically(details, story.encode())
+        write_atomically(details, story.encode(errors="backslashreplace"))
         write_atomically(_file(trial, setting), json.dumps(content, indent=1).encode())
     except StorageError:  # the disk is full, which is what this failure says then
         return replace(failed, details="")
@@ -86,8 +86,8 @@ def known_failure(trial: AnyTrial, setting: Context) -> Failed | None:
     try:
         kept: dict[str, Any] = json.loads(path.read_text())
         failed = Failed(**{name: kept[name] for name in Failed.__slots__})
-    # An older version's form counts as no failure: the trial is run again.
-    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+    # An older version's form, or a damaged file, counts as no failure: the trial is run again.
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     return failed if failed.own_fault and kept.get("versions") == versions() else None
 

@@ -17,6 +17,7 @@ colour maps (Eq. (5)), and those with masks by maps fitted to each picture (sect
 """
 
 import itertools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from gseg.generators.contract import Generator
 from gseg.images import from_uint8
 from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.graph import Told
+from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
 from gseg.pipeline.jobs.predict import load_predictor
 from gseg.pipeline.row_values import TrialParts
 from gseg.pipeline.rows import Row
@@ -46,8 +48,7 @@ from gseg.pipeline.trial import find_parts, find_rows, stages_of
 from gseg.randomness import derive_seed
 from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.samples.masks import make_masks
-from gseg.samples.sets import load_samples
-from gseg.samples.shards import shard_name
+from gseg.samples.shards import DamagedShardError, Shard, shard_name
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark, Example, open_benchmark
 from gseg.scores.specs import DEFAULT_PROFILES
@@ -133,6 +134,36 @@ def _with_embeddings(told: Told) -> Mapping[str, Any]:
             "file back there."
         )
     return {**settings, "latents": {**latents, "embeddings": str(file)}}
+
+
+def load_stored(path: Path) -> Shard:
+    """Read a shard; one of drawn samples in a storage that is damaged is drawn again.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The shard.
+
+    Raises:
+        DamagedShardError: It is damaged, and cannot be drawn again.
+        FileNotFoundError: There is no such file.
+    """
+    try:
+        return Shard.load(path)
+    except DamagedShardError as error:
+        folder = path.absolute().parent
+        try:
+            origin = find_origin(folder)
+            device = str(Told.of(Store(folder.parents[1]), folder.name, "samples").config["device"])
+        except (FileNotFoundError, ValueError, LookupError):  # no storage's, or not drawn
+            raise error from None
+        order = DrawOrder(
+            direction=origin.direction, config=origin.config, folder=folder, count=sys.maxsize
+        )
+        job = DrawJob(generator=origin.generator, orders=(order,), device=device)
+        number = int(path.stem.rpartition("-")[2])
+    return job.load(number)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -257,7 +288,7 @@ def _worst_samples(parts: TrialParts, count: int) -> list[FailureCase]:
     member = parts.members[0]
     assert member.samples is not None
     pairs = member.samples.pairs
-    samples = load_samples(pairs.shards, min(LOOKED_THROUGH, pairs.count))
+    samples = pairs.head(min(LOOKED_THROUGH, pairs.count))
     predictor = load_predictor([each.file for each in parts.members])
     batches = torch.split(samples.pictures, _BATCH)
     found = torch.cat([predictor.probability(from_uint8(each)) > 0.5 for each in batches])

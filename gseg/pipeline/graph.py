@@ -15,20 +15,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from gseg.exactness import device_identity
 from gseg.pipeline.jobs.job import Backend, Job, run_missing
 from gseg.pipeline.progress import Report, silent
 from gseg.scores.benchmarks import open_benchmark
+from gseg.storage.damage import DamagedError, note_damage
 from gseg.storage.digests import digest
-from gseg.storage.mirror import StorageError, describe, fetch
+from gseg.storage.manifests import ABOUT
+from gseg.storage.mirror import describe, fetch
 from gseg.storage.store import Artifact, Cost, Store
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-ABOUT: Final = "about.json"
-"""What a set of samples says of itself: it grows, and so has no manifest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,8 +240,12 @@ class _Here:
         return _Here, (silent,)
 
 
-def _read_about(folder: Path) -> Mapping[str, Any]:
-    """Read what a set of samples says of itself, if it is this one."""
+def read_about(folder: Path) -> Mapping[str, Any]:
+    """Read what a set of samples says of itself.
+
+    Raises:
+        DamagedError: That is not this set.
+    """
     try:
         about: Mapping[str, Any] = json.loads((folder / ABOUT).read_text())
         # Sets have had one version, and do not say it.
@@ -249,10 +253,7 @@ def _read_about(folder: Path) -> Mapping[str, Any]:
     except (ValueError, TypeError, KeyError):  # whatever it holds
         named = ""
     if named != folder.name:
-        raise StorageError(
-            f"{describe(folder / ABOUT)} is damaged, or belongs to other samples. Delete "
-            f"{describe(folder)}: they will be drawn again."
-        )
+        raise DamagedError(f"{describe(folder / ABOUT)} is damaged, or belongs to other samples.")
     return about
 
 
@@ -277,14 +278,18 @@ class Told:
         """Look for a name among those of some stages.
 
         Raises:
-            FileNotFoundError: The storage lacks it.
-            StorageError: The object store does not answer, or what it gives is damaged.
+            FileNotFoundError: The storage lacks it, or holds it damaged, which is noted.
+            StorageError: The object store does not answer.
         """
         for stage in stages:
             folder = store.folder(stage, name)
             # Growing sets of samples first: they have no manifest for `find` to see.
             if fetch(folder / ABOUT):
-                about = _read_about(folder)
+                try:
+                    about = read_about(folder)
+                except DamagedError as error:
+                    note_damage(folder / ABOUT, error)
+                    continue
                 return cls(store=store, stage=stage, folder=folder, about=about)
             found = store.find(stage, name)
             if found is not None:
@@ -301,8 +306,8 @@ class Told:
         """Walk to the first parent that one of some stages made.
 
         Raises:
-            FileNotFoundError: The storage lacks it.
-            StorageError: The object store does not answer, or what it gives is damaged.
+            FileNotFoundError: The storage lacks it, or holds it damaged, which is noted.
+            StorageError: The object store does not answer.
         """
         # A parent's name does not say its stage: try each with those that are asked for.
         for name in self.about["parents"]:

@@ -18,6 +18,7 @@ from gseg.storage.mirror import fetch
 
 MEASUREMENTS: Final = "measured.json"
 """Where a training that runs elsewhere leaves what it measures, in its folder."""
+_MEASURED: Final = ("step", "total", "iou", "loss")
 _WRITE_EVERY: Final = 0.5
 
 
@@ -66,7 +67,7 @@ class FileReport:
             return
         self._stage, self._next = stage, now + _WRITE_EVERY
         state = {"stage": stage, "done": done, "total": total, "detail": detail}
-        write_atomically(self._path, json.dumps(state).encode(), shared=False)
+        write_atomically(self._path, json.dumps(state).encode(), shared=False, durable=False)
 
 
 class Progress(NamedTuple):
@@ -81,10 +82,9 @@ class Progress(NamedTuple):
 def read_progress(path: Path) -> Progress | None:
     """Read what a `FileReport` wrote; None before its first word."""
     try:
-        state = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):  # on a network's disk it may be half there
+        return Progress(**json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):  # on a network's disk it may be half there
         return None
-    return Progress(**state)
 
 
 class MeasurementFile:
@@ -107,9 +107,12 @@ class MeasurementFile:
 
 
 def read_measurements(path: Path) -> list[dict[str, Any]]:
-    """Read what a `MeasurementFile` wrote; nothing if there is none."""
-    found: list[dict[str, Any]] = json.loads(path.read_text()) if fetch(path, again=True) else []
-    return found
+    """Read what a `MeasurementFile` wrote; nothing if there is none, or one that is damaged."""
+    try:
+        found = json.loads(path.read_text()) if fetch(path, again=True) else []
+        return [{name: each[name] for name in _MEASURED} for each in found]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return []  # a curve in a view, no more
 
 
 @contextmanager

@@ -17,7 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gseg.downloads import why_unreadable
 from gseg.pipeline.settings import columns as setting_columns
+from gseg.storage.damage import DamagedError, note_damage, put_aside
 from gseg.storage.files import replacing
 from gseg.storage.leases import lease
 
@@ -156,6 +158,19 @@ def known_scores(folder: Path) -> dict[Key, str]:
     return {key_of(row): row["scores"] for row in table.to_pylist()}
 
 
+def heal_rows(folder: Path, *, read_only: bool = False) -> None:
+    """Put a results folder's file aside if it is damaged: rows are written anew from the storage.
+
+    Args:
+        folder: Such as ``results/all_gans``; may be absent.
+        read_only: Note the damage alone.
+    """
+    try:
+        _read(folder)
+    except DamagedError as error:
+        (note_damage if read_only else put_aside)(folder / _FILE, error)
+
+
 def merge_rows(folder: Path, rows: Iterable[Row]) -> int:
     """Add rows to a results folder; a row with the same key replaces the older one.
 
@@ -254,9 +269,10 @@ def _read(folder: Path) -> pa.Table:
             for name, (kind, _) in COLUMNS.items()
         ]
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(
-            f"Cannot read the results in {path}: {str(error).splitlines()[0]} Move the file away: "
-            "the next run writes the rows of everything that is in its storage again."
+        raise DamagedError(
+            f"Cannot read the results in {path}: {why_unreadable(path, error)}. The sweep's next "
+            "run puts the file aside, and writes the rows of everything that is in its storage "
+            "again."
         ) from error
     return pa.table(columns, schema=SCHEMA)
 

@@ -15,14 +15,15 @@ from gseg.directions.direction import Direction
 from gseg.generators.catalogue import own_file
 from gseg.generators.contract import Generator
 from gseg.images import contact_sheet
-from gseg.pipeline.finished import Trace, find_trace
+from gseg.picture_files import UnreadableImageError, opened
+from gseg.pipeline.finished import Trace, find_trace, load_stored
 from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.jobs.predict import load_predictor
 from gseg.reports.content import Part, Section, Sheet
 from gseg.reports.settings import SEEDS, SETTINGS, main_profile, named, present, setting_text
 from gseg.reports.sheets import SAMPLE_COLUMNS, Cells, prediction_row, rejected_places, sample_rows
 from gseg.samples.draw import review
-from gseg.samples.sets import load_samples
+from gseg.samples.sets import first_samples
 from gseg.samples.shards import shard_name
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.storage.digests import digest
@@ -129,14 +130,13 @@ def _left(
     found = []
     for path in sorted(filter(shown, folder.glob("*.png")), key=lambda path: path.stem):
         try:
-            with Image.open(path) as image:
+            with opened("Cannot read the picture {path}", path) as image:
                 found.append(
                     make_sheet(image.convert("RGB"), caption=captions.get(path.stem, path.stem))
                 )
-        except OSError as error:
+        except UnreadableImageError as error:
             raise ValueError(
-                f"Cannot read the picture {path}: {error}. Remove it, or write it again by running "
-                "its sweep."
+                f"{error}. Remove it, or write it again by running its sweep."
             ) from error
     return tuple(found)
 
@@ -194,7 +194,7 @@ def _sheets(row: "pd.Series", trace: Trace, opened: Mapping[str, Benchmark]) -> 
     direction = Direction.load(origin.direction)
     shards = (trace.samples / shard_name(number) for number in itertools.count())
     # Of a selection the first shards may have kept nothing.
-    samples = load_samples(shards, min(_SAMPLES, trace.count))
+    samples = first_samples(map(load_stored, shards), min(_SAMPLES, trace.count))
     rows = sample_rows(samples, generator, direction, origin.config)
     yield _sheet(rows, SAMPLE_COLUMNS, (), of, "Accepted samples.")
     yield from _rejected_sheet(trace, generator, direction, of)

@@ -16,13 +16,18 @@ from gseg.mask_coding import FROM_FILE, MaskCoding
 from gseg.mask_files import TrueMask, check_codings, coded_mask, read_mask
 from gseg.picture_files import list_pictures, read_image
 from gseg.pipeline.experiment import Experiment
-from gseg.pipeline.finished import LostEmbeddingsError, find_origin, mask_ious, predict_example
+from gseg.pipeline.finished import (
+    LostEmbeddingsError,
+    find_origin,
+    load_stored,
+    mask_ious,
+    predict_example,
+)
 from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.row_values import TrialParts
 from gseg.samples.config import REASONS, SampleConfig
 from gseg.samples.draw import Review, review
 from gseg.samples.latents import candidates
-from gseg.samples.sets import load_samples
 from gseg.samples.shards import SampleSet, Shard
 from gseg.scores.benchmarks import Benchmark, Example
 from gseg.segmenters.segmenter import Predictor, Segmenter
@@ -111,7 +116,7 @@ def trial_sheet(
     config, segmenter = member.samples.config, Segmenter.load(member.file)
     count = min(_ROWS, member.samples.pairs.count, len(benchmark))
     rows = sample_rows(
-        load_samples(member.samples.pairs.shards, count),
+        member.samples.pairs.head(count),
         sampled_generator(experiment.generator, "cpu", config.latents),
         Direction.load(parts.direction.folder),
         config,
@@ -137,9 +142,9 @@ def sample_sheet(path: Path, shards: Sequence[Path], *, rows: int, rejected: int
 
     Raises:
         ValueError: The shards hold no samples.
-        DamagedShardError: A file is damaged.
+        DamagedShardError: A file is damaged and cannot be drawn again.
     """
-    first, missing = Shard.load(shards[0]), ""
+    first, missing = load_stored(shards[0]), ""
     blocks: list[Review] = []
     try:
         blocks = _reviews(first, shards[0].parent, rows, rejected)

@@ -27,6 +27,7 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from gseg.arrays import check_finite, load_numpy
+from gseg.downloads import why_unreadable
 from gseg.generators.cards import GeneratorCard
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed, labels, latents, uniforms
@@ -207,7 +208,7 @@ def _generator_of(file: str, _digest: str) -> str:
         return ""
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ValueError(
-            f"{beside} cannot be read ({' '.join(str(error).split())}): it says whose latents the "
+            f"{beside} cannot be read ({why_unreadable(beside, error)}): it says whose latents the "
             f"file beside it holds; make it again with gseg embed, or remove it."
         ) from error
     if not isinstance(told, dict):

@@ -175,7 +175,7 @@ class GrowingSet:
         return self
 
     def step(self) -> bool:
-        """Look for the next shard; False if it is not there, or was damaged and is deleted."""
+        """Look for the next shard; False if it is not there, or was damaged and is put aside."""
         path = self.folder / shard_name(len(self.shards))
         facts = find_facts(path, read_only=self._read_only)
         if facts is None:

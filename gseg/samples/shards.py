@@ -13,14 +13,13 @@ belongs to: a file that has got into another set's folder, or under another numb
 """
 
 import json
-import logging
 import math
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import cv2
 import numpy as np
@@ -30,13 +29,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gseg.downloads import why_unreadable
 from gseg.samples.config import PictureFormat
+from gseg.storage.damage import note_damage, put_aside
 from gseg.storage.digests import is_digest
 from gseg.storage.files import replacing
 from gseg.storage.manifests import OLDER, note_doubt
-from gseg.storage.mirror import StorageError, discard, fetch, read_end
+from gseg.storage.mirror import StorageError, fetch, place_of, read_end
 
-_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 _VERSION: Final = 2
 _METADATA_KEY: Final = b"gseg.samples"
@@ -125,15 +126,14 @@ class Shard(SampleSet):
             DamagedShardError: The file is truncated, altered, no shard, or lacks rows.
             FileNotFoundError: There is no such file.
         """
-        fetch(path)
-        try:
+
+        def read() -> "Shard":
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 header = _read_header(file.schema_arrow, path)
                 return _from_table(file.read(use_threads=False), header)
-        except FileNotFoundError:
-            raise
-        except _UNREADABLE as error:
-            raise _damaged(path, error) from error
+
+        fetch(path)
+        return _reading(path, read)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,14 +162,13 @@ class ShardFacts:
             FileNotFoundError: There is no such file.
             StorageError: The object store does not answer.
         """
-        try:
+
+        def read() -> "ShardFacts":
             end = path if path.exists() else pa.BufferReader(read_end(path, _END_BYTES))
             header = _read_header(pq.read_schema(end), path)
             return cls(set_name=header.get("set", ""), **{name: header[name] for name in _FACTS})
-        except (FileNotFoundError, StorageError):
-            raise
-        except _UNREADABLE as error:
-            raise _damaged(path, error) from error
+
+        return _reading(path, read)
 
 
 def shard_name(number: int) -> str:
@@ -178,7 +177,7 @@ def shard_name(number: int) -> str:
 
 
 def find_facts(path: Path, *, read_only: bool = False) -> ShardFacts | None:
-    """Look for a shard; what turns out to be damaged is deleted, so that it is drawn again.
+    """Look for a shard; what turns out to be damaged is put aside, so that it is drawn again.
 
     Args:
         path: The file; it is read again only after it has changed.
@@ -200,15 +199,11 @@ def find_facts(path: Path, *, read_only: bool = False) -> ShardFacts | None:
     except FileNotFoundError:
         return None
     except DamagedShardError as error:
-        if not read_only:
-            put_away(path, error)
+        if read_only:
+            note_damage(path, error)
+        else:
+            put_aside(path, error)
         return None
-
-
-def put_away(path: Path, error: DamagedShardError) -> None:
-    """Delete a damaged shard, so that whoever needs it draws it again."""
-    _log.warning("%s It is deleted now.", error)
-    discard(path)
 
 
 @lru_cache(maxsize=16_384)
@@ -216,10 +211,23 @@ def _facts(path: Path, _modified: int, _size: int) -> ShardFacts:
     return ShardFacts.read(path)
 
 
+def _reading(path: Path, read: Callable[[], _T]) -> _T:
+    """Read a file; a copy of an object store that is damaged is fetched again."""
+    for again in (False, True):
+        try:
+            return read()
+        except (FileNotFoundError, StorageError):
+            raise
+        except _UNREADABLE as error:
+            if again or place_of(path) is None or not fetch(path, again=True):
+                raise _damaged(path, error) from error
+    raise AssertionError
+
+
 def _damaged(path: Path, error: Exception) -> DamagedShardError:
-    lines = str(error).splitlines() or [type(error).__name__]
+    reason = why_unreadable(path, error) or type(error).__name__
     return DamagedShardError(
-        f"{path} is no whole shard of samples: {lines[0].rstrip('.')}. It has to be drawn again."
+        f"{path} is no whole shard of samples: {reason.rstrip('.')}. It has to be drawn again."
     )
 
 

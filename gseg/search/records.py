@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from gseg.downloads import why_unreadable
 from gseg.pipeline.settings import Value
 from gseg.search.objectives import OBJECTIVES, Objective
 from gseg.search.space import searched_axes
+from gseg.storage.damage import DamagedError, note_damage, put_aside
 from gseg.storage.digests import digest
 from gseg.storage.files import replacing
 
@@ -131,7 +133,7 @@ def read_records(folder: Path) -> list[Record]:
         folder: Such as ``results/search_trials``; may be absent.
 
     Raises:
-        ValueError: The file is damaged; the message names it.
+        DamagedError: The file is damaged; the message names it.
     """
     import pyarrow.parquet as pq
 
@@ -148,12 +150,26 @@ def read_records(folder: Path) -> list[Record]:
                 raise TypeError(f"{each.name} is {each.type}, expected {kinds[each.name]}.")
         found = [Record.of_row(row) for row in table.to_pylist()]
     except _UNREADABLE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"Cannot read the search's points in {path}: {reason} Move the "
-            "file away: points whose stages are in the storage are tried again in no time."
+        reason = why_unreadable(path, error) or type(error).__name__
+        raise DamagedError(
+            f"Cannot read the search's points in {path}: {reason}. The search's next run puts the "
+            "file aside: points whose stages are in the storage are tried again in no time."
         ) from error
     return sorted(found, key=lambda record: record.number)
+
+
+def heal_records(folder: Path, *, read_only: bool = False) -> list[Record]:
+    """Read the points of a search; a damaged file is put aside, and counts as none.
+
+    Args:
+        folder: See `read_records`.
+        read_only: Note the damage alone.
+    """
+    try:
+        return read_records(folder)
+    except DamagedError as error:
+        (note_damage if read_only else put_aside)(folder / _FILE, error)
+        return []
 
 
 def keep_records(folder: Path, records: Iterable[Record]) -> None:

@@ -8,7 +8,6 @@ Which checkpoints are kept: one for each training, the newest; see `Keeper`.
 """
 
 import json
-import os
 import time
 import zlib
 from collections.abc import Mapping
@@ -23,10 +22,16 @@ from torch import Tensor
 
 from gseg.segmenters.unet import UNet, load_strictly, read_safetensors
 from gseg.storage.files import replacing
+from gseg.storage.manifests import is_whole, sealed
 
 _KEY: Final = "gseg.training"
+_OLDER: Final = frozenset({"step", "identity", "validation"})
 # Most of the time that writing checkpoints may take.
 _WRITING_SHARE: Final = 0.02
+
+
+class CheckpointError(ValueError):
+    """A file is no checkpoint, is damaged, or is another training's; the message names it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,9 +130,7 @@ def save_state(path: Path, state: TrainingState, identity: str) -> None:
         "crc32": _crc32(tensors),
     }
     with replacing(path) as part:
-        save_file(tensors, part, metadata={_KEY: json.dumps(facts)})
-        with part.open("rb") as written:  # on the disk before it takes the older file's place
-            os.fsync(written.fileno())
+        save_file(tensors, part, metadata={_KEY: json.dumps(sealed(facts))})
 
 
 def restore_state(path: Path, state: TrainingState, *identities: str) -> None:
@@ -139,18 +142,18 @@ def restore_state(path: Path, state: TrainingState, *identities: str) -> None:
         *identities: As given to `save_state`; one of them.
 
     Raises:
-        ValueError: The file is no such checkpoint, damaged, or belongs to another training.
+        CheckpointError: The file is no such checkpoint, damaged, or belongs to another training.
     """
     tensors, facts = _read(path)
     if facts["identity"] not in identities:
-        raise ValueError(
+        raise CheckpointError(
             f"Checkpoint {path} belongs to another training: it holds {facts['identity']}, asked "
             f"for is {identities[0]}. Choose another path, or delete the file to start afresh."
         )
     # The format has no checksum of its own; older versions wrote none. Compared here alone: who
     # looks at a curve may read while another checkpoint takes the file's place.
     if facts.get("crc32", crc32 := _crc32(tensors)) != crc32:
-        raise ValueError(f"Checkpoint {path} is damaged: delete the file to start afresh.")
+        raise CheckpointError(f"Checkpoint {path} is damaged: delete the file to start afresh.")
     weights: dict[str, Tensor] = {}
     moments: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
@@ -175,7 +178,7 @@ def read_curve(path: Path) -> tuple[Tensor, list[Measurement]]:
         (steps done,) float32 losses, and the measurements on held-out pairs.
 
     Raises:
-        ValueError: The file is no such checkpoint.
+        CheckpointError: The file is no such checkpoint.
     """
     tensors, facts = _read(path)
     return tensors["losses"][: facts["step"]], _measurements(facts)
@@ -202,11 +205,16 @@ def _restore_optimiser(optimiser: torch.optim.Adam, moments: dict[int, dict[str,
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         tensors, metadata = read_safetensors(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"Cannot read training checkpoint {path}: {error}") from error
-    if _KEY not in metadata:
-        raise ValueError(f"{path} is no training checkpoint of a segmenter.")
-    return tensors, json.loads(metadata[_KEY])
+        facts = json.loads(metadata.get(_KEY, "null"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"Cannot read training checkpoint {path}: {error}") from error
+    if not isinstance(facts, dict):
+        raise CheckpointError(f"{path} is no training checkpoint of a segmenter.")
+    # Those of older versions have no checksum of what they say.
+    whole = is_whole(facts)
+    if not whole and (whole is False or not _OLDER <= facts.keys() <= _OLDER | {"crc32"}):
+        raise CheckpointError(f"Checkpoint {path} is damaged: delete the file to start afresh.")
+    return tensors, facts
 
 
 def _crc32(tensors: Mapping[str, Tensor]) -> int:

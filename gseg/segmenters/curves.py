@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import Tensor
 
+from gseg.downloads import why_unreadable
 from gseg.segmenters.checkpoint import Measurement, read_curve
 
 _FILE: Final = "losses.parquet"
@@ -89,8 +90,9 @@ def _read(file: Path) -> Curve:
     try:
         table = pq.read_table(file).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"Cannot read the loss curve {file}: {reason}") from error
+        raise ValueError(
+            f"Cannot read the loss curve {file}: {why_unreadable(file, error)}"
+        ) from error
     missing = {"step", "loss"} - set(table.columns)
     if missing:
         raise ValueError(f"{file} is no loss curve: it has no column {', '.join(sorted(missing))}.")

@@ -144,10 +144,10 @@ def segment_to(
         else:
             mask = segment_picture(segmenter, pixels, working_size=working_size) > threshold
             masks[path] = file
-            write_atomically(file, encode_png(mask))
+            write_atomically(file, encode_png(mask), durable=False)
             if overlay:
                 shown = encode_png(tinted(pixels, mask), effort=1)
-                write_atomically(_overlay(file), shown)
+                write_atomically(_overlay(file), shown, durable=False)
         if progress is not None:
             progress(done, len(files))
     return SegmentedFiles(masks=masks, skipped=skipped)

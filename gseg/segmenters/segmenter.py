@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gseg.arrays import load_torch
+from gseg.downloads import why_unreadable
 from gseg.exactness import exact
 from gseg.segmenters.unet import UNet, blank_unet, load_strictly, read_safetensors
+from gseg.state_dicts import choose_state, is_safetensors, likely_state, read_content
 from gseg.storage.files import replacing
 from gseg.transfers import send, start_copy
 
@@ -25,9 +27,7 @@ _KEY: Final = "gseg.segmenter"
 _FIRST: Final = "inc.double_conv.0.weight"
 _LAST: Final = "outc.conv.weight"
 _FACTS: Final = {"width": int, "depth": int, "provenance": dict}
-_PUBLIC_SUFFIXES: Final = (".ckpt", ".pth", ".pt")
-# Of data-parallel replicas and of the Lightning module's attribute, outermost first.
-_PREFIXES: Final = ("module.", "net.", "module.")
+_SUFFIX: Final = ".safetensors"
 _LARGEST_SIDE: Final = 2**14
 # Bounds the memory of a prediction: 256 pictures of 32 pixels, 16 of 128.
 _PIXELS_AT_ONCE: Final = 2**18
@@ -146,14 +146,14 @@ class Segmenter:
         """Read what `save` wrote, or a checkpoint of the papers' programs.
 
         Args:
-            path: A ``.safetensors`` file, or a public ``.ckpt`` or ``.pth``.
+            path: Of any name: what it holds says which of the two it is.
             device: Where to put the weights.
 
         Raises:
             ValueError: The file is no segmenter, or a tensor is missing, extra or mis-shaped.
         """
         try:
-            if Path(path).suffix in _PUBLIC_SUFFIXES:
+            if not _is_own(Path(path)):
                 return cls(load_public_unet(path), {"source": Path(path).name}).to(device)
             tensors, facts = _read(Path(path))
             width, depth = _numbers(tensors)
@@ -231,6 +231,13 @@ Predictor = Segmenter | Ensemble
 and `smallest_side` the least height and width of a picture."""
 
 
+def _is_own(path: Path) -> bool:
+    """Say whether it is, or was meant to be, what `Segmenter.save` wrote, whatever its name."""
+    if not path.is_file():
+        return True
+    return is_safetensors(path) or (path.suffix.lower() == _SUFFIX and not is_zipfile(path))
+
+
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     advice = "expected a .safetensors file that Segmenter.save wrote, or a public .ckpt or .pth"
     if not path.is_file():
@@ -238,7 +245,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         tensors, metadata = read_safetensors(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"Cannot read segmenter {path} ({error}); {advice}.") from error
+        raise ValueError(
+            f"Cannot read segmenter {path} ({why_unreadable(path, error)}); {advice}."
+        ) from error
     facts = json.loads(metadata.get(_KEY, "{}"))
     if not isinstance(facts, dict) or any(
         not isinstance(facts.get(name), kind) for name, kind in _FACTS.items()
@@ -248,12 +257,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_public_unet(path: str | Path) -> UNet:
-    """Read a U-Net that the papers' programs saved.
+    """Read a U-Net that the papers' programs saved, or another trainer.
 
-    Two containers are in use: a PyTorch Lightning checkpoint, whose ``state_dict`` carries the
-    prefix ``net.``, and the flat ``segmentation.pth`` of Voynov et al. 2021. Width, depth and
-    number of logits are read from the tensors' shapes. A Lightning checkpoint may hold settings
-    as objects of foreign classes; inert objects take their place.
+    Two containers are in use there: a PyTorch Lightning checkpoint, whose ``state_dict`` carries
+    the prefix ``net.``, and the flat ``segmentation.pth`` of Voynov et al. 2021; others are found
+    as `gseg.state_dicts` does. Width, depth and number of logits are read from the tensors' shapes.
 
     Args:
         path: A ``.ckpt`` or ``.pth`` file.
@@ -264,34 +272,32 @@ def load_public_unet(path: str | Path) -> UNet:
     Raises:
         ValueError: The file is no such checkpoint, or a tensor is missing, extra or mis-shaped.
     """
-    state = _read_state(Path(path))
-    width, depth = _numbers(state)
-    network = blank_unet(3, state[_LAST].shape[0], width=width, depth=max(depth, 1))
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"There is no checkpoint at {path}.")
+    try:
+        content = read_content(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Expected a state dict as torch.save or PyTorch Lightning writes it."
+        ) from error
+    chosen = choose_state(path, content, _fit)
+    state = likely_state(path, content) if chosen is None else chosen[0]
+    network = _blank(state) if chosen is None else chosen[1]
     load_strictly(network, state, source=str(path))
     return network.eval()
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ValueError(f"There is no checkpoint at {path}.")
+def _blank(state: Mapping[str, Tensor]) -> UNet:
+    """Make the network whose tensors have these shapes; it has none of their numbers yet."""
+    width, depth = _numbers(state)
+    return blank_unet(3, state[_LAST].shape[0], width=width, depth=max(depth, 1))
+
+
+def _fit(state: Mapping[str, Tensor]) -> UNet | None:
     try:
-        content = load_torch(path, strangers=True)
-    except ValueError as error:
-        raise ValueError(
-            f"Cannot read checkpoint {error} Expected a state dict as torch.save or PyTorch "
-            "Lightning writes it."
-        ) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()
-    ):
-        raise ValueError(
-            f"{path} holds {type(content).__name__} where a state dict, tensors by name, is "
-            "expected."
-        )
-    plain = dict(content)
-    for prefix in _PREFIXES:
-        if plain and all(key.startswith(prefix) for key in plain):
-            plain = {key.removeprefix(prefix): value for key, value in plain.items()}
-    return plain
+        network = _blank(state)
+    except ValueError:
+        return None
+    wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    return network if wanted == {key: tensor.shape for key, tensor in state.items()} else None

@@ -128,10 +128,11 @@ def _used_since() -> float:
     for note in (cache_folder() / _RUNNING).glob("*.json"):
         try:
             running = json.loads(note.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):  # ended or began this moment
+            gone, since = is_gone(running["process"]), float(running["since"])
+        except (FileNotFoundError, ValueError, TypeError, KeyError):  # ended or began this moment
             continue
-        if is_gone(running["process"]):
+        if gone:
             note.unlink(missing_ok=True)
         else:
-            barrier = min(barrier, float(running["since"]))
+            barrier = min(barrier, since)
     return barrier

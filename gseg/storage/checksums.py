@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -50,6 +50,15 @@ def checksum(path: Path) -> str:
 def file_digest(path: Path) -> str:
     """Name a file by its content, in 20 hexadecimal digits; see `checksum`."""
     return checksum(path)[:20]
+
+
+def read_again(path: Path) -> str:
+    """Give a file's checksum, whatever is remembered of it; that is corrected."""
+    mark, found = _mark(path), _read(path)
+    if _known.get(mark) not in (None, found):
+        _known[mark] = found
+        _keep({mark: found})
+    return found
 
 
 def checksums(
@@ -154,7 +163,8 @@ def _with_memory(use: Callable[[sqlite3.Connection], _T]) -> _T | None:
         _log.info("Checksums are not remembered in %s: %s", path, error)
     except sqlite3.DatabaseError as error:
         _log.warning("%s is damaged (%s) and begins anew.", path, error)
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # where it may not be deleted, files are read again each time
+            path.unlink(missing_ok=True)
     except OSError as error:
         _log.info("Checksums are not remembered in %s: %s", path, error)
     return None

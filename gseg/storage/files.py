@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,9 +61,11 @@ def check_unchanged(what: str, found: str, planned: str) -> None:
         raise ChangedInputsError(f"{what} has changed since the trial was planned: start again.")
 
 
-def write_atomically(path: Path, content: bytes, *, shared: bool = True) -> None:
+def write_atomically(
+    path: Path, content: bytes, *, shared: bool = True, durable: bool = True
+) -> None:
     """Write a file so that it is either whole or absent, whatever happens; see `replacing`."""
-    with replacing(path, shared=shared) as part:
+    with replacing(path, shared=shared, durable=durable) as part:
         part.write_bytes(content)
 
 
@@ -128,13 +129,15 @@ def check_output(path: Path, *, folder: bool) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, shared: bool = True) -> Iterator[Path]:
+def replacing(path: Path, *, shared: bool = True, durable: bool = True) -> Iterator[Path]:
     """Offer a temporary name beside a file and rename it to the file at the end.
 
     Args:
         path: The final name.
         shared: Whether the file is uploaded first if it mirrors an object; otherwise it stays on
             this machine.
+        durable: Whether it reaches the disk before it is renamed, so that a power cut leaves none
+            that is empty. Many small files that are written anew, or tell of a moment, need not.
 
     Yields:
         The name to write to.
@@ -143,7 +146,7 @@ def replacing(path: Path, *, shared: bool = True) -> Iterator[Path]:
         DiskFullError: The disk is full.
         OSError: It cannot be written for another reason.
     """
-    part, room = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part"), 0
+    part, room = mirror.part_of(path), 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         room = shutil.disk_usage(path.parent).free
@@ -151,7 +154,10 @@ def replacing(path: Path, *, shared: bool = True) -> Iterator[Path]:
         # Uploaded before it is renamed: what is here under its name is there, too.
         if shared:
             mirror.publish(part, path)
-        part.replace(path)
+        if durable:
+            mirror.put_in_place(part, path)
+        else:
+            part.replace(path)
     except (OSError, SafetensorError) as error:
         if is_full(error):
             raise _disk_full(path, room, error) from error
@@ -253,15 +259,17 @@ def _asked_lately(path: Path) -> bool:
 
 
 def _noted(file: Path) -> dict[str, str]:
-    """Read of which objects the copies are; an older version noted of a folder only that it is."""
+    """Read of which objects the copies are; older versions noted of a folder only that it is."""
     try:
-        noted: dict[str, str] = json.loads(file.read_bytes())
+        noted = json.loads(file.read_bytes())
     except FileNotFoundError:
         return {}
     except ValueError:
-        below = (path for path in file.parent.rglob("[!.]*") if path.is_file())
-        return {path.relative_to(file.parent).as_posix(): "" for path in below}
-    return noted
+        noted = None
+    if isinstance(noted, dict):
+        return noted
+    below = (path for path in file.parent.rglob("[!.]*") if path.is_file())
+    return {path.relative_to(file.parent).as_posix(): "" for path in below}
 
 
 def _fetch(path: Path) -> None:

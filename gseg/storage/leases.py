@@ -7,7 +7,7 @@ replaced atomically by equal files.
 
 On a disk (`_FileLease`) it is a file that is created exclusively: with its content in one step
 where there are hard links, else (FUSE, exFAT, SMB) empty, and filled at once. One that stays empty
-or is cut off says nothing of its holder, and expires like one without a heartbeat.
+or is cut off says nothing of its holder, and expires soon.
 
 On an object store (`ObjectLease`) it is an object that is created only if there is none
 (``If-None-Match: *``), and that its holder replaces every few seconds only while it is still his
@@ -35,19 +35,32 @@ from typing import Any, Final
 
 import psutil  # type: ignore[import-untyped]
 
-from gseg.storage.mirror import Place, StorageError, answers, client, error_code, place_of
+from gseg.storage.mirror import (
+    Place,
+    StorageError,
+    answers,
+    client,
+    error_code,
+    place_of,
+    remove_parts,
+)
 
 _log = logging.getLogger(__name__)
 
 LEASE: Final = "lease.json"
 EXPIRY_SECONDS: Final = 60.0
 """A lease without a heartbeat for this long belongs to nobody any more."""
+# One that says nothing of its holder: who is still alive finds at his next heartbeat that he has
+# lost it, and who was creating it has filled it long before.
+_EMPTY_SECONDS: Final = 10.0
 # What file systems without hard links say to one.
 _NO_LINKS: Final = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 )
 _TAKEN: Final = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
 _UNKNOWN: Final = frozenset({"501", "NotImplemented", "405", "MethodNotAllowed"})
+# By the clock of who looks, which may be another machine's: clocks differ by less.
+_SILENT_SECONDS: Final = 3600.0
 
 
 @contextmanager
@@ -82,6 +95,7 @@ def lease(
     heart = threading.Thread(target=_beat, args=(mine, stop), daemon=True)
     heart.start()
     try:
+        remove_parts(folder)
         yield True
     finally:
         stop.set()
@@ -117,6 +131,8 @@ class _FileLease:
 
     def create(self) -> bool:
         """Take the lease if nobody holds it."""
+        # Whoever held it before may have removed the folder.
+        self.place.parent.mkdir(parents=True, exist_ok=True)
         return create_alone(self.place, self._token)
 
     def succeed(self) -> bool:
@@ -153,7 +169,8 @@ class _FileLease:
         now = time.monotonic()
         if seen != self._seen:
             self._seen, self._since = seen, now
-        return now - self._since > EXPIRY_SECONDS or _is_gone(_holder(token))
+        holder = _holder(token)
+        return now - self._since > _patience(holder) or _is_gone(holder)
 
     def _evict(self) -> None:
         """Remove an abandoned lease; of several that try, one succeeds."""
@@ -170,6 +187,25 @@ class _FileLease:
             )
         aside.unlink(missing_ok=True)
         _log.info("Took over the lease of a process that ended: %s", self.place.parent)
+
+
+def is_held(folder: Path) -> bool:
+    """Say whether a process seems to work in a folder, without waiting for its next heartbeat.
+
+    Raises:
+        StorageError: The folder mirrors an object store, which does not answer.
+    """
+    path = folder / LEASE
+    place = place_of(path)
+    if place is not None:
+        holding = ObjectLease(place, {}).read()
+        return holding is not None and not holding.is_abandoned
+    token = _read(path)
+    if token is None or _is_gone(_holder(token)):
+        return False
+    with suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime < _SILENT_SECONDS
+    return False
 
 
 def create_alone(path: Path, content: str) -> bool:
@@ -231,6 +267,11 @@ def _holder(token: str | bytes) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _patience(holder: Mapping[str, Any]) -> float:
+    """Say for how many seconds a silent holder is waited for."""
+    return EXPIRY_SECONDS if holder else min(_EMPTY_SECONDS, EXPIRY_SECONDS)
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
     """A lease on an object store that somebody holds.
@@ -248,7 +289,7 @@ class Holding:
     @property
     def is_abandoned(self) -> bool:
         """Whether the holder is gone or was silent for too long."""
-        return self.silent > EXPIRY_SECONDS or _is_gone(self.token)
+        return self.silent > _patience(self.token) or _is_gone(self.token)
 
 
 class ObjectLease:

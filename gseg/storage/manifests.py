@@ -3,10 +3,11 @@
 Nothing is taken from a storage before it fits: config and parents give the folder's name again, the
 manifest fits its own checksum, and every file that it lists is there and has its checksum. So what
 a disk, a person or another program has changed, or put under another name, is found out before it
-enters a result. Older versions wrote less: what they did not write cannot be compared. It is taken
-as it is, and counted (`told_doubts`).
+enters a result, and is made again (`gseg.storage.damage`). Older versions wrote less: what they did
+not write cannot be compared. It is taken as it is, and counted (`told_doubts`).
 """
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -14,12 +15,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from gseg.storage.checksums import checksums
+from gseg.storage.checksums import checksums, read_again
+from gseg.storage.damage import DamagedError, told_damage
 from gseg.storage.digests import digest, is_digest
-from gseg.storage.mirror import StorageError, describe
+from gseg.storage.mirror import describe
 
 MANIFEST: Final = "manifest.json"
 """Name of the file that an artifact is complete with."""
+ABOUT: Final = "about.json"
+"""What a set of samples says of itself: it grows, and so has no manifest."""
 OLDER: Final = "they are of an older version, and taken as they are"
 """What is said of files that cannot be compared."""
 _SEAL: Final = "checksum"
@@ -30,6 +34,8 @@ _OLDER: Final = frozenset(
 )
 # What reading something else raises, whatever it is made of.
 _NO_MANIFEST: Final = (ValueError, TypeError, KeyError, AttributeError)
+# A place of the disk that is lost, or a folder where a file should be.
+_UNREADABLE: Final = frozenset({errno.EIO, errno.EISDIR, errno.ENOTDIR})
 # Folder and content of manifests that this process has compared with their files.
 _believed: Final[set[tuple[Path, str]]] = set()
 _doubts: Final[dict[str, dict[Path, None]]] = {}
@@ -58,20 +64,42 @@ def read_manifest(folder: Path, *, file: Path | None = None) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: There is none: the artifact is not finished.
-        StorageError: It is not to be believed; the message says why and what to do.
+        DamagedError: It is not to be believed; the message says why.
     """
-    text = (file or folder / MANIFEST).read_bytes()
-    key = (folder, hashlib.sha256(text).hexdigest())
     try:
+        text = (file or folder / MANIFEST).read_bytes()
+        key = (folder, hashlib.sha256(text).hexdigest())
         manifest = json.loads(text)
         reason = None if key in _believed else why_not(folder, manifest)
     except _NO_MANIFEST:
         reason = f"{describe(folder / MANIFEST)} is damaged: it is no manifest."
+    except OSError as error:
+        if error.errno not in _UNREADABLE:
+            raise
+        what = Path(error.filename) if error.filename else folder
+        reason = f"{describe(what)} is damaged: it cannot be read ({error.strerror})."
     if reason is not None:
-        raise StorageError(f"{reason} Delete {describe(folder)}: it will be made again.")
+        raise DamagedError(reason)
     _believed.add(key)
     found: dict[str, Any] = manifest
     return found
+
+
+def recheck() -> list[str]:
+    """Compare all that this process believes with its files once more, and give what is damaged.
+
+    For an error of a reader: what it read may have been damaged since it was compared.
+    """
+    folders = dict.fromkeys(folder for folder, _ in _believed)
+    _believed.clear()
+    damaged = []
+    for folder in folders:
+        try:
+            with suppress(FileNotFoundError):  # discarded since, or a copy of an object that is
+                read_manifest(folder)
+        except DamagedError as error:
+            damaged.append(str(error))
+    return damaged
 
 
 def listed(text: bytes) -> dict[str, str]:
@@ -97,7 +125,8 @@ def why_not(folder: Path, manifest: Mapping[str, Any]) -> str | None:
     if missing is not None:
         return f"{describe(missing)} is missing."
     for path, found in zip(wanted, checksums(list(wanted)), strict=True):
-        if found != wanted[path]:
+        # What a machine remembers of a file may be damaged itself.
+        if found != wanted[path] and read_again(path) != wanted[path]:
             return f"{describe(path)} is damaged: it is not what the manifest beside it says."
     if whole is None:
         note_doubt(f"manifests have no checksum of their own: {OLDER}", folder)
@@ -115,8 +144,8 @@ def note_doubt(what: str, path: Path) -> None:
 
 
 def told_doubts() -> list[str]:
-    """Say what this process has noted and not told, in a line of each kind; see `note_doubt`."""
-    told = [
+    """Say what this process has noted and not told: damage, and each kind of `note_doubt`."""
+    told = told_damage() + [
         f"{len(paths):,} {what}, such as {describe(next(iter(paths)))}."
         for what, paths in sorted(_doubts.items())
     ]

@@ -11,11 +11,13 @@ An object is there whole or not at all, and is seen by everybody as soon as its 
 (S3 has been consistent in this sense since December 2020).
 """
 
+import errno
 import fcntl
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +28,11 @@ _MARK: Final = "s3:"
 _USED: Final = ".used"  # its time is that of the last use of a folder's files
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 _ATTEMPTS: Final = 8
+# Of a temporary file in a copy of an object store, which another process may be at: it fetches
+# whatever it lacks, without a lease.
+_FETCHED_SECONDS: Final = 3600.0
+# What folders of some file systems say to fsync.
+_NO_FSYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
 
 
 class StorageError(ValueError):
@@ -230,17 +237,48 @@ def fetch(path: Path, *, again: bool = False, into: Path | None = None) -> bool:
     if not again and is_here(copy):
         return True
     copy.parent.mkdir(parents=True, exist_ok=True)
-    part = copy.with_name(f".{copy.name}.{uuid.uuid4().hex}.part")
+    part = part_of(copy)
     try:
         with answers(place):
             client().download_file(place.bucket, place.key, str(part))
-        part.replace(copy)
+        put_in_place(part, copy)
     except FileNotFoundError:
         copy.unlink(missing_ok=True)
         return False
     finally:
         part.unlink(missing_ok=True)
     return True
+
+
+def part_of(path: Path) -> Path:
+    """Give a temporary name beside a file, to write to until all of it is there."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Rename a file that has been written; after a power cut, too, it is whole or not there."""
+    # Without this a file system may keep the new name and lose the content.
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes were writing; for who holds the lease of an artifact."""
+    oldest = time.time() - (_FETCHED_SECONDS if place_of(folder) else 0.0)
+    for part in folder.rglob(".*.part"):
+        with suppress(FileNotFoundError):
+            if part.is_file() and part.stat().st_mtime <= oldest:
+                part.unlink()
 
 
 def read_end(path: Path, count: int) -> bytes:
@@ -286,15 +324,59 @@ def names(folder: Path) -> list[str]:
 
 def object_versions(folder: Path) -> dict[str, str]:
     """List paths below a folder that its object store has, and what each holds; see `version`."""
+    return {name: _version(item["ETag"], item["Size"]) for name, item in _objects(folder)}
+
+
+def listed_files(folder: Path, *, here: bool = False) -> dict[str, tuple[int, float]]:
+    """List paths of all files below a folder, in the object store if it mirrors one.
+
+    Args:
+        folder: Where.
+        here: List copies on this machine, of which there may be none.
+
+    Returns:
+        Of each its bytes, and when it was written, in seconds since 1970.
+
+    Raises:
+        OSError: A folder cannot be read.
+        StorageError: The object store does not answer.
+    """
+    if place_of(folder) is not None and not here:
+        return {
+            name: (int(item["Size"]), item["LastModified"].timestamp())
+            for name, item in _objects(folder)
+        }
+    found, seen = {}, set()
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # gone this moment
+            raise error
+
+    # People move a folder to a larger disk, and leave a link.
+    for above, below, files in os.walk(folder, onerror=refuse, followlinks=True):
+        root = Path(above)
+        with suppress(OSError):
+            about = root.stat()
+            if (about.st_dev, about.st_ino) in seen:  # by a link that leads back
+                below.clear()
+                continue
+            seen.add((about.st_dev, about.st_ino))
+        beginning = "" if root == folder else f"{root.relative_to(folder).as_posix()}/"
+        for name in files:
+            with suppress(OSError):  # gone this moment, or a link to nothing or itself
+                about = (root / name).stat()
+                found[beginning + name] = (about.st_size, about.st_mtime)
+    return found
+
+
+def _objects(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Go through what an object store has below a folder; nothing if the folder mirrors none."""
     place = place_of(folder)
     if place is None:
-        return {}
+        return
     prefix = f"{place.key}/"
     with answers(place):
         pages = client().get_paginator("list_objects_v2")
-        found = pages.paginate(Bucket=place.bucket, Prefix=prefix)
-        return {
-            item["Key"][len(prefix) :]: _version(item["ETag"], item["Size"])
-            for page in found
-            for item in page.get("Contents", ())
-        }
+        for page in pages.paginate(Bucket=place.bucket, Prefix=prefix):
+            for item in page.get("Contents", ()):
+                yield item["Key"][len(prefix) :], item

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from gseg.storage import mirror
 from gseg.storage.checksums import checksum
+from gseg.storage.damage import DamagedError, note_damage, put_aside
 from gseg.storage.digests import canonical, digest
 from gseg.storage.files import write_atomically
 from gseg.storage.leases import LEASE, create_alone, lease
@@ -130,11 +131,21 @@ class Store:
         return self.root / stage / name
 
     def find(self, stage: str, name: str) -> Artifact | None:
-        """Open an artifact, whose files are here then, and its own; None while it is not complete.
+        """Open an artifact, whose files are here then, and its own.
+
+        Returns:
+            None while it is not complete, or is damaged, which is noted.
 
         Raises:
-            StorageError: See `bring_here`.
+            StorageError: The object store does not answer.
         """
+        try:
+            return self._find(stage, name)
+        except DamagedError as error:
+            note_damage(self.folder(stage, name), error)
+            return None
+
+    def _find(self, stage: str, name: str) -> Artifact | None:
         folder = self.folder(stage, name)
         manifest = _open(folder)
         if manifest is None:
@@ -151,7 +162,7 @@ class Store:
         build: Callable[[Path], Mapping[str, Any]],
         device: str = "cpu",
     ) -> Artifact:
-        """Find a stage's output, or make it.
+        """Find a stage's output, or make it; one that is damaged is put aside and made again.
 
         Args:
             stage: Stage name; its folder.
@@ -169,7 +180,12 @@ class Store:
             return found
         folder = self.folder(stage, name)
         with lease(folder, unless=lambda: self.find(stage, name) is not None) as held:
-            found = self.find(stage, name)  # made by whoever held the lease before
+            try:
+                found = self._find(stage, name)  # made by whoever held the lease before
+            except DamagedError as error:
+                if not held:  # it was whole a moment ago
+                    raise
+                put_aside(folder, error, keep=LEASE)
             if found is not None:
                 return found
             assert held
@@ -240,7 +256,8 @@ def bring_here(folder: Path) -> Path:
         The same folder; without a manifest if the artifact is not finished.
 
     Raises:
-        StorageError: The object store does not answer, or a file is not what the manifest says.
+        DamagedError: A file is not what the manifest says.
+        StorageError: The object store does not answer.
     """
     _open(folder)
     return folder
@@ -254,7 +271,7 @@ def _open(folder: Path) -> dict[str, Any] | None:
             return read_manifest(folder)
         return None
     if mirror.is_here(path):
-        with suppress(FileNotFoundError, StorageError):  # a copy that is damaged is fetched again
+        with suppress(FileNotFoundError, DamagedError):  # a copy that is damaged is fetched again
             return read_manifest(folder)
     # Aside until all files that it lists are here: with a manifest a folder counts as complete.
     part = folder / f".{uuid.uuid4().hex}" / MANIFEST
@@ -266,7 +283,7 @@ def _open(folder: Path) -> dict[str, Any] | None:
             if not (mirror.is_here(file) and checksum(file) == sha256):
                 mirror.fetch(file, again=True)
         manifest = read_manifest(folder, file=part)
-        part.replace(path)
+        mirror.put_in_place(part, path)
     finally:
         shutil.rmtree(part.parent, ignore_errors=True)
     return manifest
@@ -311,10 +328,11 @@ def count_builds(storage: Path) -> Counter[tuple[str, str]]:
     """Count how often everything was computed, by (stage, name): once each, if work is shared."""
     counts: Counter[tuple[str, str]] = Counter()
     for path in sorted((storage / _BUILDS).glob("*.jsonl")):
-        for line in path.read_text().splitlines():
+        for line in path.read_text(errors="replace").splitlines():
             try:
                 entry = json.loads(line)
-            except json.JSONDecodeError:  # cut off when its process was killed or the disk was full
+                counts[entry["stage"], entry["name"]] += 1
+            # Cut off when its process was killed or the disk was full.
+            except (ValueError, TypeError, KeyError):
                 continue
-            counts[entry["stage"], entry["name"]] += 1
     return counts

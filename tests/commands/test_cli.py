@@ -1,7 +1,10 @@
 """The command line: what users type, what they see, and what their mistakes cost."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from gseg.cli import main
 from gseg.generators import weights
 from gseg.generators.catalogue import list_generators
 from gseg.mask_files import read_mask
-from gseg.picture_files import UnreadableImageError, encode_png, read_image
+from gseg.picture_files import encode_png, read_image
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
 from gseg.scores.benchmarks import open_benchmark
 from gseg.segmenters.checkpoint import Measurement
@@ -209,17 +212,6 @@ def test_a_folder_of_the_default_s_name_is_no_segmenter(
     assert main(["segment", str(photos / "a.png"), "--out", "out"]) == 0
 
 
-def test_huge_pictures_of_one_s_own_are_no_attack(
-    photos: Path, models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    with pytest.raises(UnreadableImageError, match="exceeds limit"):
-        read_image(photos / "a.png")
-    words = ["segment", str(photos), "--model", str(models[0]), "--out", str(tmp_path / "out")]
-    assert main(words) == 0
-    assert Image.MAX_IMAGE_PIXELS == 10
-
-
 def test_a_strip_shows_good_and_bad(
     photos: Path, models: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -308,6 +300,63 @@ def test_segment_reports_what_it_cannot_read(
     _, skipped, last = capsys.readouterr().out.splitlines()
     assert skipped.startswith(f"skipped: Cannot read picture {photos / 'broken.jpg'}")
     assert last == f"3 masks for 4 pictures in {tmp_path / 'out'}; 1 could not be read"
+
+
+def test_masks_do_not_lie_among_the_pictures(
+    photos: Path, models: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["segment", str(photos), "--model", str(models[0]), "--out"]
+    before = sorted(photos.rglob("*"))
+    said = mistake(capsys, *words, str(photos / "more" / ".."))
+    assert "is the folder of the pictures" in said
+    assert sorted(photos.rglob("*")) == before
+    for _ in range(2):  # below it they are passed over the next time
+        assert main([*words, str(photos / "masks")]) == 0
+        assert "3 masks for 3 pictures" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        (">&-", 0),
+        ("2>&-", 0),
+        (">&- 2>&-", 0),
+        ("| head -c 1 > /dev/null; exit ${PIPESTATUS[0]}", None),
+        ("> /dev/full", 2),
+    ],
+)
+def test_output_that_nobody_can_read(ending: str, status: int | None) -> None:
+    command = f"{sys.executable} -m gseg generators {ending}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert status is None or done.returncode == status
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == (status == 2)
+
+
+ENCODINGS = {
+    "ascii": {"PYTHONIOENCODING": "ascii"},
+    "latin-1": {"PYTHONIOENCODING": "latin-1"},
+    "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_names_that_a_terminal_cannot_show_change_nothing(
+    encoding: str, photos: Path, models: list[Path], tmp_path: Path
+) -> None:
+    pictures = photos.rename(photos.with_name("Möwen 鳥"))
+    out = tmp_path / "Ausgänge"
+    words = ["segment", pictures, "--model", models[0], "--out", out, "--strip", out / "é.png"]
+    environment = {**os.environ, **ENCODINGS[encoding]}
+    command = [sys.executable, "-m", "gseg"]
+    done = subprocess.run([*command, *words], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert {path.name for path in out.iterdir()} == {"a.png", "b.png", "c.png", "é.png"}
+    words = ["fid", pictures, "--reference", tmp_path / "absent.npz"]
+    done = subprocess.run([*command, *words], env=environment, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    assert (b"set PYTHONUTF8=1" if encoding == "C" else b"absent.npz") in done.stderr
 
 
 def test_segment_with_wrong_paths(

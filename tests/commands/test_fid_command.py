@@ -1,6 +1,7 @@
 """``gseg fid``: what it prints and leaves, and what mistakes cost."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -111,6 +112,15 @@ def test_pictures_of_several_sizes_need_a_resolution(capsys, tmp_path):
         assert "several sizes (24x24, 32x32): say to which side" in capsys.readouterr().err
         assert "20 samples at 32 px" in fid(capsys, *words, "--resolution", 32)[0]
     assert fid(capsys, tmp_path / "other")[0].endswith("(scenes-features-v1, 20 samples)")
+
+
+def test_statistics_of_another_width_name_both_files_and_widths(capsys, tmp_path):
+    folder = folder_of_noise(tmp_path / "noise", 3)
+    np.savez(tmp_path / "narrow.npz", mu=np.zeros(8), sigma=np.eye(8))
+    assert main(["fid", str(folder), "--reference", "narrow.npz"]) == 2
+    said = capsys.readouterr().err
+    assert re.search(r"noise and narrow\.npz: .* has 64 features .* narrow\.npz .* 8: take", said)
+    assert said.count("\n") == 1
 
 
 def test_truncation_and_classes_reach_the_generator(capsys):

@@ -36,6 +36,7 @@ IDLE = {
     ("fid", "--actors"): "fid a.npz --reference b.npz --actors 2",
     ("fid", "--address"): "fid a.npz --reference b.npz --address auto",
     ("report", "--benchmark"): "report results --benchmark folder:x",
+    ("storage", "--yes"): "storage --yes",
     ("run", "--cpus"): f"{SWEEP} --address auto --cpus 2",
     ("run", "--actors"): f"{SWEEP} --placement process --actors 2",
     ("run", "--min-actors"): f"{SWEEP} --placement process --min-actors 2",

@@ -196,17 +196,25 @@ def test_results_whose_name_is_taken_by_a_file(run, tmp_path):
     assert "Cannot write results to results/all_gans: File exists" in err
 
 
-def test_damaged_results_are_named_before_any_work(run, tmp_path, points_here):
-    path = tmp_path / "results" / "all_gans" / "rows.parquet"
-    path.parent.mkdir(parents=True)
+def test_damaged_results_are_written_anew_from_the_storage(run, tmp_path, points_here):
+    def sweep(*words):
+        return run(*TINY, *words, name="tiny", recipe=_tiny)
+
+    assert sweep()[0] == 0
+    path = tmp_path / "results" / "tiny" / "rows.parquet"
+    before = [row["scores"] for row in read_rows(path.parent)]
     path.write_bytes(b"PAR1 no more")
-    status, out, err = run()
-    assert status == 2
-    assert "rows.parquet" in err
-    assert "Move the file away" in err
+    status, _, err = sweep("--dry-run")
+    assert status == 0
+    assert "results/tiny/rows.parquet: " in err
+    assert path.read_bytes() == b"PAR1 no more"
+    status, _, err = sweep()
+    assert status == 0
+    assert "results/tiny/rows.parquet: " in err
     assert err.count("\n") == 1
-    assert out == ""
-    assert not points_here.tried
+    assert [row["scores"] for row in read_rows(path.parent)] == before
+    aside = tmp_path / "results" / "damaged" / "tiny-0" / "rows.parquet"
+    assert aside.read_bytes() == b"PAR1 no more"
 
 
 def _folder(path, *, images=(), masks=()):

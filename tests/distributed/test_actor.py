@@ -7,13 +7,15 @@ from dataclasses import replace
 import pytest
 
 from gseg.distributed import run
-from gseg.distributed.actor import _Attempt
+from gseg.distributed.actor import PointActor, _Attempt
 from gseg.distributed.run import Listener, run_points, run_sweep
 from gseg.distributed.runtime import Resources
-from gseg.pipeline.experiment import Context
+from gseg.pipeline.experiment import Context, Experiment
 from gseg.pipeline.progress import silent
-from gseg.search.evaluate import Outcome
+from gseg.search.evaluate import Outcome, SweepWork
 from gseg.search.source import ListedSource, Point
+from gseg.storage.files import write_atomically
+from gseg.storage.store import Store
 
 
 def _attempt(*, holds):
@@ -30,6 +32,30 @@ def _attempt(*, holds):
     attempt = _Attempt(work, silent, holds=holds)
     attempt.start()
     return attempt, passed
+
+
+def test_an_error_of_a_reader_whose_artifact_is_damaged_by_now_is_no_own_fault(tmp_path):
+    store = Store(tmp_path)
+
+    def build(folder):
+        write_atomically(folder / "x.txt", b"content")
+        return {}
+
+    def make():
+        return store.make("stage", version=1, config={}, parents=[], build=build)
+
+    made = make()
+    assert make().reused
+    actor = PointActor.__new__(PointActor)
+    actor._work = SweepWork(trials=[Experiment(method="otsu")])
+    actor._point = Point(number=0, parameters={})
+    actor._setting = Context(storage=tmp_path, benchmarks=("scenes:2",))
+    error = ValueError(f"{made.folder}/x.txt holds no x.")
+    assert actor._failed(error)["own_fault"]
+    (made.folder / "x.txt").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="holds no x"):  # to be started again
+        actor._failed(error)
+    assert not make().reused
 
 
 def test_without_early_stopping_the_work_goes_on_at_once():

@@ -1,11 +1,4 @@
-"""The same samples from any number of actors, and after the driver was killed."""
-
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
+"""The same samples from any number of actors."""
 
 import pytest
 import torch
@@ -13,7 +6,6 @@ import torch
 from gseg.directions.direction import Direction
 from gseg.distributed.backend import RayBackend
 from gseg.distributed.runtime import Resources
-from gseg.distributed.session import ray_session
 from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.stages.directions import GivenDirection
@@ -21,20 +13,12 @@ from gseg.pipeline.trial import samples_node
 from gseg.samples.config import SampleConfig
 from gseg.samples.draw import draw
 from gseg.samples.sets import load_samples
-from gseg.samples.shards import Shard
 from gseg.storage.store import Store
 
 pytestmark = pytest.mark.ray
 
 NAME = "analytic.ellipses32"
 CONFIG = SampleConfig(epsilon=2.0, batch=16, blocks_per_shard=4, seed=7)
-DRIVER = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-import test_drawing_actors
-test_drawing_actors.drive(Path(sys.argv[1]))
-"""
 
 
 def direction(folder):
@@ -51,12 +35,6 @@ def draw_samples(folder, count, actors, minimum=0):
     return found, load_samples(found.pairs.shards, count)
 
 
-def drive(folder):
-    """Run as a driver of its own, which is killed."""
-    with ray_session(num_cpus=2):
-        draw_samples(folder, 6_000, 2)
-
-
 def same(first, second):
     for name in ("indices", "pictures", "masks"):
         assert torch.equal(getattr(first, name), getattr(second, name)), name
@@ -65,7 +43,7 @@ def same(first, second):
 def test_any_number_of_actors_gives_the_same_samples(tmp_path, local_ray, monkeypatch):
     shifts = Direction.load(direction(tmp_path).given)
     expected = draw(analytic_generator(32), shifts, CONFIG, 500)
-    # Three at once on two CPUs. Two draw in the tests of killed ones.
+    # Three at once on two CPUs. Two draw in the kills of `tests/kills`.
     monkeypatch.setattr("gseg.distributed.backend._JOB_CPUS", 0.6)
     for actors in (1, 3):
         folder = tmp_path / str(actors)
@@ -78,32 +56,3 @@ def test_any_number_of_actors_gives_the_same_samples(tmp_path, local_ray, monkey
         # Beyond the last shard at most what the other actors had begun.
         drawn = len(list(more.pairs.shards[0].parent.glob("*.parquet")))
         assert drawn <= len(more.pairs.shards) + actors - 1
-
-
-@pytest.mark.slow  # with fewer shards as the first of the kills in test_sweep.py
-def test_a_killed_driver_leaves_whole_shards_that_are_taken_up(tmp_path):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    here = Path(__file__).parent
-    said = tmp_path / "driver.txt"
-    with said.open("w") as output:
-        driver = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, str(tmp_path), str(here)],
-            env=environment,
-            start_new_session=True,
-            stdout=output,
-            stderr=output,
-        )
-    storage = tmp_path / "storage"
-    while len(list(storage.glob("samples/*/shard-*.parquet"))) < 2:
-        assert driver.poll() is None, said.read_text()[-500:]
-        time.sleep(0.02)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
-    kept = list(storage.glob("samples/*/shard-*.parquet"))
-    modified = {path: path.stat().st_mtime_ns for path in kept}
-    assert all(len(Shard.load(path)) for path in kept)
-    found, samples = draw_samples(tmp_path, 6_000, 0)
-    shifts = Direction.load(direction(tmp_path).given)
-    same(samples, draw(analytic_generator(32), shifts, CONFIG, 6_000))
-    assert all(path.stat().st_mtime_ns == then for path, then in modified.items())
-    assert len(found.pairs.shards) > len(kept)

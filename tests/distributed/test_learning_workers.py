@@ -1,5 +1,6 @@
 """Candidate directions learnt in a Ray Train worker that is killed."""
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -70,5 +71,7 @@ def test_a_worker_leaves_its_fault_instead_of_dying_of_it(tmp_path):
     wild = CandidateConfig(count=4, learnt=LearntConfig(steps=20, batch=4, learning_rate=1e30))
     job = LearnJob(generator="analytic.ellipses32", config=wild, folder=tmp_path)
     train_replica(job, rank=0, world=1)
-    assert "diverged" in (tmp_path / _FAULT).read_text()
+    told = json.loads((tmp_path / _FAULT).read_text())
+    assert "diverged" in told["reason"]
+    assert told["own_fault"]
     assert not (tmp_path / _FACTS).exists()

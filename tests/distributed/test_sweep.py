@@ -1,11 +1,9 @@
-"""Sweeps from the command line: killed and started again, on a cluster, with a failing trial."""
+"""Sweeps from the command line: started again, on a cluster, with a failing trial."""
 
 import contextlib
 import io
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +21,6 @@ from gseg.pipeline.failures import details_file
 from gseg.pipeline.rows import KEY
 from gseg.pipeline.trial import find_rows, run_trial
 from gseg.samples.config import FilterConfig
-from gseg.samples.shards import Shard
 
 pytestmark = pytest.mark.ray
 
@@ -77,38 +74,6 @@ def undisturbed(rays, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     _run_here(folder)
     return folder
-
-
-def _wait_for(pattern: str, folder: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 200
-    while not any(folder.glob(pattern)):
-        assert process.poll() is None, "the sweep ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def test_a_driver_killed_twice_and_the_same_command_again(tmp_path, undisturbed, local_ray):
-    """First while actors draw, then while trials work in their own processes."""
-    storage = tmp_path / "storage"
-    moments = {"cluster": "samples/*/shard-*.parquet", "process": "segmenter/*/manifest.json"}
-    for placement, moment in moments.items():
-        assert not any(storage.glob(moment))
-        with subprocess.Popen(
-            _command(tmp_path, "--placement", placement),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            _wait_for(moment, storage, process)
-            process.send_signal(signal.SIGKILL)
-        if placement == "cluster":
-            kept = list(storage.glob(moment))
-            modified = {path: path.stat().st_mtime_ns for path in kept}
-            assert all(len(Shard.load(path)) for path in kept)
-    _run_here(tmp_path)
-    assert all(path.stat().st_mtime_ns == then for path, then in modified.items())
-    mine, expected = _rows(tmp_path), _rows(undisturbed)
-    assert mine.index.is_unique
-    pd.testing.assert_frame_equal(mine[_SCORES], expected[_SCORES])
 
 
 def test_running_again_recomputes_nothing(undisturbed, local_ray):

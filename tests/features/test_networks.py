@@ -81,7 +81,7 @@ def test_a_weights_file_runs_no_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "evil.pth"
     torch.save({"conv.weight": _Runs()}, file)
-    with pytest.raises(ValueError, match=r"evil\.pth is refused: it asks for getattr"):
+    with pytest.raises(ValueError, match=r"evil\.pth is refused: it asks for .*getattr"):
         load_weights(nn.Conv2d(3, 3, 1), file)
     file.write_bytes(pickle.dumps(_Runs(), protocol=2))
     with pytest.raises(ValueError, match="is refused"):
@@ -95,7 +95,7 @@ def test_other_weights_are_refused(tmp_path, resnet_file):
     with pytest.raises(ValueError, match="no such file"):
         open_features(f"resnet50:{tmp_path / 'absent.pth'}")
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(ValueError, match="does not hold weights"):
+    with pytest.raises(ValueError, match=r"list\.pth holds a list where a state dict"):
         open_features(f"resnet50:{tmp_path / 'list.pth'}")
 
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from gseg.generators import cards, catalogue
 from gseg.generators.cards import GeneratorCard
 from gseg.generators.catalogue import (
+    check_known,
+    find_card,
     find_weights,
     list_generators,
     load_generator,
@@ -24,6 +26,7 @@ from gseg.generators.catalogue import (
 )
 from gseg.generators.contract import Generator
 from gseg.generators.studiogan import ResNetConfig, ResNetGenerator
+from gseg.generators.weights import weights_digest
 
 NUMBERS = {"latent_dim": 8, "resolution": 16, "channels": [8, 8, 4], "num_classes": 3}
 TABLE_2 = [
@@ -111,7 +114,7 @@ def test_unknown_kind() -> None:
 
 def test_missing_weights_say_where_they_are_published(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GSEG_WEIGHTS", raising=False)
-    with pytest.raises(ValueError, match=r"BigBiGAN_x1\.pth.*GSEG_WEIGHTS"):
+    with pytest.raises(ValueError, match=r"GSEG_WEIGHTS; the file is BigBiGAN_x1\.pth"):
         load_generator("bigbigan.imagenet128")
 
 
@@ -237,6 +240,41 @@ def test_mistakes_say_what_to_do(tmp_path: Path) -> None:
             ),
             Flat,
         )
+
+
+@pytest.mark.parametrize("name", ["bigan.scenes32", "sngan.scenes32.pth", "sagan.imagenet"])
+def test_an_unknown_name_is_no_missing_file(name: str) -> None:
+    for wanted in (weights_digest, load_generator, find_card, check_known):
+        with pytest.raises(ValueError, match=f"Unknown generator '{name}'; did you mean '"):
+            wanted(name)
+    with pytest.raises(ValueError, match=r"did you mean 'analytic\.ellipses32'"):
+        weights_digest("analytic.elipses32")
+
+
+def test_what_was_looked_for_is_said_of_missing_weights(tmp_path: Path, monkeypatch) -> None:
+    name, files = "sagan.imagenet128", r"has no file sagan\.imagenet128\.pth \(\.pt, \.pkl,"
+    for wanted in (weights_digest, load_generator):
+        monkeypatch.delenv("GSEG_WEIGHTS", raising=False)
+        with pytest.raises(ValueError, match="are not here: no folder was named"):
+            wanted(name)
+        monkeypatch.setenv("GSEG_WEIGHTS", str(tmp_path))
+        with pytest.raises(ValueError, match=f"are not here: {tmp_path} {files}"):
+            wanted(name)
+        monkeypatch.setenv("GSEG_WEIGHTS", str(tmp_path / "gone"))
+        with pytest.raises(ValueError, match=f"gone, which is not there, {files}"):
+            wanted(name)
+
+
+@pytest.mark.parametrize("suffix", [".PTH", ".pth.tar", ".Pt", ".ckpt", ".SAFETENSORS"])
+def test_weights_are_found_by_any_suffix_in_any_case(suffix, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("GSEG_WEIGHTS", str(tmp_path))
+    (tmp_path / f"sagan.imagenet128{suffix}").write_bytes(b"x")
+    (tmp_path / "sagan.imagenet128.pth.part").write_bytes(b"x")
+    found = find_weights("sagan.imagenet128")
+    assert found == tmp_path / f"sagan.imagenet128{suffix}"
+    (tmp_path / "sagan.imagenet128.pkl").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"has several weights of sagan\.imagenet128 \(sagan"):
+        find_weights("sagan.imagenet128")
 
 
 def test_cards_are_known_without_pytorch() -> None:

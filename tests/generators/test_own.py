@@ -86,6 +86,34 @@ def test_what_would_spoil_results_is_refused(wrong, told):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda pictures, code, y: (pictures, None),
+        lambda pictures, code, y: [code, y, pictures],
+        lambda pictures, code, y: {"image": pictures, "w": code, "small": pictures[..., :4]},
+    ],
+)
+def test_pictures_beside_other_things_are_taken(given):
+    plain, several = made(), made(given)
+    try_own("mine", several)
+    z, y = torch.randn(2, 5), torch.tensor([0, 2])
+    assert torch.equal(several(z, y), plain(z, y))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (lambda pictures, code, y: (pictures, pictures), "a tuple with 2 tensors of pictures"),
+        (lambda pictures, code, y: {"w": code}, "a dict with 0 tensors of pictures"),
+        (lambda pictures, code, y: [], "a list with 0 tensors of pictures"),
+    ],
+)
+def test_which_pictures_are_meant_is_not_guessed(given, told):
+    with pytest.raises(ValueError, match=f"mine made {told} .4, 3, 8, 8., expected one"):
+        try_own("mine", made(given))
+
+
 def test_statistics_of_the_batch_are_refused():
     with pytest.raises(ValueError, match="of a latent by itself than among 4"):
         try_own("gen.py:make", Generator(Normalised(), CARD))

@@ -168,6 +168,49 @@ def test_files_that_are_not_pickles(tmp_path: Path, content: bytes, message: str
         from_checkpoint(file, {"family": "stylegan2"})
 
 
+ROSINALITY = {"input.input": torch.ones(1, 8, 4, 4), "conv1.conv.modulation.weight": torch.ones(8)}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"cdnnlib.tflib.network\nNetwork\n(tR.", "pickle of TensorFlow: 'python legacy.py"),
+        (
+            pickle.dumps({"src": "class SynthesisInput(torch.nn.Module):", "size": np.ones(2)}),
+            "pickle of StyleGAN3, whose layers",
+        ),
+        ({"G_ema": {"synthesis.input.freqs": torch.ones(2)}}, "StyleGAN3, whose layers"),
+        ({"g": ROSINALITY, "g_ema": ROSINALITY, "latent_avg": torch.ones(8)}, "model_pt2pkl"),
+        (ROSINALITY, "rosinality/stylegan2-pytorch writes it: model_pt2pkl"),
+    ],
+)
+@pytest.mark.parametrize("family", ["stylegan2", "biggan"])
+def test_other_programs_files_are_called_by_name(
+    content: object, told: str, family: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "file.pkl"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+        family = "stylegan2"
+    else:
+        torch.save(content, file)
+    with pytest.raises(ValueError, match=rf"file\.pkl is .*{told}") as caught:
+        from_checkpoint(file, {"family": family})
+    assert len(str(caught.value).replace(str(tmp_path), "")) < 400
+
+
+def test_weights_alone_tell_the_same_network(tmp_path: Path) -> None:
+    case = Case(CASES[0], tmp_path)
+    module = read_stored_module(case.file, "G_ema")
+    torch.save({"state_dict": module.tensors()}, tmp_path / "w.pth")
+    whole = from_checkpoint(case.file, case.config)
+    numbers = {"family": "stylegan2", "config": dict(module.state["_init_kwargs"])}
+    alone = from_checkpoint(tmp_path / "w.pth", numbers)
+    with torch.no_grad():
+        z = torch.randn(2, whole.card.latent_dim)
+        assert torch.equal(whole(whole.code(z)), alone(alone.code(z)))
+
+
 def test_truncated_file(tmp_path: Path) -> None:
     case = Case(CASES[0], tmp_path)
     file = tmp_path / "cut.pkl"

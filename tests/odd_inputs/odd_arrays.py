@@ -1,5 +1,6 @@
 """Arrays and weights: statistics, embeddings, generators, segmenters, features, directions."""
 
+import argparse
 import functools
 import gzip
 import io
@@ -136,6 +137,7 @@ _STATISTICS: Final = Kind(
     run=lambda home, path: fid(home, home / "birds" / "images", reference=path),
     result=distance_of,
     specials=specials_of(
+        suffix_in_capitals=(lambda path: path.rename(path.with_suffix(".NPZ")), SAME),
         mu_and_sigma_alone=(lambda path: _again(path, only=("mu", "sigma")), SAME),
         compressed=(lambda path: _again(path, np.savez_compressed), SAME),
         more_arrays=(_with(extra=np.ones(3)), SAME),
@@ -243,6 +245,7 @@ _EMBEDDINGS: Final = [
         result=distance_of,
         soft=FINITE,
         specials=specials_of(
+            suffix_in_capitals=(lambda path: path.rename(path.with_suffix(".NPY")), SAME),
             float64=(_array(lambda a: a.astype(np.float64)), SAME),
             float16=(_array(lambda a: a.astype(np.float16)), FINITE),
             big_endian=(_array(lambda a: a.astype(">f4")), SAME),
@@ -390,6 +393,30 @@ def _reference_of_torch(path: Path) -> None:
     torch.save({"state_dict": {"a": torch.zeros(2)}, "more": Canary()}, path)
 
 
+def _around(write: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+    """Write something around the tensors of a file of torch.save."""
+
+    def change(path: Path) -> None:
+        content = torch.load(path, weights_only=True)
+        inner = next((each for each in ("state_dict", "generator") if each in content), None)
+        torch.save(write(content if inner is None else content[inner]), path)
+
+    return change
+
+
+def _circle(state: dict[str, Any]) -> dict[str, Any]:
+    content = {"net": state, "epoch": 3}
+    return {**content, "self": [content], "again": content}
+
+
+def _begun(state: dict[str, Any], beginning: str) -> dict[str, Any]:
+    return {f"{beginning}{name}": tensor for name, tensor in state.items()}
+
+
+def _in_capitals(path: Path) -> Path:
+    return path.rename(path.with_suffix(path.suffix.upper()))
+
+
 def _nested(path: Path) -> None:
     """A pickle of 100 levels, each twice the one before."""
     content: Any = ["lol"]
@@ -417,6 +444,24 @@ _TENSORS: Final = specials_of(
     wrapped=(_state(lambda state: {f"module.{name}": each for name, each in state.items()}), SAME),
     other_names=(_state(lambda state: {f"x{n}": t for n, t in enumerate(state.values())}), REFUSED),
     numbers_as_names=(_state(lambda state: dict(enumerate(state.values()))), REFUSED),
+    in_a_dictionary=(_around(lambda state: {"model": state, "epoch": 3}), SAME),
+    in_two_dictionaries=(_around(lambda state: {"a": 1, "nets": {"ema": state, "b": []}}), SAME),
+    among_other_networks=(
+        _around(lambda state: {**_begun(state, "net."), "loss.weight": torch.ones(2)}),
+        SAME,
+    ),
+    twice_in_it=(
+        _around(lambda state: {"g": {n: t + 1 for n, t in state.items()}, "g_ema": state}),
+        REFUSED,
+    ),
+    there_again=(_around(_circle), SAME),
+    settings_beside_it=(
+        _around(lambda state: {"state_dict": state, "args": argparse.Namespace(lr=1)}),
+        SAME,
+    ),
+    suffix_in_capitals=(_in_capitals, SAME),
+    suffix_of_archives=(lambda path: path.rename(path.with_suffix(".pth.tar")), SAME),
+    no_suffix=(lambda path: path.rename(path.with_suffix("")), SAME),
     before_torch_1_6=(_state(dict, _use_new_zipfile_serialization=False), SAME),
     lists_in_place_of_tensors=(_state(_tensor(lambda t: t.tolist())), REFUSED),
     arrays_in_place_of_tensors=(_state(_tensor(lambda t: t.numpy())), SAFE),
@@ -464,6 +509,15 @@ _PICKLES: Final = specials_of(
     says_a_gibibyte=text_special(b"\x80\x04\x8e" + struct.pack("<Q", 2**60) + b"x.", REFUSED),
     memo_that_is_huge=text_special(b"\x80\x04Nr\xff\xff\xff\x7f.", REFUSED),
     a_file_of_torch=(lambda path: torch.save({"G_ema": torch.ones(2)}, path), REFUSED),
+    of_tensorflow=text_special(b"cdnnlib.tflib.network\nNetwork\n(tR.", REFUSED),
+    of_stylegan3=_plain_pickle({"src": "class SynthesisInput(", "size": np.ones(2)}),
+    of_rosinality=(
+        lambda path: torch.save(
+            {"g_ema": {"conv1.conv.modulation.weight": torch.ones(2)}, "latent_avg": 1}, path
+        ),
+        REFUSED,
+    ),
+    suffix_in_capitals=(_in_capitals, SAME),
     gzip_in_a_gzip=(
         lambda path: path.write_bytes(gzip.compress(gzip.compress(path.read_bytes()))) and None,
         REFUSED,

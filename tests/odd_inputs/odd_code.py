@@ -171,7 +171,10 @@ _OF_GENERATORS: Final = specials_of(
     smaller_than_said=_forward(f"return {_PICTURES}[..., :8, :8]", REFUSED),
     one_for_all=_forward(f"return {_PICTURES}[:1]", REFUSED),
     numpy=_forward(f"return {_PICTURES}.detach().numpy()", REFUSED),
-    a_tuple=_forward(f"return {_PICTURES}, None", REFUSED),
+    a_tuple=_forward(f"return {_PICTURES}, None", SAME),
+    a_dictionary=_forward(f"return {{'image': {_PICTURES}, 'w': code}}", SAME),
+    two_pictures=_forward(f"return {_PICTURES}, {_PICTURES}", REFUSED),
+    codes_alone=_forward("return [code]", REFUSED),
     noise_inside=_forward(f"x = {_PICTURES}\n        return x * torch.rand_like(x)", REFUSED),
     little_noise=_forward(
         f"x = {_PICTURES}\n        return (x + 0.05 * torch.randn_like(x)).clamp(-1, 1)", REFUSED

@@ -3,8 +3,9 @@
 A small storage is made once. Each mutation changes a copy of it as disks, people and other programs
 do: folders and files change places, numbers change, bytes flip, files are cut or go. Then the same
 trials are run again, once as they are, and once after everything that is made from the changed
-thing has been deleted, so that it has to be read. Either the rows are those of the untouched
-storage, or one line names a file or folder; other rows are wrong, and so is a trace.
+thing has been deleted, so that it has to be read. The rows must be those of the untouched storage:
+what is damaged heals, and a line names the file. What cannot heal stands in `REFUSED` with the
+reason, and ends in one line; other rows are wrong, and so is a trace.
 """
 
 import argparse
@@ -15,7 +16,8 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +39,7 @@ from gseg.samples.labeller import labeller
 from gseg.samples.shards import shard_name
 from gseg.scenes.pictures import render
 from gseg.segmenters.config import FitConfig
+from gseg.storage import leases
 from gseg.storage.manifests import told_doubts
 from gseg.storage.store import Store, count_builds
 
@@ -117,9 +120,11 @@ def inputs(folder: Path) -> Iterator[None]:
     before, threads = Path.cwd(), torch.get_num_threads()
     os.chdir(folder)
     torch.set_num_threads(1)
+    leases._EMPTY_SECONDS, patience = 0.2, leases._EMPTY_SECONDS
     try:
         yield
     finally:
+        leases._EMPTY_SECONDS = patience
         os.chdir(before)
         torch.set_num_threads(threads)
 
@@ -288,6 +293,34 @@ def smaller_batch(**values: int) -> Mutate:
     return add
 
 
+def all_files(name: str, *stages: str) -> Mutate:
+    """Empty all files of a name, as a power cut may; of all stages where none is named."""
+
+    def change(copy: Copy) -> None:
+        for stage in stages or _AFTER:
+            for path in (copy.folder / stage).glob(f"*/{name}"):
+                path.write_bytes(b"")
+
+    return change
+
+
+def empty_lease(copy: Copy) -> None:
+    """Leave the lease of a process that a power cut ended before its artifact was finished."""
+    folder = copy.one("segmenter")
+    (folder / _MANIFEST).unlink()
+    (folder / "lease.json").write_bytes(b"")
+
+
+def both(*changes: Mutate) -> Mutate:
+    """Do one after the other."""
+
+    def change(copy: Copy) -> None:
+        for each in changes:
+            each(copy)
+
+    return change
+
+
 def manifest_elsewhere(copy: Copy) -> None:
     """Put a finished artifact's manifest into another's folder, which is unfinished."""
     done, unfinished = copy.two("segmenter")
@@ -439,9 +472,47 @@ MUTATIONS: Final[Sequence[tuple[str, str, Mutate]]] = [
             ("embeddings", "embeddings.npy", (flip, shuffle_array)),
             ("operators", "direction.safetensors", (flip, delete)),
             ("relabelled", shard_name(0), (flip, cut, delete)),
-            ("scores", "images.parquet", (flip,)),
+            ("scores", "images.parquet", (flip, empty, delete)),
+            *(
+                (stage, _MANIFEST, (empty,))
+                for stage in _AFTER
+                if stage not in ("samples", "segmenter", "scores", "direction")
+            ),
+            ("samples", "about.json", (empty, cut, as_list)),
+            ("candidates", "candidates.safetensors", (flip,)),
+            ("selection", shard_name(0), (flip,)),
         )
         for change in changes
+    ),
+    *(
+        (stage, "all its manifests are empty", all_files(_MANIFEST, stage))
+        for stage in _AFTER
+        if stage != "samples"
+    ),
+    ("samples", "all that sets say of themselves is empty", all_files("about.json", "samples")),
+    ("samples", "all shards are empty", all_files("shard-*.parquet", "samples")),
+    (
+        "candidates",
+        "all manifests of the storage are empty",
+        both(all_files(_MANIFEST), all_files("about.json")),
+    ),
+    ("segmenter", "an empty lease of an unfinished one", empty_lease),
+    *(
+        (
+            first,
+            f"{name}: flip, and in {second} {other}: {change.__name__}",
+            both(on_file(first, name, flip), on_file(second, other, change)),
+        )
+        for first, name, second, other, change in (
+            ("direction", "direction.safetensors", "segmenter", _MANIFEST, empty),
+            ("samples", shard_name(0), "segmenter", "segmenter.safetensors", cut),
+            ("samples", shard_name(1), "samples", "about.json", empty),
+            ("embeddings", "embeddings.npy", "statistics", "statistics.npz", delete),
+            ("statistics", "statistics.npz", "distance", _MANIFEST, cut),
+            ("candidates", "candidates.safetensors", "direction", "direction.safetensors", flip),
+            ("selection", shard_name(0), "samples", shard_name(0), flip),
+            ("operators", "direction.safetensors", "scores", "images.parquet", delete),
+        )
     ),
     *(
         ("samples", f"other {key} in a cost", on_file("samples", _COST, set_value(key, to=_HALVED)))
@@ -462,16 +533,20 @@ MUTATIONS: Final[Sequence[tuple[str, str, Mutate]]] = [
 ]
 
 
+# Stage and mutation of those that end in a line, and why they cannot heal.
+REFUSED: Final[Mapping[tuple[str, str], str]] = {}
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What happened after a mutation.
 
     Attributes:
-        wrong: Whether it must not be.
+        verdict: ``same``, ``healed``, ``refused``, or ``WRONG``.
         told: In a few words.
     """
 
-    wrong: bool
+    verdict: str
     told: str
 
 
@@ -488,8 +563,14 @@ def compared(rows: Rows, *, all_found: bool) -> Rows:
     ]
 
 
-def judge(storage: Path, expected: Rows) -> Outcome:
-    """Run all trials on a changed storage."""
+def judge(storage: Path, expected: Rows, *, refused: bool = False) -> Outcome:
+    """Run all trials on a changed storage.
+
+    Args:
+        storage: The copy.
+        expected: Rows of the untouched one.
+        refused: Whether one line instead of rows is right.
+    """
     logged = _Logged()
     logging.getLogger("gseg").addHandler(logged)
     before = count_builds(storage)
@@ -498,9 +579,9 @@ def judge(storage: Path, expected: Rows) -> Outcome:
         rows = run(storage)
         logged.lines += told_doubts()
     except ValueError as error:
-        return _said(str(error), storage)
+        return _said(str(error), storage, refused)
     except Exception as error:
-        return Outcome(True, f"a trace: {type(error).__name__}: {error}")
+        return Outcome("WRONG", f"a trace: {type(error).__name__}: {error}")
     finally:
         logging.getLogger("gseg").removeHandler(logged)
     made = sum((count_builds(storage) - before).values())
@@ -510,11 +591,12 @@ def judge(storage: Path, expected: Rows) -> Outcome:
     # A number that is not known any more may be missing, if that is said.
     missing = {name for name, value in other if value is None} if logged.lines else set()
     wrong = {name for name, _ in other} - missing
-    if wrong:
-        return Outcome(True, f"{told}OTHER {', '.join(sorted(wrong))}")
-    return Outcome(
-        False, f"{told}blank: {', '.join(sorted(missing))}" if missing else f"{told}same"
-    )
+    nameless = [line for line in logged.lines if str(storage) not in line]
+    if wrong or nameless:
+        what = f"OTHER {', '.join(sorted(wrong))}" if wrong else f"names no file: {nameless[0]}"
+        return Outcome("WRONG", f"{told}{what}")
+    verdict = "healed" if logged.lines else "same"
+    return Outcome(verdict, f"{told}blank: {', '.join(sorted(missing))}" if missing else told)
 
 
 def _different(rows: Rows, expected: Rows) -> set[tuple[str, Any]]:
@@ -527,10 +609,9 @@ def _different(rows: Rows, expected: Rows) -> set[tuple[str, Any]]:
     }
 
 
-def _said(line: str, storage: Path) -> Outcome:
-    named = str(storage) in line or any(part in line for part in (".json", ".parquet", ".npz"))
-    wrong = "\n" in line or not named
-    return Outcome(wrong, f"error: {line.replace(str(storage), '')}")
+def _said(line: str, storage: Path, refused: bool) -> Outcome:
+    right = refused and str(storage) in line and "\n" not in line
+    return Outcome("refused" if right else "WRONG", f"error: {line.replace(str(storage), '')}")
 
 
 class _Logged(logging.Handler):
@@ -565,7 +646,7 @@ class Original:
 
     def mutated(self, number: int) -> list[Outcome]:
         """Do a mutation on a copy: with all that was made from it, and without."""
-        stage, _, mutate = MUTATIONS[number]
+        stage, what, mutate = MUTATIONS[number]
         outcomes = []
         for forget in (False, True):
             storage = self.storage.with_name(f"copy-{number}-{forget:d}")
@@ -573,7 +654,7 @@ class Original:
             mutate(Copy(storage, _SEED + number))
             if forget:
                 forget_after(storage, stage)
-            outcomes.append(judge(storage, self.rows))
+            outcomes.append(judge(storage, self.rows, refused=(stage, what) in REFUSED))
             shutil.rmtree(storage)
         return outcomes
 
@@ -582,18 +663,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("numbers", nargs="*", type=int, help="which; without any all")
     chosen = parser.parse_args().numbers or range(len(MUTATIONS))
-    wrong = 0
+    verdicts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder, inputs(Path(folder)):
         os.environ["GSEG_CACHE"] = f"{folder}/cache"
         original = Original.make(Path(folder))
         for number in chosen:
             stage, what, _ = MUTATIONS[number]
             for outcome in original.mutated(number):
-                wrong += outcome.wrong
-                verdict = "WRONG" if outcome.wrong else "ok"
-                print(f"{number:3} {verdict:5} {stage:10} {what}: {outcome.told}", flush=True)
-    print(f"{wrong} of {2 * len(chosen)} wrong")
-    return int(wrong > 0)
+                verdicts[outcome.verdict] += 1
+                told = outcome.told.replace(folder, "")
+                print(f"{number:3} {outcome.verdict:7} {stage:10} {what}: {told}", flush=True)
+    print(", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items())))
+    return int(verdicts["WRONG"] > 0)
 
 
 if __name__ == "__main__":

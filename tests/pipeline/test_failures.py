@@ -116,11 +116,12 @@ def test_other_versions_may_do_better(tmp_path, monkeypatch):
     assert known_failure(_TINY, setting) is None
 
 
-def test_a_damaged_note_counts_as_none(tmp_path):
+@pytest.mark.parametrize("content", [b"{", b"", b"[]", b"3", b"\xff\xfe\x00"])
+def test_a_damaged_note_counts_as_none(tmp_path, content):
     setting = _setting(tmp_path)
     _fail(setting, ValueError("no"))
     (file,) = (tmp_path / "failures").iterdir()
-    file.write_text("{")
+    file.write_bytes(content)
     assert known_failure(_TINY, setting) is None
 
 

@@ -112,3 +112,11 @@ def test_who_halts_hears_no_more(tmp_path):
 def test_other_reports_are_left_alone(tmp_path):
     with following(tmp_path / "measured.json", silent):
         MeasurementFile(tmp_path / "measured.json").measured(10, 40, 0.1, 0.9)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[3]", b"3", b'{"a": 1}', b"\xff\xfe\x00"])
+def test_what_is_damaged_tells_nothing(tmp_path, content):
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    assert read_progress(path) is None
+    assert read_measurements(path) == []

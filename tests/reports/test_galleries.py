@@ -364,6 +364,14 @@ def test_a_damaged_sheet_is_named(tmp_path):
         left_figures(tmp_path)
 
 
+def test_a_sheet_of_another_format_is_not_opened(tmp_path):
+    """Some of Pillow's formats start programs, whatever a file's suffix."""
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
+    (tmp_path / "a.x.png").write_bytes(eps)
+    with pytest.raises(ValueError, match=r"a\.x\.png: cannot identify .*\. Remove it, or write"):
+        left_figures(tmp_path)
+
+
 def test_nothing_left_is_no_section(tmp_path):
     assert left_pictures(tmp_path / "missing", ["a.x"]) is None
     assert left_figures(tmp_path / "missing") is None

@@ -242,10 +242,12 @@ def test_a_column_by_another_name_is_damage(tmp_path):
         Shard.load(path)
 
 
-def test_a_growing_set_deletes_what_is_damaged_so_that_it_is_drawn_again(tmp_path, caplog):
+def test_a_growing_set_puts_aside_what_is_damaged_so_that_it_is_drawn_again(tmp_path):
+    storage, tmp_path = tmp_path, tmp_path / "samples" / HERE
     shards = [make(number) for number in range(3)]
     for shard in shards:
         shard.save(tmp_path / shard_name(shard.number))
+    told_doubts()
     whole = GrowingSet(tmp_path, CONFIG.shard_size).update()
     assert len(whole.shards) == 3
     path = tmp_path / shard_name(1)
@@ -253,8 +255,10 @@ def test_a_growing_set_deletes_what_is_damaged_so_that_it_is_drawn_again(tmp_pat
     path.write_bytes(content[: len(content) // 2])
     known = GrowingSet(tmp_path, CONFIG.shard_size).update()
     assert len(known.shards) == 1
-    assert "shard-000001" in caplog.text
+    assert f"{path} is no whole shard" in told_doubts()[0]
     assert not path.exists()
+    aside = storage / "damaged" / f"samples-{HERE}-0" / path.name
+    assert aside.read_bytes() == content[: len(content) // 2]
     assert known.needs(1, 100)
     make(1).save(path)
     assert path.read_bytes() == content
@@ -326,14 +330,15 @@ def test_whoever_copies_a_set_may_rename_its_folder(tmp_path):
     same(Shard.load(tmp_path / "birds" / "other.parquet"), make(1))
 
 
-def test_another_set_s_shard_is_drawn_again(tmp_path, caplog):
+def test_another_set_s_shard_is_drawn_again(tmp_path):
+    told_doubts()
     for folder in (HERE, THERE):
         make().save(tmp_path / folder / shard_name(0))
     (tmp_path / THERE / shard_name(0)).replace(tmp_path / HERE / shard_name(0))
     assert GrowingSet(tmp_path / HERE, CONFIG.shard_size, read_only=True).update().shards == []
     assert (tmp_path / HERE / shard_name(0)).exists()
     assert GrowingSet(tmp_path / HERE, CONFIG.shard_size).update().shards == []
-    assert f"it belongs to the set {THERE}" in caplog.text
+    assert f"it belongs to the set {THERE}" in told_doubts()[0]
     assert not (tmp_path / HERE / shard_name(0)).exists()
 
 

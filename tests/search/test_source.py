@@ -11,7 +11,7 @@ from gseg.pipeline.trial import sample_nodes
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import all_gans
 from gseg.search.objectives import OBJECTIVES
-from gseg.search.records import Record, best_points, keep_records, read_records
+from gseg.search.records import Record, best_points, heal_records, keep_records, read_records
 from gseg.search.source import PointSource, Search, listed, sharing_groups
 from gseg.search.space import Space, parse_space
 
@@ -248,8 +248,14 @@ def test_records_come_back_as_they_were(tmp_path):
     assert [path.name for path in (tmp_path / "x_trials").iterdir()] == ["trials.parquet"]
     assert read_records(tmp_path / "none") == []
     (tmp_path / "x_trials" / "trials.parquet").write_bytes(b"PAR1 no more")
-    with pytest.raises(ValueError, match=r"trials.parquet: .*Move the file away"):
+    with pytest.raises(ValueError, match=r"trials.parquet: .*next run puts the file aside"):
         read_records(tmp_path / "x_trials")
+    assert heal_records(tmp_path / "x_trials", read_only=True) == []
+    assert (tmp_path / "x_trials" / "trials.parquet").exists()
+    assert heal_records(tmp_path / "x_trials") == []
+    assert (tmp_path / "damaged" / "x_trials-0" / "trials.parquet").exists()
+    keep_records(tmp_path / "x_trials", found)
+    assert read_records(tmp_path / "x_trials") == found
 
 
 def test_a_pruned_point_teaches_if_it_was_watched_for_the_objective():

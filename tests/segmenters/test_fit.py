@@ -237,6 +237,17 @@ def test_a_checkpoint_whose_weights_have_changed_is_refused(pairs, tmp_path):
         fit(*pairs, SMALL, checkpoint=file)
 
 
+def test_a_checkpoint_whose_step_has_changed_is_refused(pairs, tmp_path):
+    file = tmp_path / "training.safetensors"
+    fit(*pairs, SMALL, checkpoint=file)
+    content = file.read_bytes()
+    told = b'step\\": 12,'
+    assert content.count(told) == 1
+    file.write_bytes(content.replace(told, b'step\\": 11,'))
+    with pytest.raises(ValueError, match=r"training\.safetensors is damaged"):
+        fit(*pairs, SMALL, checkpoint=file)
+
+
 class Elsewhere:
     """Delivers each pair from its own record, and notes what was asked for."""
 

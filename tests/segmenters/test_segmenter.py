@@ -187,7 +187,7 @@ def test_code_in_the_file_is_never_run(network, tmp_path, monkeypatch, attack, z
     if zipped and attack is PassedOver:
         load_public_unet("x.ckpt")
     else:
-        with pytest.raises(ValueError, match="Cannot read checkpoint"):
+        with pytest.raises(ValueError, match=r"x\.ckpt is (refused: it asks for|damaged)"):
             load_public_unet("x.ckpt")
     assert not (tmp_path / "run_by_the_loader").exists()
 
@@ -196,10 +196,10 @@ def test_files_that_are_no_checkpoint_are_named(network, tmp_path):
     with pytest.raises(ValueError, match=r"There is no checkpoint at .*absent"):
         load_public_unet(tmp_path / "absent.pth")
     (tmp_path / "text.pth").write_text("hello")
-    with pytest.raises(ValueError, match=r"Cannot read checkpoint .*text\.pth"):
+    with pytest.raises(ValueError, match=r"text\.pth is damaged"):
         load_public_unet(tmp_path / "text.pth")
     (tmp_path / "empty.pth").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"Cannot read checkpoint .*empty\.pth"):
+    with pytest.raises(ValueError, match=r"empty\.pth cannot be read: it is empty"):
         load_public_unet(tmp_path / "empty.pth")
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="holds no U-Net"):
@@ -215,7 +215,7 @@ def test_files_that_are_no_checkpoint_are_named(network, tmp_path):
     whole = tmp_path / "whole.pth"
     torch.save(network.state_dict(), whole)
     (tmp_path / "cut.pth").write_bytes(whole.read_bytes()[:-500])
-    with pytest.raises(ValueError, match=r"Cannot read checkpoint .*cut\.pth"):
+    with pytest.raises(ValueError, match=r"cut\.pth is damaged"):
         load_public_unet(tmp_path / "cut.pth")
 
 

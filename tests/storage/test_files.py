@@ -262,3 +262,37 @@ def test_names_of_files_are_safe_and_distinct():
     found = [file_name(f"scores_{name}") for name in odd]
     assert len(set(found)) == len(odd)
     assert all(re.fullmatch(r"[\w.-]+", name) and len(name.encode()) < 200 for name in found)
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    """A power cut after the rename finds the content, and the name."""
+    done = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(descriptor):
+        done.append(("fsync", Path(f"/proc/self/fd/{descriptor}").readlink().name))
+        fsync(descriptor)
+
+    def noted_replace(path, target):
+        done.append(("rename", target.name))
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    write_atomically(tmp_path / "x.json", b"{}")
+    (first, part), *others = done
+    assert (first, part[:8]) == ("fsync", ".x.json.")
+    assert others == [("rename", "x.json"), ("fsync", tmp_path.name)]
+
+
+def test_folders_that_cannot_be_brought_to_the_disk_are_no_error(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def only_files(descriptor):
+        if Path(f"/proc/self/fd/{descriptor}").readlink().is_dir():
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", only_files)
+    write_atomically(tmp_path / "x.json", b"{}")
+    assert (tmp_path / "x.json").read_bytes() == b"{}"

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from gseg.storage import leases, mirror
-from gseg.storage.leases import ObjectLease, lease, process_identity
+from gseg.storage.leases import ObjectLease, is_held, lease, process_identity
 from gseg.storage.mirror import place_of, storage_folder
 
 _HOLDER = """
@@ -51,6 +51,25 @@ def test_lease_of_a_killed_process_is_taken_over_at_once(tmp_path):
         started = time.monotonic()
         with lease(tmp_path / "a", poll=0.01):
             assert time.monotonic() - started < 5
+
+
+def test_whether_a_folder_is_held_is_seen_at_once(tmp_path):
+    assert not is_held(tmp_path / "a")
+    with lease(tmp_path / "a"):
+        assert is_held(tmp_path / "a")
+    with _hold(tmp_path / "a", 600) as process:
+        assert is_held(tmp_path / "a")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not is_held(tmp_path / "a")
+    # Of another machine, whose clock may be minutes off.
+    process = {"host": "elsewhere", "pid": 1, "started": "1"}
+    path = tmp_path / "lease.json"
+    path.write_text(json.dumps({"id": "x", "process": process}))
+    for minutes, held in ((-30, True), (0, True), (30, True), (90, False)):
+        then = time.time() - 60 * minutes
+        os.utime(path, (then, then))
+        assert is_held(tmp_path) == held
 
 
 def test_lease_of_a_silent_foreign_host_expires(tmp_path, monkeypatch):
@@ -172,6 +191,26 @@ def test_an_empty_lease_that_is_filled_in_time_is_its_holder_s(tmp_path, monkeyp
         assert not held
 
 
+@pytest.mark.parametrize("content", ["", '{"id": "x", "proc'])
+def test_a_lease_that_names_nobody_is_not_waited_for_long(tmp_path, monkeypatch, content):
+    """As a power cut leaves it."""
+    monkeypatch.setattr(leases, "_EMPTY_SECONDS", 0.2)
+    (tmp_path / "lease.json").write_text(content)
+    begun = time.monotonic()
+    with lease(tmp_path, unless=lambda: time.monotonic() - begun > 20, poll=0.01) as held:
+        assert held
+
+
+def test_what_a_killed_process_was_writing_goes_with_its_lease(tmp_path):
+    left = [tmp_path / f".x.json.{'a' * 32}.part", tmp_path / "inner" / f".y.{'b' * 32}.part"]
+    for path in (*left, tmp_path / "inner" / "y.part", tmp_path / ".x.json"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    with lease(tmp_path):
+        assert not any(path.exists() for path in left)
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == [".x.json", "y.part"]
+
+
 def test_who_lost_a_lease_while_silent_notices(tmp_path):
     mine, other = (
         leases._FileLease(tmp_path / "lease.json", token(name)) for name in ("mine", "other")
@@ -244,6 +283,14 @@ def test_a_lease_is_held_by_one_and_released(folder):
         with lease(folder, unless=lambda: True) as other:
             assert not other
     assert objects(folder) == 0
+
+
+def test_whether_an_object_is_held_is_seen_by_the_store_s_clock(folder, monkeypatch):
+    assert not is_held(folder)
+    with lease(folder):
+        assert is_held(folder)
+        monkeypatch.setattr(leases, "EXPIRY_SECONDS", -1.0)
+        assert not is_held(folder)
 
 
 def test_a_lease_of_a_killed_process_is_taken_over_at_once(folder, bucket):

@@ -15,6 +15,7 @@ from gseg.storage.mirror import (
     discard,
     exists,
     fetch,
+    listed_files,
     place_of,
     storage_folder,
 )
@@ -164,3 +165,22 @@ def test_to_find_a_copy_does_not_make_it_look_changed(machines):
     after = (folder / "x.bin").stat()
     assert (after.st_mtime_ns, after.st_ctime_ns) == (before.st_mtime_ns, before.st_ctime_ns)
     assert time.time() - mirror.last_use(folder / "x.bin") < 60
+
+
+def test_files_are_listed_with_size_and_time_wherever_they_are(machines, tmp_path):
+    here, there = machines
+    write_atomically(there / "stage" / "name" / "a", b"123")
+    write_atomically(here / "only here", b"1", shared=False)
+    assert {name: size for name, (size, _) in listed_files(here).items()} == {"stage/name/a": 3}
+    assert [*listed_files(here, here=True)] == ["only here"]
+    assert abs(listed_files(here)["stage/name/a"][1] - time.time()) < 60
+    folder = tmp_path / "plain"
+    assert listed_files(folder) == {}
+    for name in ("b", "in/the/depth", ".hidden"):
+        write_atomically(folder / name, b"12")
+    os.utime(folder / "b", (5, 7))
+    Path(folder / "itself").symlink_to(folder / "itself")
+    Path(folder / "in" / "loop").symlink_to(folder)
+    found = listed_files(folder)
+    assert found["b"] == (2, 7.0)
+    assert set(found) == {"b", "in/the/depth", ".hidden"}

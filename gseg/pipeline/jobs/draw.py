@@ -20,7 +20,8 @@ from gseg.pipeline.progress import Report
 from gseg.samples.config import LatentConfig, SampleConfig
 from gseg.samples.draw import draw_shards
 from gseg.samples.sets import GrowingSet, check_acceptance
-from gseg.samples.shards import shard_name
+from gseg.samples.shards import DamagedShardError, Shard, shard_name
+from gseg.storage.damage import put_aside
 from gseg.storage.files import DiskFullError, format_bytes, write_atomically
 from gseg.storage.manifests import is_whole, note_doubt, sealed
 from gseg.storage.mirror import fetch
@@ -146,6 +147,29 @@ class DrawJob(Job[int]):
             return drawn
 
         return do
+
+    def load(self, shard: int) -> Shard:
+        """Read a shard of the first set; one that was damaged on the disk is drawn again.
+
+        Raises:
+            DamagedShardError: It is damaged, and cannot be drawn here.
+        """
+        path = self.orders[0].folder / shard_name(shard)
+        try:
+            return Shard.load(path)
+        except DamagedShardError as error:
+            put_aside(path, error)
+            if self.device.startswith("cuda") and not torch.cuda.is_available():
+                raise
+        # It follows from its number and the settings: drawn again, it is the same. With one thread,
+        # as it was drawn; who reads samples to show them may have more.
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            self.draw(shard)
+        finally:
+            torch.set_num_threads(threads)
+        return Shard.load(path)
 
     def draw(self, shard: int, seen: Sequence[GrowingSet] | None = None) -> int:
         """Draw one shard of every set that needs it, and write each whole or not at all.

@@ -6,12 +6,13 @@ and what was interrupted goes on with the parts that are missing. Features give 
 Fréchet distances; latents are what Voynov et al. 2021, section 3.3, sample near.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import numpy as np
 import torch
@@ -38,10 +39,14 @@ from gseg.scores.picture_sources import (
     ResizedPictures,
     ScenesPictures,
 )
+from gseg.storage.damage import DamagedError, put_aside
 from gseg.storage.digests import digest, since
 from gseg.storage.files import check_unchanged, replacing
 from gseg.storage.manifests import OLDER, note_doubt
-from gseg.storage.mirror import StorageError, describe, discard, exists, fetch
+from gseg.storage.mirror import describe, discard, exists, fetch
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 _BATCH: Final = 100
 # In the source that the statistics of a part tell, before the part's name.
@@ -143,16 +148,31 @@ class PicturesJob(Job[None]):
             found: Its name as the file says it; empty for those of older versions.
 
         Raises:
-            StorageError: It is another.
+            DamagedError: It is another.
         """
         if found and found != self.name(part):
-            path = self.path(part)
-            raise StorageError(
-                f"{describe(path)} is part {found} of other work, not {self.name(part)}. Delete "
-                "it: it will be made again."
+            raise DamagedError(
+                f"{describe(self.path(part))} is part {found} of other work, not {self.name(part)}."
             )
         if not found:
             note_doubt(f"parts of unfinished work do not say of which: {OLDER}", self.path(part))
+
+    def read(self, part: int, load: Callable[[int], _T]) -> _T:
+        """Read the file of a part; one that is damaged is put aside.
+
+        Args:
+            part: Its number.
+            load: Reads it, once it is here.
+
+        Raises:
+            DamagedError: It is damaged.
+        """
+        fetch(self.path(part))
+        try:
+            return load(part)
+        except DamagedError as error:
+            put_aside(self.path(part), error)
+            raise
 
     def rows(self, part: int) -> range:
         """Number the pictures of a part."""
@@ -221,13 +241,14 @@ class MeasureJob(PicturesJob):
 
     def collect(self) -> FeatureStatistics:
         """Merge the parts, in their order: the statistics of the whole set."""
-        for part in self.parts:
-            fetch(self.path(part))
-        return join_statistics(map(self._load, self.parts))
+        return join_statistics([self.read(part, self._load) for part in self.parts])
 
     def _load(self, part: int) -> FeatureStatistics:
         name = features_name(self.features)
-        found = FeatureStatistics.load(self.path(part), name, part=True)
+        try:
+            found = FeatureStatistics.load(self.path(part), name, part=True)
+        except ValueError as error:
+            raise DamagedError(str(error)) from error
         source, _, told = found.source.partition(_PART_OF)
         self.check(part, told)
         return replace(found, source=source)
@@ -315,8 +336,7 @@ class EmbedJob(PicturesJob):
         """
         latents, names, skipped = [], [], []
         for part in self.parts:
-            fetch(self.path(part))
-            stored = self._load(part)
+            stored = self.read(part, self._load)
             # Without pictures the width of the latents may be unknown, 0.
             if len(stored["pictures"]):
                 latents.append(stored["latents"])
@@ -331,13 +351,12 @@ class EmbedJob(PicturesJob):
         )
 
     def _load(self, part: int) -> dict[str, NDArray[Any]]:
-        path = self.path(part)
         try:
-            stored = load_numpy(path)
+            stored = load_numpy(self.path(part))
         except ValueError as error:
-            raise StorageError(
-                f"{describe(path)} is damaged: {error} Delete it: it will be made again."
-            ) from error
+            raise DamagedError(str(error)) from error
+        if not {"latents", "pictures", "skipped"} <= stored.keys():
+            raise DamagedError(f"{describe(self.path(part))} holds no latents.")
         self.check(part, str(stored.get("part", "")))
         return stored
 
@@ -368,6 +387,24 @@ def embed_job(
     )
 
 
+def collected(job: PicturesJob, run: Callable[[], object], collect: Callable[[], _T]) -> _T:
+    """Do the parts of a job that are missing and put all together; damaged ones are done again.
+
+    Args:
+        job: The job.
+        run: Does what is missing.
+        collect: Puts the parts together.
+    """
+    for _ in job.parts:
+        run()
+        try:
+            return collect()
+        except DamagedError as error:  # put aside, and missing now
+            _log.info("Once more: %s", error)
+    run()
+    return collect()
+
+
 def embed_pictures(
     job: EmbedJob, backend: Backend, progress: Callable[[int, int], object]
 ) -> Embeddings:
@@ -378,9 +415,12 @@ def embed_pictures(
         backend: Who works.
         progress: Called with pictures done and pictures in all.
     """
-    run_missing(job, job.total, backend, progress)
-    job.check_pictures()
-    return job.collect()
+
+    def run() -> None:
+        run_missing(job, job.total, backend, progress)
+        job.check_pictures()
+
+    return collected(job, run, job.collect)
 
 
 def save_found(path: Path, found: Embeddings, job: EmbedJob) -> None:

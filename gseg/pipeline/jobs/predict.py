@@ -4,14 +4,11 @@
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
-
-from PIL import Image
 
 from gseg.pipeline.costs import score_seconds, segment_seconds
 from gseg.pipeline.jobs.job import Job, Listen
@@ -28,8 +25,6 @@ SCORED_AT_ONCE: Final = 100
 SEGMENTED_AT_ONCE: Final = 50
 """Files of a part of segmenting."""
 _BASELINES: Final[Mapping[str, Predict]] = {"otsu": otsu, "centre_disc": centre_disc}
-# Larger pictures cost a warning, twice as large ones are skipped; a pixel takes about 25 bytes.
-_USUAL_PIXELS: Final = 2**28
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,15 +167,14 @@ class SegmentJob(Job[SegmentedFiles]):
         predictor = load_predictor(self.models, self.device)
 
         def do(part: int, listen: Listen) -> SegmentedFiles:
-            with _huge_pictures():  # around each part: the process may serve others
-                return segment_to(
-                    predictor,
-                    self._files(part),
-                    working_size=self.working_size,
-                    threshold=self.threshold,
-                    overlay=self.overlay,
-                    progress=lambda done, total: listen(1),
-                )
+            return segment_to(
+                predictor,
+                self._files(part),
+                working_size=self.working_size,
+                threshold=self.threshold,
+                overlay=self.overlay,
+                progress=lambda done, total: listen(1),
+            )
 
         return do
 
@@ -206,14 +200,3 @@ def load_predictor(files: Sequence[Path | None], device: str = "cpu") -> Predict
         for file in files
     ]
     return members[0] if len(members) == 1 else Ensemble(members)
-
-
-@contextmanager
-def _huge_pictures() -> Iterator[None]:
-    """Let Pillow open pictures that it would take for an attack: these are the user's own."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = _USUAL_PIXELS
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before

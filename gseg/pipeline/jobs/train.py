@@ -3,6 +3,7 @@
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -11,17 +12,18 @@ from torch import Tensor
 
 from gseg.directions.candidates import CHECKPOINT, make_candidates, save_candidates
 from gseg.directions.config import CandidateConfig
+from gseg.directions.learnt import UnfinishedError
 from gseg.generators.catalogue import cached_generator
 from gseg.pipeline.costs import candidates_seconds, fit_seconds
 from gseg.pipeline.jobs.draw import DrawJob
 from gseg.pipeline.jobs.job import Wrap
 from gseg.pipeline.progress import Report, Watch
 from gseg.samples.sets import first_samples
-from gseg.samples.shards import DamagedShardError, Shard, ShardFacts, put_away
+from gseg.samples.shards import SampleSet, Shard, ShardFacts
 from gseg.scenes.pictures import render
 from gseg.scores.batches import chosen_pictures, square_pairs
 from gseg.scores.benchmarks import open_benchmark
-from gseg.segmenters.checkpoint import Measurement
+from gseg.segmenters.checkpoint import CheckpointError, Measurement
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.curves import curve_table
 from gseg.segmenters.fit import FitResult, Run, fit_source
@@ -33,6 +35,7 @@ from gseg.segmenters.pairs import (
     open_pairs,
     shrink,
 )
+from gseg.storage.damage import put_aside
 from gseg.storage.files import replacing
 from gseg.storage.mirror import fetch
 
@@ -75,14 +78,14 @@ class Pairs:
     def source(self, window: int) -> BatchSource:
         """Open them for training; the window is `FitConfig.shuffle_window`."""
         if self.shards:
-            found = open_pairs(self.shards, self.count, window=window, load=self._load_shard)
+            found = open_pairs(self.shards, self.count, window=window, load=self.load_shard)
             return found if self.shrunk is None else ShrunkPairs(found, self.shrunk)
         return InMemoryPairs(*self.load())
 
     def load(self) -> tuple[Tensor, Tensor]:
         """Read or render them: pictures (N, 3, R, R) uint8 and masks (N, R, R) bool."""
         if self.shards:
-            found = first_samples(map(self._load_shard, range(len(self.shards))), self.count)
+            found = self.head(self.count)
             pairs = found.pictures, found.masks
             return pairs if self.shrunk is None else shrink(*pairs, self.shrunk)
         if self.benchmark:
@@ -96,18 +99,13 @@ class Pairs:
         scenes = render(range(self.first, self.first + self.count), resolution=SCENES_SIDE)
         return scenes.pictures, scenes.masks
 
-    def _load_shard(self, number: int) -> Shard:
-        """Read a shard; one that was damaged on the disk is drawn again, and is the same."""
-        path = self.shards[number]
-        try:
-            return Shard.load(path)
-        except DamagedShardError as error:
-            if self.redraw is None:
-                raise
-            # A shard follows from its number and the settings: drawn again, it is the same.
-            put_away(path, error)
-            self.redraw.draw(number)
-            return Shard.load(path)
+    def head(self, count: int) -> SampleSet:
+        """Read the first samples of shards."""
+        return first_samples(map(self.load_shard, range(len(self.shards))), count)
+
+    def load_shard(self, number: int) -> Shard:
+        """Read a shard; one that was damaged on the disk is drawn again, if it can be."""
+        return Shard.load(self.shards[number]) if self.redraw is None else self.redraw.load(number)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,7 +171,11 @@ class FitJob:
         fetch(self.checkpoint, again=True)  # another machine may have gone on meanwhile
         # Replicas would all measure the same: rank 0 does.
         validation = self.validation.load() if self.validation and rank == 0 else None
-        result = fit_source(self._source(), self.config, validation=validation, run=run)
+        try:
+            result = fit_source(self._source(), self.config, validation=validation, run=run)
+        except CheckpointError as error:  # all replicas begin anew
+            put_aside(self.checkpoint, error)
+            result = fit_source(self._source(), self.config, validation=validation, run=run)
         return {} if rank else self._save(result)
 
     def _source(self) -> BatchSource:
@@ -235,11 +237,17 @@ class LearnJob:
         """Make the candidates, write them, and give facts for the manifest."""
         # Another machine may have gone on with the training of learnt ones.
         fetch(self.folder / CHECKPOINT, again=True)
-        found = make_candidates(
+        make = partial(
+            make_candidates,
             cached_generator(self.generator, self.device),
             self.config,
             folder=self.folder,
             progress=lambda done, total: report("candidates", done, total),
         )
+        try:
+            found = make()
+        except UnfinishedError as error:
+            put_aside(self.folder / CHECKPOINT, error)
+            found = make()
         save_candidates(self.folder, found)
         return {"count": len(found.vectors), **found.facts}

@@ -20,6 +20,7 @@ from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.pictures import (
     MeasureJob,
     PictureSet,
+    collected,
     embed_job,
     embed_pictures,
     save_found,
@@ -197,9 +198,12 @@ class StatisticsNode(Stage):
             folder=folder,
             device=self.device,
         )
-        shop.run(job, total, "distance")
-        job.check_pictures()
-        whole = job.collect()
+
+        def run() -> None:
+            shop.run(job, total, "distance")
+            job.check_pictures()
+
+        whole = collected(job, run, job.collect)
         whole.save(folder / _FILE)
         job.clear()  # the whole is kept; its parts would be as much again
         return {"pictures": total, "source": whole.source, "features": whole.features}

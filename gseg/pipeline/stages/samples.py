@@ -17,17 +17,18 @@ from gseg.generators.catalogue import find_card
 from gseg.generators.contract import sampling_setting
 from gseg.generators.weights import weights_digest
 from gseg.pipeline.costs import sample_bytes, sampling_seconds
-from gseg.pipeline.graph import ABOUT, Node, Stage, Workshop
+from gseg.pipeline.graph import Node, Stage, Workshop, read_about
 from gseg.pipeline.jobs import draw
 from gseg.pipeline.jobs.train import Pairs
 from gseg.pipeline.stages.pictures import EMBEDDINGS, EmbeddingsNode, with_file
 from gseg.samples.config import SampleConfig
 from gseg.samples.sets import GrowingSet
 from gseg.samples.shards import Shard, shard_name
+from gseg.storage.damage import DamagedError, note_damage, put_aside
 from gseg.storage.digests import canonical
 from gseg.storage.files import write_atomically
 from gseg.storage.leases import lease
-from gseg.storage.manifests import sealed
+from gseg.storage.manifests import ABOUT, sealed
 from gseg.storage.mirror import StorageError, describe, exists, fetch
 from gseg.storage.store import Artifact, Cost
 
@@ -129,8 +130,13 @@ class SamplesNode(SampleNode, Node[SampledSet]):
         node = self
         # More than once where half the batch was too large as well.
         while fetch(file := node._own_folder(shop) / _SMALLER):
-            node = replace(node, samples=_halved(node.samples))
-            _check_smaller(file, node.samples)
+            halved = _halved(node.samples)
+            if not _asks_for(file, halved):
+                what = f"{describe(file)} is damaged, or belongs to other samples: in place of "
+                what += f"{file.parent.name} it can only ask for a batch of {halved.batch}."
+                (note_damage if shop.store.read_only else put_aside)(file, what)
+                break
+            node = replace(node, samples=halved)
         return node
 
     def name(self, shop: Workshop) -> str:
@@ -206,6 +212,8 @@ class SamplesNode(SampleNode, Node[SampledSet]):
         while used.counts["accepted"] < self.count:
             if not used.step():
                 return None
+        if not self._is_told(shop):
+            return None
         costs = [draw.read_cost(path) for path in used.shards]
         order = self._order(shop)
         redraw = draw.DrawJob(generator=self.generator, orders=(order,), device=self.device)
@@ -217,6 +225,30 @@ class SamplesNode(SampleNode, Node[SampledSet]):
             forwards=sum(cost["forwards"] for cost in costs),
             reused=reused,
         )
+
+    def _is_told(self, shop: Workshop) -> bool:
+        """Say whether the set says what it is; where that may be written, it does so then."""
+        folder = self._own_folder(shop)
+        try:
+            if fetch(folder / ABOUT) and read_about(folder):
+                return True
+        except DamagedError as error:
+            if shop.store.read_only:
+                note_damage(folder / ABOUT, error)
+                return False
+            put_aside(folder / ABOUT, error)
+        if not shop.store.read_only:
+            self._tell(shop)
+        return not shop.store.read_only
+
+    def _tell(self, shop: Workshop) -> None:
+        """Write what the set says of itself."""
+        about = {"config": shop.settings(self), "parents": shop.names(self)}
+        # The config names embeddings by their content alone; this is where to look for them.
+        if self.samples.latents.embeddings:
+            about["embeddings"] = self.samples.latents.embeddings
+        file = self._own_folder(shop) / ABOUT
+        write_atomically(file, json.dumps(about, indent=1).encode())
 
     def _others(self, shop: Workshop) -> "list[SamplesNode]":
         """Pick the sets that can be drawn along."""
@@ -281,12 +313,8 @@ class SamplesNode(SampleNode, Node[SampledSet]):
 
     def _draw_until_enough(self, shop: Workshop, joined: "Sequence[SamplesNode]") -> None:
         orders = [each._order(shop) for each in joined]
-        for each, order in zip(joined, orders, strict=True):
-            about = {"config": shop.settings(each), "parents": shop.names(each)}
-            # The config names embeddings by their content alone; this is where to look for them.
-            if each.samples.latents.embeddings:
-                about["embeddings"] = each.samples.latents.embeddings
-            write_atomically(order.folder / ABOUT, json.dumps(about, indent=1).encode())
+        for each in joined:
+            each._tell(shop)
         draw.draw_until_enough(shop.store, self.generator, orders, shop.backend, shop.report)
 
 
@@ -300,22 +328,17 @@ def _batch(config: SampleConfig) -> dict[str, int]:
     return {"batch": config.batch, "blocks_per_shard": config.blocks_per_shard}
 
 
-def _check_smaller(file: Path, halved: SampleConfig) -> None:
-    """Make sure that a set asks for the smaller batch that takes its batch's place."""
-    name, wanted = file.parent.name, _batch(halved)
+def _asks_for(file: Path, halved: SampleConfig) -> bool:
+    """Say whether a set asks for the smaller batch that takes its batch's place."""
+    wanted = _batch(halved)
     try:
         told = json.loads(file.read_text())
-        # Those of older versions do not say whose they are.
-        asked = told in (wanted, sealed({**wanted, "set": name}))
-        # A set that has samples keeps its batch.
-        if asked and not exists(file.with_name(shard_name(0))):
-            return
-    except (ValueError, TypeError):  # whatever it holds
-        pass
-    raise StorageError(
-        f"{describe(file)} is damaged, or belongs to other samples: in place of {name} it can only "
-        f"ask for a batch of {halved.batch}. Delete it."
-    )
+    except (FileNotFoundError, ValueError):  # put aside this moment, or whatever it holds
+        return False
+    # Those of older versions do not say whose they are.
+    if told not in (wanted, sealed({**wanted, "set": file.parent.name})):
+        return False
+    return not exists(file.with_name(shard_name(0)))  # a set that has samples keeps its batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -351,8 +374,7 @@ class DerivedNode(SampleNode, Stage):
 def first_shards(pairs: Pairs) -> Iterator[Shard]:
     """Read the shards of samples, the last one as far as it is asked for."""
     left = pairs.count
-    for path in pairs.shards:
-        shard = Shard.load(path)
+    for shard in map(pairs.load_shard, range(len(pairs.shards))):
         yield rows_of(shard, torch.arange(min(left, len(shard))))
         left -= len(shard)
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from gseg import mask_files
+from gseg.downloads import why_unreadable
 from gseg.scores.datasets import layouts
 from gseg.scores.datasets.layouts import DataSet, Layout, Listing, Pair
 from gseg.storage.files import read_text
@@ -128,7 +129,7 @@ def _flowers_names(path: Path) -> list[str]:
         lists = loadmat(path, variable_names=[_FLOWERS_TEST])
     # Of a file that is none, the reader looks for its version beyond the end.
     except (OSError, ValueError, TypeError, IndexError, NotImplementedError, MatReadError) as error:
-        raise ValueError(f"Cannot read the split {path}: {error}") from error
+        raise ValueError(f"Cannot read the split {path}: {why_unreadable(path, error)}") from error
     if _FLOWERS_TEST not in lists:
         raise ValueError(f"{path} holds no {_FLOWERS_TEST!r}; expected the split of Flowers-102.")
     numbers = np.asarray(lists[_FLOWERS_TEST]).reshape(-1)

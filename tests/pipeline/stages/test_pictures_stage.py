@@ -19,6 +19,7 @@ from gseg.pipeline.stages.pictures import StatisticsNode, distance_node
 from gseg.samples.config import LatentConfig
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import scenes_distance
+from gseg.storage.manifests import told_doubts
 from gseg.storage.store import Store
 
 NAME = "analytic.ellipses32"
@@ -97,6 +98,22 @@ def test_an_interrupted_measurement_goes_on_with_the_missing_parts(tmp_path, mon
     first, second = (node.read(each) for each in (whole, made))
     np.testing.assert_array_equal(first.moments.covariance, second.moments.covariance)
     np.testing.assert_array_equal(first.kept.vectors, second.kept.vectors)
+
+
+def test_a_damaged_part_is_measured_again(tmp_path):
+    node = statistics(PictureSet(generator=NAME, count=90))
+    whole, cut = (Workshop(Store(tmp_path / name), HERE) for name in ("whole", "cut"))
+    whole.make(node)
+    parts = [cut.folder(node) / f"part-{number:05d}.npz" for number in range(2)]
+    parts[0].parent.mkdir(parents=True)
+    parts[0].write_bytes(b"")
+    parts[1].write_bytes(b"PK no more")
+    told_doubts()
+    cut.make(node)
+    np.testing.assert_array_equal(node.read(whole).moments.mean, node.read(cut).moments.mean)
+    assert [str(part) in line for part, line in zip(parts, told_doubts(), strict=True)] == [
+        True
+    ] * 2
 
 
 def test_reference_of_a_folder_and_of_a_file(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +16,19 @@ from fake_backend import FakeBackend
 
 from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
+from gseg.pipeline.finished import load_stored
 from gseg.pipeline.graph import Told, Workshop
 from gseg.pipeline.jobs import draw as drawing
 from gseg.pipeline.jobs.draw import BatchTooLargeError, read_cost
 from gseg.pipeline.jobs.draw import cost_file as draw_cost
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.directions import GivenDirection
+from gseg.pipeline.stages.samples import first_shards
 from gseg.pipeline.trial import samples_node
 from gseg.samples.config import FilterConfig, LatentConfig, SampleConfig, filter_preset
 from gseg.samples.draw import draw
 from gseg.samples.sets import AcceptanceError, load_samples
+from gseg.storage.damage import DAMAGED
 from gseg.storage.manifests import told_doubts
 from gseg.storage.mirror import StorageError
 from gseg.storage.store import Store
@@ -214,13 +218,19 @@ def test_a_batch_that_does_not_fit_is_halved_under_another_name(
         '{"batch": 4, "blocks_per_shard": 4, "set": "00000000000000000000"}',
     ],
 )
-def test_a_smaller_batch_that_is_not_the_set_s_own_is_refused(store, direction, text):
+def test_a_smaller_batch_that_is_not_the_set_s_own_is_put_aside(store, direction, text):
     wanted = sample_set(direction, CONFIG, 20)
     folder = Workshop(store).folder(wanted)
     folder.mkdir(parents=True)
-    (folder / "smaller_batch.json").write_text(text)
-    with pytest.raises(StorageError, match=r"smaller_batch\.json is damaged, or belongs to other"):
-        make_samples(store, wanted, FakeBackend())
+    file = folder / "smaller_batch.json"
+    file.write_text(text)
+    told_doubts()
+    assert not is_there(store, wanted)
+    assert file.read_text() == text
+    assert f"{file} is damaged, or belongs to other samples" in told_doubts()[0]
+    assert make_samples(store, wanted, FakeBackend()).config == CONFIG
+    assert (aside(store, folder) / "smaller_batch.json").read_text() == text
+    assert f"{file} is damaged, or belongs to other samples" in told_doubts()[0]
 
 
 def test_a_set_that_has_samples_keeps_its_batch(store, direction):
@@ -233,8 +243,67 @@ def test_a_set_that_has_samples_keeps_its_batch(store, direction):
     (folder / "smaller_batch.json").unlink()
     make_samples(store, wanted, FakeBackend())
     (folder / "smaller_batch.json").write_text(told)
-    with pytest.raises(StorageError, match=r"smaller_batch\.json is damaged, or belongs to other"):
-        make_samples(store, wanted, FakeBackend())
+    assert make_samples(store, wanted, FakeBackend()).config == CONFIG
+    assert not (folder / "smaller_batch.json").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"config": {', '{"config": {}, "parents": []}', "[]", "another's", None]
+)
+def test_what_a_set_says_of_itself_is_written_anew(store, direction, text):
+    wanted = sample_set(direction, CONFIG, 20)
+    made = make_samples(store, wanted, FakeBackend())
+    folder = made.pairs.shards[0].parent
+    about = folder / "about.json"
+    whole = about.read_text()
+    if text is None:
+        about.unlink()
+    elif text == "another's":
+        other = make_samples(
+            store, sample_set(direction, replace(CONFIG, seed=8), 5), FakeBackend()
+        )
+        shutil.copyfile(other.pairs.shards[0].with_name("about.json"), about)
+    else:
+        about.write_text(text)
+    told_doubts()
+    assert not is_there(store, wanted)  # or nothing would write it
+    if text is not None:
+        with pytest.raises(FileNotFoundError):
+            Told.of(Store(store.root, read_only=True), folder.name, "samples")
+        assert f"{about} is damaged, or belongs to other samples." in told_doubts()[0]
+    backend = FakeBackend()
+    again = make_samples(store, wanted, backend)
+    assert (again.reused, backend.ran) == (True, [])
+    assert about.read_text() == whole
+    assert is_there(store, wanted)
+
+
+@pytest.mark.parametrize("read", ["training", "showing", "of a storage"])
+def test_a_flipped_byte_in_a_finished_shard_heals_when_it_is_read(store, direction, read):
+    """Where its facts are read alone, nobody sees it."""
+    made = make_samples(store, sample_set(direction, CONFIG, 20), FakeBackend())
+    path = made.pairs.shards[1]
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 3] ^= 4
+    path.write_bytes(damaged)
+    found = make_samples(store, sample_set(direction, CONFIG, 20), FakeBackend())
+    told_doubts()
+    if read == "training":
+        found.pairs.load()
+    elif read == "showing":
+        assert sum(len(shard) for shard in first_shards(found.pairs)) == 20
+    else:
+        assert len(load_stored(path)) > 0
+    assert path.read_bytes() == whole
+    assert (aside(store, path.parent) / path.name).read_bytes() == damaged
+    (line,) = told_doubts()
+    assert f"{path} is no whole shard of samples" in line
+
+
+def aside(store, folder):
+    (found,) = (store.root / DAMAGED).glob(f"samples-{folder.name}-*")
+    return found
 
 
 def test_costs_of_other_shards_are_not_counted(store, direction):
@@ -371,12 +440,3 @@ def test_what_shapes_the_samples_names_them(store, direction, tmp_path):
     about = json.loads(next((store.root / "samples").glob("*/about.json")).read_text())
     assert about["config"]["forward"] == {"precision": "float32", "compiled": False}
     assert SimpleNamespace(**about["config"]).device == "cpu"
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"config": {}, "parents": []}'])
-def test_what_a_set_says_of_itself_must_be_its_own(store, direction, text):
-    found = make_samples(store, sample_set(direction, CONFIG, 20), FakeBackend())
-    assert Told.of(store, name_of(found), "samples").config["generator"] == NAME
-    (store.root / "samples" / name_of(found) / "about.json").write_text(text)
-    with pytest.raises(StorageError, match=r"about\.json is damaged, or belongs to other samples"):
-        Told.of(store, name_of(found), "samples")

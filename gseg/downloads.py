@@ -1,0 +1,56 @@
+"""What lies where a file of a user's should be, if it was not fetched as it should be.
+
+Readers of binary files ask when they cannot read one: each library would only say that its own
+mark is missing at the beginning.
+"""
+
+from pathlib import Path
+from typing import Final
+
+_SNIFFED: Final = 512
+_PAGES: Final = (b"<!doctype", b"<html", b"<?xml")  # XML is what object stores answer
+_POINTER: Final = b"version https://git-lfs"
+_WORDS: Final = 150  # characters of another library's reason that are told
+
+
+def misfetched(path: Path | str) -> str:
+    """Say what a file is if it is no file of data, but what a download left in its place.
+
+    Returns:
+        A clause such as "it is a pointer of Git LFS"; empty if it may be data.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return ""  # a pipe would be waited for
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(_SNIFFED).lstrip().lower()
+    except OSError:
+        return ""
+    if not start:
+        return "it is empty"
+    if start.startswith(_PAGES):
+        return (
+            "it is a web page: the address led to a download page or was refused; open it in a "
+            "browser and save the file that it offers"
+        )
+    if start.startswith(_POINTER):
+        return "it is a pointer of Git LFS, not the file: run 'git lfs pull' where it came from"
+    return ""
+
+
+def check_file(path: Path) -> None:
+    """Check that a path is a file that may be data.
+
+    Raises:
+        ValueError: It is missing, or `misfetched`.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file; check the path.")
+    if wrong := misfetched(path):
+        raise ValueError(f"{path} cannot be read: {wrong}.")
+
+
+def why_unreadable(path: Path | str, error: Exception) -> str:
+    """Say in a line why a library cannot read a file: `misfetched`, or its own words."""
+    return misfetched(path) or " ".join(str(error).split())[:_WORDS].rstrip(".")
