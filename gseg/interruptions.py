@@ -25,7 +25,7 @@ _SAME_PRESS: Final = 0.3
 # What has not ended by then is ended: being killed costs no more than being interrupted. Ray takes
 # two seconds to stop, and ten where the signal went to its processes, too.
 _PATIENCE: Final = 4.0
-_SHOW_CURSOR: Final = b"\x1b[?25h"
+_AFTER_BARS: Final = b"\n\x1b[?25h"  # shows the cursor, which they hide
 _CURRENT: Final[ContextVar["Interruption | None"]] = ContextVar("interruption", default=None)
 
 
@@ -50,6 +50,11 @@ class Interruption:
         self._before: dict[signal.Signals, Any] = {}
         self.stream: TextIO | None = None
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether a signal came: what runs ends."""
+        return self._pressed is not None
+
     def __enter__(self) -> Self:
         self._token = _CURRENT.set(self)
         if threading.current_thread() is threading.main_thread():
@@ -70,8 +75,10 @@ class Interruption:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
         self._is_raised = True  # from here on there is nothing to stop
         # Whatever goes wrong while all that runs is stopped comes of that.
-        stopped = kind is not None and (self._pressed is not None or kind is KeyboardInterrupt)
+        stopped = kind is not None and (self.is_asked or kind is KeyboardInterrupt)
         if stopped and self._ends_process:
+            with suppress(OSError, ValueError):
+                sys.stdout.flush()
             self._end()
         if stopped:
             self._tell(self._last_words)
@@ -107,17 +114,26 @@ class Interruption:
                 self._tell(f"{self._name}: stopping, finished work is kept{again}.")
                 self._told.set()
             elif now - self._pressed > _SAME_PRESS:
-                self._end()
+                self._force_end()
 
     def _end_in_time(self) -> None:
         if not self._over.wait(_PATIENCE):
-            self._end()
+            self._force_end()
 
-    def _end(self) -> None:
-        """End the process; what Ray has started here ends with it."""
+    def _force_end(self) -> None:
+        """End the process in the middle of what it does, and all that it has started."""
+        import psutil  # type: ignore[import-untyped]
+
+        for each in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
         with suppress(OSError):
             if os.isatty(1):
-                os.write(1, _SHOW_CURSOR)
+                os.write(1, _AFTER_BARS)
+        self._end()
+
+    def _end(self) -> None:
+        with suppress(OSError):
             os.write(2, f"{self._last_words}\n".encode())
         os._exit(INTERRUPTED)
 
@@ -126,10 +142,15 @@ class Interruption:
         try:
             stream.write(f"{line}\n")
             stream.flush()
-        except OSError:  # the terminal is gone: what is still written may go nowhere
+        except (OSError, ValueError):  # the terminal is gone: what is still written may go nowhere
             nowhere = os.open(os.devnull, os.O_WRONLY)
             for standard in (1, 2):
                 os.dup2(nowhere, standard)
+
+
+def current_interruption() -> Interruption | None:
+    """Give the one that this runs in; None in a program that is none of our commands."""
+    return _CURRENT.get()
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def work():
         print("ready", flush=True)
         {work}
     finally:
-        print("tidied up", flush=True)
+        print("tidied up")  # kept in Python's buffer, where it is no terminal
 
 with Interruption("it", ends_process={ends}):
     work()

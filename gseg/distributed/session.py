@@ -19,12 +19,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import psutil  # type: ignore[import-untyped]
 
+from gseg.interruptions import current_interruption
 from gseg.storage.mirror import locked
 
 _KNOCK_SECONDS: Final = 10.0
@@ -101,6 +103,8 @@ def ray_session(
         return
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     with ExitStack() as session:
+        put_back = partial(_set_sigterm, signal.getsignal(signal.SIGTERM))
+        session.callback(put_back)
         # What its daemons tell the driver goes to standard output, between tables.
         worker = ray._private.worker
         session.enter_context(_set(worker, "print_to_stdstream", lambda *_, **__: None))
@@ -110,32 +114,29 @@ def ray_session(
             session.callback(_FOLDER.set, None)
             session.enter_context(_own_token())
             session.callback(ray.shutdown)
-            with _signals_as_they_are():
-                _start(folder, num_cpus=num_cpus, include_dashboard=dashboard, **quiet)
+            _start(folder, num_cpus=num_cpus, include_dashboard=dashboard, **quiet)
         else:
             session.callback(ray.shutdown)
             try:
                 _knock(address)
-                with _signals_as_they_are():
-                    ray.init(address=address, **quiet)
+                ray.init(address=address, **quiet)
             except (OSError, ValueError, RuntimeError, OverflowError) as error:
                 raise ValueError(
                     f"No Ray cluster answers at {address!r}: start one (`ray start --head`, "
                     "`ray up ray_cluster.yaml`) or leave out --address."
                 ) from error
+        put_back()
         session.enter_context(_watched(session_folder()))
         yield
 
 
-@contextmanager
-def _signals_as_they_are() -> Iterator[None]:
-    """Put back what `ray.init` replaces: its SIGTERM handler ends the process with status 15."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if before is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+def _set_sigterm(handler: Any) -> None:  # noqa: ANN401 as `signal` has it
+    """Give SIGTERM its handler of before; Ray sets others as it starts, in C++, too.
+
+    One that is not Python's (None) cannot be given back.
+    """
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _knock(address: str) -> None:
@@ -268,10 +269,13 @@ def _read_again() -> None:
 def _watched(folder: Path | None) -> Iterator[None]:
     """End this process if Ray's on this machine ends before the block does."""
     over, processes = threading.Event(), _without_which(own=folder is not None)
+    interruption = current_interruption()
 
     def look() -> None:
         while not over.wait(_LOOK_SECONDS):
             if not all(map(_is_alive, processes)) and not over.wait(_GRACE_SECONDS):
+                if interruption is not None and interruption.is_asked:
+                    return  # it ends by itself
                 _give_up(folder)
 
     thread = threading.Thread(target=look, daemon=True)

@@ -65,17 +65,20 @@ def _stop(command: list[str], folder: Path, sign: str, number: int) -> _Stopped:
         os.close(end)
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
-        deadline = time.monotonic() + 100
-        while not any(folder.glob(sign)):
-            assert process.poll() is None, shown.decode()
-            assert time.monotonic() < deadline, shown.decode()
-            time.sleep(0.02)
-        begun = time.monotonic()
-        os.killpg(process.pid, number)
-        assert heard.wait(60), shown.decode()
-        said = time.monotonic() - begun
-        status = process.wait(60)
-        ended = time.monotonic() - begun
+        try:
+            deadline = time.monotonic() + 280
+            while not any(folder.glob(sign)):
+                assert process.poll() is None, shown.decode()
+                assert time.monotonic() < deadline, shown.decode()
+                time.sleep(0.02)
+            begun = time.monotonic()
+            os.killpg(process.pid, number)
+            assert heard.wait(60), shown.decode()
+            said = time.monotonic() - begun
+            status = process.wait(60)
+            ended = time.monotonic() - begun
+        finally:
+            process.kill()
     reader.join(10)
     os.close(terminal)
     return _Stopped(status, shown.decode(), said, ended)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -80,3 +81,10 @@ def test_ray_starts_wherever_there_is_room_and_its_death_is_told_in_a_line(tmp_p
         "gseg: Ray's own process on this machine has ended (killed, or out of memory): run the "
         "same command again; it goes on from here.\n"
     )
+
+
+def test_ray_leaves_sigterm_to_whoever_has_it(local_ray):
+    """The system is asked: where Ray's C++ has the signal, Python tells of its own handler."""
+    caught = int(re.search(r"SigCgt:\s*(\w+)", Path("/proc/self/status").read_text())[1], 16)
+    assert bool(caught >> (signal.SIGTERM - 1) & 1) == callable(signal.getsignal(signal.SIGTERM))
+    assert getattr(signal.getsignal(signal.SIGTERM), "__module__", "") != "ray._private.worker"
