@@ -359,6 +359,7 @@ KINDS: Final = {
         Kind(name="hang up", hurt=partial(_signal, number=signal.SIGHUP), **_STOPPED),
         Kind(name="raylet", hurt=partial(_kill_one, part=r"/raylet/raylet "), **_DIED),
         Kind(name="gcs", hurt=partial(_kill_one, part=r"/gcs_server "), **_DIED),
+        Kind(name="agent", hurt=partial(_kill_one, part="^ray::DashboardAgent"), **_DIED),
         Kind(name="power cut", hurt=lambda driver, _: driver.kill_all(), statuses=_KILLED),
         Kind(name="both drivers", hurt=partial(_signal, number=signal.SIGKILL), statuses=_KILLED),
         Kind(name="silent", hurt=lambda *_: None, statuses=(0,)),
@@ -423,6 +424,7 @@ def cases(seed: int) -> list[Case]:
             ("sweep", TRIALS_RUN),
         ],
         "gcs": [("sweep", TRAINED), ("actors", FIRST_SHARD)],
+        "agent": [("sweep", TRAINED)],  # its raylet ends with it
         "power cut": [
             ("sweep", TRAINED), ("draw", FIRST_SHARD), ("search", next(some)),
             ("draw on S3", FIRST_SHARD), ("sweep", late), ("actors", next(some)),
