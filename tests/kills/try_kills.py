@@ -13,6 +13,7 @@ With ``--chain`` four kills happen to one command, one after the other on the sa
 """
 
 import argparse
+import itertools
 import logging
 import os
 import random
@@ -78,19 +79,25 @@ class Driver:
 
     Args:
         words: Of its command line.
-        home: Folder of its own; its processes are told by that.
+        home: Folder for what it says.
+        near: Gives the processes of this and earlier commands of a case, whoever their parent is.
         environment: More of that.
     """
 
-    def __init__(self, words: Sequence[str], home: Path, environment: Mapping[str, str]) -> None:
-        home.mkdir(parents=True)
-        self._home, self.begun, self._ended = home, time.monotonic(), 0.0
-        (home / "t").mkdir()
-        more = {"TMPDIR": str(home / "t"), "OMP_NUM_THREADS": "1", **environment}
+    def __init__(
+        self,
+        words: Sequence[str],
+        home: Path,
+        near: Callable[[], dict[int, str]],
+        environment: Mapping[str, str],
+    ) -> None:
+        home.mkdir()
+        self._home, self._near, self._earlier = home, near, near().keys()
+        self.begun, self.ended = time.monotonic(), 0.0
         with (home / "out").open("w") as out, (home / "err").open("w") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gseg", *words],
-                env={**os.environ, **more},
+                env={**os.environ, **environment},
                 stdout=out,
                 stderr=err,
                 stdin=subprocess.DEVNULL,
@@ -107,8 +114,8 @@ class Driver:
         return (self._home / "err").read_text(errors="replace")
 
     def names(self) -> dict[int, str]:
-        """Name the processes that belong to it, whoever their parent is now."""
-        return {pid: name for pid, name in _processes() if _belongs(pid, f"{self._home}/")}
+        """Name its processes."""
+        return {pid: name for pid, name in self._near().items() if pid not in self._earlier}
 
     def end(self, seconds: float = _LONGEST) -> int | None:
         """Wait for its end and give its exit status; None if it had to be ended."""
@@ -118,19 +125,7 @@ class Driver:
             self.kill_all()
             return None
         finally:
-            self._ended = time.monotonic()
-
-    def left(self, seconds: float) -> list[str]:
-        """Name the processes that are still there so long after its end, and end them."""
-        deadline = self._ended + seconds
-        while (there := self.names()) and time.monotonic() < deadline:
-            time.sleep(0.5)
-        self.kill_all()
-        return sorted(there.values())
-
-    def temporary(self) -> list[str]:
-        """Name its temporary folders; Ray and PyTorch keep theirs."""
-        return sorted(path.name for path in (self._home / "t").glob("gseg-*"))
+            self.ended = time.monotonic()
 
     def kill_all(self) -> None:
         """End all its processes as a power cut does."""
@@ -149,7 +144,7 @@ def _processes() -> Iterator[tuple[int, str]]:
                 yield int(folder.name), b" ".join(words).decode(errors="replace").strip()
 
 
-def _belongs(pid: int, mark: str) -> bool:
+def _belongs(pid: int, marks: Sequence[str]) -> bool:
     """Say whether a process has a folder in its words, in its environment or among its files.
 
     Ray's workers write their titles over the first two.
@@ -157,9 +152,10 @@ def _belongs(pid: int, mark: str) -> bool:
     folder = Path(f"/proc/{pid}")
     with suppress(OSError):
         told = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
-        if mark.encode() in told:
+        if any(mark.encode() in told for mark in marks):
             return True
-        return any(str(file.readlink()).startswith(mark) for file in (folder / "fd").iterdir())
+        files = [str(file.readlink()) for file in (folder / "fd").iterdir()]
+        return any(file.startswith(mark) for file in files for mark in marks)
     return False
 
 
@@ -169,12 +165,14 @@ class Place:
 
     Attributes:
         home: Folder of the case.
+        temporary: Folder for temporary files, with a short name, as sockets have.
         bucket: Name of a bucket for its storage; empty for a folder.
         server: Address of the object store.
         drivers: All that were started.
     """
 
     home: Path
+    temporary: Path
     bucket: str
     server: str
     drivers: list[Driver] = field(default_factory=list)
@@ -190,7 +188,11 @@ class Place:
     def start(self, words: str) -> Driver:
         storage = f"s3://{self.bucket}/s" if self.bucket else str(self.storage)
         told = words.format(storage=storage, out=self.out, input=self.home.parent / "input")
-        environment = {"GSEG_CACHE": str(self.home / "cache")}
+        environment = {
+            "GSEG_CACHE": str(self.home / "cache"),
+            "TMPDIR": str(self.temporary),
+            "OMP_NUM_THREADS": "1",
+        }
         if self.bucket:
             environment |= {
                 "AWS_ENDPOINT_URL": self.server,
@@ -199,8 +201,27 @@ class Place:
                 "AWS_DEFAULT_REGION": "us-east-1",
             }
         home = self.home / f"r{len(self.drivers) + 1}"
-        self.drivers.append(Driver(told.split(), home, environment))
+        self.drivers.append(Driver(told.split(), home, self.names, environment))
         return self.drivers[-1]
+
+    def names(self) -> dict[int, str]:
+        """Name the processes of all that was started, whoever their parent is now."""
+        marks = [f"{self.home}/", f"{self.temporary}/"]
+        return {pid: name for pid, name in _processes() if _belongs(pid, marks)}
+
+    def left(self, patience: float) -> list[str]:
+        """Name the processes that are still there some time after the end, and end them."""
+        limits = [
+            driver.ended + (_GONE if driver.process.returncode in (0, 130) else _GONE_WHEN_KILLED)
+            for driver in self.drivers
+        ]
+        now = time.monotonic()
+        deadline = now + (max(limits) - now) * patience
+        while (there := self.names()) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        for driver in self.drivers:
+            driver.kill_all()
+        return sorted(there.values())
 
     def files(self) -> set[str]:
         """List what the storage and the results hold, the record of what was made left out."""
@@ -319,7 +340,7 @@ class Kind:
     is_stop: bool = False
 
 
-_WORKERS: Final = r"^ray::(?!IDLE|TunerInternal)"
+_WORKERS: Final = r"^ray::(?!IDLE|DashboardAgent|RuntimeEnvAgent)"
 _KILLED: Final = (-signal.SIGKILL,)
 _STOPPED: Final = {
     "statuses": (130,),
@@ -338,6 +359,7 @@ KINDS: Final = {
         Kind(name="hang up", hurt=partial(_signal, number=signal.SIGHUP), **_STOPPED),
         Kind(name="raylet", hurt=partial(_kill_one, part=r"/raylet/raylet "), **_DIED),
         Kind(name="gcs", hurt=partial(_kill_one, part=r"/gcs_server "), **_DIED),
+        Kind(name="agent", hurt=partial(_kill_one, part="^ray::DashboardAgent"), **_DIED),
         Kind(name="power cut", hurt=lambda driver, _: driver.kill_all(), statuses=_KILLED),
         Kind(name="both drivers", hurt=partial(_signal, number=signal.SIGKILL), statuses=_KILLED),
         Kind(name="silent", hurt=lambda *_: None, statuses=(0,)),
@@ -402,6 +424,7 @@ def cases(seed: int) -> list[Case]:
             ("sweep", TRIALS_RUN),
         ],
         "gcs": [("sweep", TRAINED), ("actors", FIRST_SHARD)],
+        "agent": [("sweep", TRAINED)],  # its raylet ends with it
         "power cut": [
             ("sweep", TRAINED), ("draw", FIRST_SHARD), ("search", next(some)),
             ("draw on S3", FIRST_SHARD), ("sweep", late), ("actors", next(some)),
@@ -446,15 +469,17 @@ class Trial:
         self._folder, self._server, self._seed = folder, server, seed
         self._patience = patience
         self._truths: dict[str, Truth] = {}
+        self._numbers = itertools.count()
         self._lock = threading.Lock()
 
     def place(self, name: str, *, on_s3: bool = False) -> Place:
-        home = self._folder / name
-        home.mkdir()
+        home, temporary = self._folder / name, self._folder / f"t{next(self._numbers)}"
+        for folder in (home, temporary):
+            folder.mkdir()
         bucket = f"bucket-{name}" if on_s3 else ""
         if bucket:
             _client(self._server).create_bucket(Bucket=bucket)
-        return Place(home=home, bucket=bucket, server=self._server)
+        return Place(home=home, temporary=temporary, bucket=bucket, server=self._server)
 
     def truth(self, work: str) -> Truth:
         """Run a command undisturbed, once."""
@@ -494,13 +519,11 @@ class Trial:
             self._compare(truth, place, wrong)
         finally:
             wrong.after = "at the end"
-            for driver in place.drivers:
-                ended_well = driver.process.returncode in (0, 130)
-                limit = _GONE if ended_well else _GONE_WHEN_KILLED
-                left = driver.left(limit * self._patience)
-                wrong.unless(not left, f"{len(left)} processes are left: {left[:3]}")
-                folders = driver.temporary() if ended_well else []
-                wrong.unless(not folders, f"temporary folders are left: {folders}")
+            left = place.left(self._patience)
+            wrong.unless(not left, f"{len(left)} processes are left: {left[:3]}")
+            # Ray and PyTorch keep theirs.
+            folders = sorted(path.name for path in place.temporary.glob("gseg-*"))
+            wrong.unless(not folders, f"temporary folders are left: {folders}")
             if not wrong.told:
                 shutil.rmtree(place.home)
         return [f"{told} ({place.home})" for told in wrong.told]
