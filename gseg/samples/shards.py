@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.downloads import why_unreadable
+from gseg.downloads import check_rows, why_unreadable
 from gseg.samples.config import PictureFormat
 from gseg.storage.digests import is_digest
 from gseg.storage.files import replacing
@@ -130,6 +130,7 @@ class Shard(SampleSet):
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 header = _read_header(file.schema_arrow, path)
+                check_rows(path, file.metadata)
                 return _from_table(file.read(use_threads=False), header)
         except FileNotFoundError:
             raise
