@@ -18,21 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from gseg.downloads import misfetched, why_unreadable
+from gseg.downloads import BombError, check_size, misfetched, why_unreadable
 
 Array: TypeAlias = Tensor | NDArray[np.floating]
 # How batch statistics end in the public programs' files.
 _VARIANCES: Final = ("running_var", "stored_var")
 _HUGE: Final = 2**30
-# Numbers do not pack so well that a file of this share of its size is believed.
-_MOST_PACKED: Final = 50
 _NAMED: Final = 3
 # What is larger becomes infinite where it is computed with.
 _LARGEST: Final = float(np.finfo(np.float32).max)
-
-
-class BombError(ValueError):
-    """A file would take far more memory than its size says."""
 
 
 def check_finite(source: str | Path, arrays: Mapping[str, Array]) -> None:
@@ -136,11 +130,7 @@ def check_unpacked(path: Path) -> None:
     """
     with zipfile.ZipFile(path) as file:
         size = sum(each.file_size for each in file.infolist())
-    if size > _HUGE and size > _MOST_PACKED * path.stat().st_size:
-        raise BombError(
-            f"{path} is refused: its {path.stat().st_size:,} bytes unpack to {size:,}, which no "
-            "file of numbers does."
-        )
+    check_size(path, size)
 
 
 def load_torch(path: Path, *, strangers: bool = False) -> Any:  # noqa: ANN401 as the file has it

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gseg.arrays import load_numpy, load_torch
@@ -64,3 +66,20 @@ def test_files_of_data_and_what_is_no_file_are_none_of_these(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     for path in (tmp_path, tmp_path / "a", tmp_path / "loop", tmp_path / "absent"):
         assert misfetched(path) == ""
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "trials.parquet"])
+def test_a_table_of_far_more_rows_than_its_file_holds_is_not_read(name, tmp_path):
+    """A column of one value takes no room in a file, however many rows there are."""
+    half = pa.nulls(2**22, pa.int8()).dictionary_encode()
+    names = ("experiment", "benchmark", "eval_protocol", "metric_profile", "method", "state")
+    table = pa.table(dict.fromkeys(names, half))
+    with pq.ParquetWriter(tmp_path / name, table.schema) as file:
+        for _ in range(8):
+            file.write_table(table)
+    assert (tmp_path / name).stat().st_size < 2**20
+    with pytest.raises(
+        ValueError, match=rf"{name}.* bytes unpack to 1,610,612,736|is no whole"
+    ) as caught:
+        READERS[name](tmp_path / name)
+    assert "\n" not in str(caught.value)

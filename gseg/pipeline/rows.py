@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gseg.downloads import why_unreadable
+from gseg.downloads import check_rows, why_unreadable
 from gseg.pipeline.settings import columns as setting_columns
 from gseg.storage.damage import DamagedError, note_damage, put_aside
 from gseg.storage.files import replacing
@@ -259,7 +259,9 @@ def _read(folder: Path) -> pa.Table:
     if not path.exists():
         return SCHEMA.empty_table()
     try:
-        there = set(pq.read_schema(path).names)
+        metadata = pq.read_metadata(path)
+        check_rows(path, metadata)
+        there = set(metadata.schema.to_arrow_schema().names)
         if lacking := [name for name in _ALWAYS if name not in there]:
             raise OSError(f"it has no column {lacking[0]}.")
         wanted = [name for name in COLUMNS if name in there]

@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gseg.downloads import why_unreadable
+from gseg.downloads import check_rows, why_unreadable
 from gseg.samples.config import PictureFormat
 from gseg.storage.damage import note_damage, put_aside
 from gseg.storage.digests import is_digest
@@ -130,6 +130,7 @@ class Shard(SampleSet):
         def read() -> "Shard":
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 header = _read_header(file.schema_arrow, path)
+                check_rows(path, file.metadata)
                 return _from_table(file.read(use_threads=False), header)
 
         fetch(path)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from gseg.downloads import why_unreadable
+from gseg.downloads import check_rows, why_unreadable
 from gseg.pipeline.settings import Value
 from gseg.search.objectives import OBJECTIVES, Objective
 from gseg.search.space import searched_axes
@@ -142,6 +142,7 @@ def read_records(folder: Path) -> list[Record]:
         return []
     try:
         with path.open("rb"):  # pyarrow takes a folder for a file of no rows
+            check_rows(path, pq.read_metadata(path))
             table = pq.read_table(path, page_checksum_verification=True)
         kinds = {each.name: each.type for each in records_schema()}
         # Older files lack columns; none has one of another kind.

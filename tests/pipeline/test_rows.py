@@ -62,9 +62,10 @@ def test_examples_of_the_readme_work(tmp_path, monkeypatch, capsys):
     merge_rows(tmp_path / "results" / "all_gans", rows)
     images = pd.DataFrame({"id": ["1"], "profile": ["melas2022_program"], "iou": [0.7]})
     (tmp_path / "results" / "all_gans_images").mkdir()
-    for name in "ab":
-        table = images.assign(experiment=name, benchmark="scenes")
-        table.to_parquet(tmp_path / "results" / "all_gans_images" / f"{name}.parquet")
+    for row in rows[:2]:
+        of_row = {name: row[name] for name in KEY if name != "metric_profile"}
+        file = tmp_path / "results" / "all_gans_images" / f"{row['experiment']}.parquet"
+        images.assign(**of_row).to_parquet(file)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", _README.read_text(), flags=re.DOTALL)
     assert blocks
