@@ -23,8 +23,8 @@ from gseg.pipeline.progress import Report, silent
 from gseg.scores.benchmarks import open_benchmark
 from gseg.storage.damage import DamagedError, note_damage
 from gseg.storage.digests import digest
-from gseg.storage.manifests import ABOUT
-from gseg.storage.mirror import describe, fetch
+from gseg.storage.manifests import fetch_about
+from gseg.storage.mirror import describe
 from gseg.storage.store import Artifact, Cost, Store
 
 _T = TypeVar("_T")
@@ -240,20 +240,21 @@ class _Here:
         return _Here, (silent,)
 
 
-def read_about(folder: Path) -> Mapping[str, Any]:
-    """Read what a set of samples says of itself.
+def read_about(file: Path) -> Mapping[str, Any]:
+    """Read what a set of samples says of itself, in a file from `fetch_about`.
 
     Raises:
         DamagedError: That is not this set.
     """
+    folder = file.parent
     try:
-        about: Mapping[str, Any] = json.loads((folder / ABOUT).read_text())
+        about: Mapping[str, Any] = json.loads(file.read_text())
         # Sets have had one version, and do not say it.
         named = digest(folder.parent.name, Node.version, about["config"], about["parents"])
     except (ValueError, TypeError, KeyError):  # whatever it holds
         named = ""
     if named != folder.name:
-        raise DamagedError(f"{describe(folder / ABOUT)} is damaged, or belongs to other samples.")
+        raise DamagedError(f"{describe(file)} is damaged, or belongs to other samples.")
     return about
 
 
@@ -284,11 +285,11 @@ class Told:
         for stage in stages:
             folder = store.folder(stage, name)
             # Growing sets of samples first: they have no manifest for `find` to see.
-            if fetch(folder / ABOUT):
+            if file := fetch_about(folder):
                 try:
-                    about = read_about(folder)
+                    about = read_about(file)
                 except DamagedError as error:
-                    note_damage(folder / ABOUT, error)
+                    note_damage(file, error)
                     continue
                 return cls(store=store, stage=stage, folder=folder, about=about)
             found = store.find(stage, name)

@@ -25,7 +25,7 @@ from typing import Any, Final, Literal
 from gseg.storage.damage import DAMAGED
 from gseg.storage.digests import digest, is_digest
 from gseg.storage.leases import LEASE, is_held, lease
-from gseg.storage.manifests import ABOUT, MANIFEST
+from gseg.storage.manifests import ABOUT, MANIFEST, OLDER_ABOUT
 from gseg.storage.mirror import describe, discard, listed_files, place_of, read_end
 
 STAGES: Final = (
@@ -221,11 +221,12 @@ def _piece(storage: Path, of: tuple[str, str], files: Mapping[str, tuple[int, fl
     told: dict[str, Any] = {}
     shards = any(path.startswith(f"{place}/shard-") and path.endswith(".parquet") for path in files)
     if kind in STAGES:
-        grows = kind == "samples" and (shards or f"{place}/{ABOUT}" in files)
+        about = next((n for n in (ABOUT, OLDER_ABOUT) if f"{place}/{n}" in files), None)
+        grows = kind == "samples" and (shards or about is not None)
         if not grows and f"{place}/{MANIFEST}" not in files:
             kind = UNFINISHED
         else:
-            told = _told(storage, place, ABOUT if grows else MANIFEST)
+            told = _told(storage, place, (about or ABOUT) if grows else MANIFEST)
     return Piece(
         kind=kind,
         place=place,
@@ -497,7 +498,9 @@ def _delete(folder: Path) -> bool:
             return False
         # Without a manifest it counts as unfinished; a set says to the end whose it is.
         names = {*listed_files(folder), *listed_files(folder, here=True)} - {LEASE}
-        for name in sorted(names, key=lambda name: (name != MANIFEST, name == ABOUT, name)):
+        for name in sorted(
+            names, key=lambda name: (name != MANIFEST, name in (ABOUT, OLDER_ABOUT), name)
+        ):
             discard(folder / name)
     folders = sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True)
     for each in (*folders, folder, folder.parent):

@@ -18,12 +18,15 @@ from typing import Any, Final
 from gseg.storage.checksums import checksums, read_again
 from gseg.storage.damage import DamagedError, told_damage
 from gseg.storage.digests import digest, is_digest
-from gseg.storage.mirror import describe
+from gseg.storage.mirror import describe, fetch
 
 MANIFEST: Final = "manifest.json"
 """Name of the file that an artifact is complete with."""
-ABOUT: Final = "about.json"
-"""What a set of samples says of itself: it grows, and so has no manifest."""
+ABOUT: Final = "_about.json"
+"""What a set of samples says of itself: it grows, and so has no manifest. Whoever reads its folder
+as one table passes over a name that begins so."""
+OLDER_ABOUT: Final = "about.json"
+"""Its name in older versions."""
 OLDER: Final = "they are of an older version, and taken as they are"
 """What is said of files that cannot be compared."""
 _SEAL: Final = "checksum"
@@ -104,6 +107,11 @@ def recheck() -> list[str]:
         except DamagedError as error:
             damaged.append(str(error))
     return damaged
+
+
+def fetch_about(folder: Path) -> Path | None:
+    """Give the file in which a set of samples says what it is, here; None if there is none."""
+    return next(filter(fetch, (folder / ABOUT, folder / OLDER_ABOUT)), None)
 
 
 def listed(text: bytes) -> dict[str, str]:

@@ -158,7 +158,7 @@ _STORED: Final = [
         ("segmenter", "scores"),
         {**_TABLES, **_SWAP},
     ),
-    _stored("about.json of samples", "samples/*/about.json", ("segmenter", "scores"), _JSON),
+    _stored("_about.json of samples", "samples/*/_about.json", ("segmenter", "scores"), _JSON),
     _stored("cost of a shard", "samples/*/*.cost", ("segmenter", "scores"), _JSON),
     _stored("manifest of a segmenter", "segmenter/*/manifest.json", ("scores",), _MANIFESTS),
     _stored(

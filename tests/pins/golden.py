@@ -189,7 +189,7 @@ def _settings(content: dict[str, Any], named: str) -> tuple[str | None, str]:
         facts = {key: value for key, value in facts.items() if key not in _UNNUMBERED}
         return _hash(content), _hash(facts)
     content.pop("embeddings", None)  # where their file lay, which names nothing
-    return (_hash(content) if named == "about.json" else None), _hash(content)
+    return (_hash(content) if named == "_about.json" else None), _hash(content)
 
 
 def _table(path: Path) -> list[Any]:

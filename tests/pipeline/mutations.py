@@ -167,7 +167,7 @@ class Copy:
         # Sets that are trained on have two shards; all but those near embeddings one generator.
         if (folder / shard_name(0)).exists() and not (folder / shard_name(1)).exists():
             return False
-        about = folder / "about.json"
+        about = folder / "_about.json"
         if not about.exists():
             return True
         config = json.loads(about.read_text())["config"]
@@ -381,7 +381,7 @@ class _StoppedTraining(LocalBackend):
 
 
 _HALVED: Final[Callable[[Any], Any]] = lambda value: value / 2  # noqa: E731
-_COST: Final = "shard-000000.cost"
+_COST: Final = "_shard-000000.cost"
 _MANIFEST: Final = "manifest.json"
 
 # Stage that is changed, what is done, how.
@@ -408,7 +408,7 @@ MUTATIONS: Final[Sequence[tuple[str, str, Mutate]]] = [
             ("segmenter", "segmenter.safetensors"),
             ("statistics", "statistics.npz"),
             ("scores", "images.parquet"),
-            ("samples", "about.json"),
+            ("samples", "_about.json"),
             ("samples", _COST),
         )
     ),
@@ -455,13 +455,13 @@ MUTATIONS: Final[Sequence[tuple[str, str, Mutate]]] = [
     (
         "samples",
         "other config in about.json",
-        on_file("samples", "about.json", set_value("config", "samples", "seed", to=lambda _: 9)),
+        on_file("samples", "_about.json", set_value("config", "samples", "seed", to=lambda _: 9)),
     ),
     *(
         (stage, f"{name}: {change.__name__}", on_file(stage, name, change))
         for stage, name, changes in (
             ("samples", shard_name(0), (flip, flip, cut, empty, delete, another_version)),
-            ("samples", "about.json", (flip, delete)),
+            ("samples", "_about.json", (flip, delete)),
             ("samples", _COST, (flip, cut, empty, delete)),
             ("segmenter", "segmenter.safetensors", (flip, cut, delete)),
             ("segmenter", _MANIFEST, (flip, flip, cut, empty, delete)),
@@ -478,7 +478,7 @@ MUTATIONS: Final[Sequence[tuple[str, str, Mutate]]] = [
                 for stage in _AFTER
                 if stage not in ("samples", "segmenter", "scores", "direction")
             ),
-            ("samples", "about.json", (empty, cut, as_list)),
+            ("samples", "_about.json", (empty, cut, as_list)),
             ("candidates", "candidates.safetensors", (flip,)),
             ("selection", shard_name(0), (flip,)),
         )
@@ -489,12 +489,12 @@ MUTATIONS: Final[Sequence[tuple[str, str, Mutate]]] = [
         for stage in _AFTER
         if stage != "samples"
     ),
-    ("samples", "all that sets say of themselves is empty", all_files("about.json", "samples")),
+    ("samples", "all that sets say of themselves is empty", all_files("_about.json", "samples")),
     ("samples", "all shards are empty", all_files("shard-*.parquet", "samples")),
     (
         "candidates",
         "all manifests of the storage are empty",
-        both(all_files(_MANIFEST), all_files("about.json")),
+        both(all_files(_MANIFEST), all_files("_about.json")),
     ),
     ("segmenter", "an empty lease of an unfinished one", empty_lease),
     *(
@@ -506,7 +506,7 @@ MUTATIONS: Final[Sequence[tuple[str, str, Mutate]]] = [
         for first, name, second, other, change in (
             ("direction", "direction.safetensors", "segmenter", _MANIFEST, empty),
             ("samples", shard_name(0), "segmenter", "segmenter.safetensors", cut),
-            ("samples", shard_name(1), "samples", "about.json", empty),
+            ("samples", shard_name(1), "samples", "_about.json", empty),
             ("embeddings", "embeddings.npy", "statistics", "statistics.npz", delete),
             ("statistics", "statistics.npz", "distance", _MANIFEST, cut),
             ("candidates", "candidates.safetensors", "direction", "direction.safetensors", flip),

@@ -59,7 +59,7 @@ class Made:
         config = {"samples": {"batch": batch, "blocks_per_shard": 8, "latents": latents}}
         folder = self.root / "samples" / digest("samples", 1, config, list(parents))
         folder.mkdir(parents=True)
-        (folder / "about.json").write_text(json.dumps({"config": config, "parents": parents}))
+        (folder / "_about.json").write_text(json.dumps({"config": config, "parents": parents}))
         for number in range(shards):
             (folder / f"shard-{number:06}.parquet").write_bytes(b"shard" * 100)
         return self._aged(folder)
@@ -217,7 +217,7 @@ def test_what_is_no_artifact_is_told_apart(made):
         "errors/abc.txt": "errors",
         "damaged/direction-0123-1/direction.json": "damaged",
         f"samples/{digest('x')}/.shard-000000.parquet.0a.part": "leftovers",
-        f"samples/{digest('y')}/shard-000000.cost": "unfinished",
+        f"samples/{digest('y')}/_shard-000000.cost": "unfinished",
         f".lease.{'0' * 32}": "leftovers",
         "direction/a copy/direction.json": "other",
         "my notes.txt": "other",
@@ -412,7 +412,7 @@ def test_interrupted_anywhere_it_leaves_what_the_same_command_deletes(made, monk
             listed = json.loads(manifest.read_text())["files"]
             assert all((manifest.parent / name).exists() for name in listed)
         for shard in made.root.glob("samples/*/shard-*"):
-            assert (shard.parent / "about.json").exists()
+            assert (shard.parent / "_about.json").exists()
         rest = survey(made.root, RESULTS).of("spare")
         prune(made.root, rest)
         assert {each.kind for each in survey(made.root, RESULTS).pieces} == {

@@ -212,14 +212,17 @@ class DrawJob(Job[int]):
 
 def cost_file(shard: Path) -> Path:
     """Say where the cost of a shard stands; of what sets share, each bears the same part."""
-    return shard.with_suffix(".cost")
+    # Hidden from who reads the folder as one table.
+    return shard.with_name(f"_{shard.stem}.cost")
 
 
 def read_cost(shard: Path) -> Mapping[str, float]:
     """Read ``seconds`` and ``forwards``, the pictures that the generator made; NaN if unknown."""
     file = cost_file(shard)
+    # Older versions gave it the shard's own name.
+    there = next(filter(fetch, (file, shard.with_suffix(file.suffix))), None)
     try:
-        told = json.loads(file.read_text()) if fetch(file) else {}
+        told = json.loads(there.read_text()) if there else {}
         # Those of older versions say no more than the two.
         if (is_whole(told) and told["shard"] == _name(shard)) or told.keys() == set(_COSTS):
             found = {name: float(told[name]) for name in _COSTS}

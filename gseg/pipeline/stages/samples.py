@@ -28,7 +28,7 @@ from gseg.storage.damage import DamagedError, note_damage, put_aside
 from gseg.storage.digests import canonical
 from gseg.storage.files import write_atomically
 from gseg.storage.leases import lease
-from gseg.storage.manifests import ABOUT, sealed
+from gseg.storage.manifests import ABOUT, fetch_about, sealed
 from gseg.storage.mirror import StorageError, describe, exists, fetch
 from gseg.storage.store import Artifact, Cost
 
@@ -228,15 +228,16 @@ class SamplesNode(SampleNode, Node[SampledSet]):
 
     def _is_told(self, shop: Workshop) -> bool:
         """Say whether the set says what it is; where that may be written, it does so then."""
-        folder = self._own_folder(shop)
+        file = fetch_about(self._own_folder(shop))
         try:
-            if fetch(folder / ABOUT) and read_about(folder):
+            if file and read_about(file):
                 return True
         except DamagedError as error:
+            assert file
             if shop.store.read_only:
-                note_damage(folder / ABOUT, error)
+                note_damage(file, error)
                 return False
-            put_aside(folder / ABOUT, error)
+            put_aside(file, error)
         if not shop.store.read_only:
             self._tell(shop)
         return not shop.store.read_only

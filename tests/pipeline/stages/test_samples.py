@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fake_backend import FakeBackend
@@ -122,6 +123,26 @@ def test_costs_are_counted(store, direction):
     candidates = found.counts["candidates"]
     assert candidates < found.forwards <= 2 * candidates
     assert all(map(math.isnan, read_cost(Path("absent.parquet")).values()))
+
+
+def test_the_folder_of_a_set_opens_as_one_table(store, direction):
+    made = make_samples(store, sample_set(direction, CONFIG, 20), FakeBackend())
+    table = pd.read_parquet(made.pairs.shards[0].parent)
+    assert len(table) == made.counts["accepted"] >= 20
+
+
+def test_a_set_of_an_older_version_is_the_same(store, direction):
+    wanted = sample_set(direction, CONFIG, 20)
+    made = make_samples(store, wanted, FakeBackend())
+    folder = made.pairs.shards[0].parent
+    hidden = list(folder.glob("_*"))
+    assert len(hidden) == 1 + len(made.pairs.shards)
+    for file in hidden:  # had names that the folder's readers did not pass over
+        file.rename(file.with_name(file.name[1:]))
+    again = make_samples(store, wanted, FakeBackend())
+    assert again.reused
+    assert again.seconds == made.seconds
+    assert Told.of(store, folder.name, "samples").config["samples"]["seed"] == CONFIG.seed
 
 
 def siblings(folder, count=30):
@@ -254,7 +275,7 @@ def test_what_a_set_says_of_itself_is_written_anew(store, direction, text):
     wanted = sample_set(direction, CONFIG, 20)
     made = make_samples(store, wanted, FakeBackend())
     folder = made.pairs.shards[0].parent
-    about = folder / "about.json"
+    about = folder / "_about.json"
     whole = about.read_text()
     if text is None:
         about.unlink()
@@ -262,7 +283,7 @@ def test_what_a_set_says_of_itself_is_written_anew(store, direction, text):
         other = make_samples(
             store, sample_set(direction, replace(CONFIG, seed=8), 5), FakeBackend()
         )
-        shutil.copyfile(other.pairs.shards[0].with_name("about.json"), about)
+        shutil.copyfile(other.pairs.shards[0].with_name("_about.json"), about)
     else:
         about.write_text(text)
     told_doubts()
@@ -437,6 +458,6 @@ def test_what_shapes_the_samples_names_them(store, direction, tmp_path):
         wanted = sample_set(direction, replace(CONFIG, **change), 1)
         names.add(name_of(make_samples(store, wanted, FakeBackend())))
     assert len(names) == len(changes)
-    about = json.loads(next((store.root / "samples").glob("*/about.json")).read_text())
+    about = json.loads(next((store.root / "samples").glob("*/_about.json")).read_text())
     assert about["config"]["forward"] == {"precision": "float32", "compiled": False}
     assert SimpleNamespace(**about["config"]).device == "cpu"
