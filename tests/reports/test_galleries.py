@@ -160,11 +160,24 @@ def test_a_benchmark_that_changed_is_left_out(rows, setting):
     assert len(section.parts) == 2
 
 
+def test_a_damaged_shard_is_drawn_again(rows, setting, tmp_path):
+    storage = tmp_path / "storage"
+    shutil.copytree(setting.storage, storage)
+    path = find_trace(rows.iloc[0], storage).samples / shard_name(0)
+    whole = path.read_bytes()
+    path.write_bytes(b"nothing")
+    assert len(gallery_section(rows, storage).parts) == len(
+        gallery_section(rows, setting.storage).parts
+    )
+    assert path.read_bytes() == whole
+
+
 def test_an_unreadable_sample_set_is_told(rows, setting, tmp_path):
     storage = tmp_path / "storage"
     shutil.copytree(setting.storage, storage)
-    trace = find_trace(rows.iloc[0], storage)
-    (trace.samples / shard_name(0)).write_bytes(b"nothing")
+    path = find_trace(rows.iloc[0], storage).samples / shard_name(0)
+    path.write_bytes(b"nothing")
+    (storage / "damaged").write_text("in the way")
     section = gallery_section(rows, storage)
     assert section.parts == ()
     assert "shard-000000.parquet" in section.text[-1]
