@@ -117,7 +117,7 @@ class Driver:
         """Name its processes."""
         return {pid: name for pid, name in self._near().items() if pid not in self._earlier}
 
-    def end(self, seconds: float = _LONGEST) -> int | None:
+    def end(self, seconds: float) -> int | None:
         """Wait for its end and give its exit status; None if it had to be ended."""
         try:
             return self.process.wait(seconds)
@@ -467,7 +467,7 @@ class Trial:
 
     def __init__(self, folder: Path, server: str, seed: int, patience: float) -> None:
         self._folder, self._server, self._seed = folder, server, seed
-        self._patience = patience
+        self._patience, self._longest = patience, _LONGEST * patience
         self._truths: dict[str, Truth] = {}
         self._numbers = itertools.count()
         self._lock = threading.Lock()
@@ -492,9 +492,9 @@ class Trial:
         place, work = self.place(f"truth-{name}"), WORKS[name]
         if work.input:
             made = place.start(work.input)
-            assert made.end() == 0, made.said()
+            assert made.end(self._longest) == 0, made.said()
         driver = place.start(work.words)
-        status, seconds = driver.end(), time.monotonic() - driver.begun
+        status, seconds = driver.end(self._longest), time.monotonic() - driver.begun
         assert status == 0, f"{name} undisturbed: {status}: {driver.said()[-2000:]}"
         return Truth(
             seconds=seconds,
@@ -548,7 +548,7 @@ class Trial:
             names=lambda: list(driver.names().values()),
             begun=begun,
         )
-        if not _wait_for(case.moment, run, driver):
+        if not _wait_for(case.moment, run, driver, self._longest):
             wrong.unless(False, f"never {case.moment.name}: {driver.said()[-300:]}")
             return driver.end(0)
         hurt_at = time.monotonic()
@@ -557,10 +557,10 @@ class Trial:
         for each in drivers:
             wrong.unless(kind.hurt(each, rng) is not False, "there was nothing to kill")
         answered = _answer(driver, hurt_at) if kind.is_stop else None
-        status = driver.end()
+        status = driver.end(self._longest)
         ended_after = time.monotonic() - hurt_at
         if status is None:
-            wrong.unless(False, f"no end after {_LONGEST:.0f} s: {driver.said()[-300:]}")
+            wrong.unless(False, f"no end after {self._longest:.0f} s: {driver.said()[-300:]}")
             return None
         self._judge(kind, driver, status, truth, wrong)
         if answered is not None:
@@ -579,7 +579,7 @@ class Trial:
         begun = time.monotonic()
         try:
             other = place.start(words)
-            status = other.end()
+            status = other.end(self._longest)
             wrong.unless(status == 0, f"the other driver: {status}: {other.said()[-300:]}")
             time.sleep(max(0.0, EXPIRY_SECONDS + 15 - (time.monotonic() - begun)))
         finally:
@@ -601,7 +601,7 @@ class Trial:
         made, finished = count_builds(place.storage), place.finished()
         for _ in range(_RUNS):
             driver = place.start(words)
-            status = driver.end()
+            status = driver.end(self._longest)
             _check_words(driver, truth, wrong)
             if status == 0:
                 break
@@ -617,9 +617,9 @@ class Trial:
         wrong.unless(not more, f"{len(more)} files are left: {sorted(more)[:3]}")
 
 
-def _wait_for(moment: Moment, run: Run, driver: Driver) -> bool:
+def _wait_for(moment: Moment, run: Run, driver: Driver, seconds: float) -> bool:
     """Wait for a moment; False if the command has ended before, or it never comes."""
-    while driver.process.poll() is None and run.seconds() < _LONGEST:
+    while driver.process.poll() is None and run.seconds() < seconds:
         if moment.is_there(run):
             return True
         time.sleep(0.02)
