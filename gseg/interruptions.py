@@ -43,7 +43,7 @@ class Interruption:
 
     def __init__(self, name: str, *, ends_process: bool) -> None:
         self._name, self._ends_process = name, ends_process
-        self._last_words = f"{name}: interrupted; the same command goes on from here."
+        self.and_then = "goes on from here"
         self._pressed: float | None = None
         self._is_raised = False
         self._told, self._over = threading.Event(), threading.Event()
@@ -81,7 +81,7 @@ class Interruption:
                 sys.stdout.flush()
             self._end()
         if stopped:
-            self._tell(self._last_words)
+            self._tell(self._last_words())
         self._over.set()
         if self._before:
             for number, handler in self._before.items():
@@ -134,8 +134,11 @@ class Interruption:
 
     def _end(self) -> None:
         with suppress(OSError):
-            os.write(2, f"{self._last_words}\n".encode())
+            os.write(2, f"{self._last_words()}\n".encode())
         os._exit(INTERRUPTED)
+
+    def _last_words(self) -> str:
+        return f"{self._name}: interrupted; the same command {self.and_then}."
 
     def _tell(self, line: str) -> None:
         stream = self.stream or sys.stderr
@@ -151,6 +154,12 @@ class Interruption:
 def current_interruption() -> Interruption | None:
     """Give the one that this runs in; None in a program that is none of our commands."""
     return _CURRENT.get()
+
+
+def will_begin_again() -> None:
+    """Note that what runs keeps nothing for the next time, which its last words then say."""
+    if current := _CURRENT.get():
+        current.and_then = "begins again"
 
 
 @contextmanager

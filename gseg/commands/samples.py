@@ -18,6 +18,7 @@ from gseg.commands.app import (
 from gseg.commands.bars import stage_bars
 from gseg.commands.given import check_apart
 from gseg.commands.working import HERE, AnyWeights, Working
+from gseg.interruptions import will_begin_again
 from gseg.samples.config import FilterPreset, MaskKind, PictureFormat
 
 _STORAGE: Final = Path("storage")
@@ -181,6 +182,7 @@ def export(path: Place, /, *, out: OutFolder) -> int:
     from gseg.samples.labeller import sample_name
     from gseg.storage.files import write_atomically
 
+    will_begin_again()
     written = 0
     for file in _shards(path):
         shard = load_stored(file)

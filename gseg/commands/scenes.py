@@ -5,6 +5,7 @@ from typing import Final
 
 from gseg.commands.app import Count, Number, OutFolder, Side, console
 from gseg.commands.bars import progress_bar
+from gseg.interruptions import will_begin_again
 
 # That of the embedded generators' pictures, in pixels.
 _SIDE: Final = 32
@@ -30,6 +31,7 @@ def scenes(
     Raises:
         ValueError: An option is out of range, or the folder holds other pictures.
     """
+    will_begin_again()
     write_scenes(out, range(first, first + count), resolution)
     console().print(
         f"{count:,} pictures with masks in {out}; sweeps score on them with --benchmark "

@@ -11,6 +11,7 @@ from gseg.commands.app import Count, OutFolder, OutPicture, Side, console
 from gseg.commands.bars import progress_bar
 from gseg.commands.given import check_apart, needs, only_with
 from gseg.commands.working import HERE, Working
+from gseg.interruptions import will_begin_again
 
 _FILE: Final = "segmenter.safetensors"
 # What the segmenter that comes with the package is called.
@@ -68,6 +69,7 @@ def segment(
     from gseg.reports.sheets import FoundMask, compare_masks, draw_strip, find_truths, spread_text
     from gseg.segmenters.segment import name_masks
 
+    will_begin_again()
     notes: list[str] = []
     pictures = {file: name for path in images for file, name in _pictures(path, out, notes)}
     named = name_masks(list(pictures), out)

@@ -64,7 +64,7 @@ _ANSWER: Final = 1.0
 _GONE: Final = 20.0
 _GONE_WHEN_KILLED: Final = 90.0
 _RUNS: Final = 3  # of the same command, until it must have come to its end
-_INTERRUPTED: Final = "interrupted; the same command goes on from here."
+_INTERRUPTED: Final = "interrupted; the same command "
 _AGAIN: Final = re.compile(r"(?i)same command")
 # What Python, Ray and C++ tell their programmers.
 _TRACE: Final = re.compile(
