@@ -115,7 +115,9 @@ class RayBackend:
     def train(self, job: Training, report: Report) -> Mapping[str, Any]:
         """Train, in Ray Train workers if it is large or there are several replicas."""
         if job.replicas == 1 and not self._is_remote(job.seconds(), self.device):
-            return job.train(report)
+            facts = job.train(report)
+            discard(job.folder / _TRAIN_FOLDER)  # of a run elsewhere that was killed
+            return facts
         measured = job.folder / MEASUREMENTS
         with following(measured, report):
             facts = self._run_workers(job)

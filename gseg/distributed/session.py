@@ -39,6 +39,8 @@ _ENVIRONMENT: Final = {
     # Trials compute in a thread; with an arena of its own it would meet 40 % more page faults.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1",
     "RAY_DEDUP_LOGS": "0",
+    # Of calls whose answers nobody waits for, such as Ray Data's for its statistics.
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # Ctrl-C ends what runs; Tune would go on for as long as a step takes, and end well.

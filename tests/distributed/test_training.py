@@ -91,3 +91,13 @@ def test_two_replicas_end_with_one_segmenter(tmp_path, local_ray, listening):
     # Rank 0 sees half of each step's pairs, and batch normalisation with it.
     assert losses[1] == pytest.approx(losses[2], rel=0.2)
     assert any("TrainWorker" in name for name, _ in listening.found)
+
+
+def test_what_killed_workers_left_goes_with_a_training_in_this_process(tmp_path):
+    job = FitJob(**MATERIAL, config=replace(CONFIG, steps=2, decay_at=None), folder=tmp_path)
+    left = tmp_path / "ray_train" / "run" / ".validate_storage_marker"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    RayBackend(Resources(placement="process")).train(job, silent)
+    assert Segmenter.load(tmp_path / "segmenter.safetensors")
+    assert not (tmp_path / "ray_train").exists()

@@ -93,7 +93,7 @@ class Driver:
     ) -> None:
         home.mkdir()
         self._home, self._near, self._earlier = home, near, near().keys()
-        self.begun, self.ended = time.monotonic(), 0.0
+        self.begun, self.started, self.ended = time.monotonic(), time.time(), 0.0
         with (home / "out").open("w") as out, (home / "err").open("w") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gseg", *words],
@@ -224,23 +224,26 @@ class Place:
         return sorted(there.values())
 
     def files(self) -> set[str]:
-        """List what the storage and the results hold, the record of what was made left out."""
-        above = self.storage
-        names = {path.relative_to(above).as_posix() for path in _below(above)}
+        """List what the storage and the results hold.
+
+        Left out are the record of what was made, times of use of the copies of what is on S3, and
+        leases that killed commands left in what was finished then: nobody looks at them.
+        """
+        files = {path: path.stat().st_mtime for path in _below(self.storage)}
+        names = {path.relative_to(self.storage).as_posix(): at for path, at in files.items()}
         if self.bucket:
             pages = _client(self.server).get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.bucket):
-                names |= {each["Key"].removeprefix("s/") for each in page.get("Contents", ())}
-        names |= {f"results: {path.relative_to(self.out).as_posix()}" for path in _below(self.out)}
-        # Leases of dead processes in what is finished bother nobody. The others are times of use of
-        # the copies of what is on S3.
-        finished = {n.removesuffix("/manifest.json") for n in names if n.endswith("/manifest.json")}
-        harmless = {f"{folder}/{LEASE}" for folder in finished}
-        return {
+                for each in page.get("Contents", ()):
+                    names[each["Key"].removeprefix("s/")] = each["LastModified"].timestamp()
+        last = self.drivers[-1].started
+        kept = {
             name
-            for name in names - harmless
+            for name, at in names.items()
             if not (name.startswith("builds/") or name.endswith("/.used"))
+            and not (name.endswith(f"/{LEASE}") and at < last)
         }
+        return kept | {f"results: {path.relative_to(self.out)}" for path in _below(self.out)}
 
     def finished(self) -> set[tuple[str, str]]:
         """Name what is finished, as `count_builds` does."""
@@ -534,7 +537,6 @@ class Trial:
         """Start a command and kill it; give its exit status."""
         words, kind = WORKS[case.work].words, case.kind
         wrong.after = kind.name
-        begun = time.time()
         driver = place.start(words)
         drivers = [driver]
         if kind.name == "both drivers":
@@ -546,7 +548,7 @@ class Trial:
             seconds=lambda: time.monotonic() - driver.begun,
             whole=truth.seconds,
             names=lambda: list(driver.names().values()),
-            begun=begun,
+            begun=driver.started,
         )
         if not _wait_for(case.moment, run, driver, self._longest):
             wrong.unless(False, f"never {case.moment.name}: {driver.said()[-300:]}")
