@@ -6,7 +6,6 @@ out silently.
 """
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,10 +80,7 @@ def picture_suffixes() -> frozenset[str]:
 @cache
 def _formats() -> tuple[str, ...]:
     """Make Pillow ready, once for a process, and name the formats that are read."""
-    # From its limit on Pillow warns, with a line of its source; twice as large ones are refused, by
-    # what their header says.
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-    Image.MAX_IMAGE_PIXELS = _MOST_PIXELS // 2
+    Image.MAX_IMAGE_PIXELS = None  # it would warn with a line of its source; see `_opened`
     if find_spec(_HEIF_PLUGIN) is not None:
         import pillow_heif  # type: ignore[import-not-found]
 
@@ -211,7 +207,7 @@ def decoding(complaint: str, path: str | Path) -> Iterator[None]:
     """Turn what Pillow raises, of which there is much, into one error."""
     try:
         yield
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError) as error:
         reason = misfetched(path) or error
         raise UnreadableImageError(f"{complaint.format(path=path)}: {reason}") from error
 
@@ -234,6 +230,11 @@ def _opened(path: str | Path) -> Iterator[ImageFile.ImageFile]:
     if not S_ISREG(Path(path).stat().st_mode):
         raise ValueError("it is no file")
     with Image.open(path, formats=_formats()) as file:
+        if file.width * file.height > _MOST_PIXELS:  # as its header says
+            raise ValueError(
+                f"it has {file.width} x {file.height} pixels, more than {_MOST_PIXELS:,}: make it "
+                "smaller"
+            )
         if _several(file):
             raise ValueError(
                 f"it holds {getattr(file, 'n_frames', 2)} pictures, expected one: split it, for "

@@ -6,6 +6,7 @@ not every process that reads this file runs tests.
 """
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 DEVICE = "GSEG_TEST_DEVICE"
 ON_CARD = pytest.StashKey[bool]()
 """Whether a test of this process was given a card."""
+
+
+# Shells have what runs in their background ignore Ctrl-C, and commands that tests stop inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -263,11 +263,12 @@ def _saying(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("reader", [read_image, read_mask, lambda p: picture_size(p, upright=True)])
 def test_one_limit_of_pixels_by_what_the_header_says(reader, tmp_path):
     (tmp_path / "bomb.png").write_bytes(_saying(2**14, 2**14 + 1))
-    with pytest.raises(UnreadableImageError, match=r"bomb\.png.*exceeds limit of 268435456 pixels"):
+    with pytest.raises(
+        UnreadableImageError, match=r"bomb\.png.*16384 x 16385 pixels, more than 268,435,456"
+    ):
         reader(tmp_path / "bomb.png")
     (tmp_path / "large.png").write_bytes(_saying(2**14, 2**14))
     assert picture_size(tmp_path / "large.png", upright=True) == (2**14, 2**14)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from gseg.downloads import check_rows, why_unreadable
 from gseg.pipeline.settings import columns as setting_columns
-from gseg.storage.damage import DamagedError, note_damage, put_aside
+from gseg.storage.damage import DamagedError, is_damage, note_damage, put_aside
 from gseg.storage.files import replacing
 from gseg.storage.leases import lease
 
@@ -271,6 +271,8 @@ def _read(folder: Path) -> pa.Table:
             for name, (kind, _) in COLUMNS.items()
         ]
     except (pa.ArrowException, OSError) as error:
+        if not is_damage(error):
+            raise
         raise DamagedError(
             f"Cannot read the results in {path}: {why_unreadable(path, error)}. The sweep's next "
             "run puts the file aside, and writes the rows of everything that is in its storage "

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from gseg.downloads import check_rows, why_unreadable
 from gseg.samples.config import PictureFormat
-from gseg.storage.damage import note_damage, put_aside
+from gseg.storage.damage import is_damage, note_damage, put_aside
 from gseg.storage.digests import is_digest
 from gseg.storage.files import replacing
 from gseg.storage.manifests import OLDER, note_doubt
@@ -220,6 +220,8 @@ def _reading(path: Path, read: Callable[[], _T]) -> _T:
         except (FileNotFoundError, StorageError):
             raise
         except _UNREADABLE as error:
+            if not is_damage(error):
+                raise
             if again or place_of(path) is None or not fetch(path, again=True):
                 raise _damaged(path, error) from error
     raise AssertionError

@@ -15,7 +15,7 @@ from gseg.downloads import check_rows, why_unreadable
 from gseg.pipeline.settings import Value
 from gseg.search.objectives import OBJECTIVES, Objective
 from gseg.search.space import searched_axes
-from gseg.storage.damage import DamagedError, note_damage, put_aside
+from gseg.storage.damage import DamagedError, is_damage, note_damage, put_aside
 from gseg.storage.digests import digest
 from gseg.storage.files import replacing
 
@@ -151,6 +151,8 @@ def read_records(folder: Path) -> list[Record]:
                 raise TypeError(f"{each.name} is {each.type}, expected {kinds[each.name]}.")
         found = [Record.of_row(row) for row in table.to_pylist()]
     except _UNREADABLE as error:
+        if not is_damage(error):
+            raise
         reason = why_unreadable(path, error) or type(error).__name__
         raise DamagedError(
             f"Cannot read the search's points in {path}: {reason}. The search's next run puts the "

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gseg.downloads import why_unreadable
 from gseg.segmenters.unet import UNet, load_strictly, read_safetensors
 from gseg.storage.files import replacing
 from gseg.storage.manifests import is_whole, sealed
@@ -207,7 +208,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, metadata = read_safetensors(path)
         facts = json.loads(metadata.get(_KEY, "null"))
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"Cannot read training checkpoint {path}: {error}") from error
+        raise CheckpointError(
+            f"Cannot read training checkpoint {path}: {why_unreadable(path, error)}"
+        ) from error
     if not isinstance(facts, dict):
         raise CheckpointError(f"{path} is no training checkpoint of a segmenter.")
     # Those of older versions have no checksum of what they say.

@@ -5,6 +5,7 @@ it again. The files go to ``<storage>/damaged/<stage>-<digest>-<n>/``, as people
 them. An object store keeps none that are damaged: what is put aside are copies on this machine.
 """
 
+import errno
 import itertools
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,17 @@ DAMAGED: Final = "damaged"
 # More than this are told of in one line.
 _LINES: Final = 3
 _found: Final[dict[Path, str]] = {}
+
+
+# A place of the disk that is lost, or a folder where a file should be.
+_LOST: Final = frozenset({errno.EIO, errno.EISDIR, errno.ENOTDIR})
+
+
+def is_damage(error: Exception) -> bool:
+    """Say whether a reader's error is about what a file holds, not rights, memory or names."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _LOST
+    return not isinstance(error, UnicodeEncodeError | MemoryError)
 
 
 class DamagedError(StorageError):

@@ -7,7 +7,6 @@ enters a result, and is made again (`gseg.storage.damage`). Older versions wrote
 not write cannot be compared. It is taken as it is, and counted (`told_doubts`).
 """
 
-import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gseg.storage.checksums import checksums, read_again
-from gseg.storage.damage import DamagedError, told_damage
+from gseg.storage.damage import DamagedError, is_damage, told_damage
 from gseg.storage.digests import digest, is_digest
 from gseg.storage.mirror import describe, fetch
 
@@ -37,8 +36,6 @@ _OLDER: Final = frozenset(
 )
 # What reading something else raises, whatever it is made of.
 _NO_MANIFEST: Final = (ValueError, TypeError, KeyError, AttributeError)
-# A place of the disk that is lost, or a folder where a file should be.
-_UNREADABLE: Final = frozenset({errno.EIO, errno.EISDIR, errno.ENOTDIR})
 # Folder and content of manifests that this process has compared with their files.
 _believed: Final[set[tuple[Path, str]]] = set()
 _doubts: Final[dict[str, dict[Path, None]]] = {}
@@ -74,10 +71,12 @@ def read_manifest(folder: Path, *, file: Path | None = None) -> dict[str, Any]:
         key = (folder, hashlib.sha256(text).hexdigest())
         manifest = json.loads(text)
         reason = None if key in _believed else why_not(folder, manifest)
+    except UnicodeEncodeError:  # a name that is none in UTF-8
+        raise
     except _NO_MANIFEST:
         reason = f"{describe(folder / MANIFEST)} is damaged: it is no manifest."
     except OSError as error:
-        if error.errno not in _UNREADABLE:
+        if not is_damage(error):
             raise
         what = Path(error.filename) if error.filename else folder
         reason = f"{describe(what)} is damaged: it cannot be read ({error.strerror})."

@@ -154,6 +154,7 @@ def _rows(folder: Path) -> pd.DataFrame:
             "segmenter/*/lease.json",
             "all_gans",
             id="sweep-ctrl-c",
+            marks=pytest.mark.slow,  # as `tests/kills` does
         ),
         pytest.param(
             ("search", "--data-size", "60", "--points", "2", "--space", "epsilon=0.5,1"),

@@ -31,6 +31,7 @@ BASES = {
     "published": "--out out",
     "run": "table_2 --dry-run --preset smoke --generators analytic.ellipses32",
     "search": "--dry-run --preset smoke --generators analytic.ellipses32 --space epsilon=1,2",
+    "storage": "",
     "all-gans": "--dry-run --preset smoke --generators analytic.ellipses32",
 }
 ODD = (

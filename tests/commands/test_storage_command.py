@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from gseg.cli import main
-from gseg.commands import storage as command
 from gseg.commands.app import run as run_app
 from gseg.commands.run import recipe_app
 from gseg.directions.config import SearchConfig
@@ -264,17 +263,3 @@ def test_it_loads_neither_pytorch_nor_ray(both):
         "assert not {'torch', 'ray', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1000, "0.977 KiB"),
-        (5 * 2**30, "5 GiB"),
-        (2**49, "512 TiB"),
-    ],
-)
-def test_sizes_are_short(count, shown):
-    assert command._bytes(count) == shown

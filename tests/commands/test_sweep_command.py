@@ -252,7 +252,7 @@ def test_a_disk_that_is_too_small_is_noticed_first(run, monkeypatch, points_here
     monkeypatch.setattr(Store, "free_bytes", lambda _: 1000)
     status, _, err = run("--generators", GENERATOR)
     assert status == 2
-    assert "has less space left" in err
+    assert "has 0.98 KiB left" in err
     assert not points_here.tried
 
 

@@ -690,6 +690,8 @@ def main() -> int:
     parser.add_argument("--chain", action="store_true", help="four, on the same folders")
     parser.add_argument("--list", action="store_true", help="name the kills and stop")
     given = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     chosen = _chain() if given.chain else chosen_cases(given.only, given.seed, given.count)
     if given.list:
         print(*(case.name for case in chosen), f"{len(chosen)} kills", sep="\n")

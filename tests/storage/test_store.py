@@ -94,7 +94,7 @@ def test_interrupted_write_leaves_the_old_file(tmp_path):
 
 
 def test_full_disk_is_one_clear_line(tmp_path):
-    with pytest.raises(StorageError, match="disk is full"), replacing(tmp_path / "x"):
+    with pytest.raises(StorageError, match="is full: x needs"), replacing(tmp_path / "x"):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
