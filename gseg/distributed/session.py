@@ -16,6 +16,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
@@ -54,6 +55,7 @@ _PLACES: Final = ("/tmp", "/var/tmp", str(_SHARED_MEMORY))
 _LONGEST_PLACE: Final = 20
 _PREFIX: Final = "gseg-"
 _LOCK: Final = ".gseg-ray.lock"
+_YOUNG_SECONDS: Final = 5.0
 _ROOM_BYTES: Final = 64 * 2**20  # logs of a long sweep
 _AUTHENTICATION: Final = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _LOOK_SECONDS: Final = 0.5
@@ -228,9 +230,10 @@ def _private_folder() -> Iterator[Path]:
 def _remove_left(place: Path) -> None:
     """Remove the folders of sessions whose process was killed."""
     for folder in place.glob(f"{_PREFIX}*"):
-        # That of one that runs is locked, and one that is just made has no lock yet.
+        # That of one that runs is locked; one that is just being made may not be, yet.
         with suppress(OSError):
-            if folder.stat().st_uid == os.getuid():
+            about = folder.stat()
+            if about.st_uid == os.getuid() and time.time() - about.st_mtime > _YOUNG_SECONDS:
                 _remove_unlocked(folder)
 
 

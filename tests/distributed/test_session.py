@@ -58,6 +58,7 @@ def test_ray_starts_wherever_there_is_room_and_its_death_is_told_in_a_line(tmp_p
         left = Path(short) / "gseg-left"
         left.mkdir()
         (left / ".gseg-ray.lock").touch()
+        os.utime(left, (0, 0))
         (Path(short) / "gseg-mine").mkdir()  # somebody's
         done = subprocess.run(
             [sys.executable, str(tmp_path / "driver.py")],
