@@ -122,11 +122,7 @@ class Interruption:
 
     def _force_end(self) -> None:
         """End the process in the middle of what it does, and all that it has started."""
-        import psutil  # type: ignore[import-untyped]
-
-        for each in psutil.Process().children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                each.kill()
+        kill_children()
         with suppress(OSError):
             if os.isatty(1):
                 os.write(1, _AFTER_BARS)
@@ -149,6 +145,15 @@ class Interruption:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             for standard in (1, 2):
                 os.dup2(nowhere, standard)
+
+
+def kill_children() -> None:
+    """End all processes that this one has started, and those that they have."""
+    import psutil  # type: ignore[import-untyped]
+
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
 
 
 def current_interruption() -> Interruption | None:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import safetensors.torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from gseg.arrays import load_torch
 from gseg.downloads import check_file, why_unreadable
@@ -50,6 +50,12 @@ def read_content(path: Path) -> Any:  # noqa: ANN401 as the file has it
         raise ValueError(f"{path} cannot be read: {why_unreadable(path, error)}.") from error
 
 
+def fits(network: nn.Module, state: Tensors) -> bool:
+    """Say whether a network has tensors of just these names and shapes."""
+    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    return wanted == {name: tensor.shape for name, tensor in state.items()}
+
+
 def choose_state(
     path: Path, content: object, fit: Callable[[dict[str, Tensor]], T | None], *, entry: str = ""
 ) -> tuple[dict[str, Tensor], T] | None:
@@ -78,9 +84,9 @@ def choose_state(
     return found[0][1:] if found else None
 
 
-def every_state(content: object) -> dict[str, dict[str, Tensor]]:
-    """Give all state dicts in the content of a file by the names of their entries."""
-    return dict(_states(content, "", _DEPTH, set()))
+def every_state(content: object, entry: str = "") -> dict[str, dict[str, Tensor]]:
+    """Give all state dicts in the content of a file, or of an entry, by the names of theirs."""
+    return dict(_states(content, entry, _DEPTH, set()))
 
 
 def likely_state(path: Path, content: object, *, entry: str = "") -> dict[str, Tensor]:
@@ -90,7 +96,7 @@ def likely_state(path: Path, content: object, *, entry: str = "") -> dict[str, T
         ValueError: There is none, or there are several.
     """
     content = _inner(path, content, entry)
-    found = dict(_states(content, entry, _DEPTH, set()))
+    found = every_state(content, entry)
     if len(found) > 1:
         names = ", ".join(list(found)[:_SHOWN])
         raise ValueError(f"{path} holds {len(found)} state dicts ({names}), of which none fits.")

@@ -27,7 +27,8 @@ from typing import Any, Final
 
 import psutil  # type: ignore[import-untyped]
 
-from gseg.interruptions import current_interruption
+from gseg.interruptions import current_interruption, kill_children
+from gseg.storage.files import format_bytes
 from gseg.storage.mirror import locked
 
 _KNOCK_SECONDS: Final = 10.0
@@ -218,7 +219,7 @@ def _private_folder() -> Iterator[Path]:
             break
     else:
         raise ValueError(
-            f"Ray needs a temporary folder with {needed / 2**20:.0f} MiB of room, and none of "
+            f"Ray needs a temporary folder with {format_bytes(needed)} of room, and none of "
             f"{', '.join((*named, *_PLACES))} is one: make room, or let TMPDIR name a folder with "
             f"at most {_LONGEST_PLACE} letters that can be written."
         )
@@ -328,9 +329,7 @@ def _give_up(folder: Path | None) -> None:
                 stream.write("\n\x1b[?25h")  # the cursor, which a live view hides
             stream.write(f"gseg: {_DIED}\n")
             stream.flush()
-    for each in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            each.kill()
+    kill_children()
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)

@@ -15,7 +15,7 @@ from gseg.arrays import check_finite
 from gseg.exactness import exact
 from gseg.features.named import INCEPTION_SHA256, SCENES_FEATURES, file_checksum
 from gseg.images import from_uint8
-from gseg.state_dicts import choose_state, likely_state, read_content
+from gseg.state_dicts import choose_state, fits, likely_state, read_content
 from gseg.transfers import send, start_copy
 
 INCEPTION_ADDRESS: Final = (
@@ -260,12 +260,7 @@ def load_weights(network: nn.Module, file: Path) -> None:
         ValueError: It holds something else, or a tensor is missing, extra or of another shape.
     """
     content = read_content(file)
-    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
-
-    def fits(state: dict[str, Tensor]) -> bool | None:
-        return {name: tensor.shape for name, tensor in state.items()} == wanted or None
-
-    chosen = choose_state(file, content, fits)
+    chosen = choose_state(file, content, lambda state: fits(network, state) or None)
     state = likely_state(file, content) if chosen is None else chosen[0]
     try:
         network.load_state_dict(state, strict=True)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from gseg.downloads import check_rows, why_unreadable
 from gseg.pipeline.settings import columns as setting_columns
-from gseg.storage.damage import DamagedError, is_damage, note_damage, put_aside
+from gseg.storage.damage import DamagedError, is_damage, put_aside
 from gseg.storage.files import replacing
 from gseg.storage.leases import lease
 
@@ -168,7 +168,7 @@ def heal_rows(folder: Path, *, read_only: bool = False) -> None:
     try:
         _read(folder)
     except DamagedError as error:
-        (note_damage if read_only else put_aside)(folder / _FILE, error)
+        put_aside(folder / _FILE, error, read_only=read_only)
 
 
 def merge_rows(folder: Path, rows: Iterable[Row]) -> int:

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from gseg.downloads import check_rows, why_unreadable
 from gseg.samples.config import PictureFormat
-from gseg.storage.damage import is_damage, note_damage, put_aside
+from gseg.storage.damage import is_damage, put_aside
 from gseg.storage.digests import is_digest
 from gseg.storage.files import replacing
 from gseg.storage.manifests import OLDER, note_doubt
@@ -200,10 +200,7 @@ def find_facts(path: Path, *, read_only: bool = False) -> ShardFacts | None:
     except FileNotFoundError:
         return None
     except DamagedShardError as error:
-        if read_only:
-            note_damage(path, error)
-        else:
-            put_aside(path, error)
+        put_aside(path, error, read_only=read_only)
         return None
 
 

@@ -15,7 +15,7 @@ from gseg.downloads import check_rows, why_unreadable
 from gseg.pipeline.settings import Value
 from gseg.search.objectives import OBJECTIVES, Objective
 from gseg.search.space import searched_axes
-from gseg.storage.damage import DamagedError, is_damage, note_damage, put_aside
+from gseg.storage.damage import DamagedError, is_damage, put_aside
 from gseg.storage.digests import digest
 from gseg.storage.files import replacing
 
@@ -171,7 +171,7 @@ def heal_records(folder: Path, *, read_only: bool = False) -> list[Record]:
     try:
         return read_records(folder)
     except DamagedError as error:
-        (note_damage if read_only else put_aside)(folder / _FILE, error)
+        put_aside(folder / _FILE, error, read_only=read_only)
         return []
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from gseg.downloads import why_unreadable
 from gseg.exactness import exact
 from gseg.segmenters.unet import UNet, blank_unet, load_strictly, read_safetensors
-from gseg.state_dicts import choose_state, is_safetensors, likely_state, read_content
+from gseg.state_dicts import choose_state, fits, is_safetensors, likely_state, read_content
 from gseg.storage.files import replacing
 from gseg.transfers import send, start_copy
 
@@ -299,5 +299,4 @@ def _fit(state: Mapping[str, Tensor]) -> UNet | None:
         network = _blank(state)
     except ValueError:
         return None
-    wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
-    return network if wanted == {key: tensor.shape for key, tensor in state.items()} else None
+    return network if fits(network, state) else None

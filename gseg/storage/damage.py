@@ -19,11 +19,9 @@ DAMAGED: Final = "damaged"
 """Folder of a storage, for what is put aside."""
 # More than this are told of in one line.
 _LINES: Final = 3
-_found: Final[dict[Path, str]] = {}
-
-
 # A place of the disk that is lost, or a folder where a file should be.
 _LOST: Final = frozenset({errno.EIO, errno.EISDIR, errno.ENOTDIR})
+_found: Final[dict[Path, str]] = {}
 
 
 def is_damage(error: Exception) -> bool:
@@ -70,18 +68,21 @@ def told_damage() -> list[str]:
     ]
 
 
-def put_aside(path: Path, reason: object, *, keep: str = "") -> None:
+def put_aside(path: Path, reason: object, *, keep: str = "", read_only: bool = False) -> None:
     """Move what is damaged out of the way, and note it; what is gone by now is no error.
 
     Args:
         path: A file, or an artifact's folder, of which all goes that is in it.
         reason: In a sentence that names the file.
         keep: Name of a file in the folder that stays.
+        read_only: Note it alone.
 
     Raises:
         StorageError: It cannot be moved; or the object store does not answer.
     """
     note_damage(path, reason)
+    if read_only:
+        return
     objects, moved = [path], [path]
     if path.is_dir():
         objects = [path / name for name in mirror.names(path) if name != keep]

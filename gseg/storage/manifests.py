@@ -87,13 +87,16 @@ def read_manifest(folder: Path, *, file: Path | None = None) -> dict[str, Any]:
     return found
 
 
-def recheck() -> list[str]:
-    """Compare all that this process believes with its files once more, and give what is damaged.
+def recheck(*only: Path) -> list[str]:
+    """Compare what this process believes with its files once more, and give what is damaged.
 
     For an error of a reader: what it read may have been damaged since it was compared.
+
+    Args:
+        *only: Folders of artifacts; all that it believes without them.
     """
-    folders = dict.fromkeys(folder for folder, _ in _believed)
-    _believed.clear()
+    folders = dict.fromkeys(each for each, _ in _believed if not only or each in only)
+    _believed.difference_update([key for key in _believed if key[0] in folders])
     damaged = []
     for folder in folders:
         try:

@@ -116,7 +116,7 @@ class Pairs:
             return Shard.load(self.shards[number])
         except DamagedShardError as error:
             put_aside(self.shards[number], error)
-            recheck()  # or its artifact would be believed as before
+            recheck(self.shards[number].parent)  # or its artifact would be believed as before
             raise
 
 

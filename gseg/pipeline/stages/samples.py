@@ -24,7 +24,7 @@ from gseg.pipeline.stages.pictures import EMBEDDINGS, EmbeddingsNode, with_file
 from gseg.samples.config import SampleConfig
 from gseg.samples.sets import GrowingSet
 from gseg.samples.shards import Shard, shard_name
-from gseg.storage.damage import DamagedError, note_damage, put_aside
+from gseg.storage.damage import DamagedError, put_aside
 from gseg.storage.digests import canonical
 from gseg.storage.files import write_atomically
 from gseg.storage.leases import lease
@@ -134,7 +134,7 @@ class SamplesNode(SampleNode, Node[SampledSet]):
             if not _asks_for(file, halved):
                 what = f"{describe(file)} is damaged, or belongs to other samples: in place of "
                 what += f"{file.parent.name} it can only ask for a batch of {halved.batch}."
-                (note_damage if shop.store.read_only else put_aside)(file, what)
+                put_aside(file, what, read_only=shop.store.read_only)
                 break
             node = replace(node, samples=halved)
         return node
@@ -228,19 +228,16 @@ class SamplesNode(SampleNode, Node[SampledSet]):
 
     def _is_told(self, shop: Workshop) -> bool:
         """Say whether the set says what it is; where that may be written, it does so then."""
-        file = fetch_about(self._own_folder(shop))
-        try:
-            if file and read_about(file):
+        read_only = shop.store.read_only
+        if file := fetch_about(self._own_folder(shop)):
+            try:
+                read_about(file)
                 return True
-        except DamagedError as error:
-            assert file
-            if shop.store.read_only:
-                note_damage(file, error)
-                return False
-            put_aside(file, error)
-        if not shop.store.read_only:
+            except DamagedError as error:
+                put_aside(file, error, read_only=read_only)
+        if not read_only:
             self._tell(shop)
-        return not shop.store.read_only
+        return not read_only
 
     def _tell(self, shop: Workshop) -> None:
         """Write what the set says of itself."""
