@@ -33,6 +33,8 @@ Batches = Callable[[int], tuple[Tensor, Tensor]]
 
 # A mean distance of colours, which are in [-1, 1]: less is rounding of the pictures.
 _NO_CHANGE: Final = 1e-6
+# Beside sums over hundreds of pixels of products of colours.
+_RIDGE: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,6 +190,39 @@ def loss_ratio(two: AffineFit, one: AffineFit) -> Tensor:
     """Divide the losses of two maps by those of one: (K,), 1 for a shift that changes nothing."""
     ratios = two.losses / one.losses.clamp(min=_NO_CHANGE)
     return torch.where(one.losses > _NO_CHANGE, ratios, 1.0)
+
+
+def fixed_mask_residuals(
+    originals: Tensor, shifted: Tensor, masks: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Say how much of a shift two maps leave, one of each side of a given mask, and a single one.
+
+    Given which pixel takes which map, the best maps of Eq. (2) are linear least squares, fitted to
+    each picture by itself.
+
+    Args:
+        originals: (N, 3, H, W) in [-1, 1].
+        shifted: (N, 3, H, W), the same pictures shifted.
+        masks: (N, H, W) bool.
+
+    Returns:
+        (N,) float64 each: the squared distances of colours, summed over the pixels.
+    """
+    colours = torch.cat([homogeneous_each(originals), shifted.flatten(2)], dim=1).double()
+    inside = (colours * masks.flatten(1)[:, None]) @ colours.mT
+    whole = colours @ colours.mT
+    return _unexplained(inside) + _unexplained(whole - inside), _unexplained(whole)
+
+
+def _unexplained(moments: Tensor) -> Tensor:
+    """Give (N,) residuals of least squares from sums (N, 7, 7) of products of pixels."""
+    known, targets = moments[:, :4], moments[:, 4:]
+    # A side of few pixels or of one colour has many best maps; this takes a small one.
+    ridge = _RIDGE * torch.eye(4, dtype=moments.dtype, device=moments.device)
+    maps = torch.linalg.solve(known[..., :4] + ridge, known[..., 4:])
+    explained = (known[..., 4:] * maps).sum((1, 2))
+    left: Tensor = targets[..., 4:].diagonal(dim1=1, dim2=2).sum(1) - explained
+    return left.clamp(min=0)  # none is negative but by rounding
 
 
 @torch.no_grad()

@@ -219,6 +219,9 @@ class Experiment:
     def _check_training(self) -> None:
         if self.method == "gan" and not (self.generator and self.search and self.samples):
             raise ValueError("Method 'gan' needs a generator, a search and samples.")
+        if self.samples is not None:
+            for kind in self.member_kinds:  # refuses a kind that does not go with the rest
+                replace(self.samples, mask_kind=kind)
         if self.training is None:
             raise ValueError(f"Method {self.method!r} needs training settings.")
         if self.method == "true_masks" and self.labelled is not None:
