@@ -270,7 +270,8 @@ class Context:
     Attributes:
         storage: Folder of the artifacts.
         benchmarks: Specifications; see `gseg.scores.benchmarks.open_benchmark`.
-        eval_protocol: How pictures are brought to size and where they are scored.
+        eval_protocol: How pictures are brought to size, where they are scored, and whether
+            probabilities are cut at half or by Otsu's threshold.
         skip_bad: Whether unreadable files of a benchmark are skipped and listed.
         identities: Of the benchmarks, where they are files that may change while trials run; those
             that were planned with. Empty to take what is there.
