@@ -41,7 +41,7 @@ class Member:
 
     segmenter: Artifact
     samples: SampledSet | None = None
-    agreement: Mapping[str, float] = field(default_factory=dict)
+    agreement: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def file(self) -> Path:

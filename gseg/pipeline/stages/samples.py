@@ -75,7 +75,7 @@ class SampleNode(Node[Any]):
     def sampled(self, shop: Workshop) -> SampledSet:
         """Give the samples, which have been made."""
 
-    def agreement(self, shop: Workshop) -> Mapping[str, float]:
+    def agreement(self, shop: Workshop) -> Mapping[str, float | None]:
         """Say how far their masks agree with those that they were drawn with."""
         return {}
 
