@@ -121,13 +121,12 @@ def rows_of(name: str, truth: Segmenter, epsilon: float, count: int, steps: int 
 def show(rows: pd.DataFrame) -> None:
     for kind, part in rows.groupby("mask_kind", sort=False):
         table = part.pivot(index="generator", columns="mask_threshold", values=["iou", "share"])
-        table["auc"] = part.groupby("generator")["auc"].first()
-        table["true_share"] = part.groupby("generator")["true_share"].first()
-        table["chosen"] = part.dropna(subset="chosen").set_index("generator")["chosen"]
+        table.columns = [" ".join(names) for names in table.columns]
+        facts = part.groupby("generator")[["true_share", "auc", "chosen"]].first()
+        table = table.join(facts)
         table.loc["mean"] = table.mean(numeric_only=True)
-        print(
-            f"\nmasks of kind {kind}\n{table.to_string(float_format=lambda value: f'{value:.3f}')}"
-        )
+        text = table.to_string(float_format=lambda value: f"{value:.3f}", na_rep="")
+        print(f"\nmasks of kind {kind}\n{text}")
 
 
 def main() -> None:
