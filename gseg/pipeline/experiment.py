@@ -32,7 +32,7 @@ class DistanceConfig:
             ``file:PATH``, statistics (.npz) made with the same features.
     """
 
-    count: int = 5_000
+    count: int = 10_000
     seed: int = 0
     # The usual Inception network has to be downloaded, and was made for photographs.
     features: str = "scenes"
