@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from gseg.images import luminance, to_uint8
+from gseg.images import from_uint8, luminance, to_uint8
 from gseg.scores.specs import CHAINS
 
 DISC_RADIUS: Final = 0.5
@@ -35,10 +35,11 @@ _CENTRE: Final = 0.6
 _NOISE: Final = 0.003
 _NEIGHBOURS: Final = 5
 _RECTANGLE_ITERATIONS: Final = 5
-# A chain works at this shorter side at least: GrabCut's colour models have too few pixels below.
-_CHAIN_SIDE: Final = 64
+CHAIN_SIDE: Final = 64
+"""Shorter side at which a chain works at least: below, GrabCut's models have too few pixels."""
 _CHAIN_ITERATIONS: Final = 3
 _UNUSED: Final = (0, 0, 1, 1)  # GrabCut's rectangle, where it begins with a mask
+_AT_ONCE: Final = 500
 
 Masks = NDArray[np.uint8]
 
@@ -154,7 +155,7 @@ def _chained(start: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Let GrabCut begin with a rule's mask, small pictures enlarged."""
     masks = start(images)
     height, width = images.shape[2:]
-    factor = max(1.0, _CHAIN_SIDE / min(height, width))
+    factor = max(1.0, CHAIN_SIDE / min(height, width))
     large = [round(side * factor) for side in (height, width)]
     pictures = F.interpolate(images.float(), large, mode="bicubic")
     enlarged = F.interpolate(masks[:, None], large, mode="nearest-exact")[:, 0].cpu().numpy() > 0.5
@@ -251,3 +252,18 @@ BASELINES: Final[Mapping[str, Callable[[Tensor], Tensor]]] = MappingProxyType(
     {**_SINGLES, **{name: partial(_chained, _SINGLES[start]) for name, start in CHAINS.items()}}
 )
 """The rules of `gseg.scores.specs.RULES`: what each computes."""
+
+
+def rule_masks(name: str, pictures: Tensor) -> Tensor:
+    """Make a rule's masks of many pictures.
+
+    Args:
+        name: Of the rule.
+        pictures: (N, 3, H, W) uint8.
+
+    Returns:
+        (N, H, W) bool.
+    """
+    starts = range(0, len(pictures), _AT_ONCE)
+    parts = [from_uint8(pictures[start : start + _AT_ONCE]) for start in starts]
+    return torch.cat([BASELINES[name](part) > 0.5 for part in parts])

@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks.guard import LEAST, MOST, network_rows, rule_masks, rule_rows
+from benchmarks.guard import LEAST, MOST, network_rows, rule_rows
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
+from gseg.scores.baselines import rule_masks
 from gseg.scores.specs import CHAINS, RULES
 
 BEST_CHAIN = "mahalanobis_grabcut"
@@ -35,7 +36,7 @@ def test_rows_tell_the_mean_over_pictures_and_keep_to_the_far_end():
     scenes = render(range(HELD_OUT_FIRST, HELD_OUT_FIRST + 40))
     names = ["otsu", "mahalanobis", BEST_CHAIN]
     for name, row in zip(names, rule_rows(names, count=40), strict=True):
-        mask = rule_masks(name, scenes)
+        mask = rule_masks(name, scenes.pictures)
         both, either = (mask & scenes.masks).sum((1, 2)), (mask | scenes.masks).sum((1, 2))
         assert row["iou"] == pytest.approx((both / either).mean().item())
         assert row["iou_low"] < row["iou"] < row["iou_high"]
