@@ -128,6 +128,8 @@ def test_an_option_without_effect_is_refused(
         ("run --list --epsilon 1", "--epsilon has no effect with --list"),
         ("run --epsilon 1", "NAMES is missing"),
         ("search --dry-run --space epsilon=1,2 --candidates pca", "--candidates pca has no effect"),
+        ("search --dry-run --space epsilon=1,2 --rules otsu", "--rules has no effect on a search"),
+        ("run strips --dry-run --rules otsu", "--rules otsu has no effect on strips"),
         ("search --dry-run --space candidates=pca,random", "candidates would vary, but changes"),
         ("search --dry-run --space epsilon=1,2 --epsilon 1", "--epsilon has no effect beside the"),
         (f"{SWEEP} --actors 1 --min-actors 5", "--min-actors 5 is more than --actors 1"),
