@@ -3,11 +3,10 @@
 import pytest
 
 from benchmarks.guard import LEAST, MOST, network_rows, rule_rows
+from gseg.recipes.recipe import BEST_CHAIN
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
 from gseg.scores.baselines import rule_masks
 from gseg.scores.specs import CHAINS, RULES
-
-BEST_CHAIN = "mahalanobis_grabcut"
 
 
 def too_good(rows):
