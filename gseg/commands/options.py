@@ -63,6 +63,7 @@ _VALUES: Final = {"word": str, "number": float, "count": int}
 _DEFAULTS: Final = {
     "generator": "embedded, or those that a table is about",
     "seed": "0, or as many as a table has runs",
+    "rule": "mahalanobis_grabcut, in tables of all generators also mahalanobis",
     "mask_kind": "lighter, or what a table is about",
     "epsilon_sample": "that of the search",
     "alpha": "0",

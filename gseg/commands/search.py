@@ -14,6 +14,7 @@ from gseg.commands.given import Needs, needs, no_effect, only_where, only_with
 from gseg.commands.options import FIRST, NEEDS, SweepOptions
 from gseg.distributed.runtime import WATCHED, Asha
 from gseg.pipeline.settings import Value
+from gseg.pipeline.settings import axes as settings
 from gseg.recipes.grids import Axes, Grid, seeds_of
 from gseg.recipes.trials import RECIPE_AXES, turned
 from gseg.search.objectives import OBJECTIVES, chosen_objectives
@@ -154,6 +155,9 @@ def described_search(told: SearchOptions, options: SweepOptions) -> Search:
         seeds=tuple(seeds_of(axes)),
         validation_size=grid.validation_size,
     )
+    idle = [settings()[name] for name in options.varied() if name not in searched_axes()]
+    if flags := [each.flag for each in idle if not each.is_seed]:
+        raise ValueError(no_effect(flags, "on a search"))
     given = parse_space(told.space)
     _check_once(given, options.varied())
     space, fixed = _space_and_fixed(grid, axes, given)

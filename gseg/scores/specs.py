@@ -14,9 +14,10 @@ are cut; `gseg.scores.batches` has the rules of sizes.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal, cast, get_args
 
 from gseg.mask_coding import mask_coding
@@ -29,6 +30,32 @@ SizeProtocol = Literal["text", "melas_program", "voynov_program"]
 EvalProtocol = Literal[SizeProtocol, "text+otsu", "melas_program+otsu", "voynov_program+otsu"]
 """At which size scores are taken; with ``+otsu`` of masks that are cut by Otsu's threshold of each
 picture's probability, instead of at .5."""
+SingleRule = Literal[
+    "otsu",
+    "centre_disc",
+    "saturation",
+    "border_chroma",
+    "border_chroma_centred",
+    "mahalanobis",
+    "mahalanobis_centred",
+    "mahalanobis_chroma",
+    "mahalanobis_chroma_centred",
+    "nearest_border",
+    "grabcut",
+]
+RuleChain = Literal[
+    "otsu_grabcut",
+    "centre_disc_grabcut",
+    "saturation_grabcut",
+    "border_chroma_grabcut",
+    "border_chroma_centred_grabcut",
+    "mahalanobis_grabcut",
+    "mahalanobis_centred_grabcut",
+    "mahalanobis_chroma_grabcut",
+    "mahalanobis_chroma_centred_grabcut",
+    "nearest_border_grabcut",
+]
+Rule = Literal[SingleRule, RuleChain]
 
 DEFAULT_PROFILES: Final[tuple[ProfileName, ...]] = (
     "melas2022_program",
@@ -42,6 +69,28 @@ RESAMPLES: Final = 1000
 CONFIDENCE: Final = 0.95
 RESAMPLING_SEED: Final = 0
 """How the intervals are drawn; see `gseg.scores.protocol.bootstrap_intervals`."""
+
+_SINGLES: Final[Mapping[str, str]] = {
+    "otsu": "Otsu threshold",
+    "centre_disc": "centre disc",
+    "saturation": "saturation",
+    "border_chroma": "border's mean chroma",
+    "border_chroma_centred": "border's mean chroma, centred",
+    "mahalanobis": "Mahalanobis",
+    "mahalanobis_centred": "Mahalanobis, centred",
+    "mahalanobis_chroma": "Mahalanobis of chroma",
+    "mahalanobis_chroma_centred": "Mahalanobis of chroma, centred",
+    "nearest_border": "nearest border colours",
+    "grabcut": "GrabCut",
+}
+CHAINS: Final[Mapping[str, str]] = MappingProxyType(
+    {name: name.removesuffix("_grabcut") for name in get_args(RuleChain)}
+)
+"""Chains, and the rule with whose mask each begins."""
+RULES: Final[Mapping[str, str]] = MappingProxyType(
+    {**_SINGLES, **{chain: f"{_SINGLES[start]} + GrabCut" for chain, start in CHAINS.items()}}
+)
+"""Segmenters without learning and what people call them; `gseg.scores.baselines` computes them."""
 
 DATA_SETS: Final = {each.name: each for each in published.PAPERS_DATA_SETS}
 """All published benchmarks by name, in the order of the papers' tables."""

@@ -7,7 +7,14 @@ from skimage.filters import threshold_otsu
 
 from gseg.images import from_uint8, luminance
 from gseg.scenes.pictures import VALIDATION_FIRST, render
-from gseg.scores.baselines import centre_disc, otsu
+from gseg.scores.baselines import BASELINES, centre_disc, otsu
+from gseg.scores.specs import CHAINS, RULES
+
+RULES_OF_COLOUR = sorted(set(RULES) - {"centre_disc", "centre_disc_grabcut"})
+
+
+def scenes(count):
+    return from_uint8(render(range(VALIDATION_FIRST, VALIDATION_FIRST + count)).pictures)
 
 
 def grey_picture(plane):
@@ -39,10 +46,95 @@ def test_one_grey_level_has_no_foreground():
     assert otsu(images).sum() == 0
 
 
-def test_otsu_treats_pictures_one_by_one():
-    images = from_uint8(render(range(VALIDATION_FIRST, VALIDATION_FIRST + 6)).pictures)
-    alone = torch.cat([otsu(image[None]) for image in images])
-    assert torch.equal(otsu(images), alone)
+def test_every_rule_has_words_and_every_chain_its_start():
+    assert set(BASELINES) == set(RULES)
+    assert len(set(RULES.values())) == len(RULES)
+    assert set(CHAINS) < set(RULES)
+    assert set(CHAINS.values()) == set(RULES) - set(CHAINS) - {"grabcut"}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rules_treat_pictures_one_by_one(name):
+    images = scenes(6)
+    together = BASELINES[name](images)
+    alone = torch.cat([BASELINES[name](image[None]) for image in images.flip(0)]).flip(0)
+    assert torch.equal(together, alone)
+    assert together.shape == (6, 32, 32)
+    assert together.dtype == torch.float32
+    assert set(together.unique().tolist()) <= {0.0, 1.0}
+    assert BASELINES[name](images[:0]).shape == (0, 32, 32)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (96, 80), (24, 50)])
+@pytest.mark.parametrize("name", RULES_OF_COLOUR)
+def test_rules_find_one_colour_on_another_at_any_size(name, height, width):
+    generator = torch.Generator().manual_seed(0)
+    images = 0.05 * torch.randn(2, 3, height, width, generator=generator) - 0.2
+    drawn = torch.zeros(height, width, dtype=torch.bool)
+    drawn[height // 4 : -height // 4, width // 3 : -width // 3] = True
+    images[:, :, drawn] += torch.tensor([0.7, 0.2, -0.4])[:, None]
+    for mask in BASELINES[name](images).bool():
+        assert (mask & drawn).sum() / (mask | drawn).sum() > 0.9
+
+
+@pytest.mark.parametrize("name", RULES_OF_COLOUR)
+def test_a_picture_of_one_colour_has_no_foreground_to_a_rule_that_cuts(name):
+    if name != "grabcut":  # to which the rectangle is as good as the border
+        assert BASELINES[name](torch.full((1, 3, 16, 16), 0.3)).sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "of_chroma", "centred"),
+    [
+        ("mahalanobis", False, False),
+        ("mahalanobis_centred", False, True),
+        ("mahalanobis_chroma", True, False),
+        ("mahalanobis_chroma_centred", True, True),
+    ],
+)
+def test_mahalanobis_equals_numpy(name, of_chroma, centred):
+    images = scenes(20)
+    for image, found in zip(images, BASELINES[name](images).bool().numpy(), strict=True):
+        values = image.double().numpy()
+        if of_chroma:
+            values = values - luminance(image.double()[None]).numpy()
+        border = np.ones((32, 32), dtype=bool)
+        border[2:30, 2:30] = False
+        covariance = np.cov(values[:, border], bias=True) + 0.003 * np.eye(3)
+        offset = values.reshape(3, -1) - values[:, border].mean(1, keepdims=True)
+        distance = np.sqrt((offset * np.linalg.solve(covariance, offset)).sum(0)).reshape(32, 32)
+        if centred:
+            axis = np.linspace(-1, 1, 32)
+            distance = distance * np.exp(-(axis[:, None] ** 2 + axis**2) / (2 * 0.6**2))
+        levels = np.round((distance - distance.min()) / np.ptp(distance) * 255).astype(np.uint8)
+        np.testing.assert_array_equal(found, levels > threshold_otsu(levels))
+
+
+def test_nearest_border_equals_all_pairs():
+    images = scenes(10)
+    border = torch.ones(32, 32, dtype=torch.bool)
+    border[2:30, 2:30] = False
+    for image, found in zip(
+        images, BASELINES["nearest_border"](images).bool().numpy(), strict=True
+    ):
+        colours = image.double().flatten(1).T
+        pairs = torch.cdist(colours, image.double()[:, border].T)
+        distance = pairs.sort(1).values[:, :5].mean(1).view(32, 32).numpy()
+        levels = np.round((distance - distance.min()) / np.ptp(distance) * 255).astype(np.uint8)
+        np.testing.assert_array_equal(found, levels > threshold_otsu(levels))
+
+
+def test_a_chain_mends_what_its_rule_missed():
+    drawn = render(range(VALIDATION_FIRST, VALIDATION_FIRST + 60))
+    images = from_uint8(drawn.pictures)
+
+    def iou(name):
+        mask = BASELINES[name](images).bool()
+        both, either = (mask & drawn.masks).sum((1, 2)), (mask | drawn.masks).sum((1, 2))
+        return (both / either.clamp(min=1)).mean()
+
+    assert iou("centre_disc_grabcut") > iou("centre_disc") + 0.1
+    assert iou("nearest_border_grabcut") > iou("nearest_border")
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 40), (31, 33)])

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gseg.pipeline.costs import score_seconds, segment_seconds
 from gseg.pipeline.jobs.job import Job, Listen
-from gseg.scores.baselines import centre_disc, otsu
+from gseg.scores.baselines import BASELINES
 from gseg.scores.benchmarks import Benchmark, BenchmarkPart, open_benchmark
 from gseg.scores.protocol import Predict, Scores, merge_scores, score
 from gseg.scores.specs import EvalProtocol
@@ -24,7 +24,6 @@ SCORED_AT_ONCE: Final = 100
 """Pictures of a part of scoring, at most."""
 SEGMENTED_AT_ONCE: Final = 50
 """Files of a part of segmenting."""
-_BASELINES: Final[Mapping[str, Predict]] = {"otsu": otsu, "centre_disc": centre_disc}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +104,7 @@ class ScoreJob(Job[Scores]):
     def predictor(self) -> Predict:
         """Load what predicts."""
         if self.baseline:
-            return _BASELINES[self.baseline]
+            return BASELINES[self.baseline]
         return load_predictor(self.segmenters, self.device).probability
 
     def _score(self, predict: Predict, benchmark: Benchmark, listen: Listen) -> Scores:
