@@ -8,8 +8,8 @@ same masks would have by chance if each pixel's frequency of foreground, in the 
 were all that they knew: Cohen's kappa with a chance of its own for each place.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Final
 
 import torch
@@ -106,15 +106,34 @@ def agreement(masks: Tensor) -> float:
             f"Agreement needs masks (K, N, H, W) of K >= 2 segmenters on N >= 1 pictures, got "
             f"{tuple(masks.shape)}."
         )
-    pairs = [kappa(first, second) for first, second in combinations(masks, 2)]
-    return sum(pairs) / len(pairs)
+    pairs = pairwise_agreement(masks)
+    return float(pairs[*torch.triu_indices(*pairs.shape, offset=1)].mean())
 
 
-def kappa(first: Tensor, second: Tensor) -> float:
-    """Measure the agreement of two segmenters' masks (N, H, W) bool, see `agreement`."""
-    # In double precision: shares of a million pixels differ in the seventh digit.
-    observed = float((first == second).double().mean())
-    q, r = first.double().mean(0), second.double().mean(0)
-    chance = float((q * r + (1 - q) * (1 - r)).mean())
+def pairwise_agreement(masks: Sequence[Tensor]) -> Tensor:
+    """Measure the agreement of each two of K segmenters, see `agreement`.
+
+    Args:
+        masks: (N, H, W) bool of each.
+
+    Returns:
+        (K, K) float64, symmetric.
+    """
+    count, places = len(masks[0]), masks[0][0].numel()
+    both = torch.zeros(len(masks), len(masks), dtype=torch.float64)
+    frequency = torch.zeros(len(masks), places, dtype=torch.float64)
+    for row in range(count):  # one picture of all at a time: together they may not fit
+        flat = torch.stack([each[row].flatten() for each in masks]).float().cpu()
+        both += flat @ flat.T  # whole numbers, which float32 holds exactly
+        frequency += flat
+    observed = _same(both / (count * places), frequency.sum(1) / (count * places))
+    frequency /= count
+    chance = _same(frequency @ frequency.T / places, frequency.mean(1))
     # Masks that are everything or nothing leave nothing to chance, and know nothing.
-    return (observed - chance) / (1 - chance) if 1 - chance > _LEAST else 0.0
+    known = 1 - chance > _LEAST
+    return torch.where(known, (observed - chance) / torch.where(known, 1 - chance, 1.0), 0.0)
+
+
+def _same(both: Tensor, shares: Tensor) -> Tensor:
+    """Give the probabilities (K, K) that two are both foreground or both background."""
+    return 1 - shares[:, None] - shares[None] + 2 * both

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gseg.pipeline.rows import Row
 
 Goal = Literal["min", "max"]
+Scope = Literal["trial", "seeds", "trials", "directions"]
 LABELS_USED: Final = "labels used in a search"
 """What the column ``supervision`` of every row says that a search over labels produced."""
 PLAUSIBLE_SHARES: Final = (0.02, 0.6)
@@ -35,10 +36,10 @@ class Objective:
         of_row: Gives it from a result row of one seed's trial; None for what is looked at on
             fresh pictures (`gseg.search.evidence`).
         needs_held_out: Whether held-out samples give it.
-        needs_seeds: Whether it compares the trials of several seeds.
+        scope: What it compares: trials by themselves, those of several ``seeds`` of a point,
+            finished ``trials`` that differ in anything, or ``directions`` of one generator.
         uses_labels: Whether true masks decide it.
         rule: Rule by which directions are chosen for it; None for none.
-        rule_only: Whether it compares directions of one generator alone, and no trials.
         formerly: Name that it had, by which it is still found.
     """
 
@@ -47,10 +48,9 @@ class Objective:
     meaning: str
     of_row: "Callable[[Row], float | None] | None"
     needs_held_out: bool = False
-    needs_seeds: bool = False
+    scope: Scope = "trial"
     uses_labels: bool = False
     rule: ChoiceRule | None = None
-    rule_only: bool = False
     formerly: str = ""
 
 
@@ -96,7 +96,7 @@ _TABLE: Final = (
         "distance of the two maps, among the 70 % of the directions that they restore best",
         None,
         rule="voynov2021",
-        rule_only=True,
+        scope="directions",
     ),
     Objective("combined", "max", "held_out_iou x (1 - affine_ratio)", _combined, True),
     Objective(
@@ -104,15 +104,23 @@ _TABLE: Final = (
         "max",
         "agreement of the seeds' segmenters beyond chance",
         None,
-        needs_seeds=True,
+        scope="seeds",
     ),
     Objective(
         "mask_stability",
         "max",
         "agreement of the masks that the seeds' directions make, beyond chance",
         None,
-        needs_seeds=True,
+        scope="seeds",
     ),
+    Objective(
+        "consensus",
+        "max",
+        "agreement of the segmenter with those of the other trials beyond chance",
+        None,
+        scope="trials",
+    ),
+    Objective("agreed_iou", "max", "held_out_iou x consensus", None, True, scope="trials"),
     # What follows is measured with true masks: a search over it is no longer unsupervised.
     *(
         Objective(
@@ -126,14 +134,24 @@ _TABLE: Final = (
     ),
 )
 OBJECTIVES: Final[Mapping[str, Objective]] = MappingProxyType(
-    {each.name: each for each in _TABLE if not each.rule_only}
+    {each.name: each for each in _TABLE if each.scope in ("trial", "seeds")}
 )
-"""Objectives of trials by name."""
+"""Objectives of searches by name."""
+CRITERIA: Final[Mapping[str, Objective]] = MappingProxyType(
+    {
+        each.name: each
+        for each in _TABLE
+        if each.scope in ("trial", "trials") and not each.uses_labels
+    }
+)
+"""Objectives that finished trials are chosen by (`gseg.search.choice`) by name."""
 RULES: Final[Mapping[str, Objective]] = MappingProxyType(
     {each.rule: each for each in _TABLE if each.rule}
 )
 """Those that directions are chosen for, by their rule."""
-_FORMER: Final = {each.formerly: each for each in _TABLE if each.formerly}
+CHOICE: Final = "agreed_iou"
+"""The criterion that chooses unless another is asked for."""
+_FORMER: Final = {each.formerly: each.name for each in _TABLE if each.formerly}
 
 
 def chosen_objectives(
@@ -162,7 +180,7 @@ def chosen_objectives(
             f"labels is no longer unsupervised: search by one of {free}, or say --use-labels, "
             f"which marks every row '{LABELS_USED}'."
         )
-    over_seeds = next((each.name for each in found if each.needs_seeds), "")
+    over_seeds = next((each.name for each in found if each.scope == "seeds"), "")
     if over_seeds and len(set(seeds)) < 2:
         raise ValueError(
             f"The objective {over_seeds!r} compares trials of several seeds: give two or more, "
@@ -174,14 +192,27 @@ def chosen_objectives(
 
 
 def find_objective(name: str) -> Objective:
-    """Look an objective up by its name, or by one that it had.
+    """Look up an objective of searches by its name, or by one that it had.
 
     Raises:
         ValueError: There is no such objective.
     """
-    found = OBJECTIVES.get(name) or _FORMER.get(name)
+    return _find("objective", name, OBJECTIVES)
+
+
+def find_criterion(name: str) -> Objective:
+    """Look up what finished trials may be chosen by, without labels.
+
+    Raises:
+        ValueError: There is no such criterion.
+    """
+    return _find("criterion", name, CRITERIA)
+
+
+def _find(what: str, name: str, known: Mapping[str, Objective]) -> Objective:
+    found = known.get(name) or known.get(_FORMER.get(name, ""))
     if found is None:
-        raise ValueError(unknown("objective", name, OBJECTIVES))
+        raise ValueError(unknown(what, name, known))
     return found
 
 

@@ -7,6 +7,7 @@ from gseg.directions.config import CHOICE_RULES
 from gseg.pipeline.rows import make_row
 from gseg.search.evidence import agreement
 from gseg.search.objectives import (
+    CRITERIA,
     LABELS_USED,
     OBJECTIVES,
     RULES,
@@ -68,7 +69,9 @@ def test_labels_are_used_on_request_only():
 
 
 def test_each_objective_has_one_name_whoever_uses_it():
-    names = [*OBJECTIVES, *(each.name for each in RULES.values() if each.rule_only)]
+    tables = (OBJECTIVES, CRITERIA, RULES)
+    records = {id(each): each.name for table in tables for each in table.values()}
+    names = [*records.values()]
     names += [each.formerly for each in OBJECTIVES.values() if each.formerly]
     assert len(set(names)) == len(names)
     # The rules by which directions are chosen, whose words are in the names of directions.
