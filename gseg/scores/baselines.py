@@ -9,12 +9,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from gseg.images import luminance
+from gseg.images import above_otsu, luminance
 
 DISC_RADIUS: Final = 0.5
 """Radius of the centre disc, in halves of the shorter side: on a square, 20 % of the picture."""
-
-_LEVELS: Final = 256
 
 
 def otsu(images: Tensor) -> Tensor:
@@ -30,9 +28,8 @@ def otsu(images: Tensor) -> Tensor:
     Returns:
         (N, H, W) float32, 1 is foreground.
     """
-    grey = luminance(images.float()).clamp(-1, 1).add(1).mul((_LEVELS - 1) / 2).round().long()
-    bright = grey > _otsu_threshold(grey)[:, None, None]
-    border = torch.ones(grey.shape[1:], dtype=torch.bool, device=grey.device)
+    bright = above_otsu(luminance(images.float()), (-1, 1))
+    border = torch.ones(bright.shape[1:], dtype=torch.bool, device=bright.device)
     border[1:-1, 1:-1] = False
     share = bright[:, border].float().mean(1)
     return (bright ^ (share > 0.5)[:, None, None]).float()
@@ -53,18 +50,3 @@ def centre_disc(images: Tensor) -> Tensor:
     radius = DISC_RADIUS * min(height, width) / 2
     disc = y[:, None] ** 2 + x[None] ** 2 <= radius**2
     return disc.float().expand(count, -1, -1)
-
-
-def _otsu_threshold(grey: Tensor) -> Tensor:
-    """Give each picture's threshold: (N, H, W) levels -> (N,) level, the last of the dark side."""
-    count = grey.shape[0]
-    offset = torch.arange(count, device=grey.device)[:, None] * _LEVELS
-    bins = (grey.flatten(1) + offset).flatten()
-    share = torch.bincount(bins, minlength=count * _LEVELS).view(count, _LEVELS).double()
-    share /= share.sum(1, keepdim=True)
-    level = torch.arange(_LEVELS, dtype=torch.float64, device=grey.device)
-    dark, moment = share.cumsum(1), (share * level).cumsum(1)
-    spread = dark * (1 - dark)
-    # Where a class is empty, numerator and denominator are both 0 and the variance counts as 0.
-    variance = (moment[:, -1:] * dark - moment) ** 2 / spread.clamp(min=1e-12)
-    return variance.argmax(1)
