@@ -27,7 +27,7 @@ from gseg.pipeline.jobs.predict import load_predictor
 from gseg.scores.batches import resize_probability
 from gseg.scores.picture_sources import FolderPictures
 from gseg.scores.specs import DEFAULT_PROFILES
-from gseg.search.evidence import Look, look, pairwise_agreement
+from gseg.search.evidence import Look, look, pairwise_agreement, repetition
 from gseg.search.objectives import CHOICE, OBJECTIVES, PLAUSIBLE_SHARES, find_criterion
 from gseg.storage.store import bring_here
 
@@ -49,7 +49,7 @@ class TrialEvidence:
         values: Its objectives by name, those that were measured.
         masks: (N, H, W) bool, its segmenter's on pictures that all trials see.
         segmenters: Files of its network; several of an ensemble.
-        repetition: Of its generator, see `Look.repetition`.
+        repetition: Of its generator, see `gseg.search.evidence.repetition`.
         refusal: Why it cannot be chosen, whatever its masks; empty for no such reason.
     """
 
@@ -285,7 +285,7 @@ def gather_evidence(
                 values={**values, "mask_ratio": seen.mask_ratio},
                 masks=_predicted(trace, shown, device),
                 segmenters=trace.segmenters,
-                repetition=seen.repetition,
+                repetition=repetition(seen.pictures),
             )
         found.append(evidence)
     return found

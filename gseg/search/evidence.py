@@ -44,18 +44,22 @@ class Look:
     masks: Tensor
     mask_ratio: float
 
-    @property
-    def repetition(self) -> float:
-        """How much nearer the nearest other picture is than any other one.
 
+def repetition(pictures: Tensor) -> float:
+    """Say how much nearer the nearest other picture is than any other one.
+
+    Args:
+        pictures: (N, 3, R, R), N at least 2.
+
+    Returns:
         1 less the quotient of the two mean distances of colours: 1 for a generator that makes the
         same few pictures again and again.
-        """
-        flat = self.pictures.flatten(1)
-        apart = torch.cdist(flat, flat)
-        mean = apart.sum() / (len(flat) * (len(flat) - 1))
-        nearest = apart.fill_diagonal_(torch.inf).amin(1).mean()
-        return 1 - float(nearest / mean.clamp(min=_LEAST))
+    """
+    flat = pictures.flatten(1)
+    apart = torch.cdist(flat, flat)
+    mean = apart.sum() / (len(flat) * (len(flat) - 1))
+    nearest = apart.fill_diagonal_(torch.inf).amin(1).mean()
+    return 1 - float(nearest / mean.clamp(min=_LEAST))
 
 
 @exact()

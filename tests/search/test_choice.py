@@ -12,7 +12,7 @@ from gseg.generators.analytic import analytic_generator, known_direction
 from gseg.generators.contract import Generator
 from gseg.samples.config import SampleConfig
 from gseg.search.choice import TrialEvidence, rank_trials
-from gseg.search.evidence import agreement, look, pairwise_agreement
+from gseg.search.evidence import agreement, look, pairwise_agreement, repetition
 
 DRAW = torch.Generator().manual_seed(0)
 # Objects: a box of its own size in its own place in each picture.
@@ -109,7 +109,7 @@ def test_a_look_sees_what_the_shift_does_and_whether_pictures_repeat():
     direction = Direction(lighter=vector, darker=-vector)
     seen = look(generator, direction, SampleConfig())
     assert seen.mask_ratio < 0.5
-    assert seen.repetition < 0.8
+    assert repetition(seen.pictures) < 0.8
     nothing = look(generator, direction, SampleConfig(epsilon=1e-12))
     assert nothing.mask_ratio == 1.0
 
@@ -122,4 +122,4 @@ def test_a_look_sees_what_the_shift_does_and_whether_pictures_repeat():
             return generator.network(few[number], y)
 
     few = Generator(Few(), generator.card)
-    assert look(few, direction, SampleConfig()).repetition > 0.99
+    assert repetition(look(few, direction, SampleConfig()).pictures) > 0.99
