@@ -15,8 +15,12 @@ from gseg.storage.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
 
 _SHOWN: Final = 10
+# Criteria that the table has beside the one that decides; the file has all.
+_BESIDE: Final = ("held_out_iou", "consensus", "mask_ratio")
 _ABOUT: Final = ", ".join(f"{name} ({each.meaning})" for name, each in CRITERIA.items())
 
 
@@ -69,18 +73,27 @@ def choose_among(
         )
     if json_:
         write_atomically(json_, json.dumps(_plain(ranking, criterion), indent=1).encode())
-    say = console().print
-    names = _told(ranking)
+    show_choice(ranking, criterion, console())
+    return 0
+
+
+def show_choice(ranking: "pd.DataFrame", criterion: str, shown_on: "Console") -> None:
+    """Print a ranking, what was refused and why, and which trial is chosen.
+
+    Args:
+        ranking: From `gseg.search.choice.choose_trials`.
+        criterion: What decided.
+        shown_on: Where to print.
+    """
+    say, names = shown_on.print, _told(ranking)
     say(_table(ranking, names, criterion))
-    refused = ranking[ranking["objection"] != ""]
-    for _, row in refused.iterrows():
+    for _, row in ranking[ranking["objection"] != ""].iterrows():
         say(f"refused: {_name(row, names)}: {row['objection']}", style="yellow")
     best = ranking.iloc[0]
     say(f"chosen without labels, by {criterion}: {_name(best, names)}")
     say(f"experiment: {best['experiment']}")
     for file in best["segmenters"]:
         say(f"segmenter: {file}")
-    return 0
 
 
 def _told(ranking: "pd.DataFrame") -> list[str]:
@@ -97,8 +110,8 @@ def _name(row: "pd.Series[Any]", names: list[str]) -> str:
     return ", ".join(filter(None, (str(row["generator"]), others)))
 
 
-def _table(ranking: "pd.DataFrame", names: list[str], criterion: str) -> Any:  # noqa: ANN401 rich's
-    measured = [name for name in CRITERIA if name != criterion and f"choice_{name}" in ranking]
+def _table(ranking: "pd.DataFrame", names: list[str], criterion: str) -> "Table":
+    measured = [name for name in _BESIDE if name != criterion and f"choice_{name}" in ranking]
     shown = ranking[ranking["objection"] == ""].head(_SHOWN)
     cells = [
         [

@@ -226,7 +226,8 @@ def _least_squares(sums: Tensor) -> Tensor:
     # Grey or plain pixels, or none at all, leave the map open in some directions: it is 0 there.
     inverse = torch.linalg.pinv(colours, hermitian=True, rtol=_OPEN)
     explained = (mixed * (inverse @ mixed)).sum((1, 2))
-    return (targets.diagonal(dim1=1, dim2=2).sum(1) - explained).clamp(min=0)
+    left: Tensor = targets.diagonal(dim1=1, dim2=2).sum(1) - explained
+    return left.clamp(min=0)
 
 
 def loss_ratio(two: AffineFit, one: AffineFit) -> Tensor:

@@ -337,7 +337,7 @@ def _predicted(trace: Trace, pictures: Tensor, device: str) -> Tensor:
 
 def _of_row(row: "pd.Series[Any]") -> dict[str, float | None]:
     """Read the objectives that a row tells."""
-    known = {name: None if pd.isna(value) else value for name, value in row.items()}
+    known = {str(name): None if pd.isna(value) else value for name, value in row.items()}
     return {
         name: each.of_row(known)
         for name, each in OBJECTIVES.items()

@@ -110,8 +110,8 @@ def agreement(masks: Tensor) -> float:
             f"Agreement needs masks (K, N, H, W) of K >= 2 segmenters on N >= 1 pictures, got "
             f"{tuple(masks.shape)}."
         )
-    pairs = pairwise_agreement(masks)
-    return float(pairs[*torch.triu_indices(*pairs.shape, offset=1)].mean())
+    one, other = torch.triu_indices(len(masks), len(masks), offset=1)
+    return float(pairwise_agreement(list(masks))[one, other].mean())
 
 
 def pairwise_agreement(masks: Sequence[Tensor]) -> Tensor:
