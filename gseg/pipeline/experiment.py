@@ -219,6 +219,9 @@ class Experiment:
     def _check_training(self) -> None:
         if self.method == "gan" and not (self.generator and self.search and self.samples):
             raise ValueError("Method 'gan' needs a generator, a search and samples.")
+        if self.samples is not None:
+            for kind in self.member_kinds:  # refuses a kind that does not go with the rest
+                replace(self.samples, mask_kind=kind)
         if self.training is None:
             raise ValueError(f"Method {self.method!r} needs training settings.")
         if self.method == "true_masks" and self.labelled is not None:
@@ -267,7 +270,8 @@ class Context:
     Attributes:
         storage: Folder of the artifacts.
         benchmarks: Specifications; see `gseg.scores.benchmarks.open_benchmark`.
-        eval_protocol: How pictures are brought to size and where they are scored.
+        eval_protocol: How pictures are brought to size, where they are scored, and whether
+            probabilities are cut at half or by Otsu's threshold.
         skip_bad: Whether unreadable files of a benchmark are skipped and listed.
         identities: Of the benchmarks, where they are files that may change while trials run; those
             that were planned with. Empty to take what is there.

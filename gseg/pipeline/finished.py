@@ -41,7 +41,7 @@ from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
 from gseg.pipeline.jobs.predict import load_predictor
 from gseg.pipeline.row_values import TrialParts
 from gseg.pipeline.rows import Row
-from gseg.pipeline.stages.directions import DirectionNode, OperatorsNode
+from gseg.pipeline.stages.directions import DirectionNode, OperatorsNode, ThresholdNode
 from gseg.pipeline.stages.pictures import EMBEDDINGS, EmbeddingsNode, find_embeddings, with_file
 from gseg.pipeline.stages.samples import SampleNode
 from gseg.pipeline.trial import find_parts, find_rows, stages_of
@@ -106,7 +106,7 @@ def find_origin(samples: Path) -> Origin:
         told = told.parent(*stages_of(SampleNode))
     return Origin(
         generator=told.config["generator"],
-        direction=told.parent(*stages_of(DirectionNode, OperatorsNode)).folder,
+        direction=told.parent(*stages_of(DirectionNode, OperatorsNode, ThresholdNode)).folder,
         config=restore(SampleConfig, _with_embeddings(told)),
     )
 

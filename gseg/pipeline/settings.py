@@ -198,6 +198,7 @@ SETTINGS: Final = (
     Setting("search.batch", "search_batch"),
     _axis("mask_kind", "mask_kind", heading="masks", methods=_GAN),
     Setting("samples.mask_rule", "mask_rule"),
+    _axis("samples.mask_threshold", "mask_threshold", heading="threshold"),
     _axis(
         "samples.filters",
         "filters",

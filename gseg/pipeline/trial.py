@@ -15,7 +15,7 @@ from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.progress import Report, silent
 from gseg.pipeline.rows import Row, make_row
 from gseg.pipeline.stages.derived import RelabelledNode, SelectionNode
-from gseg.pipeline.stages.directions import DirectionNode, with_operators
+from gseg.pipeline.stages.directions import DirectionNode, prepared_direction
 from gseg.pipeline.stages.pictures import DistanceNode, distance_node, embeddings_node
 from gseg.pipeline.stages.samples import SampleNode, SamplesNode
 from gseg.pipeline.stages.segmenter import ScoresNode, SegmenterNode
@@ -157,7 +157,7 @@ def samples_node(
     """
     return SamplesNode(
         generator=generator,
-        direction=with_operators(generator, direction, samples, device),
+        direction=prepared_direction(generator, direction, samples, device),
         samples=samples,
         count=count,
         embeddings=embeddings_node(samples.latents, find_card(generator), device),

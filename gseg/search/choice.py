@@ -24,11 +24,12 @@ from gseg.images import from_uint8
 from gseg.pipeline.finished import Trace, find_trace
 from gseg.pipeline.jobs.draw import sampled_generator
 from gseg.pipeline.jobs.predict import load_predictor
+from gseg.samples.config import PLAUSIBLE_SHARES
 from gseg.scores.batches import resize_probability
 from gseg.scores.picture_sources import FolderPictures
 from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.search.evidence import Look, look, pairwise_agreement, repetition
-from gseg.search.objectives import CHOICE, OBJECTIVES, PLAUSIBLE_SHARES, find_criterion
+from gseg.search.objectives import CHOICE, OBJECTIVES, find_criterion
 from gseg.storage.store import bring_here
 
 PICTURES_SEEN: Final = 256

@@ -23,6 +23,7 @@ from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed
 from gseg.samples.config import SampleConfig
 from gseg.samples.masks import MASKS, judged_masks
+from gseg.samples.thresholds import settled
 
 PICTURES: Final = 64
 """Generated pictures that are looked at, with latents that no sample has."""
@@ -69,9 +70,10 @@ def look(generator: Generator, direction: Direction, config: SampleConfig) -> Lo
 
     Args:
         generator: Its device does the work.
-        direction: With the colour maps, if the masks need them.
+        direction: With the colour maps or the chosen threshold, if the masks need them.
         config: Kind, rule, threshold and length of shift of the masks.
     """
+    config = settled(config, direction)
     # The same pictures for all settings, so that these can be compared.
     seed = derive_seed(0, "stability", "latents")
     code, y = codes_and_labels(generator, seed, range(PICTURES))

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from gseg.directions.config import ChoiceRule
+from gseg.samples.config import PLAUSIBLE_SHARES
 from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.words import unknown
 
@@ -21,8 +22,6 @@ Goal = Literal["min", "max"]
 Scope = Literal["trial", "seeds", "trials", "directions"]
 LABELS_USED: Final = "labels used in a search"
 """What the column ``supervision`` of every row says that a search over labels produced."""
-PLAUSIBLE_SHARES: Final = (0.02, 0.6)
-"""Shares of foreground between which masks may be of objects."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ OTHER = {
     "search_steps": 7,
     "search_learning_rate": 0.01,
     "mask_kind": "both",
+    "mask_threshold": "otsu",
     "data_size": 77,
     "truncation": 0.5,
     "alpha": 0.3,

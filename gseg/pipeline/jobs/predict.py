@@ -16,7 +16,7 @@ from gseg.scores.baselines import centre_disc, otsu
 from gseg.scores.benchmarks import Benchmark, BenchmarkPart, open_benchmark
 from gseg.scores.protocol import Predict, Scores, merge_scores, score
 from gseg.scores.specs import EvalProtocol
-from gseg.segmenters.segment import SegmentedFiles, check_threshold, segment_to
+from gseg.segmenters.segment import SegmentedFiles, Threshold, check_threshold, segment_to
 from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
 from gseg.storage.store import bring_here
 
@@ -135,7 +135,7 @@ class SegmentJob(Job[SegmentedFiles]):
         files: Pictures, and where their masks go; see `gseg.segmenters.segment.name_masks`.
         models: Segmenters' files, None for the one that ships; several are an ensemble.
         working_size: Shorter side that the network sees; None for that of its training.
-        threshold: Probability above which a pixel is foreground.
+        threshold: Probability above which a pixel is foreground, or ``otsu``.
         overlay: Whether to write overlays too.
         device: Kind of device.
     """
@@ -143,7 +143,7 @@ class SegmentJob(Job[SegmentedFiles]):
     files: tuple[tuple[Path, Path], ...]
     models: tuple[Path | None, ...] = (None,)
     working_size: int | None = None
-    threshold: float = 0.5
+    threshold: Threshold = 0.5
     overlay: bool = False
     device: str = "cpu"
 
