@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from cyclopts import Group, Parameter
 
 from gseg.commands.app import Count, Number, console, make_app
-from gseg.commands.given import Needs, needs, no_effect, only_where, only_with
+from gseg.commands.given import Needs, needs, no_effect, only_where, only_with, only_without
 from gseg.commands.options import FIRST, NEEDS, SweepOptions
 from gseg.distributed.runtime import WATCHED, Asha
 from gseg.pipeline.settings import Value
@@ -42,6 +42,8 @@ class SearchOptions:
     Attributes:
         sampler: How points are picked: all of a grid, at random, or by Optuna's tree-structured
             Parzen estimator from what is known, for one objective or several.
+        choose: In the end choose among all trials of the search as gseg choose does, without
+            labels.
         use_labels: Allow objectives that use true masks; every row is then marked.
         points: Points of the space in all, those of earlier runs included; without it 20, for a
             grid all of it.
@@ -71,6 +73,7 @@ class SearchOptions:
             "points that no other beats in all of them."
         ),
     ] = ("combined",)
+    choose: bool = False
     use_labels: bool = False
     points: Count | None = None
     search_seed: Number = 0
@@ -114,6 +117,7 @@ class SearchOptions:
         lacking="without an objective that uses labels",
         instead="add --objective iou",
     ),
+    only_without("--use-labels", "--choose"),
     Needs(options=("--tensorboard", "--labeller"), met=lambda _: False, lacking="on a search"),
 )
 def search(
@@ -218,5 +222,7 @@ def _space_and_fixed(
     return Space(parameters=(*varied, *given)), fixed
 
 
-app = make_app("search", "", first=("--space", "--sampler", "--objective", "--points", *FIRST))
+app = make_app(
+    "search", "", first=("--space", "--sampler", "--objective", "--points", "--choose", *FIRST)
+)
 app.default(search)

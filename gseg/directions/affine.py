@@ -33,8 +33,8 @@ Batches = Callable[[int], tuple[Tensor, Tensor]]
 
 # A mean distance of colours, which are in [-1, 1]: less is rounding of the pictures.
 _NO_CHANGE: Final = 1e-6
-# Beside sums over hundreds of pixels of products of colours.
-_RIDGE: Final = 1e-6
+# An eigenvalue of sums of products, over the largest: less is rounding of float32 colours.
+_OPEN: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,43 +186,54 @@ def two_affine_ratio(
     return loss_ratio(*fit_several(picture_batches(originals, shifted, config), config))
 
 
+@exact()
+@torch.no_grad()
+def fixed_mask_residuals(original: Tensor, shifted: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Fit affine maps to a shift where a mask, not the nearer map, says which one a pixel takes.
+
+    Least squares in closed form, each picture by itself. For maps that are shared by pictures, put
+    them side by side: N = 1, and all pixels along H.
+
+    Args:
+        original: (N, 3, H, W) in [-1, 1].
+        shifted: (N, 3, H, W), the same pictures shifted.
+        masks: (N, H, W) bool; one that is all or nothing leaves what one map leaves.
+
+    Returns:
+        (N,) float64 squared distances of colours, means over pixels, that two maps leave, one
+        inside the mask and one outside; and (N,) that one map leaves, which is never less.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    if original.shape != shifted.shape or masks.shape != original[:, 0].shape:
+        raise ValueError(
+            "Expected original and shifted pictures (N, 3, H, W) and masks (N, H, W) of the same "
+            f"N, H and W, got {tuple(original.shape)}, {tuple(shifted.shape)} and "
+            f"{tuple(masks.shape)}."
+        )
+    values = torch.cat([homogeneous_each(original), shifted.flatten(2)], dim=1).double()
+    whole = values @ values.mT  # (N, 7, 7) sums of products: all that least squares needs
+    inside = values.mul_(masks.flatten(1)[:, None]) @ values.mT
+    one, fore, back = (_least_squares(sums) for sums in (whole, inside, whole - inside))
+    pixels = values.shape[2]
+    return (fore + back).minimum(one) / pixels, one / pixels
+
+
+def _least_squares(sums: Tensor) -> Tensor:
+    """Sum what the best map from (r, g, b, 1) to three targets leaves, from (N, 7, 7) products."""
+    colours, mixed, targets = sums[:, :4, :4], sums[:, :4, 4:], sums[:, 4:, 4:]
+    # Grey or plain pixels, or none at all, leave the map open in some directions: it is 0 there.
+    inverse = torch.linalg.pinv(colours, hermitian=True, rtol=_OPEN)
+    explained = (mixed * (inverse @ mixed)).sum((1, 2))
+    left: Tensor = targets.diagonal(dim1=1, dim2=2).sum(1) - explained
+    return left.clamp(min=0)
+
+
 def loss_ratio(two: AffineFit, one: AffineFit) -> Tensor:
     """Divide the losses of two maps by those of one: (K,), 1 for a shift that changes nothing."""
     ratios = two.losses / one.losses.clamp(min=_NO_CHANGE)
     return torch.where(one.losses > _NO_CHANGE, ratios, 1.0)
-
-
-def fixed_mask_residuals(
-    originals: Tensor, shifted: Tensor, masks: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Say how much of a shift two maps leave, one of each side of a given mask, and a single one.
-
-    Given which pixel takes which map, the best maps of Eq. (2) are linear least squares, fitted to
-    each picture by itself.
-
-    Args:
-        originals: (N, 3, H, W) in [-1, 1].
-        shifted: (N, 3, H, W), the same pictures shifted.
-        masks: (N, H, W) bool.
-
-    Returns:
-        (N,) float64 each: the squared distances of colours, summed over the pixels.
-    """
-    colours = torch.cat([homogeneous_each(originals), shifted.flatten(2)], dim=1).double()
-    inside = (colours * masks.flatten(1)[:, None]) @ colours.mT
-    whole = colours @ colours.mT
-    return _unexplained(inside) + _unexplained(whole - inside), _unexplained(whole)
-
-
-def _unexplained(moments: Tensor) -> Tensor:
-    """Give (N,) residuals of least squares from sums (N, 7, 7) of products of pixels."""
-    known, targets = moments[:, :4], moments[:, 4:]
-    # A side of few pixels or of one colour has many best maps; this takes a small one.
-    ridge = _RIDGE * torch.eye(4, dtype=moments.dtype, device=moments.device)
-    maps = torch.linalg.solve(known[..., :4] + ridge, known[..., 4:])
-    explained = (known[..., 4:] * maps).sum((1, 2))
-    left: Tensor = targets[..., 4:].diagonal(dim1=1, dim2=2).sum(1) - explained
-    return left.clamp(min=0)  # none is negative but by rounding
 
 
 @torch.no_grad()

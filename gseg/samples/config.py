@@ -32,6 +32,9 @@ PictureFormat = Literal["exact", "jpeg95"]
 REASONS: Final = ("histogram", "contrast", "empty", "components", "area", "agreement")
 """Reasons of rejection in the order in which they are attributed."""
 
+PLAUSIBLE_SHARES: Final = (0.02, 0.6)
+"""Shares of foreground between which masks may be of objects."""
+
 
 def _check(fits: bool, otherwise: str) -> None:
     if not fits:

@@ -21,7 +21,7 @@ from gseg.directions.direction import Direction
 from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed
-from gseg.samples.config import Cut, SampleConfig
+from gseg.samples.config import PLAUSIBLE_SHARES, Cut, SampleConfig
 from gseg.samples.masks import MASKS, brightness_difference, cut
 from gseg.transfers import send
 
@@ -29,7 +29,6 @@ CHOSEN_FROM: Final = 256
 """Pictures that a choice looks at."""
 _CHOSEN: Final = "mask_threshold"
 _BATCH: Final = 32
-_SHARES: Final = (0.02, 0.6)
 _CUTS: Final[tuple[Cut, ...]] = get_args(Cut)
 
 
@@ -49,7 +48,7 @@ class ThresholdScores:
     @property
     def best(self) -> Cut:
         """The smallest ratio among those whose share is in .02 to .6; zero if there is none."""
-        low, high = _SHARES
+        low, high = PLAUSIBLE_SHARES
         fit = [each for each, share in self.shares.items() if low <= share <= high]
         return min(fit, key=lambda each: self.ratios[each], default="zero")
 

@@ -50,6 +50,7 @@ IDLE = {
     ("search", "--asha-factor"): f"{SEARCH} --asha-factor 2",
     ("search", "--random-first"): f"{SEARCH} --sampler random --random-first 5",
     ("search", "--search-seed"): f"{SEARCH} --sampler grid --search-seed 0",
+    ("search", "--choose"): f"{SEARCH} --objective iou --use-labels --choose",
     ("search", "--use-labels"): f"{SEARCH} --use-labels",
     ("search", "--tensorboard"): f"{SEARCH} --tensorboard t",
     ("search", "--labeller"): f"{SEARCH} --labeller a.py:f",

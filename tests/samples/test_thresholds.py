@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
-from gseg.directions.affine import fixed_mask_residuals
 from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction, known_mask
 from gseg.metrics.sums import area_under_curve
@@ -34,50 +32,6 @@ def tilted(darkens):
     ).solution[:, 0]
     vector = rotated / rotated.norm()
     return generator, Direction(lighter=vector, darker=-vector)
-
-
-def left_by_numpy(original, shifted, mask):
-    """Fit a map to the pixels of each side by itself, and add up what is left."""
-    left = 0.0
-    for side in (mask, ~mask):
-        known = np.c_[original[:, side].T, np.ones(side.sum())].astype(np.float64)
-        target = shifted[:, side].T.astype(np.float64)
-        maps = np.linalg.lstsq(known, target, rcond=None)[0]
-        left += np.square(target - known @ maps).sum()
-    return left
-
-
-def test_residuals_of_a_fixed_mask_are_those_of_least_squares():
-    torch.manual_seed(0)
-    original, shifted = torch.rand(2, 5, 3, 12, 9) * 2 - 1
-    masks = torch.rand(5, 12, 9) > torch.tensor([0.1, 0.5, 0.9, 0.97, 2.0])[:, None, None]
-    two, one = fixed_mask_residuals(original, shifted, masks)
-    for k in range(5):
-        arrays = original[k].numpy(), shifted[k].numpy()
-        assert two[k] == pytest.approx(left_by_numpy(*arrays, masks[k].numpy()), rel=1e-5)
-        assert one[k] == pytest.approx(left_by_numpy(*arrays, masks[k].numpy() | True), rel=1e-5)
-    assert two[4] == one[4]  # nothing is foreground: one map
-    assert two.dtype == torch.float64
-
-
-def test_two_maps_explain_what_two_maps_made():
-    torch.manual_seed(1)
-    original, masks = torch.rand(3, 3, 8, 8), torch.rand(3, 8, 8) > 0.6
-    shifted = torch.where(masks[:, None], 0.5 * original + 0.3, original.flip(1) - 0.2)
-    two, one = fixed_mask_residuals(original, shifted, masks)
-    assert (two < 1e-5).all()
-    assert (one > 1).all()
-    wrong, _ = fixed_mask_residuals(original, shifted, masks.roll(1, 2))
-    assert (wrong > 0.1 * one).all()
-
-
-def test_a_picture_of_one_colour_has_nothing_left():
-    grey = torch.full((1, 3, 4, 4), 0.25)
-    mask = torch.zeros(1, 4, 4, dtype=torch.bool)
-    mask[..., 0] = True
-    two, one = fixed_mask_residuals(grey, grey + 0.5 * mask[:, None], mask)
-    assert two < 1e-5
-    assert one == pytest.approx(3 * 16 * 0.25 * 0.75 * 0.25, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["lighter", "darker", "both"])
