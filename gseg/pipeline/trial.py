@@ -62,6 +62,7 @@ class TrialGraph:
                 segmenter=shop.make(node),
                 samples=node.samples.sampled(shop) if node.samples else None,
                 agreement=node.samples.agreement(shop) if node.samples else {},
+                threshold=node.samples.chosen_threshold(shop) if node.samples else "",
             )
             for node in self.segmenters
         )

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction, known_mask
+from gseg.metrics.sums import area_under_curve
 from gseg.samples.config import SampleConfig, filter_preset
-from gseg.samples.draw import draw, review
+from gseg.samples.draw import differences, draw, review
 from gseg.samples.latents import candidates
 from gseg.samples.thresholds import (
     ThresholdScores,
@@ -96,6 +98,17 @@ def test_a_choice_that_was_not_made_is_told():
         draw(generator, direction, CHOOSE, 4)
     with pytest.raises(ValueError, match="got 'half'"):
         settled(CHOOSE, replace(direction, provenance={"mask_threshold": {"chosen": "half"}}))
+
+
+@pytest.mark.parametrize("darkens", [0.0, 1.5])
+def test_the_difference_orders_pixels_as_the_known_masks_do_whatever_the_threshold(darkens):
+    generator, direction = tilted(darkens)
+    z, _ = candidates(generator.card, CONFIG.latents, CONFIG.seed, np.arange(24))
+    truth = known_mask(z, 16).numpy()
+    found = differences(generator, direction, CONFIG, np.arange(24)).numpy()
+    assert np.nanmean(area_under_curve(found, truth)) > 0.99
+    worse = differences(generator, replace(direction, lighter=direction.darker), CONFIG, range(24))
+    assert np.nanmean(area_under_curve(worse.numpy(), truth)) < 0.05
 
 
 def test_the_known_direction_needs_no_other_threshold_than_zero():

@@ -168,11 +168,9 @@ def test_real_networks_fit_in(tmp_path):
 def test_wrong_options_are_explained(tmp_path):
     with pytest.raises(ValueError, match="no pictures to segment"):
         segment_files(Bright(), [], tmp_path)
-    with pytest.raises(
-        ValueError, match=r"threshold is a probability in \[0, 1\) or 'otsu', got 1"
-    ):
+    with pytest.raises(ValueError, match=r"a probability in \[0, 1\) or 'otsu', got 1"):
         segment_files(Bright(), ["a.png"], tmp_path, threshold=1)
-    with pytest.raises(ValueError, match=r"a probability in .* or 'otsu', got 'half'"):
+    with pytest.raises(ValueError, match=r"or 'otsu', got 'half'"):
         segment_files(Bright(), ["a.png"], tmp_path, threshold="half")
     with pytest.raises(ValueError, match="working size of at least 4 pixels, got 3"):
         segment_files(Bright(), ["a.png"], tmp_path, working_size=3)
