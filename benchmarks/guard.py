@@ -16,12 +16,10 @@ from typing import Any, Final
 import pandas as pd
 import torch
 from rich.console import Console
-from torch import Tensor
 
-from gseg.images import from_uint8
 from gseg.reports.tables import Column, terminal_table
-from gseg.scenes.pictures import HELD_OUT_FIRST, VALIDATION_FIRST, Scenes, render
-from gseg.scores.baselines import BASELINES
+from gseg.scenes.pictures import HELD_OUT_FIRST, VALIDATION_FIRST, render
+from gseg.scores.baselines import BASELINES, rule_masks
 from gseg.scores.benchmarks import ScenesBenchmark
 from gseg.scores.protocol import Predict, bootstrap_intervals, score
 from gseg.scores.specs import CHAINS, DEFAULT_PROFILES, RULES
@@ -83,16 +81,10 @@ def network_rows(
     """
     training, config = render(range(trained_on), **scenes), fit_preset("embedded").with_steps(steps)
     for name in ("", *distilled):
-        masks = rule_masks(name, training) if name else training.masks
+        masks = rule_masks(name, training.pictures) if name else training.masks
         network = fit(training.pictures, masks, config).segmenter
         kind = "distilled" if name else "true masks"
         yield _row(kind, name, network.probability, count, first, scenes) | {"steps": steps}
-
-
-def rule_masks(name: str, scenes: Scenes) -> Tensor:
-    """Make a rule's masks of pictures: (N, R, R) bool."""
-    masks = [BASELINES[name](from_uint8(part)) > 0.5 for part in scenes.pictures.split(500)]
-    return torch.cat(masks)
 
 
 def _row(

@@ -30,7 +30,7 @@ from gseg.scores.baselines import centre_disc, otsu
 from gseg.scores.batches import equal_shapes
 from gseg.scores.benchmarks import Benchmark, FolderBenchmark, ScenesBenchmark, open_benchmark
 from gseg.scores.feature_statistics import collect_statistics
-from gseg.scores.fid import compare
+from gseg.scores.fid import REFERENCE_PICTURES, compare
 from gseg.scores.picture_sources import SCENES_SOURCE, ScenesPictures
 from gseg.scores.protocol import Predict, Scores, bootstrap_intervals, score
 from gseg.scores.specs import SCORES, EvalProtocol
@@ -237,7 +237,7 @@ def main() -> None:
     scenes = ScenesBenchmark()
     baselines(scenes)
     scoring(scenes, 32, 16, options.device)
-    distances(5000)
+    distances(REFERENCE_PICTURES)
 
 
 if __name__ == "__main__":

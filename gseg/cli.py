@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "fid": ("fid:app", "Measure the Fréchet distance of pictures to a reference."),
     "curves": ("results:curves", "Draw the loss curves of trainings."),
     "scenes": ("scenes:scenes", "Write embedded pictures with their masks."),
+    "choose": ("choose:choose_among", "Choose the best of finished trials, without labels."),
     "report": ("results:report", "Write a report of results."),
     "storage": ("storage:storage", "Show what lies in a storage; delete what no row needs."),
     "published": ("results:published", "Write the papers' numbers as Parquet."),

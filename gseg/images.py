@@ -20,6 +20,7 @@ from gseg.picture_files import to_pillow
 LUMINANCE_WEIGHTS: Final = (0.2989, 0.5870, 0.1140)
 """ITU-R BT.601 weights of R, G and B, as both papers' programs round them."""
 _TINT: Final = (255, 64, 64)
+_LEVELS: Final = 256
 
 
 def luminance(images: Tensor) -> Tensor:
@@ -48,6 +49,41 @@ def sobel_gradients(planes: Tensor) -> tuple[Tensor, Tensor]:
     rows = q[:, :-2] + 2 * q[:, 1:-1] + q[:, 2:]  # [1 2 1] down, then differences across
     columns = q[:, :, :-2] + 2 * q[:, :, 1:-1] + q[:, :, 2:]
     return rows[:, :, 2:] - rows[:, :, :-2], columns[:, 2:] - columns[:, :-2]
+
+
+def above_otsu(planes: Tensor, limits: tuple[float, float] | None = None) -> Tensor:
+    """Split each plane by Otsu's threshold: what is above it.
+
+    The threshold is the level that maximises the variance between the two classes (Otsu 1979,
+    Eq. 18) over 256 levels. Nothing of a plane of one level is above it.
+
+    Args:
+        planes: (N, H, W) floating point.
+        limits: Values of the lowest and the highest level; None for each plane's own least and
+            greatest value.
+
+    Returns:
+        (N, H, W) bool; each plane's own, whatever the others are.
+    """
+    values = planes.float().flatten(1)
+    if not values.numel():
+        return torch.zeros_like(planes, dtype=torch.bool)
+    if limits is None:
+        low, high = values.amin(1, keepdim=True), values.amax(1, keepdim=True)
+    else:
+        low, high = (values.new_full((len(values), 1), limit) for limit in limits)
+    scale = (_LEVELS - 1) / (high - low).clamp(min=torch.finfo(values.dtype).tiny)
+    # Clamped as integers, among which nothing is NaN.
+    level = ((values - low) * scale).round_().long().clamp_(0, _LEVELS - 1)
+    # Whole numbers: no order of adding up changes a bit. Not by bincount, which waits for a GPU.
+    counts = level.new_zeros(len(level), _LEVELS).scatter_add_(1, level, torch.ones_like(level))
+    share = counts.double() / level.shape[1]
+    number = torch.arange(_LEVELS, dtype=torch.float64, device=level.device)
+    dark, moment = share.cumsum(1), (share * number).cumsum(1)
+    # Where a class is empty, numerator and denominator are both 0 and the variance counts as 0.
+    spread = (dark * (1 - dark)).clamp(min=1e-12)
+    variance = (moment[:, -1:] * dark - moment) ** 2 / spread
+    return (level > variance.argmax(1)[:, None]).view(planes.shape)
 
 
 def to_uint8(images: Tensor) -> Tensor:

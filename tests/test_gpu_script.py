@@ -139,14 +139,14 @@ def test_a_sweep_that_takes_too_long_is_killed_and_its_lines_have_seconds(tmp_pa
 def test_rows_of_a_sweep_are_checked():
     import pandas as pd
 
-    methods = ["gan", "true_masks", "otsu", "centre_disc"]
-    rows = pd.DataFrame({"method": methods, "iou": 0.5, "experiment": list("abcd")})
-    assert check(rows, whole=True) == {"trials_done": 2, "rows": 4}
-    assert check(rows[1:], whole=False)["trials_done"] == 1
+    methods = ["gan", "true_masks", "distilled", "otsu", "centre_disc", "grabcut"]
+    rows = pd.DataFrame({"method": methods, "iou": 0.5, "experiment": list("abcdef")})
+    assert check(rows, whole=True) == {"trials_done": 3, "rows": 6}
+    assert check(rows[1:], whole=False)["trials_done"] == 2
     with pytest.raises(ValueError, match="Expected rows"):
         check(rows[1:], whole=True)
     with pytest.raises(ValueError, match="No trial"):
-        check(rows[2:], whole=False)
+        check(rows[3:], whole=False)
     with pytest.raises(ValueError, match="between 0 and 1"):
         check(rows.assign(iou=1.5), whole=True)
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gseg.images import (
+    above_otsu,
     centre_distance,
     contact_sheet,
     from_uint8,
@@ -84,3 +85,35 @@ def test_the_distance_from_the_centre_is_one_in_the_corners():
     assert corners == pytest.approx(1)
     assert distance[0, 4] == pytest.approx(2 / math.hypot(2, 4))
     assert centre_distance(1, 1).tolist() == [[0.0]]
+
+
+def otsu_by_hand(plane, low, high):
+    """Try all thresholds; the first of the best ones, as the largest variance between classes."""
+    levels = np.clip(np.round((plane - low) * (255 / (high - low))), 0, 255)
+    best, found = -1.0, None
+    for threshold in range(256):
+        above = levels > threshold
+        share = above.mean()
+        if not 0 < share < 1:
+            continue
+        gap = levels[above].mean() - levels[~above].mean()
+        if (variance := share * (1 - share) * gap**2) > best * (1 + 1e-12):
+            best, found = variance, above
+    return np.zeros(plane.shape, bool) if found is None else found
+
+
+@pytest.mark.parametrize("limits", [None, (-1.0, 1.0), (-0.1, 0.3)])
+def test_otsu_splits_each_plane_as_a_loop_over_thresholds_does(limits):
+    torch.manual_seed(0)
+    planes = 0.2 * torch.randn(6, 9, 14) + 0.5 * (torch.rand(6, 9, 14) > 0.7)
+    for plane, found in zip(planes, above_otsu(planes, limits), strict=True):
+        low, high = limits or (float(plane.min()), float(plane.max()))
+        np.testing.assert_array_equal(found, otsu_by_hand(plane.numpy(), low, high))
+        assert torch.equal(above_otsu(plane[None], limits)[0], found)
+
+
+def test_a_plane_of_one_level_and_no_plane_have_nothing_above():
+    planes = torch.full((2, 4, 4), 0.3)
+    planes[1] = math.nan
+    assert not above_otsu(planes).any()
+    assert above_otsu(planes[:0]).shape == (0, 4, 4)

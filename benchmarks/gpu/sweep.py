@@ -21,8 +21,8 @@ TAIL = 20.0
 """Seconds that are kept for the trials to let go, the table and the figures."""
 ALL_DONE, SOME_LEFT = 0, 3
 """Exit codes of a sweep."""
-BASELINES = {"otsu", "centre_disc"}
-TRIALS = {"gan", "true_masks"}
+BASELINES = {"otsu", "centre_disc", "grabcut"}
+TRIALS = {"gan", "true_masks", "distilled"}
 SHOWN = ("generator", "method", "data_size", "fid", "accuracy", "iou", "max_f_beta")
 
 

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
 
 from gseg.commands.app import Count, Number, OutFolder, console, make_app
 from gseg.commands.bars import plain_table, progress_bar
 from gseg.commands.given import needs, only_where
 from gseg.commands.working import AnyWeights, Device
 from gseg.directions.config import CandidateKind, ChoiceRule
+from gseg.search.objectives import RULES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 # Candidates in the table that is printed.
 _SHOWN: Final = 5
 _FIGURE: Final = "choice.png"
+_RULES: Final = "; ".join(f"{rule}: {each.meaning} ({each.goal})" for rule, each in RULES.items())
 
 app = make_app("directions", "Find latent directions that part foreground from background.")
 
@@ -38,7 +42,7 @@ def choose(
     count: Count = 120,
     steps: Count | None = None,
     layer: str = "",
-    rule: ChoiceRule = "voynov2021",
+    rule: Annotated[ChoiceRule, Parameter(help=f"What decides. {_RULES}.")] = "voynov2021",
     epsilon: float | None = None,
     pictures: Number | None = None,
     seed: Number = 0,
@@ -58,8 +62,7 @@ def choose(
         count: Candidates in all.
         steps: Updates of learnt candidates; without it those of the settings.
         layer: Module whose activations pca takes; without it what suits the architecture.
-        rule: voynov2021: the most different maps among the 70 % that explain best; affine_ratio:
-            two maps explain most against one.
+        rule: What decides.
         epsilon: Length of the shift; without it 5, of embedded generators 1.
         pictures: How many the maps are fitted to, 0 for fresh ones in each step; without it 0, of
             embedded generators 32.

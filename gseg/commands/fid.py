@@ -58,7 +58,7 @@ class Pictures:
     """
 
     features: str = "scenes"
-    count: Count = 5_000
+    count: Count = 10_000
     resolution: Side | None = None
     seed: Number = 0
     truncation: float | None = None
@@ -149,7 +149,7 @@ def fid(
     storage: OutPlace = Path("storage"),
     working: Working = HERE,
 ) -> int:
-    """Measure the Fréchet distance of pictures to a reference, and the kernel distance (KID).
+    """Measure the Fréchet distance of pictures to a reference, KID, precision and recall.
 
     Numbers compare only if their protocols are the same; the protocol is printed with the number.
     Features are taken in parts and kept in the storage: what was interrupted goes on, and a
@@ -161,7 +161,7 @@ def fid(
             statistics (.npz, with mu and sigma, as pytorch-fid writes it).
         options: Which pictures are measured, and how.
         save: Write the statistics of PICTURES (.npz), a reference for later.
-        json_: Write the distances and their protocols.
+        json_: Write distances, precision and recall, and their protocols.
         storage: Folder of features that were taken, or s3://BUCKET/PREFIX.
         working: Where the work is done.
 
@@ -255,5 +255,8 @@ def _told(distance: "Distance", card: "GeneratorCard | None") -> Iterator[str]:
         kernel = distance.kernel
         spread = "" if kernel.deviation is None else f" ± {kernel.deviation:.6f}"
         yield f"kernel distance {kernel.value:.6f}{spread} ({kernel.protocol})"
+    if distance.precision_recall is not None:
+        shares = distance.precision_recall
+        yield f"precision {shares.precision:.3f}, recall {shares.recall:.3f} ({shares.protocol})"
     if card is not None and card.published_fid is not None:
         yield f"published {card.published_fid:g} ({card.fid_protocol})"

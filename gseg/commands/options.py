@@ -63,6 +63,7 @@ _VALUES: Final = {"word": str, "number": float, "count": int}
 _DEFAULTS: Final = {
     "generator": "embedded, or those that a table is about",
     "seed": "0, or as many as a table has runs",
+    "rule": "mahalanobis_grabcut, in tables of all generators also mahalanobis",
     "mask_kind": "lighter, or what a table is about",
     "epsilon_sample": "that of the search",
     "alpha": "0",
@@ -240,7 +241,9 @@ class Scoring:
             foreground=1,2, background=0, void=255 (levels, or a palette's indices), colour,
             alpha, threshold, inverted (docs/benchmarks.md).
         eval_protocol: Where scores are taken: at the segmenter's size (text), or at the mask's own
-            as each official program does (melas_program, voynov_program).
+            as each official program does (melas_program, voynov_program); with +otsu, such as
+            text+otsu, of masks that Otsu's threshold of each picture's probability gives, instead
+            of half.
         skip_bad: Leave out files that cannot be read, and list them.
     """
 

@@ -19,7 +19,7 @@ from gseg.commands.bars import stage_bars
 from gseg.commands.given import check_apart
 from gseg.commands.working import HERE, AnyWeights, Working
 from gseg.interruptions import will_begin_again
-from gseg.samples.config import FilterPreset, MaskKind, PictureFormat
+from gseg.samples.config import FilterPreset, MaskKind, MaskThreshold, PictureFormat
 
 _STORAGE: Final = Path("storage")
 
@@ -45,6 +45,7 @@ def draw(
     direction: Path | None = None,
     epsilon: float | None = None,
     mask_kind: MaskKind = "lighter",
+    mask_threshold: MaskThreshold = "zero",
     filters: FilterPreset = "gseg",
     seed: Number = 0,
     batch: Count | None = None,
@@ -66,6 +67,8 @@ def draw(
             searched.
         epsilon: Length ε > 0 of the latent shift, in the search and for the masks; without it 1.
         mask_kind: Which pictures a mask is made from.
+        mask_threshold: Where their difference of brightness is cut: at zero, by Otsu's threshold of
+            each picture, or whichever of the two is chosen for the direction.
         filters: Rules that decide which candidates are kept.
         seed: Trial seed, 0 or more.
         batch: Candidates at once; part of what the samples are. Without it 64.
@@ -104,6 +107,7 @@ def draw(
     config = replace(
         config,
         mask_kind=mask_kind,
+        mask_threshold=mask_threshold,
         filters=filter_preset(filters),
         picture_format=picture_format,
         batch=config.batch if batch is None else batch,

@@ -10,10 +10,11 @@ from typing import Annotated, Final
 from cyclopts import Group, Parameter
 
 from gseg.commands.app import Count, Number, console, make_app
-from gseg.commands.given import Needs, needs, no_effect, only_where, only_with
+from gseg.commands.given import Needs, needs, no_effect, only_where, only_with, only_without
 from gseg.commands.options import FIRST, NEEDS, SweepOptions
 from gseg.distributed.runtime import WATCHED, Asha
 from gseg.pipeline.settings import Value
+from gseg.pipeline.settings import axes as settings
 from gseg.recipes.grids import Axes, Grid, seeds_of
 from gseg.recipes.trials import RECIPE_AXES, turned
 from gseg.search.objectives import OBJECTIVES, chosen_objectives
@@ -41,6 +42,8 @@ class SearchOptions:
     Attributes:
         sampler: How points are picked: all of a grid, at random, or by Optuna's tree-structured
             Parzen estimator from what is known, for one objective or several.
+        choose: In the end choose among all trials of the search as gseg choose does, without
+            labels.
         use_labels: Allow objectives that use true masks; every row is then marked.
         points: Points of the space in all, those of earlier runs included; without it 20, for a
             grid all of it.
@@ -70,6 +73,7 @@ class SearchOptions:
             "points that no other beats in all of them."
         ),
     ] = ("combined",)
+    choose: bool = False
     use_labels: bool = False
     points: Count | None = None
     search_seed: Number = 0
@@ -113,6 +117,7 @@ class SearchOptions:
         lacking="without an objective that uses labels",
         instead="add --objective iou",
     ),
+    only_without("--use-labels", "--choose"),
     Needs(options=("--tensorboard", "--labeller"), met=lambda _: False, lacking="on a search"),
 )
 def search(
@@ -154,6 +159,9 @@ def described_search(told: SearchOptions, options: SweepOptions) -> Search:
         seeds=tuple(seeds_of(axes)),
         validation_size=grid.validation_size,
     )
+    idle = [settings()[name] for name in options.varied() if name not in searched_axes()]
+    if flags := [each.flag for each in idle if not each.is_seed]:
+        raise ValueError(no_effect(flags, "on a search"))
     given = parse_space(told.space)
     _check_once(given, options.varied())
     space, fixed = _space_and_fixed(grid, axes, given)
@@ -214,5 +222,7 @@ def _space_and_fixed(
     return Space(parameters=(*varied, *given)), fixed
 
 
-app = make_app("search", "", first=("--space", "--sampler", "--objective", "--points", *FIRST))
+app = make_app(
+    "search", "", first=("--space", "--sampler", "--objective", "--points", "--choose", *FIRST)
+)
 app.default(search)

@@ -1,11 +1,13 @@
 """One run of a search: plan, points, table, picture."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from rich.console import Console
 
+from gseg.commands.choose import show_choice
 from gseg.commands.options import SweepOptions
 from gseg.commands.points import PointsCommand, exit_status
 from gseg.commands.search import SearchOptions, described_search
@@ -13,8 +15,11 @@ from gseg.commands.sweep import check_axes
 from gseg.distributed.view import TrialsView
 from gseg.pipeline.plan import SweepPlan, make_plan
 from gseg.pipeline.rows import Row, merge_rows
+from gseg.pipeline.rows import results as read_results
 from gseg.reports.search import draw_search, search_table
+from gseg.search.choice import choose_trials
 from gseg.search.evaluate import SearchWork
+from gseg.search.objectives import CHOICE
 from gseg.search.records import Record, best_points, heal_records, keep_records
 from gseg.search.source import Point, PointSource
 from gseg.storage.digests import digest
@@ -28,6 +33,7 @@ class SearchRun(PointsCommand):
 
     def __init__(self, told: SearchOptions, options: SweepOptions, console: Console) -> None:
         super().__init__(options, console)
+        self._choose = told.choose
         self._asha, self._setting = told.halving, options.context()
         self._search = described_search(told, options)
         self._results = options.places.results / self._search.recipe
@@ -163,6 +169,8 @@ class SearchRun(PointsCommand):
             say(f"figure: {picture}")
         say(f"points: {self._trials}")
         say(f"rows: {self._results}")
+        if self._choose and any(record.state == "complete" for record in records):
+            self._show_choice(records)
         left = source.wanted - len(records)
         if source.is_exhausted:
             say(f"The space has no other points: {len(records)} of {source.wanted} asked for")
@@ -171,3 +179,19 @@ class SearchRun(PointsCommand):
             points = "point is" if left == 1 else "points are"
             say(f"{left} {points} left; the same command goes on with them")
         return exit_status(failed=bool(failed), left=left > 0)
+
+    def _show_choice(self, records: Sequence[Record]) -> None:
+        """Choose among the trials of all points without labels."""
+        import torch
+
+        tried = {name for each in records if each.state == "complete" for name in each.experiments}
+        rows = read_results(self._results)
+        # The driver of a cluster may have no GPU.
+        device = self._resources.device if torch.cuda.is_available() else "cpu"
+        found = rows[rows["experiment"].isin(tried)]
+        try:
+            ranking = choose_trials(found, self._options.places.storage, device=device)
+        except ValueError as error:  # the points are there all the same
+            self._console.print(f"nothing chosen: {error}", style="yellow")
+        else:
+            show_choice(ranking, CHOICE, self._console)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from os.path import realpath
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
@@ -34,7 +34,7 @@ def segment(
     truth: Path | None = None,
     mask_coding: tuple[str, ...] = (),
     columns: Count = 8,
-    threshold: float = 0.5,
+    threshold: float | Literal["otsu"] = 0.5,
     size: Side | None = None,
     working: Working = HERE,
 ) -> int:
@@ -55,7 +55,8 @@ def segment(
         mask_coding: What the values of true masks mean, where the files do not say it, such as
             foreground=1 void=255 (docs/benchmarks.md).
         columns: Pictures in the strip.
-        threshold: Probability in [0, 1) above which a pixel is foreground.
+        threshold: Probability in [0, 1) above which a pixel is foreground; or otsu, the threshold
+            that splits each picture's probabilities best.
         size: Shorter side in pixels at which the network sees a picture; without it that of its
             training, if the file says so, or 128.
         working: Where the work is done.

@@ -254,7 +254,7 @@ def recipe_trials(recipe: Recipe, options: SweepOptions) -> tuple[list[AnyTrial]
     if recipe.runs and "seed" not in axes:
         axes["seed"] = range(recipe.runs.get(options.preset, 1))
     grids = options.grids(axes)
-    found = list(dict.fromkeys(each for grid in grids for each in recipe.make(grid, axes)))
+    found = list(dict.fromkeys(each for grid in grids for each in recipe.trials(grid, axes)))
     check_axes(options.varied(), found, f"on {recipe.name}")
     return found, grids[0]
 

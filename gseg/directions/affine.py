@@ -33,6 +33,8 @@ Batches = Callable[[int], tuple[Tensor, Tensor]]
 
 # A mean distance of colours, which are in [-1, 1]: less is rounding of the pictures.
 _NO_CHANGE: Final = 1e-6
+# An eigenvalue of sums of products, over the largest: less is rounding of float32 colours.
+_OPEN: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,6 +184,50 @@ def two_affine_ratio(
     if config is None:
         config = AffineConfig(test_batches=math.ceil(len(originals) / AffineConfig().batch))
     return loss_ratio(*fit_several(picture_batches(originals, shifted, config), config))
+
+
+@exact()
+@torch.no_grad()
+def fixed_mask_residuals(original: Tensor, shifted: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Fit affine maps to a shift where a mask, not the nearer map, says which one a pixel takes.
+
+    Least squares in closed form, each picture by itself. For maps that are shared by pictures, put
+    them side by side: N = 1, and all pixels along H.
+
+    Args:
+        original: (N, 3, H, W) in [-1, 1].
+        shifted: (N, 3, H, W), the same pictures shifted.
+        masks: (N, H, W) bool; one that is all or nothing leaves what one map leaves.
+
+    Returns:
+        (N,) float64 squared distances of colours, means over pixels, that two maps leave, one
+        inside the mask and one outside; and (N,) that one map leaves, which is never less.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    if original.shape != shifted.shape or masks.shape != original[:, 0].shape:
+        raise ValueError(
+            "Expected original and shifted pictures (N, 3, H, W) and masks (N, H, W) of the same "
+            f"N, H and W, got {tuple(original.shape)}, {tuple(shifted.shape)} and "
+            f"{tuple(masks.shape)}."
+        )
+    values = torch.cat([homogeneous_each(original), shifted.flatten(2)], dim=1).double()
+    whole = values @ values.mT  # (N, 7, 7) sums of products: all that least squares needs
+    inside = values.mul_(masks.flatten(1)[:, None]) @ values.mT
+    one, fore, back = (_least_squares(sums) for sums in (whole, inside, whole - inside))
+    pixels = values.shape[2]
+    return (fore + back).minimum(one) / pixels, one / pixels
+
+
+def _least_squares(sums: Tensor) -> Tensor:
+    """Sum what the best map from (r, g, b, 1) to three targets leaves, from (N, 7, 7) products."""
+    colours, mixed, targets = sums[:, :4, :4], sums[:, :4, 4:], sums[:, 4:, 4:]
+    # Grey or plain pixels, or none at all, leave the map open in some directions: it is 0 there.
+    inverse = torch.linalg.pinv(colours, hermitian=True, rtol=_OPEN)
+    explained = (mixed * (inverse @ mixed)).sum((1, 2))
+    left: Tensor = targets.diagonal(dim1=1, dim2=2).sum(1) - explained
+    return left.clamp(min=0)
 
 
 def loss_ratio(two: AffineFit, one: AffineFit) -> Tensor:

@@ -25,9 +25,8 @@ INCEPTION_ADDRESS: Final = (
 _FEATURES: Final = 2048
 _INCEPTION_SIDE: Final = 299
 _RESNET_SIDE: Final = 224
-# Widths and classes of the classifier of scenes, and its pictures in a batch.
+# Widths of the network of scenes, and its pictures in a batch.
 _CHANNELS: Final = (24, 48, 64, 64)
-_CLASSES: Final = 10
 _BATCH: Final = 256
 # Of ImageNet's pixels, as torchvision's weights were trained with.
 _MEAN: Final = (0.485, 0.456, 0.406)
@@ -104,13 +103,9 @@ class NetworkFeatures:
 
 
 class ScenesNetwork(nn.Module):
-    """Four convolutions, their spatial mean as 64 features, and a linear classifier: 77 k weights.
+    """Four convolutions, and their spatial mean brought to one scale: 64 features, 80 k weights."""
 
-    Args:
-        num_classes: Classes of the classifier.
-    """
-
-    def __init__(self, num_classes: int = _CLASSES) -> None:
+    def __init__(self) -> None:
         super().__init__()
         inputs = (3, *_CHANNELS[:-1])
         self.convolutions = nn.ModuleList(
@@ -118,12 +113,12 @@ class ScenesNetwork(nn.Module):
             for a, b in zip(inputs, _CHANNELS, strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in _CHANNELS)
-        self.classifier = nn.Linear(_CHANNELS[-1], num_classes)
+        self.whitening = nn.Linear(_CHANNELS[-1], _CHANNELS[-1])
 
-    def features(self, images: Tensor) -> Tensor:
+    def pooled(self, images: Tensor) -> Tensor:
         """Compute the mean over space of the last convolution's activations.
 
-        Pictures are (N, 3, H, W) float32 in [-1, 1], sides at least 8; features (N, 64),
+        Pictures are (N, 3, H, W) float32 in [-1, 1], sides at least 8; the means (N, 64),
         non-negative.
         """
         x, last = images, len(self.norms) - 1
@@ -136,9 +131,9 @@ class ScenesNetwork(nn.Module):
         return x.mean((2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Classify pictures (N, 3, H, W) in [-1, 1]: logits (N, num_classes)."""
-        logits: Tensor = self.classifier(self.features(images))
-        return logits
+        """Compute the features (N, 64) of pictures (N, 3, H, W) in [-1, 1]."""
+        features: Tensor = self.whitening(self.pooled(images))
+        return features
 
 
 class InceptionNetwork(nn.Sequential):
@@ -182,7 +177,7 @@ class InceptionNetwork(nn.Sequential):
 
 
 def scenes_features(*, device: str | torch.device = "cpu") -> NetworkFeatures:
-    """Load the shipped feature network of scenes, `scenes-features-v1` with 64 features."""
+    """Load the shipped feature network of scenes, `SCENES_FEATURES` with 64 features."""
     file = resources.files("gseg") / "scenes" / "weights" / "features.safetensors"
     network = ScenesNetwork()
     network.load_state_dict({name: t.float() for name, t in load(file.read_bytes()).items()})
@@ -190,7 +185,7 @@ def scenes_features(*, device: str | torch.device = "cpu") -> NetworkFeatures:
         network,
         SCENES_FEATURES,
         dim=_CHANNELS[-1],
-        compute=lambda pictures: network.features(from_uint8(pictures)),
+        compute=lambda pictures: network(from_uint8(pictures)),
         device=device,
         batch=_BATCH,
     )

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from gseg.metrics.counts import ERROR_UNIT, STEPS, PixelHistogram
 from gseg.metrics.profiles import MetricProfile, ProfileName
@@ -106,6 +107,30 @@ class Aggregate:
     images: int
     degenerate_masks: int
     undefined_iou: int
+
+
+def area_under_curve(values: _Floats, masks: NDArray[np.bool_]) -> _Floats:
+    """Measure how well values order the pixels of a picture, whatever threshold would be taken.
+
+    The area under the ROC curve is the probability that a pixel of the foreground has a larger
+    value than one of the background; equal values count half (Mann and Whitney 1947).
+
+    Args:
+        values: (N, H, W).
+        masks: (N, H, W), True is foreground.
+
+    Returns:
+        (N,), 1 at best and .5 by chance; NaN where a picture is all foreground or all background.
+    """
+    if not masks.size:
+        return np.full(len(masks), np.nan)
+    flat = masks.reshape(len(masks), -1)
+    ranks = rankdata(values.reshape(len(values), -1), axis=1)
+    inside = flat.sum(1)
+    pairs = (inside * (flat.shape[1] - inside)).astype(np.float64)
+    wins = (ranks * flat).sum(1) - inside * (inside + 1) / 2
+    area: _Floats = np.divide(wins, pairs, out=np.full(len(flat), np.nan), where=pairs > 0)
+    return area
 
 
 def _nothing() -> _Ints:

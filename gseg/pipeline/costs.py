@@ -14,6 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gseg.directions.config import AffineConfig, CandidateConfig, ChoiceConfig
 from gseg.generators.catalogue import cached_generator
+from gseg.scores.baselines import CHAIN_SIDE
+from gseg.scores.specs import CHAINS
 from gseg.segmenters.config import FitConfig, Precision
 
 # Floating-point operations a second of a generator's forward pass, as samples are drawn. H100, in
@@ -30,6 +32,8 @@ _FIT_UNITS: Final[Mapping[tuple[str, Precision], float]] = {
 _FORWARDS: Final = 2.0
 # Pixels a second of scoring, reading included; that of a GPU is assumed.
 _SCORE_PIXELS: Final = {"cpu": 2e6, "cuda": 5e7}
+# Pixels a second of a rule that looks at colours, and of GrabCut.
+_RULE_PIXELS, _GRABCUT_PIXELS = 5e6, 4e5
 # Cost of a search's step for each latent, in forward passes.
 _DIRECTION_FACTOR: Final = 6.0
 # Cost of a step of learning directions against a search's: one shifted picture instead of two, and
@@ -130,6 +134,15 @@ def score_seconds(pictures: int, working_size: int | None, device: str) -> float
     """Estimate scoring a benchmark, in one-thread seconds of the device."""
     # 1.5: photographs of 3:2.
     return pictures * (working_size or 128) ** 2 * 1.5 / _SCORE_PIXELS[device]
+
+
+def rule_seconds(rule: str, pictures: int, side: int) -> float:
+    """Estimate a rule's masks of squares of this side, in one-thread seconds; "" is no rule."""
+    if not rule:
+        return 0.0
+    if rule in CHAINS:
+        return pictures * max(side, CHAIN_SIDE) ** 2 / _GRABCUT_PIXELS
+    return pictures * side**2 / (_GRABCUT_PIXELS if rule == "grabcut" else _RULE_PIXELS)
 
 
 def features_seconds(generator: str, pictures: int, features: str, device: str) -> float:

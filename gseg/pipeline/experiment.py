@@ -7,15 +7,17 @@ from typing import Final, Literal, get_args
 from gseg.directions.config import DirectionConfig
 from gseg.features.named import parse_features
 from gseg.samples.config import LabellerConfig, MaskKind, SampleConfig
-from gseg.scores.specs import EvalProtocol
+from gseg.scores.specs import RULES, EvalProtocol, Rule
 from gseg.segmenters.config import FitConfig
 from gseg.storage.digests import digest, since
 from gseg.words import unknown
 
-Method = Literal["gan", "true_masks", "otsu", "centre_disc"]
+Method = Literal["gan", "true_masks", "distilled", Rule]
 TrialMaskKind = Literal[MaskKind, "ensemble"]
 
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
+TRAINED: Final[tuple[Method, ...]] = ("gan", "true_masks", "distilled")
+"""Methods that train a network; the others are rules."""
 MASK_KINDS: Final[tuple[TrialMaskKind, ...]] = get_args(TrialMaskKind)
 
 
@@ -32,7 +34,7 @@ class DistanceConfig:
             ``file:PATH``, statistics (.npz) made with the same features.
     """
 
-    count: int = 5_000
+    count: int = 10_000
     seed: int = 0
     # The usual Inception network has to be downloaded, and was made for photographs.
     features: str = "scenes"
@@ -131,13 +133,15 @@ class Experiment:
 
     Attributes:
         method: ``gan``: the papers' method; ``true_masks``: the same network trained with the
-            exact masks of scenes, or of `labelled` pictures; ``otsu`` and ``centre_disc``: without
-            training.
+            exact masks of scenes, or of `labelled` pictures; ``distilled``: the same network
+            trained with a rule's masks of scenes, without labels and without a generator; or the
+            name of a rule, such as ``otsu``: that rule alone, without training.
         generator: Catalogue name; empty unless the method is ``gan``.
         search: How the direction is found, by optimising or choosing; None unless the method is
             ``gan``.
         samples: How samples are drawn; None unless the method is ``gan``. Its mask kind is
             overruled by `mask_kind`.
+        rule: Whose masks of scenes the network is trained on with method ``distilled``.
         mask_kind: What masks are made from: the lighter or darker direction (Eq. 3), both (Eq. 2),
             the shifted picture's ``mean``, which of two colour maps a pixel takes, fitted to the
             direction (``affine``) or to each picture (``affine_each``), or an ``ensemble`` of one
@@ -145,9 +149,11 @@ class Experiment:
         selection: Which of more samples are trained on; None for the first ones.
         labeller: Who gives the samples other masks than those they were drawn with; None for
             nobody (Voynov et al. 2021, Table 5).
-        data_size: Accepted samples that the segmenter is trained on; 0 for labelled pictures alone.
+        data_size: Accepted samples that the segmenter is trained on, or scenes; 0 for labelled
+            pictures alone.
         validation_size: Held-out samples for the score without labels; labelled pictures that are
-            not trained on where there are no samples. 0 to measure nothing.
+            not trained on where there are no samples, or scenes, with masks as the training's. 0 to
+            measure nothing.
         train_resolution: Side in pixels to which samples are shrunk for the training, masks with
             them (table 15 of Melas-Kyriazi et al. 2022); None for the generator's own.
         training: How the network is trained; None for the methods without training.
@@ -168,6 +174,7 @@ class Experiment:
     validation_size: int = 128
     # Younger than experiments that are in storages: hashed only where it is not None.
     train_resolution: int | None = since("0.1", None)
+    rule: Rule | None = since("0.1", None)
     training: FitConfig | None = None
     train_preset: str = ""
     labelled: LabelledPairs | None = None
@@ -195,7 +202,14 @@ class Experiment:
             )
         if self.train_resolution is not None:
             self._check_shrinking()
-        if self.method in ("gan", "true_masks"):
+        if (self.method == "distilled") != (self.rule is not None):
+            raise ValueError(
+                "Method 'distilled' trains on a rule's masks, and no other method does: got method "
+                f"{self.method!r} with rule {self.rule!r}."
+            )
+        if self.rule is not None and self.rule not in RULES:
+            raise ValueError(unknown("rule", self.rule, tuple(RULES)))
+        if self.method in TRAINED:
             self._check_training()
         elif self.labelled is not None:
             raise ValueError(
@@ -219,8 +233,13 @@ class Experiment:
     def _check_training(self) -> None:
         if self.method == "gan" and not (self.generator and self.search and self.samples):
             raise ValueError("Method 'gan' needs a generator, a search and samples.")
+        if self.samples is not None:
+            for kind in self.member_kinds:  # refuses a kind that does not go with the rest
+                replace(self.samples, mask_kind=kind)
         if self.training is None:
             raise ValueError(f"Method {self.method!r} needs training settings.")
+        if self.method == "distilled" and self.labelled is not None:
+            raise ValueError("Method 'distilled' needs no labels: leave out the labelled pairs.")
         if self.method == "true_masks" and self.labelled is not None:
             if self.data_size or self.labelled.weight is not None:
                 raise ValueError(
@@ -247,6 +266,7 @@ class Experiment:
         """A short name for people."""
         parts = (
             self.generator or self.method.replace("_", " "),
+            RULES[self.rule] if self.rule else "",
             f"N={self.data_size}" if self.data_size else "",
             f"{self.labelled.count} labelled" if self.labelled else "",
             f"masks of {self.labeller.name}" if self.labeller else "",
@@ -267,7 +287,8 @@ class Context:
     Attributes:
         storage: Folder of the artifacts.
         benchmarks: Specifications; see `gseg.scores.benchmarks.open_benchmark`.
-        eval_protocol: How pictures are brought to size and where they are scored.
+        eval_protocol: How pictures are brought to size, where they are scored, and whether
+            probabilities are cut at half or by Otsu's threshold.
         skip_bad: Whether unreadable files of a benchmark are skipped and listed.
         identities: Of the benchmarks, where they are files that may change while trials run; those
             that were planned with. Empty to take what is there.

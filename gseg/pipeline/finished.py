@@ -19,7 +19,7 @@ colour maps (Eq. (5)), and those with masks by maps fitted to each picture (sect
 import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,14 +41,15 @@ from gseg.pipeline.jobs.draw import DrawJob, DrawOrder
 from gseg.pipeline.jobs.predict import load_predictor
 from gseg.pipeline.row_values import TrialParts
 from gseg.pipeline.rows import Row
-from gseg.pipeline.stages.directions import DirectionNode, OperatorsNode
+from gseg.pipeline.stages.directions import DirectionNode, OperatorsNode, ThresholdNode
 from gseg.pipeline.stages.pictures import EMBEDDINGS, EmbeddingsNode, find_embeddings, with_file
 from gseg.pipeline.stages.samples import SampleNode
 from gseg.pipeline.trial import find_parts, find_rows, stages_of
 from gseg.randomness import derive_seed
 from gseg.samples.config import LatentConfig, SampleConfig
-from gseg.samples.masks import make_masks
+from gseg.samples.masks import judged_masks, make_masks
 from gseg.samples.shards import DamagedShardError, Shard, shard_name
+from gseg.samples.thresholds import choose_threshold, settled
 from gseg.scores.batches import prepare, resize_probability
 from gseg.scores.benchmarks import Benchmark, Example, open_benchmark
 from gseg.scores.specs import DEFAULT_PROFILES
@@ -106,7 +107,7 @@ def find_origin(samples: Path) -> Origin:
         told = told.parent(*stages_of(SampleNode))
     return Origin(
         generator=told.config["generator"],
-        direction=told.parent(*stages_of(DirectionNode, OperatorsNode)).folder,
+        direction=told.parent(*stages_of(DirectionNode, OperatorsNode, ThresholdNode)).folder,
         config=restore(SampleConfig, _with_embeddings(told)),
     )
 
@@ -419,7 +420,11 @@ def _agreement(
         assert each.samples is not None
         directions.append(Direction.load(parts.direction.folder))
         pairs.append(lighter_pairs(generator, directions[-1], each.samples.epsilon, _PICTURES))
-        masks.append(make_masks("lighter", *pairs[-1], None, rule=each.samples.mask_rule))
+        samples = replace(each.samples, mask_kind="lighter")
+        if samples.mask_threshold == "choose":
+            samples = settled(samples, choose_threshold(generator, directions[-1], samples))
+        original, lighter = pairs[-1]
+        masks.append(judged_masks(samples, original, {"lighter": lighter}, None)[1][0])
     assert chosen.samples is not None
     maps = fit_operators(generator, directions[1], chosen.samples.epsilon).operators
     by_maps = make_masks("affine", *pairs[1], None, maps=maps)

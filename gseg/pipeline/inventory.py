@@ -29,8 +29,8 @@ from gseg.storage.manifests import ABOUT, MANIFEST, OLDER_ABOUT
 from gseg.storage.mirror import describe, discard, listed_files, place_of, read_end
 
 STAGES: Final = (
-    *("embeddings", "candidates", "direction", "operators", "samples", "selection", "relabelled"),
-    *("segmenter", "statistics", "distance", "scores"),
+    *("embeddings", "candidates", "direction", "operators", "threshold", "samples", "selection"),
+    *("relabelled", "segmenter", "statistics", "distance", "scores"),
 )
 """Folders of artifacts."""
 UNFINISHED: Final = "unfinished"

@@ -37,11 +37,13 @@ class Member:
         segmenter: Its artifact.
         samples: What it was trained on; None for true masks.
         agreement: How far a labeller's masks agree with the samples' own; empty without one.
+        threshold: What was chosen for its masks; empty where nothing was.
     """
 
     segmenter: Artifact
     samples: SampledSet | None = None
-    agreement: Mapping[str, float] = field(default_factory=dict)
+    agreement: Mapping[str, float | None] = field(default_factory=dict)
+    threshold: str = ""
 
     @property
     def file(self) -> Path:
@@ -166,6 +168,7 @@ def member_values(members: Sequence[Member]) -> dict[str, Any]:
     averaged = ("validation_iou", "validation_loss", "foreground_share", *members[0].agreement)
     values: dict[str, Any] = {name: _mean([fact[name] for fact in facts]) for name in averaged}
     values |= {
+        "chosen_threshold": ", ".join(dict.fromkeys(each.threshold for each in members)) or None,
         # Networks are trained one after the other: their peaks do not add.
         "peak_memory_mib": max(fact["peak_memory_mib"] for fact in facts),
         "training_seconds": sum(each.seconds for each in trained),

@@ -16,7 +16,7 @@ from types import MappingProxyType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from gseg.directions.config import ChoiceConfig
-from gseg.pipeline.experiment import Experiment
+from gseg.pipeline.experiment import TRAINED, Experiment
 from gseg.samples.config import FilterPreset, SampleConfig, filter_preset, filter_preset_name
 from gseg.segmenters.config import FitConfig
 
@@ -157,7 +157,6 @@ def _axis(path: str, column: str, **more: Any) -> Setting:  # noqa: ANN401
 
 
 _GAN: Final = ("gan",)
-_TRAINED: Final = ("gan", "true_masks")
 
 SETTINGS: Final = (
     Setting("method", "method"),
@@ -198,6 +197,8 @@ SETTINGS: Final = (
     Setting("search.batch", "search_batch"),
     _axis("mask_kind", "mask_kind", heading="masks", methods=_GAN),
     Setting("samples.mask_rule", "mask_rule"),
+    _axis("samples.mask_threshold", "mask_threshold", heading="threshold"),
+    _axis("rule", "rule", option="rules", searched=False, methods=("distilled",)),
     _axis(
         "samples.filters",
         "filters",
@@ -220,8 +221,8 @@ SETTINGS: Final = (
     Setting("labelled.benchmark", "labelled_set"),
     Setting("labelled.count", "labelled_size"),
     Setting("labelled.weight", "labelled_weight"),
-    _axis("data_size", "data_size", heading="samples", methods=_TRAINED),
-    Setting("train_resolution", "train_resolution", methods=_TRAINED),
+    _axis("data_size", "data_size", heading="samples", methods=TRAINED),
+    Setting("train_resolution", "train_resolution", methods=TRAINED),
     _axis("training.steps", "train_steps", turn=FitConfig.with_steps),
     _axis("training.learning_rate", "train_learning_rate"),
     Setting("training.decay_at", "train_decay_at"),
@@ -229,7 +230,7 @@ SETTINGS: Final = (
     _axis("training.width", "train_width"),
     _axis("training.depth", "train_depth"),
     _axis("training.precision", "train_precision"),
-    Setting("train_preset", "train_preset", heading="training", methods=_TRAINED),
+    Setting("train_preset", "train_preset", heading="training", methods=TRAINED),
     Setting("training.replicas", "train_replicas"),
     Setting("labelled.seed", "labelled_seed"),
     Setting("search.seed", "direction_seed"),

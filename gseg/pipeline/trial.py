@@ -9,13 +9,13 @@ from gseg.generators.catalogue import find_card
 from gseg.generators.weights import weights_digest
 from gseg.pipeline import row_values
 from gseg.pipeline.direction_trial import AnyTrial, DirectionTrial
-from gseg.pipeline.experiment import Context, Experiment, TrainedLabeller
+from gseg.pipeline.experiment import TRAINED, Context, Experiment, TrainedLabeller
 from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.jobs.job import Backend
 from gseg.pipeline.progress import Report, silent
 from gseg.pipeline.rows import Row, make_row
 from gseg.pipeline.stages.derived import RelabelledNode, SelectionNode
-from gseg.pipeline.stages.directions import DirectionNode, with_operators
+from gseg.pipeline.stages.directions import DirectionNode, prepared_direction
 from gseg.pipeline.stages.pictures import DistanceNode, distance_node, embeddings_node
 from gseg.pipeline.stages.samples import SampleNode, SamplesNode
 from gseg.pipeline.stages.segmenter import ScoresNode, SegmenterNode
@@ -62,6 +62,7 @@ class TrialGraph:
                 segmenter=shop.make(node),
                 samples=node.samples.sampled(shop) if node.samples else None,
                 agreement=node.samples.agreement(shop) if node.samples else {},
+                threshold=node.samples.chosen_threshold(shop) if node.samples else "",
             )
             for node in self.segmenters
         )
@@ -157,7 +158,7 @@ def samples_node(
     """
     return SamplesNode(
         generator=generator,
-        direction=with_operators(generator, direction, samples, device),
+        direction=prepared_direction(generator, direction, samples, device),
         samples=samples,
         count=count,
         embeddings=embeddings_node(samples.latents, find_card(generator), device),
@@ -169,15 +170,15 @@ def _segmenters(
     experiment: Experiment, sets: Sequence[SamplesNode], device: str
 ) -> Iterator[SegmenterNode]:
     """Say which networks an experiment trains."""
-    if experiment.method not in ("gan", "true_masks"):
+    if experiment.method not in TRAINED:
         return
     assert experiment.training is not None
     labelled = experiment.labelled
     node = SegmenterNode(training=experiment.training, labelled=labelled, device=device)
-    if experiment.method == "true_masks":
+    if experiment.method != "gan":
         # Labelled pictures take the place of scenes.
-        scenes = 0 if labelled else experiment.data_size
-        yield replace(node, scenes=scenes, validation=experiment.validation_size)
+        scenes, rule = 0 if labelled else experiment.data_size, experiment.rule or ""
+        yield replace(node, scenes=scenes, rule=rule, validation=experiment.validation_size)
         return
     for kind in experiment.member_kinds:
         # `sample_nodes` gives them in this order; there may be no held-out ones.

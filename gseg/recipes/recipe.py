@@ -9,7 +9,11 @@ from typing import Any, Final, Literal, TypeVar
 from gseg.pipeline.direction_trial import DirectionTrial
 from gseg.pipeline.experiment import Experiment
 from gseg.recipes.grids import Axes, Grid
+from gseg.recipes.trials import distilled
+from gseg.scores.specs import Rule
 
+BEST_CHAIN: Final[Rule] = "mahalanobis_grabcut"
+"""The chain of rules with the highest IoU on validation scenes."""
 Line = Mapping[str, Any]
 Label = Callable[[Grid, Line], str | None]
 Make = Callable[[Grid, Axes], Sequence[Experiment | DirectionTrial]]
@@ -61,6 +65,7 @@ class Recipe:
         table: The published table that it is about.
         benchmarks: Of the paper's size, where none are named; by default the table's.
         runs: Seeds of each trial, where none are named, by the name of the grid; else one.
+        rules: Rules with whose masks of scenes the network is trained, too, see `trials`.
     """
 
     name: str
@@ -74,6 +79,18 @@ class Recipe:
     table: PaperTable | None = None
     benchmarks: tuple[str, ...] = ()
     runs: Mapping[str, int] | None = None
+    rules: tuple[Rule, ...] = (BEST_CHAIN,)
+
+    def trials(self, grid: Grid, axes: Axes) -> list[Experiment | DirectionTrial]:
+        """Make all trials: those of `make`, and beside them what a generator has to beat.
+
+        The paper's size has no scenes, and so none of these.
+        """
+        found = list(self.make(grid, axes))
+        scored = [each for each in found if isinstance(each, Experiment)]
+        if grid.name == "paper" or not scored:
+            return found
+        return [*found, *distilled(grid, scored, axes.get("rule", self.rules), self.name)]
 
 
 _KNOWN: Final[dict[str, Recipe]] = {}

@@ -11,11 +11,13 @@ from gseg.pipeline.settings import Setting, Value, lie_near_embeddings, replaced
 from gseg.pipeline.settings import axes as setting_axes
 from gseg.recipes.generators import main_generators, resolution
 from gseg.recipes.grids import Axes, Grid, seeds_of
+from gseg.scores.specs import Rule
 
 ASSUMED_MASKS: Final[tuple[TrialMaskKind, ...]] = ("both",)
 """Masks of the tables that do not name theirs."""
+_BASELINES: Final[tuple[Rule, ...]] = ("otsu", "centre_disc", "grabcut")
 # Axes that are no part of a grid.
-_OF_TRIALS: Final = ("generator", "data_size", "mask_kind", "seed")
+_OF_TRIALS: Final = ("generator", "data_size", "mask_kind", "rule", "seed")
 _OF_SEARCHES: Final = ("contrast_weight", "epsilon")
 RECIPE_AXES: Final = (*_OF_TRIALS, *_OF_SEARCHES)
 """Axes that recipes vary themselves; all others change the grid that a recipe gets."""
@@ -209,9 +211,30 @@ def ceiling(grid: Grid, size: int, seed: int, recipe: str) -> Experiment:
     )
 
 
-def baselines(recipe: str) -> list[Experiment]:
-    """The two methods that learn nothing: Otsu's threshold and a disc in the centre."""
+def distilled(
+    grid: Grid, trials: Sequence[Experiment], rules: Sequence[Rule], recipe: str
+) -> list[Experiment]:
+    """Make the trials of the same network trained with rules' masks of scenes, for each seed.
+
+    What a generator has to beat: unlabelled pictures and a rule that knows nothing, as the networks
+    of Melas-Kyriazi et al. 2022, Table 1, that learn from masks made by hand-written rules.
+
+    Args:
+        grid: Settings of the training.
+        trials: Beside which they stand: as many scenes as their largest number of samples, at most
+            the grid's own, so that tables share them.
+        rules: Names.
+        recipe: Who asks.
+    """
+    size = min(max(each.data_size for each in trials), max(grid.data_sizes))
+    seeds = dict.fromkeys(each.training.seed for each in trials if each.training)
     return [
-        Experiment(method="otsu", recipe=recipe),
-        Experiment(method="centre_disc", recipe=recipe),
+        replace(ceiling(grid, size, seed, recipe), method="distilled", rule=rule)
+        for seed in seeds
+        for rule in rules
     ]
+
+
+def baselines(recipe: str) -> list[Experiment]:
+    """The methods that learn nothing and take seconds."""
+    return [Experiment(method=rule, recipe=recipe) for rule in _BASELINES]

@@ -118,7 +118,7 @@ def _by_source(_: Grid, line: Line) -> str:
 
 @recipe(
     "Table 2: BigBiGAN and E-BigBiGAN on saliency benchmarks",
-    "1 min",
+    "2 min",
     table=_table("2", _by_source),
     **_FACTS,
 )
@@ -196,7 +196,7 @@ def _by_labeller(_: Grid, line: Line) -> str:
 
 @recipe(
     "Table 5: masks of another model for the same pictures",
-    "1 min",
+    "2 min",
     table=_table(
         "5",
         _by_labeller,

@@ -7,7 +7,7 @@ import pandas as pd
 from gseg.reports import settings
 from gseg.reports.content import Best, ReportTable
 from gseg.reports.settings import SCORES, SCORING, SEEDS, main_profile, present, varying
-from gseg.reports.tables import METHOD_NAMES
+from gseg.reports.tables import method_names
 from gseg.storage.files import file_name
 
 # Confidence over pictures, in newer versions; deviations over seeds say more.
@@ -92,8 +92,7 @@ def seed_lines(rows: pd.DataFrame) -> pd.DataFrame:
     """
     lines = settings.over_seeds(rows, (*_BEST, *_INTERVAL))
     lines["is_gan"] = lines["method"] == "gan"
-    named = lines["method"].map(lambda method: METHOD_NAMES.get(method, method))
-    lines["name"] = lines["generator"].where(lines["is_gan"], named)
+    lines["name"] = lines["generator"].where(lines["is_gan"], method_names(lines))
     return lines.sort_values(
         ["is_gan", "iou", "name"], ascending=[False, False, True], ignore_index=True
     )

@@ -10,14 +10,13 @@ from rich.text import Text
 
 from gseg.reports import settings
 from gseg.reports.settings import HEADINGS, SEEDS, SETTINGS, present, same_in, varying
+from gseg.scores.specs import RULES
 
 METHOD_NAMES: Final = {
     "gan": "",
     "true_masks": "true masks (ceiling)",
-    "otsu": "Otsu threshold",
-    "centre_disc": "centre disc",
+    **RULES,
 }
-BASELINES: Final = ("otsu", "centre_disc")
 _WEAK: Final = "▼"
 _SCORES: Final = ("accuracy", "iou", "max_f_beta")
 _FORMS: Final = {**dict.fromkeys(_SCORES, ".3f"), "seconds": ".0f", "data_size": ","}
@@ -119,7 +118,7 @@ def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataF
     """
     chosen = rows[(rows.benchmark == benchmark) & (rows.metric_profile == metric_profile)].copy()
     is_gan = chosen.method == "gan"
-    chosen["name"] = chosen.generator.where(is_gan, chosen.method.map(METHOD_NAMES))
+    chosen["name"] = chosen.generator.where(is_gan, method_names(chosen))
     chosen["seed"] = chosen.train_seed
     gans = chosen[is_gan]
     shown = [name for name in varying(gans, _SHOWN) if gans[name].nunique() > 1]
@@ -131,6 +130,17 @@ def summary(rows: pd.DataFrame, benchmark: str, metric_profile: str) -> pd.DataF
     chosen["seconds"] = chosen[list(_SECONDS)].sum(axis=1)
     columns = ["method", "name", *shown, *_split_distances(chosen), *_SCORES, "seconds"]
     return _ordered(chosen)[columns]
+
+
+def method_names(rows: pd.DataFrame) -> "pd.Series[str]":
+    """Say what people call the methods of result rows; those without a name keep their word."""
+    named = rows["method"].map(lambda method: METHOD_NAMES.get(method, method))
+    if "rule" not in rows:  # results of an older version
+        return named
+    # Away from the scenes it has to be said that it was trained on those.
+    on_scenes = rows["benchmark"].str.startswith("scenes")
+    said = on_scenes.map({True: "U-Net on masks by ", False: "U-Net on masks of scenes by "})
+    return named.where(rows["method"] != "distilled", said + rows["rule"].map(RULES))
 
 
 def _ordered(lines: pd.DataFrame) -> pd.DataFrame:
@@ -207,7 +217,7 @@ def summary_table(lines: pd.DataFrame, title: str) -> Table:
     below that of a baseline that learns nothing.
     """
     is_gan = lines["method"] == "gan"
-    gans, to_beat = lines[is_gan], lines.loc[lines["method"].isin(BASELINES), "iou"].max()
+    gans, to_beat = lines[is_gan], lines.loc[lines["method"].isin(RULES), "iou"].max()
     weak = is_gan & (lines["iou"] < to_beat)
     best = {name: gans[name].max() for name in _SCORES}
     best |= {name: gans[name].min() for name in _distances(lines)}

@@ -24,10 +24,16 @@ LabellerKind = Literal["segmenter", "function", "folder"]
 MaskKind = Literal["lighter", "darker", "both", "mean", "affine", "affine_each"]
 """What each does stands in `gseg.samples.masks.MASKS`."""
 MaskRule = Literal["luminance", "rgb_norm", "luminance_std"]
+Cut = Literal["zero", "otsu"]
+"""Where a difference of brightness is cut; see `gseg.samples.masks.cut`."""
+MaskThreshold = Literal[Cut, "choose"]
 PictureFormat = Literal["exact", "jpeg95"]
 
 REASONS: Final = ("histogram", "contrast", "empty", "components", "area", "agreement")
 """Reasons of rejection in the order in which they are attributed."""
+
+PLAUSIBLE_SHARES: Final = (0.02, 0.6)
+"""Shares of foreground between which masks may be of objects."""
 
 
 def _check(fits: bool, otherwise: str) -> None:
@@ -277,6 +283,9 @@ class SampleConfig:
     Attributes:
         mask_kind: Which pictures are compared, see `masks.brightness_difference`.
         mask_rule: What counts as brightness of a pixel, see `masks.brightness`.
+        mask_threshold: Where the difference of brightness is cut: at zero, as in both papers; by
+            Otsu's threshold of each picture's own; or choose, whichever of the two the pictures'
+            colours fit better, for all samples of a direction (`thresholds.choose_threshold`).
         epsilon: Length ε > 0 of the latent shift that makes the masks, in the space of codes. 1
             suits the embedded generators; both official programs take 5, Melas-Kyriazi et al. 2022
             state 2 for BigBiGAN (B.1).
@@ -291,6 +300,7 @@ class SampleConfig:
 
     mask_kind: MaskKind = "lighter"
     mask_rule: MaskRule = "luminance"
+    mask_threshold: MaskThreshold = since("0.1", "zero")
     epsilon: float = 1.0
     filters: FilterConfig = field(default_factory=FilterConfig)
     latents: LatentConfig = field(default_factory=LatentConfig)
@@ -302,11 +312,28 @@ class SampleConfig:
     def __post_init__(self) -> None:
         _check_word("mask kind", self.mask_kind, MaskKind)
         _check_word("mask rule", self.mask_rule, MaskRule)
+        _check_word("mask threshold", self.mask_threshold, MaskThreshold)
+        if self.mask_threshold != "zero":
+            self._check_difference()
         _check_word("picture format", self.picture_format, PictureFormat)
         _within(self, "epsilon", "above 0", lambda length: length > 0)
         _within(self, "seed", "0 or more", lambda seed: seed >= 0)
         for name in ("batch", "blocks_per_shard"):
             _within(self, name, "at least 1", lambda size: size >= 1)
+
+    def _check_difference(self) -> None:
+        """Refuse what has no difference of brightness that could be cut elsewhere than at zero."""
+        asked = f"mask_threshold {self.mask_threshold!r} cuts a difference of brightness"
+        if self.mask_kind in ("affine", "affine_each"):
+            raise ValueError(
+                f"{asked}, and masks of kind {self.mask_kind!r} ask which of two colour maps is "
+                "nearer: leave it at zero, or take another kind."
+            )
+        if self.mask_rule == "luminance_std":
+            raise ValueError(
+                f"{asked}, and rule 'luminance_std' is a threshold of its own: leave it at zero, "
+                "or take rule 'luminance'."
+            )
 
     @property
     def shard_size(self) -> int:

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gseg.directions.direction import Direction
@@ -29,9 +30,10 @@ from gseg.samples.cascade import Cascade, Request
 from gseg.samples.config import REASONS, SampleConfig
 from gseg.samples.filters import judge, mean_changes
 from gseg.samples.latents import candidates, check_truncation
-from gseg.samples.masks import MASKS, judged_masks
+from gseg.samples.masks import MASKS, brightness_difference, judged_masks
 from gseg.samples.sets import check_acceptance, first_samples, join, sum_counts
 from gseg.samples.shards import SampleSet, Shard
+from gseg.samples.thresholds import settled
 from gseg.storage.digests import canonical
 from gseg.transfers import send
 
@@ -69,7 +71,8 @@ def draw(
     Args:
         generator: Where pictures come from.
         direction: The shift vectors; anything with `lighter` and `darker`, (D,) float32 each, and
-            `operators` for masks of kind ``affine`` will do.
+            `operators` for masks of kind ``affine`` will do; with `choose_threshold`'s choice,
+            if that is asked for.
         config: How to draw.
         count: Number N of samples.
         progress: Called after every shard with the samples accepted so far, at most N, and N.
@@ -140,8 +143,8 @@ def draw_shards(
         The shards, in the order of the requests.
 
     Raises:
-        ValueError: A direction does not fit the generator or lacks the colour maps that its masks
-            need, or the candidates differ.
+        ValueError: A direction does not fit the generator or lacks the colour maps or the choice
+            that its masks need, or the candidates differ.
     """
     if len({config.candidates_key for _, config in requests}) != 1:
         raise ValueError(
@@ -160,14 +163,14 @@ def draw_shards(
         cascade = Cascade(generator, asked, shifts, pool=pool, depth=depth)
         blocks = cascade.run(range(first, first + config.blocks_per_shard))
     shards = []
-    for each, parts in zip(asked, blocks, strict=True):
+    for (_, own), parts in zip(requests, blocks, strict=True):
         joined = join(parts)  # outside of inference mode, which leaves its mark on tensors
         shards.append(
             Shard(
                 **{column.name: getattr(joined, column.name) for column in fields(joined)},
                 number=shard,
-                provenance={"generator": generator.card.name, "config": canonical(each.config)},
-                picture_format=each.config.picture_format,
+                provenance={"generator": generator.card.name, "config": canonical(own)},
+                picture_format=own.picture_format,
             )
         )
     return Drawn(shards, cascade.forwards)
@@ -194,8 +197,55 @@ def _share_shifts(
             numbers[name] = same[0] if same else len(shifts)
             if not same:
                 shifts.append(shift)
-        asked.append(Request(config, numbers, getattr(direction, "operators", None)))
+        maps = getattr(direction, "operators", None)
+        asked.append(Request(settled(config, direction), numbers, maps))
     return asked, [send(shift, generator.device) for shift in shifts]
+
+
+@exact()
+@torch.inference_mode()
+def differences(
+    generator: Generator,
+    direction: Direction,
+    config: SampleConfig,
+    indices: Sequence[int] | NDArray[np.int64],
+) -> Tensor:
+    """Make again what the masks of some candidates were cut from.
+
+    Args:
+        generator: Where pictures come from.
+        direction: The shift vectors, with what the masks need.
+        config: How samples are drawn.
+        indices: The candidates' numbers.
+
+    Returns:
+        (N, R, R) on the CPU, see `gseg.samples.masks.brightness_difference`; the last bits may be
+        those of another batch than the masks'.
+    """
+    z, y = candidates(
+        generator.card, config.latents, config.seed, np.asarray(indices), device=generator.device
+    )
+    code = generator.code(z)
+    original, moved = _pictures(generator, direction, config, code, y)
+    pictures = (original, moved.get("lighter"), moved.get("darker"))
+    maps = getattr(direction, "operators", None)
+    kind, rule = config.mask_kind, config.mask_rule
+    return brightness_difference(kind, *pictures, rule=rule, maps=maps).cpu()
+
+
+def _pictures(
+    generator: Generator,
+    direction: Direction,
+    config: SampleConfig,
+    code: Tensor,
+    labels: Tensor | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Make G(z) and the shifted pictures that masks are made from, by name."""
+    moved = {
+        name: generator(code + config.epsilon * getattr(direction, name).to(code.device), labels)
+        for name in MASKS[config.mask_kind].shifts
+    }
+    return generator(code, labels), moved
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -235,15 +285,12 @@ def review(generator: Generator, direction: Direction, config: SampleConfig, blo
     Returns:
         The candidates, on the CPU.
     """
+    config = settled(config, direction)
     indices = np.arange(block * config.batch, (block + 1) * config.batch)
     device = generator.device
     z, y = candidates(generator.card, config.latents, config.seed, indices, device=device)
     code = generator.code(z)
-    original = generator(code, y)
-    moved: dict[str, Tensor] = {
-        name: generator(code + config.epsilon * getattr(direction, name).to(device), y)
-        for name in MASKS[config.mask_kind].shifts
-    }
+    original, moved = _pictures(generator, direction, config, code, y)
     maps = getattr(direction, "operators", None)
     difference, (raw, *singles) = judged_masks(config, original, moved, maps)
     verdicts = judge(

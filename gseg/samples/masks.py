@@ -3,7 +3,8 @@
 Melas-Kyriazi et al. 2022 compare two shifted pictures, one with a lighter and one with a darker
 foreground (Eq. (2)), or one of them with the original (Eq. (3)); Voynov et al. 2021, section 3.2,
 compare the shifted picture with the original and, as a baseline, with its own mean; or they ask
-which of two colour maps a pixel takes (Eq. (5)).
+which of two colour maps a pixel takes (Eq. (5)). Both cut the difference at zero; where a shift
+brightens too little, Otsu's threshold of the same difference finds more of the foreground.
 
 A new kind of mask is a name in `config.MaskKind` and a record in `MASKS`.
 """
@@ -19,8 +20,8 @@ from torch import Tensor
 from gseg.directions.affine import fit_each
 from gseg.directions.colour_maps import ColourMaps, homogeneous_each
 from gseg.directions.config import AffineConfig
-from gseg.images import LUMINANCE_WEIGHTS
-from gseg.samples.config import MaskKind, MaskRule, SampleConfig
+from gseg.images import LUMINANCE_WEIGHTS, above_otsu
+from gseg.samples.config import Cut, MaskKind, MaskRule, SampleConfig
 from gseg.transfers import send
 
 Picture = Literal["original", "lighter", "darker"]
@@ -118,6 +119,7 @@ def make_masks(
     *,
     rule: MaskRule = "luminance",
     maps: ColourMaps | None = None,
+    at: Cut = "zero",
 ) -> Tensor:
     """Mark the pixels that the foreground's brightening makes brighter.
 
@@ -126,8 +128,9 @@ def make_masks(
         original: (N, 3, H, W) floating point in [-1, 1], G(z).
         lighter: The same pictures with a lighter foreground; None if the kind needs none.
         darker: The same pictures with a darker foreground; None if the kind needs none.
-        rule: See `brightness` and `threshold`.
+        rule: See `brightness` and `cut`.
         maps: The direction's colour maps, for masks of kind ``affine``.
+        at: See `cut`.
 
     Returns:
         (N, H, W) bool, True is foreground.
@@ -136,7 +139,7 @@ def make_masks(
         ValueError: The kind or the rule is unknown, or what the kind needs is None.
     """
     difference = brightness_difference(kind, original, lighter, darker, rule=rule, maps=maps)
-    return threshold(difference, rule=rule)
+    return cut(difference, at, rule=rule)
 
 
 def brightness_difference(
@@ -179,7 +182,8 @@ def judged_masks(
     """Make all masks that the samples of a config are judged by.
 
     Args:
-        config: Kind and rule of the masks, and whether the filters test single directions.
+        config: Kind, rule and threshold of the masks, and whether the filters test single
+            directions; a threshold that is to be chosen is settled.
         original: (N, 3, H, W) in [-1, 1]; anything of that shape where `needs_original` is False.
         moved: The shifted pictures by name.
         maps: See `make_masks`.
@@ -191,8 +195,10 @@ def judged_masks(
     pictures = (original, moved.get("lighter"), moved.get("darker"))
     rule = config.mask_rule
     difference = brightness_difference(config.mask_kind, *pictures, rule=rule, maps=maps)
-    singles = [make_masks(kind, *pictures, rule=rule) for kind in tested_kinds(config)]
-    return difference, [threshold(difference, rule=rule), *singles]
+    # What is to be chosen has been chosen before masks are made (`thresholds.settled`).
+    at: Cut = "otsu" if config.mask_threshold == "otsu" else "zero"
+    singles = [make_masks(kind, *pictures, rule=rule, at=at) for kind in tested_kinds(config)]
+    return difference, [cut(difference, at, rule=rule), *singles]
 
 
 def tested_kinds(config: SampleConfig) -> tuple[MaskKind, ...]:
@@ -222,12 +228,16 @@ def cache_sized_parts(pictures: Tensor) -> list[slice]:
     return [slice(start, start + size) for start in range(0, max(count, 1), size)]
 
 
-def threshold(difference: Tensor, *, rule: MaskRule = "luminance") -> Tensor:
+def cut(difference: Tensor, at: Cut = "zero", *, rule: MaskRule = "luminance") -> Tensor:
     """Turn brightness differences (N, H, W) into masks.
 
-    By ``luminance_std`` pixels that darken by less than 0.3 standard deviations of all of the
-    batch's differences are foreground too; a mask then depends on its batch.
+    ``zero`` takes what gets brighter. ``otsu`` takes what gets brighter by more, or darker by
+    less, than each picture's own threshold (`images.above_otsu`). By rule ``luminance_std`` pixels
+    that darken by less than 0.3 standard deviations of all of the batch's differences are
+    foreground too; a mask then depends on its batch.
     """
+    if at == "otsu":
+        return above_otsu(difference)
     # An option of the official program of Melas-Kyriazi et al. 2022.
     return difference > (-_SLACK * difference.std() if rule == "luminance_std" else 0)
 

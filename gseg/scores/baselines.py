@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from gseg.images import luminance, to_uint8
+from gseg.images import above_otsu, from_uint8, luminance, to_uint8
 from gseg.scores.specs import CHAINS
 
 DISC_RADIUS: Final = 0.5
 """Radius of the centre disc, in halves of the shorter side: on a square, 20 % of the picture."""
 
-_LEVELS: Final = 256
 # Width of the border, and of GrabCut's inset, of the shorter side: 2 pixels of 32.
 _BORDER: Final = 1 / 16
 # Standard deviation of the centre weight, in halves of each side.
@@ -35,10 +34,11 @@ _CENTRE: Final = 0.6
 _NOISE: Final = 0.003
 _NEIGHBOURS: Final = 5
 _RECTANGLE_ITERATIONS: Final = 5
-# A chain works at this shorter side at least: GrabCut's colour models have too few pixels below.
-_CHAIN_SIDE: Final = 64
+CHAIN_SIDE: Final = 64
+"""Shorter side at which a chain works at least: below, GrabCut's models have too few pixels."""
 _CHAIN_ITERATIONS: Final = 3
 _UNUSED: Final = (0, 0, 1, 1)  # GrabCut's rectangle, where it begins with a mask
+_AT_ONCE: Final = 500
 
 Masks = NDArray[np.uint8]
 
@@ -56,8 +56,7 @@ def otsu(images: Tensor) -> Tensor:
     Returns:
         (N, H, W) float32, 1 is foreground.
     """
-    grey = luminance(images.float()).clamp(-1, 1).add(1).mul((_LEVELS - 1) / 2).round().long()
-    return _rarer_on_border(grey > _otsu_threshold(grey)[:, None, None])
+    return _rarer_on_border(above_otsu(luminance(images.float()), (-1, 1)))
 
 
 def centre_disc(images: Tensor) -> Tensor:
@@ -79,7 +78,7 @@ def centre_disc(images: Tensor) -> Tensor:
 
 def _saturation(images: Tensor) -> Tensor:
     """Split the strength of colour, as `otsu` does the luminance."""
-    return _rarer_on_border(_cut(_norm(_chroma(images))))
+    return _rarer_on_border(above_otsu(_norm(_chroma(images))))
 
 
 def _from_border(
@@ -97,7 +96,7 @@ def _from_border(
         y, x = (torch.linspace(-1, 1, side, dtype=found.dtype) for side in found.shape[1:])
         squares = y[:, None] ** 2 + x**2
         found = found * torch.exp(-squares / (2 * _CENTRE**2)).to(found.device)
-    return _cut(found).float()
+    return above_otsu(found).float()
 
 
 def _border_chroma(images: Tensor) -> Tensor:
@@ -154,7 +153,7 @@ def _chained(start: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Let GrabCut begin with a rule's mask, small pictures enlarged."""
     masks = start(images)
     height, width = images.shape[2:]
-    factor = max(1.0, _CHAIN_SIDE / min(height, width))
+    factor = max(1.0, CHAIN_SIDE / min(height, width))
     large = [round(side * factor) for side in (height, width)]
     pictures = F.interpolate(images.float(), large, mode="bicubic")
     enlarged = F.interpolate(masks[:, None], large, mode="nearest-exact")[:, 0].cpu().numpy() > 0.5
@@ -211,29 +210,6 @@ def _rarer_on_border(high: Tensor) -> Tensor:
     return (high ^ (share > 0.5)[:, None, None]).float()
 
 
-def _cut(values: Tensor) -> Tensor:
-    """Split each picture's values by Otsu's threshold on 256 levels between their extremes."""
-    flat = values.flatten(1)
-    low, high = flat.amin(1)[:, None, None], flat.amax(1)[:, None, None]
-    levels = ((values - low) / (high - low).clamp(min=1e-9) * (_LEVELS - 1)).round().long()
-    return levels > _otsu_threshold(levels)[:, None, None]
-
-
-def _otsu_threshold(grey: Tensor) -> Tensor:
-    """Give each picture's threshold: (N, H, W) levels -> (N,) level, the last of the dark side."""
-    count = grey.shape[0]
-    offset = torch.arange(count, device=grey.device)[:, None] * _LEVELS
-    bins = (grey.flatten(1) + offset).flatten()
-    share = torch.bincount(bins, minlength=count * _LEVELS).view(count, _LEVELS).double()
-    share /= share.sum(1, keepdim=True)
-    level = torch.arange(_LEVELS, dtype=torch.float64, device=grey.device)
-    dark, moment = share.cumsum(1), (share * level).cumsum(1)
-    spread = dark * (1 - dark)
-    # Where a class is empty, numerator and denominator are both 0 and the variance counts as 0.
-    variance = (moment[:, -1:] * dark - moment) ** 2 / spread.clamp(min=1e-12)
-    return variance.argmax(1)
-
-
 _SINGLES: Final[Mapping[str, Callable[[Tensor], Tensor]]] = {
     "otsu": otsu,
     "centre_disc": centre_disc,
@@ -251,3 +227,18 @@ BASELINES: Final[Mapping[str, Callable[[Tensor], Tensor]]] = MappingProxyType(
     {**_SINGLES, **{name: partial(_chained, _SINGLES[start]) for name, start in CHAINS.items()}}
 )
 """The rules of `gseg.scores.specs.RULES`: what each computes."""
+
+
+def rule_masks(name: str, pictures: Tensor) -> Tensor:
+    """Make a rule's masks of many pictures.
+
+    Args:
+        name: Of the rule.
+        pictures: (N, 3, H, W) uint8.
+
+    Returns:
+        (N, H, W) bool.
+    """
+    starts = range(0, len(pictures), _AT_ONCE)
+    parts = [from_uint8(pictures[start : start + _AT_ONCE]) for start in starts]
+    return torch.cat([BASELINES[name](part) > 0.5 for part in parts])

@@ -35,7 +35,7 @@ from gseg.mask_files import check_codings
 from gseg.picture_files import UnreadableImageError
 from gseg.randomness import derive_seed, uniforms
 from gseg.scores.benchmarks import Benchmark, Example
-from gseg.scores.specs import EvalProtocol
+from gseg.scores.specs import SizeProtocol
 from gseg.transfers import start_copy
 
 # Pictures of rare shapes wait for company until this many batches of pictures are held.
@@ -62,7 +62,7 @@ def centre_square(plane: Tensor) -> Tensor:
     return plane[..., top : top + side, left : left + side]
 
 
-def shrink_picture(picture: Tensor, size: int, protocol: EvalProtocol) -> Tensor:
+def shrink_picture(picture: Tensor, size: int, protocol: SizeProtocol) -> Tensor:
     """Bring a picture, (3, H, W) uint8, to the working size, in the protocol's way of resizing."""
     shape = working_shape(picture.shape[1], picture.shape[2], size)
     if protocol == "voynov_program":
@@ -86,7 +86,7 @@ def shrink_mask(mask: Tensor, size: int) -> Tensor:
 
 
 def begin_mask_size(
-    probability: Tensor, shape: tuple[int, int], protocol: EvalProtocol
+    probability: Tensor, shape: tuple[int, int], protocol: SizeProtocol
 ) -> Callable[[], Tensor]:
     """Begin to bring probabilities to the size at which they are scored; nothing waits for it.
 
@@ -151,7 +151,7 @@ class Prepared:
 
 
 def prepare(
-    example: Example, index: int, protocol: EvalProtocol, size: int, *, crop: bool = False
+    example: Example, index: int, protocol: SizeProtocol, size: int, *, crop: bool = False
 ) -> Prepared:
     """Cut and resize a picture, and the mask with it where the protocol says so.
 
@@ -184,7 +184,7 @@ def equal_shapes(
     benchmark: Benchmark,
     unreadable: list[str],
     *,
-    protocol: EvalProtocol,
+    protocol: SizeProtocol,
     size: int,
     batch: int,
     readers: int = 1,

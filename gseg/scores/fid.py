@@ -7,7 +7,8 @@ pictures: both are in the protocol's name, and numbers of different protocols mu
 KID (Bińkowski et al. 2018, "Demystifying MMD GANs") is the unbiased estimate of the squared maximum
 mean discrepancy with the kernel k(x, y) = (x · y / D + 1)³, averaged over random subsets. It needs
 vectors, not moments, so a fixed choice of pictures of a set is kept, whatever the size of the set
-and whoever computes which part of it.
+and whoever computes which part of it. Precision and recall, which stand beside both, are of these
+vectors too (`gseg.scores.precision_recall`).
 """
 
 import re
@@ -28,8 +29,9 @@ from gseg.scores.feature_statistics import (
     collect_statistics,
 )
 from gseg.scores.picture_sources import SCENES_SOURCE, GeneratedPictures, ScenesPictures
+from gseg.scores.precision_recall import NEIGHBOURS, PrecisionRecall, precision_recall
 
-REFERENCE_PICTURES: Final = 5000
+REFERENCE_PICTURES: Final = 10_000
 """Training scenes that generators of scenes are compared with."""
 SUBSETS: Final = 100
 SUBSET_SIZE: Final = 1_000
@@ -63,16 +65,18 @@ class Distance:
         protocol: Features and numbers of pictures; only distances of one protocol compare.
         samples: Number of pictures measured.
         kernel: The kernel distance beside it; None where vectors of the reference are not known.
+        precision_recall: Both beside it; None there, too, and where pictures are too few.
     """
 
     value: float
     protocol: str
     samples: int
     kernel: KernelDistance | None = None
+    precision_recall: PrecisionRecall | None = None
 
 
 def compare(generated: FeatureStatistics, reference: FeatureStatistics) -> Distance:
-    """Measure Fréchet and kernel distance of two sets of pictures.
+    """Measure Fréchet and kernel distance of two sets of pictures, precision and recall.
 
     Args:
         generated: Statistics of generated pictures.
@@ -103,15 +107,19 @@ def compare(generated: FeatureStatistics, reference: FeatureStatistics) -> Dista
         protocol += f" ({known})" if known is not None else ""
     elif known != count:
         protocol += f", {known} references"
-    kernel = None
+    kernel, shares = None, None
     if generated.kept is not None and reference.kept is not None:
         kernel = kernel_distance(generated.kept, reference.kept)
         kernel = replace(kernel, protocol=f"{kernel.protocol}{side}")
+        if min(len(kept.indices) for kept in (generated.kept, reference.kept)) > NEIGHBOURS:
+            shares = precision_recall(generated.kept, reference.kept)
+            shares = replace(shares, protocol=f"{shares.protocol}{side}")
     return Distance(
         value=frechet_distance(generated.moments, reference.moments),
         protocol=protocol,
         samples=count,
         kernel=kernel,
+        precision_recall=shares,
     )
 
 

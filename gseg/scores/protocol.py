@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, get_args
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gseg.exactness import exact
-from gseg.images import from_uint8
+from gseg.images import above_otsu, from_uint8
 from gseg.mask_files import check_codings
 from gseg.metrics.counts import PixelHistogram, begin_histogram, pixel_histogram
 from gseg.metrics.profiles import ProfileName, metric_profile
@@ -25,7 +25,7 @@ from gseg.metrics.sums import Aggregate, MetricSums, merge_sums
 from gseg.scores import specs
 from gseg.scores.batches import Prepared, begin_mask_size, equal_shapes
 from gseg.scores.benchmarks import Benchmark
-from gseg.scores.specs import SCORES, EvalProtocol
+from gseg.scores.specs import SCORES, EvalProtocol, SizeProtocol, size_protocol
 from gseg.transfers import one_behind, send
 
 Predict = Callable[[Tensor], Tensor]
@@ -93,7 +93,9 @@ def score(
     Args:
         predict: The segmenter, such as `Segmenter.probability`.
         benchmark: Pictures with true masks.
-        protocol: At which size pictures are segmented and scored, see `gseg.scores.batches`.
+        protocol: At which size pictures are segmented and scored, see `gseg.scores.batches`; with
+            ``+otsu`` every score is that of the masks which Otsu's threshold of each picture's
+            probability gives.
         profiles: Metric profiles to report.
         working_size: Shorter side in pixels that the segmenter sees: the size it was trained at;
             128 in the papers, 32 for segmenters of scenes. None takes the benchmark's own.
@@ -109,7 +111,7 @@ def score(
         UnreadableImageError: A file is damaged; the message names it.
     """
     size = benchmark.working_size if working_size is None else working_size
-    specs.checked_word(protocol, get_args(EvalProtocol), f"evaluation protocol {protocol!r}")
+    sizes, by_otsu = size_protocol(protocol)
     if not profiles or len(set(profiles)) < len(profiles):
         raise ValueError(f"Expected metric profiles, each once, got {tuple(profiles)}.")
     if size < 1 or batch < 1:
@@ -121,10 +123,10 @@ def score(
     collected = _Collected(profiles)
     unreadable: list[str] = []
     groups = equal_shapes(
-        benchmark, unreadable, protocol=protocol, size=size, batch=batch, readers=readers
+        benchmark, unreadable, protocol=sizes, size=size, batch=batch, readers=readers
     )
     # The device predicts a group while the CPU scores the one before.
-    begun = ((group, _begin(predict, group, protocol, device)) for group in groups)
+    begun = ((group, _begin(predict, group, sizes, device, by_otsu=by_otsu)) for group in groups)
     for group, counted in one_behind(begun):
         collected.add(group, counted())
         if progress is not None:
@@ -143,7 +145,12 @@ def score(
 
 
 def _begin(
-    predict: Predict, group: list[Prepared], protocol: EvalProtocol, device: str
+    predict: Predict,
+    group: list[Prepared],
+    protocol: SizeProtocol,
+    device: str,
+    *,
+    by_otsu: bool,
 ) -> Callable[[], PixelHistogram]:
     """Predict a group and begin to count its pixels; nothing waits for the device."""
     images = from_uint8(send(torch.stack([waiting.picture for waiting in group]), device))
@@ -156,7 +163,11 @@ def _begin(
             f"{tuple(images[:, 0].shape)}."
         )
     mask, scored = torch.stack([waiting.mask for waiting in group]), _scored(group)
-    arrived = begin_mask_size(probability, (mask.shape[1], mask.shape[2]), protocol)
+    resized = begin_mask_size(probability, (mask.shape[1], mask.shape[2]), protocol)
+
+    def arrived() -> Tensor:
+        return above_otsu(resized()).float() if by_otsu else resized()
+
     if protocol == "voynov_program" and probability.shape != mask.shape:
         return lambda: pixel_histogram(arrived(), mask, scored)  # resized on the CPU, counted there
     there = probability.device

@@ -9,8 +9,8 @@ where NAME is a published data set, and CODING what the values of mask files mea
 for below the root of benchmarks: the folder that a command was given, or the one that
 ``GSEG_BENCHMARKS`` names.
 
-Evaluation protocols say at which size a picture is segmented and scored; `gseg.scores.batches` has
-their rules.
+Evaluation protocols say at which size a picture is segmented and scored, and where probabilities
+are cut; `gseg.scores.batches` has the rules of sizes.
 """
 
 import os
@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast, get_args
 
 from gseg.mask_coding import mask_coding
 from gseg.metrics.profiles import ProfileName
@@ -26,7 +26,10 @@ from gseg.scores.datasets import published
 from gseg.storage.mirror import storage_folder
 from gseg.words import nearest
 
-EvalProtocol = Literal["text", "melas_program", "voynov_program"]
+SizeProtocol = Literal["text", "melas_program", "voynov_program"]
+EvalProtocol = Literal[SizeProtocol, "text+otsu", "melas_program+otsu", "voynov_program+otsu"]
+"""At which size scores are taken; with ``+otsu`` of masks that are cut by Otsu's threshold of each
+picture's probability, instead of at .5."""
 SingleRule = Literal[
     "otsu",
     "centre_disc",
@@ -187,6 +190,17 @@ def absolute_spec(spec: str, root: Path | None = None) -> str:
         return spec
     place = root.expanduser() if root is not None and not parsed.rest else data_set_place(parsed)
     return f"{'+'.join([parsed.kind, *parsed.options])}:{place.absolute()}"
+
+
+def size_protocol(protocol: EvalProtocol) -> tuple[SizeProtocol, bool]:
+    """Give the sizes of a protocol, and whether probabilities are cut by Otsu's threshold.
+
+    Raises:
+        ValueError: There is no such protocol; the nearest is suggested.
+    """
+    checked_word(protocol, get_args(EvalProtocol), f"evaluation protocol {protocol!r}")
+    name, _, cut = protocol.partition("+")
+    return cast(SizeProtocol, name), bool(cut)
 
 
 def checked_word(word: str, known: tuple[str, ...], what: str) -> None:

@@ -1,26 +1,16 @@
 """Trying one point: its trials, their rows, and the objectives that they give.
 
 A point of a sweep is one trial of its list; a point of a search has one for each seed.
-
-How far segmenters that differ by their seed alone agree is an objective without labels. Settings
-that suit a generator lead to the same masks whatever the seed; where masks are noise, another seed
-gives other noise. Plain agreement would reward trivial masks: "everything", "nothing" or a disc in
-the centre of every picture are the same for every seed. So agreement is measured against what the
-same masks would have by chance if each pixel's frequency of foreground, in the place where it is,
-were all that they knew: Cohen's kappa with a chance of its own for each place.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import torch
-from torch import Tensor
 
-from gseg.directions.codes import codes_and_labels
-from gseg.exactness import exact
+from gseg.directions.direction import Direction
 from gseg.generators.catalogue import cached_generator
 from gseg.pipeline.direction_trial import AnyTrial
 from gseg.pipeline.experiment import Context, Experiment
@@ -29,13 +19,10 @@ from gseg.pipeline.jobs.predict import load_predictor
 from gseg.pipeline.progress import Report
 from gseg.pipeline.rows import Row
 from gseg.pipeline.trial import find_parts, run_trial
-from gseg.randomness import derive_seed
+from gseg.search.evidence import agreement, look
 from gseg.search.objectives import row_values, with_mark
 from gseg.search.source import Point, Search
-
-PICTURES: Final = 64
-"""Pictures that segmenters are compared on."""
-_LEAST: Final = 1e-9
+from gseg.storage.store import bring_here
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +91,7 @@ class SearchWork:
         values = row_values(rows_of_seeds, labels=search.uses_labels)
         if any(objective.of_row is None for objective in search.objectives):
             # With the trials' own backend: this process may have no GPU.
-            measure = partial(_stability, experiments, setting, backend.device)
+            measure = partial(_seen, experiments, setting, backend.device)
             values |= backend.call(measure)
         rows = [row for rows in rows_of_seeds for row in rows]
         # Whoever reads a row has to see that labels chose its settings.
@@ -115,56 +102,22 @@ class SearchWork:
 Work = SweepWork | SearchWork
 
 
-@exact()
-@torch.no_grad()
-def _stability(
-    experiments: Sequence[Experiment], setting: Context, device: str
-) -> Mapping[str, float]:
-    """Measure how far the segmenters of several seeds agree on pictures that no sample has."""
+def _seen(experiments: Sequence[Experiment], setting: Context, device: str) -> Mapping[str, float]:
+    """Measure what rows do not tell, on pictures that no sample has; see `gseg.search.evidence`."""
     generator = cached_generator(experiments[0].generator, device)
-    # The same pictures for all points, so that their agreement can be compared.
-    seed = derive_seed(0, "stability", "latents")
-    pictures = generator(*codes_and_labels(generator, seed, range(PICTURES))).clamp(-1, 1)
-    masks = []
+    looks, found = [], []
     for experiment in experiments:
         parts = find_parts(experiment, setting, device)
         assert parts is not None
+        samples = parts.members[0].samples
+        assert samples is not None
+        assert samples.pairs.redraw is not None
+        order = samples.pairs.redraw.orders[0]  # with the colour maps, if the masks need them
+        looks.append(look(generator, Direction.load(bring_here(order.direction)), order.config))
         predictor = load_predictor([member.file for member in parts.members], device)
-        masks.append(predictor.probability(pictures) > 0.5)
-    return {"stability": agreement(torch.stack(masks))}
-
-
-def agreement(masks: Tensor) -> float:
-    """Measure how far masks of the same pictures agree, beyond chance.
-
-    For two segmenters a and b, A is the share of pixels on which their masks agree, and A0 the
-    share if b's masks were given to other pictures at random: the mean over places p of
-    q_a(p) q_b(p) + (1 - q_a(p)) (1 - q_b(p)), where q(p) is the share of pictures in which p is
-    foreground. The measure is (A - A0) / (1 - A0), the mean over all pairs of segmenters.
-
-    Args:
-        masks: (K, N, H, W) bool: of K >= 2 segmenters on N pictures.
-
-    Returns:
-        1 for the same masks everywhere, 0 for what chance gives and for masks that do not depend
-        on the picture, negative for less than chance.
-
-    Raises:
-        ValueError: There are fewer than two segmenters, or no pictures.
-    """
-    if masks.ndim != 4 or len(masks) < 2 or masks.shape[1] < 1:
-        raise ValueError(
-            f"Agreement needs masks (K, N, H, W) of K >= 2 segmenters on N >= 1 pictures, got "
-            f"{tuple(masks.shape)}."
-        )
-    pairs = [_kappa(first, second) for first, second in combinations(masks, 2)]
-    return sum(pairs) / len(pairs)
-
-
-def _kappa(first: Tensor, second: Tensor) -> float:
-    # In double precision: shares of a million pixels differ in the seventh digit.
-    observed = float((first == second).double().mean())
-    q, r = first.double().mean(0), second.double().mean(0)
-    chance = float((q * r + (1 - q) * (1 - r)).mean())
-    # Masks that are everything or nothing leave nothing to chance, and know nothing.
-    return (observed - chance) / (1 - chance) if 1 - chance > _LEAST else 0.0
+        found.append(predictor.probability(looks[-1].pictures) > 0.5)
+    values = {"mask_ratio": sum(each.mask_ratio for each in looks) / len(looks)}
+    if len(looks) > 1:
+        values["stability"] = agreement(torch.stack(found))
+        values["mask_stability"] = agreement(torch.stack([each.masks for each in looks]))
+    return values

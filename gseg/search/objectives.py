@@ -1,4 +1,8 @@
-"""What a search makes small or large; without labels unless they are asked for."""
+"""What searches and choices make small or large, each under one name; without labels by default.
+
+The rules by which a direction is chosen among candidates (`gseg.directions.choosing`) are the same
+objectives on another floor: `Objective.rule` points there.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +10,16 @@ from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
-if TYPE_CHECKING:
-    from gseg.pipeline.rows import Row
+from gseg.directions.config import ChoiceRule
+from gseg.samples.config import PLAUSIBLE_SHARES
 from gseg.scores.specs import DEFAULT_PROFILES
 from gseg.words import unknown
 
+if TYPE_CHECKING:
+    from gseg.pipeline.rows import Row
+
 Goal = Literal["min", "max"]
+Scope = Literal["trial", "seeds", "trials", "directions"]
 LABELS_USED: Final = "labels used in a search"
 """What the column ``supervision`` of every row says that a search over labels produced."""
 
@@ -24,9 +32,14 @@ class Objective:
         name: Its name.
         goal: Whether it shall be small or large.
         meaning: What it is.
-        of_row: Gives it from a result row of one seed's trial; None for what compares seeds.
+        of_row: Gives it from a result row of one seed's trial; None for what is looked at on
+            fresh pictures (`gseg.search.evidence`).
         needs_held_out: Whether held-out samples give it.
+        scope: What it compares: trials by themselves, those of several ``seeds`` of a point,
+            finished ``trials`` that differ in anything, or ``directions`` of one generator.
         uses_labels: Whether true masks decide it.
+        rule: Rule by which directions are chosen for it; None for none.
+        formerly: Name that it had, by which it is still found.
     """
 
     name: str
@@ -34,7 +47,10 @@ class Objective:
     meaning: str
     of_row: "Callable[[Row], float | None] | None"
     needs_held_out: bool = False
+    scope: Scope = "trial"
     uses_labels: bool = False
+    rule: ChoiceRule | None = None
+    formerly: str = ""
 
 
 def _combined(row: "Row") -> float | None:
@@ -44,6 +60,17 @@ def _combined(row: "Row") -> float | None:
     return None if iou is None or ratio is None else iou * (1 - min(ratio, 1.0))
 
 
+def _share_distance(row: "Row") -> float | None:
+    share = row["foreground_share"]
+    return None if share is None else share_distance(share)
+
+
+def share_distance(share: float) -> float:
+    """Say how far a share of foreground is from what objects take up; 0 for within."""
+    low, high = PLAUSIBLE_SHARES
+    return max(low - share, share - high, 0.0)
+
+
 _LOSS, _IOU, _RATIO = map(itemgetter, ("validation_loss", "validation_iou", "two_affine_ratio"))
 _TABLE: Final = (
     Objective(
@@ -51,10 +78,48 @@ _TABLE: Final = (
     ),
     Objective("held_out_iou", "max", "IoU on held-out generated pairs", _IOU, True),
     Objective(
-        "affine_score", "min", "restoration loss of two affine colour maps over that of one", _RATIO
+        "affine_ratio",
+        "min",
+        "restoration loss of two affine colour maps over that of one",
+        _RATIO,
+        rule="affine_ratio",
+        formerly="affine_score",
     ),
-    Objective("combined", "max", "held_out_iou x (1 - affine_score)", _combined, True),
-    Objective("stability", "max", "agreement of the seeds' segmenters beyond chance", None),
+    Objective("mask_ratio", "min", "the same where the masks say which map a pixel takes", None),
+    Objective(
+        "share_distance", "min", "how far the masks' foreground is from 2 to 60 %", _share_distance
+    ),
+    Objective(
+        "voynov2021",
+        "max",
+        "distance of the two maps, among the 70 % of the directions that they restore best",
+        None,
+        rule="voynov2021",
+        scope="directions",
+    ),
+    Objective("combined", "max", "held_out_iou x (1 - affine_ratio)", _combined, True),
+    Objective(
+        "stability",
+        "max",
+        "agreement of the seeds' segmenters beyond chance",
+        None,
+        scope="seeds",
+    ),
+    Objective(
+        "mask_stability",
+        "max",
+        "agreement of the masks that the seeds' directions make, beyond chance",
+        None,
+        scope="seeds",
+    ),
+    Objective(
+        "consensus",
+        "max",
+        "agreement of the segmenter with those of the other trials beyond chance",
+        None,
+        scope="trials",
+    ),
+    Objective("agreed_iou", "max", "held_out_iou x consensus", None, True, scope="trials"),
     # What follows is measured with true masks: a search over it is no longer unsupervised.
     *(
         Objective(
@@ -67,8 +132,25 @@ _TABLE: Final = (
         for name in ("iou", "accuracy", "f_beta", "max_f_beta", "mae")
     ),
 )
-OBJECTIVES: Final[Mapping[str, Objective]] = MappingProxyType({each.name: each for each in _TABLE})
-"""Objectives by name."""
+OBJECTIVES: Final[Mapping[str, Objective]] = MappingProxyType(
+    {each.name: each for each in _TABLE if each.scope in ("trial", "seeds")}
+)
+"""Objectives of searches by name."""
+CRITERIA: Final[Mapping[str, Objective]] = MappingProxyType(
+    {
+        each.name: each
+        for each in _TABLE
+        if each.scope in ("trial", "trials") and not each.uses_labels
+    }
+)
+"""Objectives that finished trials are chosen by (`gseg.search.choice`) by name."""
+RULES: Final[Mapping[str, Objective]] = MappingProxyType(
+    {each.rule: each for each in _TABLE if each.rule}
+)
+"""Those that directions are chosen for, by their rule."""
+CHOICE: Final = "agreed_iou"
+"""The criterion that chooses unless another is asked for."""
+_FORMER: Final = {each.formerly: each.name for each in _TABLE if each.formerly}
 
 
 def chosen_objectives(
@@ -86,8 +168,8 @@ def chosen_objectives(
         ValueError: One is unknown or given twice, needs labels without leave, more seeds, or
             held-out samples.
     """
-    found = tuple(_look_up(name) for name in names)
-    if len(set(names)) < len(names):
+    found = tuple(map(find_objective, names))
+    if len(set(found)) < len(found):
         raise ValueError(f"An objective is given twice: {', '.join(names)}.")
     with_labels = [each.name for each in found if each.uses_labels]
     if with_labels and not use_labels:
@@ -97,9 +179,10 @@ def chosen_objectives(
             f"labels is no longer unsupervised: search by one of {free}, or say --use-labels, "
             f"which marks every row '{LABELS_USED}'."
         )
-    if any(each.of_row is None for each in found) and len(set(seeds)) < 2:
+    over_seeds = next((each.name for each in found if each.scope == "seeds"), "")
+    if over_seeds and len(set(seeds)) < 2:
         raise ValueError(
-            "The objective 'stability' compares segmenters of several seeds: give two or more, "
+            f"The objective {over_seeds!r} compares trials of several seeds: give two or more, "
             f"such as --seeds 0 1 2; got {', '.join(map(str, seeds)) or 'none'}."
         )
     if validation_size == 0 and any(each.needs_held_out for each in found):
@@ -107,10 +190,29 @@ def chosen_objectives(
     return found
 
 
-def _look_up(name: str) -> Objective:
-    if name not in OBJECTIVES:
-        raise ValueError(unknown("objective", name, OBJECTIVES))
-    return OBJECTIVES[name]
+def find_objective(name: str) -> Objective:
+    """Look up an objective of searches by its name, or by one that it had.
+
+    Raises:
+        ValueError: There is no such objective.
+    """
+    return _find("objective", name, OBJECTIVES)
+
+
+def find_criterion(name: str) -> Objective:
+    """Look up what finished trials may be chosen by, without labels.
+
+    Raises:
+        ValueError: There is no such criterion.
+    """
+    return _find("criterion", name, CRITERIA)
+
+
+def _find(what: str, name: str, known: Mapping[str, Objective]) -> Objective:
+    found = known.get(name) or known.get(_FORMER.get(name, ""))
+    if found is None:
+        raise ValueError(unknown(what, name, known))
+    return found
 
 
 def row_values(rows_of_seeds: "Sequence[Sequence[Row]]", *, labels: bool) -> dict[str, float]:

@@ -116,7 +116,11 @@ class Record:
     def of_row(cls, row: Mapping[str, Any]) -> "Record":
         """Read a line of the file."""
         there = {name: value for name, value in row.items() if value is not None}
-        measured = {name: there.get(f"objective_{name}") for name in OBJECTIVES}
+        # Older files have an objective's former name.
+        measured = {
+            name: there.get(f"objective_{name}", there.get(f"objective_{each.formerly}"))
+            for name, each in OBJECTIVES.items()
+        }
         return cls(
             # The oldest files have no column own_fault.
             **{name: there[column] for name, column in _PLAIN.items() if column in there},

@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import realpath
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from gseg.images import from_uint8, tinted
+from gseg.images import above_otsu, from_uint8, tinted
 from gseg.picture_files import UnreadableImageError, encode_png, read_image
 from gseg.segmenters.segmenter import Predictor
 from gseg.storage.files import write_atomically
 
+Threshold = float | Literal["otsu"]
+"""A probability in [0, 1) above which a pixel is foreground, or Otsu's of each picture."""
 # Both papers' shorter side, for a segmenter that does not say what it was trained on.
 _PUBLISHED_SIDE: Final = 128
 # A picture is at most this many times as long as wide for the network; beyond, it is squeezed.
@@ -44,7 +46,7 @@ def segment_files(
     out_dir: str | Path,
     *,
     working_size: int | None = None,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
     overlay: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> SegmentedFiles:
@@ -60,7 +62,8 @@ def segment_files(
         paths: Picture files; a file given twice counts once.
         out_dir: Created if need be.
         working_size: See `segment_picture`.
-        threshold: In [0, 1): a pixel with a higher probability is foreground.
+        threshold: In [0, 1): a pixel with a higher probability is foreground; or ``otsu``, that of
+            each picture.
         overlay: Whether to write overlays too.
         progress: Called after each file with the files done and the files in all.
 
@@ -110,7 +113,7 @@ def segment_to(
     files: Mapping[Path, Path],
     *,
     working_size: int | None = None,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
     overlay: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> SegmentedFiles:
@@ -120,7 +123,7 @@ def segment_to(
         segmenter: What predicts.
         files: From `name_masks`, or some of them.
         working_size: See `segment_files`, also for the rest.
-        threshold: In [0, 1).
+        threshold: See `Threshold`.
         overlay: Whether to write overlays too.
         progress: Called after each file.
 
@@ -142,7 +145,8 @@ def segment_to(
         except UnreadableImageError as error:
             skipped[path] = str(error)
         else:
-            mask = segment_picture(segmenter, pixels, working_size=working_size) > threshold
+            found = segment_picture(segmenter, pixels, working_size=working_size)
+            mask = above_otsu(found[None])[0] if threshold == "otsu" else found > threshold
             masks[path] = file
             write_atomically(file, encode_png(mask), durable=False)
             if overlay:
@@ -176,10 +180,10 @@ def segment_picture(
     return F.interpolate(probability[None], size=(height, width), mode="bilinear")[0, 0]
 
 
-def check_threshold(threshold: float) -> None:
-    """Refuse a threshold that is no probability in [0, 1) with a ValueError."""
-    if not 0 <= threshold < 1:
-        raise ValueError(f"The threshold is a probability in [0, 1), got {threshold}.")
+def check_threshold(threshold: Threshold) -> None:
+    """Refuse a threshold that is neither a probability in [0, 1) nor "otsu" with a ValueError."""
+    if threshold != "otsu" and not (isinstance(threshold, int | float) and 0 <= threshold < 1):
+        raise ValueError(f"The threshold is a probability in [0, 1) or 'otsu', got {threshold!r}.")
 
 
 def _overlay(mask: Path) -> Path:

@@ -46,7 +46,7 @@ def run(capsys, points_here):
             chosen = grid.selection and replace(grid.selection, candidates=20)
             return [replace(_TRIAL, labelled=labelled, selection=chosen)]
 
-        status = run_app(recipe_app(Recipe(make=make, **facts)), arguments)
+        status = run_app(recipe_app(Recipe(make=make, rules=(), **facts)), arguments)
         shown = capsys.readouterr()
         return status, shown.out, shown.err
 
@@ -139,7 +139,7 @@ def test_the_plan_says_that_scores_of_older_versions_are_taken_again(run, tmp_pa
         assert run("--benchmark", spec)[0] == 0
     status, out, _ = run("--benchmark", spec, "--dry-run")
     assert status == 0
-    again = "3 scorings are made again: what names a set of pictures is its content now"
+    again = "4 scorings are made again: what names a set of pictures is its content now"
     assert again in out
     assert again in run("--benchmark", spec)[1]
     assert again not in run("--benchmark", spec)[1]

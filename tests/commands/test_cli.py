@@ -15,6 +15,7 @@ from PIL import Image
 from gseg.cli import main
 from gseg.generators import weights
 from gseg.generators.catalogue import list_generators
+from gseg.images import above_otsu
 from gseg.mask_files import read_mask
 from gseg.picture_files import encode_png, read_image
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
@@ -183,6 +184,13 @@ def test_segment_folder(
     assert torch.equal(read_mask(out / "a.png"), expected)
     overlay = read_image(out / "overlays" / "a.png")
     assert torch.equal(overlay[:, ~expected], pixels[:, ~expected] // 2)
+
+
+def test_segment_by_otsu(photos: Path, models: list[Path], tmp_path: Path) -> None:
+    words = ["segment", str(photos / "a.png"), "--model", str(models[0]), "--out", str(tmp_path)]
+    assert main([*words, "--threshold", "otsu"]) == 0
+    found = segment_picture(load(models[0]), read_image(photos / "a.png"))
+    assert torch.equal(read_mask(tmp_path / "a.png"), above_otsu(found[None])[0])
 
 
 def test_segment_with_several_models(photos: Path, models: list[Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -33,6 +34,12 @@ def folder_of_noise(path, count, top=256, side=32, suffix=".png"):
     return path
 
 
+def _shares(want, side=""):
+    shares = want.precision_recall
+    told = f"precision {shares.precision:.3f}, recall {shares.recall:.3f}"
+    return f"{told} ({shares.protocol}{side})"
+
+
 def fid(capsys, *words):
     assert main(["fid", *map(str, words)]) == 0
     return capsys.readouterr().out.splitlines()
@@ -42,14 +49,17 @@ def test_a_generator_and_its_statistics_as_a_reference(capsys, tmp_path):
     lines = fid(capsys, NAME, "--count", 40, "--save", "own.npz", "--json", "own.json")
     want = scenes_distance(load_generator(NAME), 40)
     assert lines == [
-        f"Fréchet distance {want.value:.4f} (scenes-features-v1, 40 samples)",
+        f"Fréchet distance {want.value:.4f} (scenes-features-v2, 40 samples)",
         f"kernel distance {want.kernel.value:.6f} ({want.kernel.protocol})",
+        _shares(want),
     ]
     saved = json.loads((tmp_path / "own.json").read_text())
     assert saved["value"] == pytest.approx(want.value, rel=1e-6)
     assert saved["kernel"]["protocol"] == want.kernel.protocol
+    assert saved["precision_recall"] == asdict(want.precision_recall)
     lines = fid(capsys, NAME, "--count", 40, "--reference", "own.npz")
     assert lines[0].startswith("Fréchet distance 0.0000 ")
+    assert lines[2].startswith("precision 1.000, recall 1.000 (")
     assert "reference analytic.ellipses32 (40)" in lines[0]
     assert fid(capsys, "own.npz")[0].startswith("Fréchet distance ")
     assert len(list((tmp_path / "storage" / "statistics").iterdir())) == 2
@@ -58,10 +68,10 @@ def test_a_generator_and_its_statistics_as_a_reference(capsys, tmp_path):
 def test_two_folders(capsys, tmp_path):
     one = folder_of_noise(tmp_path / "one", 20)
     other = folder_of_noise(tmp_path / "other", 25, top=90)
-    (line, _) = fid(capsys, one, "--reference", other, "--resolution", 16)
+    (line, *_) = fid(capsys, one, "--reference", other, "--resolution", 16)
     assert "20 samples at 16 px, reference other [" in line
     assert line.endswith("at 16 px (25))")
-    (line, _) = fid(capsys, one, "--reference", other)
+    (line, *_) = fid(capsys, one, "--reference", other)
     assert line.endswith("at own size (25))")
 
 
@@ -69,14 +79,14 @@ def test_a_folder_that_changed_in_place_has_another_distance(capsys, tmp_path):
     """It had the old one, as the names and sizes of its files were the same."""
     real = folder_of_noise(tmp_path / "real", 20, suffix=".bmp")
     pictures = folder_of_noise(tmp_path / "set", 20, suffix=".bmp")
-    (same, _) = fid(capsys, pictures, "--reference", real)
+    (same, *_) = fid(capsys, pictures, "--reference", real)
     assert same.startswith("Fréchet distance 0.0000 ")
     for path in pictures.iterdir():
         Image.fromarray(np.asarray(Image.open(path)) // 2).save(path)
-    (changed, _) = fid(capsys, pictures, "--reference", real)
+    (changed, *_) = fid(capsys, pictures, "--reference", real)
     assert not changed.startswith("Fréchet distance 0.0000 ")
-    (turned, _) = fid(capsys, real, "--reference", pictures)
-    (before, _) = fid(capsys, pictures, "--reference", tmp_path / "real")
+    (turned, *_) = fid(capsys, real, "--reference", pictures)
+    (before, *_) = fid(capsys, pictures, "--reference", tmp_path / "real")
     protocols = {line.partition("(")[2] for line in (same, changed, before)}
     assert len(protocols) == 1
     assert turned.partition("(")[2] not in protocols
@@ -95,8 +105,9 @@ def test_both_sides_are_brought_to_a_resolution_that_belongs_to_the_protocol(cap
         sets.append(collect_statistics([small], scenes_features(), source=source.name, count=40))
     want = compare(*sets)
     assert lines == [
-        f"Fréchet distance {want.value:.4f} (scenes-features-v1, 40 samples at 16 px)",
+        f"Fréchet distance {want.value:.4f} (scenes-features-v2, 40 samples at 16 px)",
         f"kernel distance {want.kernel.value:.6f} ({want.kernel.protocol} at 16 px)",
+        _shares(want, " at 16 px"),
     ]
     # A file says to which side its pictures were brought.
     lines = fid(capsys, NAME, "--count", 40, "--reference", "small.npz")
@@ -111,7 +122,7 @@ def test_pictures_of_several_sizes_need_a_resolution(capsys, tmp_path):
         assert main(["fid", *words]) == 2
         assert "several sizes (24x24, 32x32): say to which side" in capsys.readouterr().err
         assert "20 samples at 32 px" in fid(capsys, *words, "--resolution", 32)[0]
-    assert fid(capsys, tmp_path / "other")[0].endswith("(scenes-features-v1, 20 samples)")
+    assert fid(capsys, tmp_path / "other")[0].endswith("(scenes-features-v2, 20 samples)")
 
 
 def test_statistics_of_another_width_name_both_files_and_widths(capsys, tmp_path):

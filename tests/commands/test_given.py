@@ -50,6 +50,7 @@ IDLE = {
     ("search", "--asha-factor"): f"{SEARCH} --asha-factor 2",
     ("search", "--random-first"): f"{SEARCH} --sampler random --random-first 5",
     ("search", "--search-seed"): f"{SEARCH} --sampler grid --search-seed 0",
+    ("search", "--choose"): f"{SEARCH} --objective iou --use-labels --choose",
     ("search", "--use-labels"): f"{SEARCH} --use-labels",
     ("search", "--tensorboard"): f"{SEARCH} --tensorboard t",
     ("search", "--labeller"): f"{SEARCH} --labeller a.py:f",
@@ -128,6 +129,8 @@ def test_an_option_without_effect_is_refused(
         ("run --list --epsilon 1", "--epsilon has no effect with --list"),
         ("run --epsilon 1", "NAMES is missing"),
         ("search --dry-run --space epsilon=1,2 --candidates pca", "--candidates pca has no effect"),
+        ("search --dry-run --space epsilon=1,2 --rules otsu", "--rules has no effect on a search"),
+        ("run strips --dry-run --rules otsu", "--rules has no effect on strips"),
         ("search --dry-run --space candidates=pca,random", "candidates would vary, but changes"),
         ("search --dry-run --space epsilon=1,2 --epsilon 1", "--epsilon has no effect beside the"),
         (f"{SWEEP} --actors 1 --min-actors 5", "--min-actors 5 is more than --actors 1"),
@@ -145,7 +148,7 @@ def test_what_would_be_ignored_is_refused(
 def test_lists_that_are_given_twice_are_joined(capsys: pytest.CaptureFixture[str]) -> None:
     words = "--generators ggan.scenes32 --seeds 0 --epsilon 1 --seeds 1 2"
     assert main([*SWEEP.split(), *words.split()]) == 0
-    assert "table_2: 3 trials" in capsys.readouterr().out
+    assert "table_2: 9 trials" in capsys.readouterr().out
     assert typed() == {"NAMES", "--dry-run", "--generators", "--seeds", "--epsilon"}
 
 
@@ -154,7 +157,7 @@ def test_options_that_mean_something_to_one_of_several_are_obeyed(
 ) -> None:
     words = "--direction optimised voynov2021 --candidates random --generators ggan.scenes32"
     assert main([*SWEEP.split(), *words.split()]) == 0
-    assert "table_2: 2 trials" in capsys.readouterr().out
+    assert "table_2: 4 trials" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

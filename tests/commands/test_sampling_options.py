@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from parsed_options import parsed_options
@@ -155,3 +157,16 @@ def test_files_of_the_nearest_and_the_labelled_that_are_left_out_are_told(pictur
 
 def test_methods_without_samples_have_nothing_to_check():
     assert check_samples(Experiment(method="otsu")) == ()
+
+
+def test_thresholds_of_masks_and_of_what_is_scored():
+    thresholds = ("zero", "otsu", "choose")
+    found = _experiments("--mask-threshold", *thresholds, "--mask-kind", "lighter", "both")
+    told = {(each.samples.mask_threshold, each.mask_kind) for each in found}
+    assert told == set(product(thresholds, ("lighter", "both")))
+    assert len({each.digest for each in found}) == 6
+    (plain,) = _experiments()
+    assert _experiments("--mask-threshold", "zero")[0].digest == plain.digest
+    with pytest.raises(ValueError, match="masks of kind 'affine' ask which of two colour maps"):
+        _experiments("--mask-threshold", "otsu", "--mask-kind", "both", "affine")
+    assert parsed_options("--eval-protocol", "text+otsu").scoring.eval_protocol == "text+otsu"

@@ -143,6 +143,20 @@ def test_a_search_leaves_points_rows_a_table_and_a_picture(run, here, tmp_path):
     assert "best of search" in out
 
 
+@pytest.mark.parametrize("here", ["the work"], indirect=True)
+def test_a_search_ends_with_a_choice_without_labels(run, here):
+    learning = ("--train-learning-rate", "0.005", "--sampler", "grid", "--choose")
+    told = (*_SMALL, *learning, "--space", "train_steps=1,60")
+    status, out, err = run(*told)
+    assert (status, err) == (0, "")
+    assert "refused: analytic.ellipses32, train steps 1, train decay at 1: its masks are" in out
+    assert "chosen without labels, by agreed_iou: analytic.ellipses32, train steps 60" in out
+    # All points are refused: they are there all the same.
+    status, out, err = run(*_SMALL, *learning, "--space", "train_steps=1", "--name", "poor")
+    assert (status, err) == (0, "")
+    assert "nothing chosen: None of 1 trials can be chosen: its masks are" in out
+
+
 def test_a_failed_point_is_told_and_tried_again_on_request(run, here):
     here.failing[1] = "it diverged"
     tried = here.tried

@@ -60,7 +60,7 @@ def second(_grid, _axes):
 
 def sweep(recipe, *words):
     facts = {"shows": "", "takes": "", "about": "What it does.", "generators": ("embedded",)}
-    app = recipe_app(Recipe(name=recipe.__name__, make=recipe, **facts))
+    app = recipe_app(Recipe(name=recipe.__name__, make=recipe, rules=(), **facts))
     assert run_app(app, ["--benchmark", "scenes:20", *words]) == 0
 
 

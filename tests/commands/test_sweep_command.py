@@ -46,8 +46,9 @@ def _apart(apart, tmp_path, monkeypatch):
 def run(capsys):
     """Run the command; gives exit status, standard output and standard error."""
 
-    def call(*arguments, name="all_gans", recipe=all_gans):
+    def call(*arguments, name="all_gans", recipe=all_gans, rules=()):
         facts = {"shows": "", "takes": "", "about": "What it does.", "generators": ("embedded",)}
+        facts["rules"] = rules
         status = run_app(recipe_app(Recipe(name=name, make=recipe, **facts)), arguments)
         shown = capsys.readouterr()
         return status, shown.out, shown.err
@@ -263,21 +264,41 @@ def test_a_dry_run_prints_the_plan_and_writes_no_rows(run, tmp_path):
     status, out, err = run(
         *("--generators", GENERATOR, "--data-size", "100", "50", "--mask-kind", "lighter", "both"),
         *("--dry-run", "--seeds", "0", "1"),
+        rules=("mahalanobis", "grabcut"),
     )
     assert (status, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].startswith("all_gans: 12 trials, 0 of them finished in ")
+    assert lines[0].startswith("all_gans: 16 trials, 0 of them finished in ")
     assert "2 directions" in lines[1]
     assert "8 sample sets" in lines[1]
-    assert "12 segmenters" in lines[1]
-    assert "14 scorings" in lines[1]  # with those of two baselines
+    assert "16 segmenters" in lines[1]
+    assert "19 scorings" in lines[1]  # with those of three baselines
     assert "if nothing were shared" in lines[1]
     assert lines[2].startswith("estimate: ")
     trials = [line.split(":")[0].strip() for line in lines[3:]]
-    assert len(set(trials)) == len(trials) == 12
-    for name in (f"{GENERATOR} N=100", f"{GENERATOR} N=50 both", "true masks N=50"):
+    assert len(set(trials)) == len(trials) == 16
+    names = (f"{GENERATOR} N=100", f"{GENERATOR} N=50 both", "true masks N=50")
+    for name in (*names, "distilled Mahalanobis N=100", "distilled GrabCut N=100"):
         assert {f"{name} seed=0", f"{name} seed=1"} < set(trials)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_rules_are_an_option(run):
+    small = ("--generators", GENERATOR, "--data-size", "50", "--dry-run")
+    status, out, _ = run(*small, "--rules", "otsu", "nearest_border_grabcut")
+    assert status == 0
+    found = [line.split(":")[0].strip() for line in out.splitlines() if "distilled" in line]
+    assert found == [
+        "distilled Otsu threshold N=50",
+        "distilled nearest border colours + GrabCut N=50",
+    ]
+    status, _, err = run(*small, "--rules", "otsy")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "otsy" in err
+    # Of the published settings no network is trained on scenes.
+    status, _, err = run(*small, "--rules", "otsu", "--preset", "paper")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "--rules otsu has no effect" in err
 
 
 def test_a_dry_run_leaves_rows_as_they_are(run, tmp_path, finished, points_here):
@@ -378,8 +399,8 @@ def test_a_sweep_leaves_rows_scores_and_figures(run, tmp_path, points_here):
     assert points_here.tried == [0, 1]
 
     rows = pd.read_parquet(tmp_path / "results" / "tiny")
-    assert set(rows.method) == {"gan", "otsu", "centre_disc"}
-    assert len(rows) == 4 * 4  # two trials and two baselines, each in four profiles
+    assert set(rows.method) == {"gan", "otsu", "centre_disc", "grabcut"}
+    assert len(rows) == 5 * 4  # two trials and three baselines, each in four profiles
     assert set(rows.benchmark) == {"scenes:30"}
     assert sorted(rows.data_size.dropna().unique()) == [12, 16]
     assert rows[["accuracy", "iou", "scores", "torch_version"]].notna().all(axis=None)
@@ -387,7 +408,7 @@ def test_a_sweep_leaves_rows_scores_and_figures(run, tmp_path, points_here):
     assert set(images.experiment) == set(rows.experiment)
 
     assert "scenes:30: 30 pictures" in out
-    for name in (GENERATOR, "Otsu threshold", "centre disc"):
+    for name in (GENERATOR, "Otsu threshold", "centre disc", "GrabCut"):
         assert name in out
     assert "rows: results/tiny" in out
     assert f"figure: results/tiny_figures/{GENERATOR}.png" in out
@@ -424,7 +445,7 @@ def test_rows_of_other_sweeps_stay(run, tmp_path, finished, points_here):
     run(*TINY, name="tiny", recipe=_tiny)
     run("--benchmark", "scenes:20", name="tiny", recipe=_tiny)
     rows = pd.read_parquet(tmp_path / "results" / "tiny")
-    assert rows.groupby("benchmark").size().tolist() == [16, 16]
+    assert rows.groupby("benchmark").size().tolist() == [20, 20]
 
 
 def test_a_failed_trial_is_reported_and_the_others_are_kept(run, tmp_path, unscored, points_here):

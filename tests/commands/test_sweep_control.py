@@ -37,7 +37,7 @@ _THREE = [replace(_SMALL, data_size=size) for size in (20, 16, 12)]
 def run(capsys):
     def call(*arguments):
         command = ["--benchmark", "scenes:12", *arguments]
-        facts = {"name": "tiny", "shows": "", "takes": "", "about": ""}
+        facts = {"name": "tiny", "shows": "", "takes": "", "about": "", "rules": ()}
         status = run_app(recipe_app(Recipe(make=lambda *_: _THREE, **facts)), command)
         shown = capsys.readouterr()
         return status, shown.out, shown.err

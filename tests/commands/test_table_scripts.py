@@ -26,6 +26,7 @@ TRIALS = {
     "table_15": 2,
     "failure_cases": 2,
 }
+"""Of generators and with labels; one more for each rule that a network learns from."""
 DIRECTIONS = {"table_9": 5, "initialisations": 10, "strips": 4}
 
 
@@ -48,7 +49,9 @@ def script(apart, tmp_path, monkeypatch, capsys):
 def test_trials_of_each_table(script, name):
     status, out, err = script(name, "--dry-run")
     assert (status, err) == (0, "")
-    assert out.startswith(f"{name}: {TRIALS[name]} trials, 0 of them finished")
+    count = TRIALS[name] + len(recipes()[name].rules)
+    assert out.startswith(f"{name}: {count} trials, 0 of them finished")
+    assert out.count("  distilled ") == len(recipes()[name].rules)
     assert not list(Path("storage").glob("*/*"))
 
 

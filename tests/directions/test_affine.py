@@ -14,6 +14,7 @@ from gseg.directions import colour_maps
 from gseg.directions.affine import (
     AffineFit,
     fit_maps,
+    fixed_mask_residuals,
     generated_batches,
     picture_batches,
     two_affine_ratio,
@@ -234,3 +235,63 @@ def test_presets_and_nonsense() -> None:
         AffineConfig(offset_split=0)
     with pytest.raises(ValueError, match=r"\(4, 3, 8, 8\) and \(2, 3, 3, 8, 8\)"):
         two_affine_ratio(torch.zeros(4, 3, 8, 8), torch.zeros(2, 3, 3, 8, 8))
+
+
+def left_by_lstsq(original: np.ndarray, shifted: np.ndarray, mask: np.ndarray) -> float:
+    """Sum what numpy's least squares leaves of the pixels of a mask; pictures (3, H, W)."""
+    x = np.concatenate([original[:, mask].T, np.ones((mask.sum(), 1))], axis=1).astype(float)
+    y = shifted[:, mask].T.astype(float)
+    return float(((y - x @ np.linalg.lstsq(x, y, rcond=None)[0]) ** 2).sum()) if len(x) else 0.0
+
+
+def test_fixed_mask_residuals_are_those_of_least_squares() -> None:
+    draw = np.random.default_rng(0)
+    original = draw.uniform(-1, 1, (9, 3, 8, 6)).astype(np.float32)
+    shifted = (0.7 * original + 0.2 * draw.normal(size=original.shape)).astype(np.float32)
+    masks = draw.random((9, 8, 6)) < draw.uniform(0.1, 0.9, (9, 1, 1))
+    masks[0], masks[1] = True, False
+    masks[2], masks[2, 0, :3] = False, True  # fewer pixels than a map has numbers
+    original[3] = original[3, :1]  # grey
+    original[4] = 0.25  # plain
+    shifted[5] = original[5] * 0.5 + 0.1  # one map explains all of it
+    two, one = fixed_mask_residuals(*map(torch.from_numpy, (original, shifted, masks)))
+    for n in range(9):
+        picture = original[n], shifted[n]
+        both = left_by_lstsq(*picture, masks[n]) + left_by_lstsq(*picture, ~masks[n])
+        assert two[n].item() == pytest.approx(both / 48, rel=1e-6, abs=1e-9)
+        alone = left_by_lstsq(*picture, np.ones((8, 6), bool))
+        assert one[n].item() == pytest.approx(alone / 48, rel=1e-6, abs=1e-9)
+    assert torch.equal(two[:2], one[:2])
+    assert (two <= one).all()
+
+
+def test_fixed_mask_residuals_do_not_depend_on_the_batch() -> None:
+    draw = torch.Generator().manual_seed(0)
+    original, shifted = (torch.rand(33, 3, 32, 32, generator=draw) * 2 - 1 for _ in range(2))
+    masks = torch.rand(33, 32, 32, generator=draw) < 0.3
+    whole = fixed_mask_residuals(original, shifted, masks)
+    each = [fixed_mask_residuals(original[[n]], shifted[[n]], masks[[n]]) for n in range(33)]
+    for k in range(2):
+        assert torch.equal(whole[k], torch.cat([found[k] for found in each]))
+
+
+def test_fixed_mask_residuals_vanish_for_the_true_mask_alone() -> None:
+    original = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    true = torch.zeros(4, 16, 16, dtype=torch.bool)
+    true[:, 4:12, 3:9] = True
+    colours = homogeneous(original)
+    lighter, darker = (
+        (maps @ colours).view(3, 4, 16, 16).movedim(1, 0) for maps in (LIGHTENING, DARKENING)
+    )
+    shifted = torch.where(true[:, None], lighter, darker)
+    two, one = fixed_mask_residuals(original, shifted, true)
+    assert (two < 1e-10).all()
+    assert (one > 0.01).all()
+    assert (fixed_mask_residuals(original, shifted, ~true)[0] < 1e-10).all()
+    assert (fixed_mask_residuals(original, shifted, true.roll(2, 1))[0] > 0.001).all()
+
+
+def test_fixed_mask_residuals_refuse_other_shapes() -> None:
+    pictures = torch.zeros(2, 3, 4, 4)
+    with pytest.raises(ValueError, match=r"masks \(N, H, W\)"):
+        fixed_mask_residuals(pictures, pictures, torch.ones(2, 1, 4, 4, dtype=torch.bool))

@@ -99,7 +99,7 @@ def test_two_objectives_over_seeds_and_an_extended_space(tmp_path, local_ray, ti
         assert record.state == "complete"
         assert len(record.experiments) == 2
         assert set(record.values) == {
-            *("held_out_loss", "held_out_iou", "affine_score", "combined", "stability")
+            *("held_out_loss", "held_out_iou", "affine_ratio", "combined", "stability")
         }
         assert -1 <= record.values["stability"] <= 1
         rows = [row for row in kept.rows if row["experiment"] in record.experiments]

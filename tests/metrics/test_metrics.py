@@ -10,7 +10,7 @@ import torch
 
 from gseg.metrics.counts import PixelHistogram, pixel_histogram
 from gseg.metrics.profiles import PROFILES, metric_profile
-from gseg.metrics.sums import MetricSums, merge_sums, score_images
+from gseg.metrics.sums import MetricSums, area_under_curve, merge_sums, score_images
 
 DATA = Path(__file__).parents[1] / "data" / "metrics"
 EXPECTED = json.loads((DATA / "expected.json").read_text())
@@ -367,3 +367,23 @@ def test_sums_refuse_other_profiles_and_nothing():
         sums.compute()
     with pytest.raises(ValueError, match="No picture"):
         sums.curves()
+
+
+def test_the_area_under_the_curve_counts_pairs_in_order():
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 6, (5, 4, 7)).astype(float)  # many are equal
+    masks = rng.random((5, 4, 7)) < np.array([0.1, 0.5, 0.9, -1, 2])[:, None, None]
+    found = area_under_curve(values, masks)
+    for k in range(3):
+        pairs = [(f, b) for f in values[k][masks[k]] for b in values[k][~masks[k]]]
+        won = sum((f > b) + 0.5 * (f == b) for f, b in pairs)
+        assert found[k] == pytest.approx(won / len(pairs))
+    assert np.isnan(found[3:]).all()  # all background, all foreground
+    assert area_under_curve(values[:0], masks[:0]).shape == (0,)
+
+
+def test_the_area_under_the_curve_is_one_where_a_threshold_gives_the_mask():
+    values = np.random.default_rng(1).normal(size=(3, 6, 6))
+    assert (area_under_curve(values, values > 0.4) == 1).all()
+    assert (area_under_curve(values, values <= 0.4) == 0).all()
+    assert (area_under_curve(np.zeros((3, 6, 6)), values > 0.4) == 0.5).all()

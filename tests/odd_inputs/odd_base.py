@@ -212,7 +212,7 @@ def sweep(home: Path, *words: object) -> int:
     facts = {"shows": "", "takes": "", "about": "", "generators": ("embedded",)}
     # The only recipe that takes other masks.
     name = "voynov_table_5" if "--labeller" in words else "odd"
-    app = recipe_app(Recipe(name=name, make=_tiny, **facts))
+    app = recipe_app(Recipe(name=name, make=_tiny, rules=(), **facts))
     return run_app(app, [str(word) for word in (*words, *places)])
 
 

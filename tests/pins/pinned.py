@@ -103,7 +103,7 @@ def nearest_pictures(candidates: int) -> SelectionConfig:
 
 def make(name: str, grid: Grid, axes: Mapping[str, Sequence[object]]) -> Sequence[Trial]:
     """Make the trials of a recipe."""
-    return recipes()[name].make(grid, axes)
+    return recipes()[name].trials(grid, axes)
 
 
 def recipe_trials(name: str) -> dict[str, Sequence[Trial]]:

@@ -51,9 +51,10 @@ _OF_THE_RUN: Final = {"commit", "finished"}
 _WHAT_IS_MADE_AGAIN: Final = ("_seconds", "_reused", "_mib")
 # A stage and those that are made from it.
 _AFTER: Final = {
-    "candidates": "direction operators samples selection relabelled segmenter scores",
-    "direction": "operators samples selection relabelled segmenter scores",
+    "candidates": "direction operators threshold samples selection relabelled segmenter scores",
+    "direction": "operators threshold samples selection relabelled segmenter scores",
     "operators": "samples segmenter scores",
+    "threshold": "samples segmenter scores",
     "embeddings": "samples statistics distance segmenter scores",
     "samples": "selection relabelled segmenter scores",
     "selection": "segmenter scores",
@@ -90,6 +91,11 @@ def trials() -> list[Experiment]:
     ]
     kinds = [
         replace(plain, mask_kind="affine", validation_size=0),
+        replace(
+            plain,
+            samples=replace(plain.samples, mask_threshold="choose"),
+            validation_size=0,
+        ),
         replace(plain, data_size=10, selection=SelectionConfig(folder="real", candidates=24)),
         replace(plain, labeller=labeller("labeller.py:bright")),
     ]

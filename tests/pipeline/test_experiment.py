@@ -6,6 +6,7 @@ import pytest
 from gseg.directions.config import SearchConfig
 from gseg.pipeline.experiment import MASK_KINDS, DistanceConfig, Experiment, LabelledPairs
 from gseg.samples.config import SampleConfig
+from gseg.scores.specs import RULES
 from gseg.segmenters.config import FitConfig
 
 LABELLED = LabelledPairs(benchmark="folder:birds", count=20, side=32)
@@ -20,6 +21,11 @@ def _experiment(**changes):
         "training": FitConfig(),
     }
     return Experiment(**(settings | changes))
+
+
+def _distilled(**changes):
+    settings = {"rule": "mahalanobis", "data_size": 100, "training": FitConfig()}
+    return Experiment(method="distilled", **(settings | changes))
 
 
 def test_the_digest_is_the_same_on_every_machine():
@@ -45,6 +51,9 @@ def test_the_digest_covers_what_decides_the_segmenter():
         _experiment(labelled=replace(LABELLED, seed=1)),
         Experiment(method="otsu"),
         Experiment(method="centre_disc"),
+        *(_distilled(rule=rule) for rule in RULES),
+        _distilled(data_size=101),
+        _distilled(training=FitConfig(seed=1)),
     ]
     digests = [each.digest for each in [one, *different]]
     assert len(set(digests)) == len(digests)
@@ -71,6 +80,10 @@ def test_ensembles_have_two_members():
         ({"mask_kind": "both"}, "ggan.scenes32 N=100 both"),
         ({"method": "true_masks", "generator": ""}, "true masks N=100"),
         ({"labelled": LABELLED}, "ggan.scenes32 N=100 20 labelled"),
+        (
+            {"method": "distilled", "generator": "", "rule": "mahalanobis_grabcut"},
+            "distilled Mahalanobis + GrabCut N=100",
+        ),
     ],
 )
 def test_labels_for_people(changes, label):
@@ -93,6 +106,13 @@ def test_a_baseline_needs_nothing():
         ({"validation_size": -1}, "validation_size must be a whole number of at least 0, got -1"),
         ({"validation_size": 1.5}, "validation_size must be a whole number"),
         ({"method": "otsu", "labelled": LABELLED}, "'otsu' trains nothing"),
+        ({"method": "distilled"}, "trains on a rule's masks, and no other method does: .* None"),
+        ({"rule": "otsu"}, "no other method does: got method 'gan' with rule 'otsu'"),
+        ({"method": "distilled", "rule": "otsy"}, "Unknown rule 'otsy'; did you mean 'otsu'"),
+        ({"method": "distilled", "rule": "otsu", "data_size": 0}, "must be at least 1, got 0"),
+        ({"method": "distilled", "rule": "otsu", "training": None}, "needs training settings"),
+        ({"method": "distilled", "rule": "otsu", "labelled": LABELLED}, "needs no labels"),
+        ({"method": "distilled", "rule": "otsu", "train_resolution": 16}, "leave it out"),
         ({"method": "true_masks", "labelled": LABELLED}, "a data_size of 0 and no weight, got 100"),
         (
             {"method": "true_masks", "data_size": 0, "labelled": replace(LABELLED, weight=0.5)},

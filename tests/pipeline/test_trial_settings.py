@@ -27,6 +27,7 @@ OTHER = {
     "search_steps": 7,
     "search_learning_rate": 0.01,
     "mask_kind": "both",
+    "mask_threshold": "otsu",
     "data_size": 77,
     "truncation": 0.5,
     "alpha": 0.3,
@@ -43,6 +44,7 @@ OTHER = {
     "train_depth": 2,
     # The other one than the machine's own, which the embedded settings take.
     "train_precision": "float32" if native_precision("cpu") == "bfloat16" else "bfloat16",
+    "rule": "otsu",
     "seed": 5,
 }
 UNTOLD = {
@@ -77,7 +79,7 @@ def point(grid, **values):
     return point_trials(grid, {"generator": NAME, "data_size": 100, **values}, (3,), "search")[0]
 
 
-@pytest.mark.parametrize("name", [name for name in axes() if name not in ("alpha", "seed")])
+@pytest.mark.parametrize("name", [name for name in axes() if name not in ("alpha", "rule", "seed")])
 def test_every_axis_is_read_as_it_was_turned_and_changes_the_experiment(grid, name):
     if name == "candidates":
         grid = replace(grid, direction="affine_ratio")

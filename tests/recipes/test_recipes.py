@@ -6,13 +6,14 @@ import pytest
 from gseg.pipeline.experiment import LabelledPairs, SelectionConfig
 from gseg.recipes.grids import grids
 from gseg.recipes.melas2022 import all_gans, table_13
+from gseg.recipes.recipe import recipes
 from gseg.recipes.trials import baselines
 
 EMBEDDED = grids()["embedded"]
 
 
 def _only(experiments, method="gan"):
-    return [each for each in experiments if each.method == method]
+    return [each for each in experiments if getattr(each, "method", "") == method]
 
 
 def test_grids_hold_what_their_sources_state():
@@ -131,9 +132,50 @@ def test_values_out_of_range_are_named(values, message):
 
 def test_baselines_learn_nothing():
     found = baselines("all_gans")
-    assert [each.method for each in found] == ["otsu", "centre_disc"]
+    assert [each.method for each in found] == ["otsu", "centre_disc", "grabcut"]
     assert {each.recipe for each in found} == {"all_gans"}
     assert not any(each.training or each.data_size for each in found)
+
+
+def _distilled(name, axes, grid=EMBEDDED):
+    return _only(recipes()[name].trials(grid, axes), "distilled")
+
+
+def test_every_table_of_scenes_has_what_a_generator_has_to_beat():
+    labelled = LabelledPairs(benchmark="folder:x", count=5, side=32)
+    near = SelectionConfig(folder="x", candidates=20_000)
+    for name, recipe in recipes().items():
+        grid = replace(EMBEDDED, labelled=labelled, selection=near)
+        grid = grid if name == "table_13" else EMBEDDED
+        found = _distilled(name, {"generator": ("bigbigan.scenes32-large",)}, grid)
+        assert bool(found) == (recipe.ends_with == "scores"), name
+        assert {each.rule for each in found} == (set(recipe.rules) if found else set())
+        assert all(each.recipe == name and not each.labelled for each in found)
+    assert recipes()["all_gans"].rules == recipes()["table_2"].rules
+    assert recipes()["table_2"].rules == ("mahalanobis", "mahalanobis_grabcut")
+    assert recipes()["table_7"].rules == ("mahalanobis_grabcut",)
+
+
+def test_distilled_networks_see_as_many_scenes_as_the_largest_set_at_most_the_grid_s():
+    axes = {"generator": ("a.x",), "seed": (0, 3)}
+    found = _distilled("all_gans", axes)
+    assert [(each.training.seed, each.rule) for each in found] == [
+        (0, "mahalanobis"),
+        (0, "mahalanobis_grabcut"),
+        (3, "mahalanobis"),
+        (3, "mahalanobis_grabcut"),
+    ]
+    assert {each.data_size for each in found} == {4_000}
+    assert [replace(each.training, seed=0) for each in found] == 4 * [EMBEDDED.training]
+    assert {each.data_size for each in _distilled("all_gans", axes | {"data_size": (9,)})} == {9}
+    assert {each.data_size for each in _distilled("table_14", axes)} == {4_000}
+    assert _distilled("all_gans", axes, grids()["paper"]) == []
+
+
+def test_tables_share_distilled_networks():
+    one, other = (_distilled(name, {})[0].digest for name in ("table_6", "voynov_table_1"))
+    assert one == other
+    assert {each.rule for each in _distilled("table_6", {"rule": ("otsu",)})} == {"otsu"}
 
 
 def test_table_13_has_its_five_rows():

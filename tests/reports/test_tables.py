@@ -10,6 +10,7 @@ from gseg.pipeline.rows import make_row
 from gseg.reports.tables import (
     METHOD_NAMES,
     masks_line,
+    method_names,
     seed_summary,
     summary,
     summary_table,
@@ -122,6 +123,33 @@ def test_the_table_shows_numbers_as_people_write_them():
         assert shown in text
     for hidden in ("nan", "None", "1e+0", "250.0", "0.51234"):
         assert hidden not in text
+
+
+def test_a_distilled_network_says_by_which_rule_and_where_it_learnt():
+    learnt = {"method": "distilled", "data_size": 4000, "train_seed": 0}
+    rows = [
+        _gan("a", "x.y", 0.7),
+        *BASELINES,
+        _row("m", rule="mahalanobis", iou=0.8, **learnt),
+        _row("c", rule="mahalanobis_grabcut", iou=0.85, **learnt),
+    ]
+    lines = _summary(*rows)
+    assert lines.name.tolist() == [
+        "x.y",
+        "true masks (ceiling)",
+        "U-Net on masks by Mahalanobis + GrabCut",
+        "U-Net on masks by Mahalanobis",
+        "Otsu threshold",
+    ]
+    assert "▼" not in _text(lines)  # it does learn
+    assert len(seed_summary(lines)) == 5
+    elsewhere = pd.DataFrame(rows).assign(benchmark="cub")
+    assert method_names(elsewhere).tolist()[3] == "U-Net on masks of scenes by Mahalanobis"
+    assert method_names(elsewhere.drop(columns="rule")).tolist()[3] == "distilled"
+
+
+def test_rows_that_are_below_any_rule_are_marked():
+    assert "x.y ▼" in _text(_summary(_gan("a", "x.y", 0.5), _row("g", method="grabcut", iou=0.6)))
 
 
 def test_the_best_generator_is_marked_and_baselines_are_not():

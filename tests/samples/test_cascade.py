@@ -65,9 +65,10 @@ def plain_block(generator, direction, config, block):
     shifted = {"darker": [darker], "both": [lighter, darker]}.get(config.mask_kind, [lighter])
     triple = (original, lighter, darker)
     difference = brightness_difference(config.mask_kind, *triple, rule=config.mask_rule)
-    singles = [make_masks(kind, *triple, rule=config.mask_rule) for kind in ("lighter", "darker")]
+    how = {"rule": config.mask_rule, "at": config.mask_threshold}
+    singles = [make_masks(kind, *triple, **how) for kind in ("lighter", "darker")]
     verdicts = judge(
-        make_masks(config.mask_kind, *triple, rule=config.mask_rule),
+        make_masks(config.mask_kind, *triple, **how),
         shifted,
         config.filters,
         directions=singles if config.mask_kind == "both" else (),
@@ -89,12 +90,15 @@ def same(first, second):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("source", ["gseg", "melas2022_program", "contrast"])
+@pytest.mark.parametrize("source", ["gseg", "melas2022_program", "otsu", "contrast"])
 def test_a_shard_is_what_the_definitions_give(kind, source):
     generator, direction = make()
-    filters = CONTRAST[kind] if source == "contrast" else filter_preset(source)
+    # Those of Melas-Kyriazi et al. 2022 test the masks of single directions.
+    preset = {"otsu": "melas2022_program"}.get(source, source)
+    filters = CONTRAST[kind] if source == "contrast" else filter_preset(preset)
     rule = "luminance_std" if source == "melas2022_program" else "luminance"
-    config = replace(CONFIG, mask_kind=kind, filters=filters, mask_rule=rule)
+    at = "otsu" if source == "otsu" else "zero"
+    config = replace(CONFIG, mask_kind=kind, filters=filters, mask_rule=rule, mask_threshold=at)
     shard = draw_shards(generator, [(direction, config)], 1).shards[0]
     place = 0
     for block in range(4, 8):
@@ -139,12 +143,17 @@ def test_places_and_neighbours_change_no_bit(name):
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-@pytest.mark.parametrize("kind", ["lighter", "both"])
-def test_embedded_generators_give_the_samples_of_the_plain_order(name, kind):
+@pytest.mark.parametrize(("kind", "at"), [("lighter", "otsu"), ("both", "zero")])
+def test_embedded_generators_give_the_samples_of_the_plain_order(name, kind, at):
     generator = load_generator(name)
     direction = directions(generator, 1)[0]
     config = replace(
-        CONFIG, mask_kind=kind, batch=16, blocks_per_shard=3, filters=FilterConfig(max_share=0.9)
+        CONFIG,
+        mask_kind=kind,
+        batch=16,
+        blocks_per_shard=3,
+        filters=FilterConfig(max_share=0.9),
+        mask_threshold=at,
     )
     drawn = draw_shards(generator, [(direction, config)], 0)
     shard, place = drawn.shards[0], 0

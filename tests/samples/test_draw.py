@@ -228,6 +228,10 @@ def test_the_least_acceptance_is_one_percent_of_ten_thousand():
     [
         ({"mask_kind": "ensemble"}, "Unknown mask kind 'ensemble'"),
         ({"mask_rule": "hsv"}, "Unknown mask rule 'hsv'"),
+        ({"mask_threshold": "half"}, "Unknown mask threshold 'half'; choose one of zero, otsu"),
+        ({"mask_threshold": "otsu", "mask_kind": "affine"}, "'affine' ask which of two colour"),
+        ({"mask_threshold": "choose", "mask_kind": "affine_each"}, "'affine_each' ask which"),
+        ({"mask_threshold": "otsu", "mask_rule": "luminance_std"}, "a threshold of its own"),
         ({"epsilon": 0.0}, "above 0, got 0.0"),
         ({"epsilon": float("nan")}, "above 0, got nan"),
         ({"seed": -1}, "0 or more, got -1"),

@@ -37,6 +37,20 @@ def test_every_kind_finds_what_the_shift_brightens(pictures, kind, rule):
     assert mask.tolist() == [[[True, False], [True, False]]]
 
 
+@pytest.mark.parametrize("rule", ["luminance", "rgb_norm"])
+@pytest.mark.parametrize("kind", ["lighter", "darker", "both", "mean"])
+def test_otsu_finds_the_foreground_where_nothing_gets_brighter(pictures, kind, rule):
+    """A shift that darkens the foreground as well, but less: zero finds nothing of it."""
+    original, lighter, darker = pictures
+    lighter[..., 0] = -0.125
+    darker = -0.5 * lighter if kind == "darker" else -lighter
+    darker[..., 0] = 0.125
+    otsu = make_masks(kind, original, lighter, darker, rule=rule, at="otsu")
+    assert otsu.tolist() == [[[True, False], [True, False]]]
+    if kind != "mean":
+        assert not make_masks(kind, original, lighter, darker, rule=rule).any()
+
+
 def test_equal_brightness_is_background():
     picture = flat(0.25, -0.5, 0.125)
     for kind in ("lighter", "darker", "both"):

@@ -99,6 +99,9 @@ def test_masks(pairs, kind, rule):
         masks = make_masks(kind, *here, rule=rule)
         assert_equal(masks, make_masks(kind, *there, rule=rule))
         seen |= set(masks.unique().tolist())
+        # Levels of what differs in its last bits may be neighbours.
+        otsu, its = (make_masks(kind, *each, rule=rule, at="otsu").cpu() for each in (here, there))
+        assert (otsu != its).float().mean() < 1e-3
         changes = [
             mean_changes(brightness_difference(kind, *each, rule=rule)) for each in (here, there)
         ]

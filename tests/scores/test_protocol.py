@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from skimage.filters import threshold_otsu
 
 from gseg.images import from_uint8
 from gseg.metrics.counts import pixel_histogram
@@ -15,7 +16,7 @@ from gseg.metrics.sums import MetricSums
 from gseg.picture_files import UnreadableImageError
 from gseg.scenes.pictures import render
 from gseg.scores.baselines import centre_disc, otsu
-from gseg.scores.batches import equal_shapes, working_shape
+from gseg.scores.batches import begin_mask_size, equal_shapes, prepare, working_shape
 from gseg.scores.benchmarks import BenchmarkPart, Example, FolderBenchmark, ScenesBenchmark
 from gseg.scores.protocol import COLUMNS, bootstrap_intervals, merge_scores, score
 from gseg.scores.specs import SCORES
@@ -57,6 +58,22 @@ def test_scenes_are_scored_as_the_metrics_say(name):
     for column in ("accuracy", "iou", "f_beta", "max_f_beta"):
         np.testing.assert_array_equal(got.table[column], getattr(per_image, column))
     assert got.table["degenerate"].dtype == bool
+
+
+@pytest.mark.parametrize("protocol", ["text", "melas_program", "voynov_program"])
+def test_by_otsu_each_picture_is_cut_where_scikit_image_cuts_it(photographs, protocol):
+    """At the size of the scores; all of them are those of the masks."""
+    benchmark, options = FolderBenchmark(photographs), {"working_size": 24, "profiles": ["sod"]}
+    got = score(brightness, benchmark, protocol=f"{protocol}+otsu", **options)
+    assert got.protocol == f"{protocol}+otsu"
+    table = got.table.set_index("id")
+    for number in range(len(benchmark)):
+        each = prepare(benchmark[number], number, protocol, 24)
+        found = brightness(from_uint8(each.picture[None]))
+        found = begin_mask_size(found, tuple(each.mask.shape), protocol)()[0].numpy()
+        mask, truth = found > threshold_otsu(found), each.mask.numpy()
+        assert table.loc[each.id, "accuracy"] == pytest.approx((mask == truth).mean(), abs=0.01)
+        assert table.loc[each.id, "mae"] == pytest.approx((mask != truth).mean(), abs=0.01)
 
 
 @pytest.mark.parametrize("protocol", ["text", "melas_program"])

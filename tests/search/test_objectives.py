@@ -3,11 +3,14 @@ import re
 import pytest
 import torch
 
+from gseg.directions.config import CHOICE_RULES
 from gseg.pipeline.rows import make_row
-from gseg.search.evaluate import agreement
+from gseg.search.evidence import agreement
 from gseg.search.objectives import (
+    CRITERIA,
     LABELS_USED,
     OBJECTIVES,
+    RULES,
     chosen_objectives,
     row_values,
     with_mark,
@@ -33,7 +36,7 @@ def test_objectives_are_means_over_seeds():
         {
             "held_out_loss": 0.3,
             "held_out_iou": 0.7,
-            "affine_score": 0.85,
+            "affine_ratio": 0.85,
             "combined": (0.8 * 0.5 + 0.0) / 2,  # a shift that one map explains earns nothing
         }
     )
@@ -59,7 +62,34 @@ def test_labels_are_used_on_request_only():
                 _chosen("combined", name)
             assert _chosen(name, use_labels=True) == (objective,)
     free = {name for name, each in OBJECTIVES.items() if not each.uses_labels}
-    assert free == {"held_out_loss", "held_out_iou", "affine_score", "combined", "stability"}
+    assert free == {
+        *("held_out_loss", "held_out_iou", "affine_ratio", "mask_ratio", "share_distance"),
+        *("combined", "stability", "mask_stability"),
+    }
+
+
+def test_each_objective_has_one_name_whoever_uses_it():
+    tables = (OBJECTIVES, CRITERIA, RULES)
+    records = {id(each): each.name for table in tables for each in table.values()}
+    names = [*records.values()]
+    names += [each.formerly for each in OBJECTIVES.values() if each.formerly]
+    assert len(set(names)) == len(names)
+    # The rules by which directions are chosen, whose words are in the names of directions.
+    assert set(RULES) == set(CHOICE_RULES)
+    assert all(each.name == rule for rule, each in RULES.items())
+    assert _chosen("affine_score") == _chosen("affine_ratio")
+    with pytest.raises(ValueError, match="given twice"):
+        _chosen("affine_score", "affine_ratio")
+    with pytest.raises(ValueError, match="Unknown objective 'voynov2021'"):
+        _chosen("voynov2021")
+
+
+def test_a_share_is_plausible_or_so_far_from_it():
+    def of(share):
+        return OBJECTIVES["share_distance"].of_row({"foreground_share": share})
+
+    shares = (None, 0.02, 0.6, 0.0, 1.0)
+    assert [of(share) for share in shares] == [None, 0, 0, 0.02, pytest.approx(0.4)]
 
 
 @pytest.mark.parametrize(

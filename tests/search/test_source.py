@@ -164,7 +164,7 @@ def test_points_under_other_settings_are_not_known():
 def test_points_are_known_if_all_that_is_looked_for_was_measured():
     found, _ = _run(_search(points=4))
     assert _search(objectives=("held_out_iou",)).sort_out(found) == (found, [])
-    assert _search(objectives=("held_out_iou", "affine_score")).sort_out(found) == ([], found)
+    assert _search(objectives=("held_out_iou", "affine_ratio")).sort_out(found) == ([], found)
 
 
 def test_points_that_are_not_finished_are_tried_again_first():
@@ -299,7 +299,7 @@ def test_best_points_by_hand():
 
 
 def test_two_objectives_lead_to_both_ends():
-    search = _search(objectives=("held_out_loss", "affine_score"), points=40, random_first=8)
+    search = _search(objectives=("held_out_loss", "affine_ratio"), points=40, random_first=8)
 
     def other(point):  # best at a large ε: against the loss
         return (point.parameters["epsilon"] - 3) ** 2
@@ -307,7 +307,7 @@ def test_two_objectives_lead_to_both_ends():
     source = PointSource(search, [], at_once=1)
     records = []
     while (point := source.next()) is not None:
-        record = _record(search, point, affine_score=other(point))
+        record = _record(search, point, affine_ratio=other(point))
         records.append(record)
         source.finish(record)
     front = best_points(records, search.objectives)

@@ -143,6 +143,20 @@ def test_overlays_and_threshold(tmp_path):
         assert overlay[:, 0, 0].tolist() == ([177, 92, 102] if found else [50, 60, 70])
 
 
+def test_otsu_splits_each_picture_by_its_own_probabilities(tmp_path):
+    pixels = np.full((2, 12, 12, 3), 30, np.uint8)  # nowhere near half
+    pixels[0, 3:9, 2:7] = 60
+    pixels[1] = 200
+    pixels[1, :4] = 250
+    for name, each in zip("ab", pixels, strict=True):
+        Image.fromarray(each).save(tmp_path / f"{name}.png")
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    result = segment_files(Bright(), files, tmp_path / "out", threshold="otsu", working_size=12)
+    for path, each in zip(files, pixels, strict=True):
+        expected = each[..., 0] > each[..., 0].min()
+        np.testing.assert_array_equal(read_mask(result.masks[path]).numpy(), expected)
+
+
 def test_real_networks_fit_in(tmp_path):
     half_white(33, 21).save(tmp_path / "a.png")
     network = Segmenter(UNet(width=2, depth=3), {"resolution": 8})
@@ -154,7 +168,9 @@ def test_real_networks_fit_in(tmp_path):
 def test_wrong_options_are_explained(tmp_path):
     with pytest.raises(ValueError, match="no pictures to segment"):
         segment_files(Bright(), [], tmp_path)
-    with pytest.raises(ValueError, match=r"threshold is a probability in \[0, 1\), got 1"):
+    with pytest.raises(ValueError, match=r"a probability in \[0, 1\) or 'otsu', got 1"):
         segment_files(Bright(), ["a.png"], tmp_path, threshold=1)
+    with pytest.raises(ValueError, match=r"or 'otsu', got 'half'"):
+        segment_files(Bright(), ["a.png"], tmp_path, threshold="half")
     with pytest.raises(ValueError, match="working size of at least 4 pixels, got 3"):
         segment_files(Bright(), ["a.png"], tmp_path, working_size=3)

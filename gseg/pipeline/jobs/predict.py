@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from gseg.pipeline.costs import score_seconds, segment_seconds
 from gseg.pipeline.jobs.job import Job, Listen
-from gseg.scores.baselines import centre_disc, otsu
+from gseg.scores.baselines import BASELINES
 from gseg.scores.benchmarks import Benchmark, BenchmarkPart, open_benchmark
 from gseg.scores.protocol import Predict, Scores, merge_scores, score
 from gseg.scores.specs import EvalProtocol
-from gseg.segmenters.segment import SegmentedFiles, check_threshold, segment_to
+from gseg.segmenters.segment import SegmentedFiles, Threshold, check_threshold, segment_to
 from gseg.segmenters.segmenter import Ensemble, Predictor, Segmenter
 from gseg.storage.store import bring_here
 
@@ -24,7 +24,6 @@ SCORED_AT_ONCE: Final = 100
 """Pictures of a part of scoring, at most."""
 SEGMENTED_AT_ONCE: Final = 50
 """Files of a part of segmenting."""
-_BASELINES: Final[Mapping[str, Predict]] = {"otsu": otsu, "centre_disc": centre_disc}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +104,7 @@ class ScoreJob(Job[Scores]):
     def predictor(self) -> Predict:
         """Load what predicts."""
         if self.baseline:
-            return _BASELINES[self.baseline]
+            return BASELINES[self.baseline]
         return load_predictor(self.segmenters, self.device).probability
 
     def _score(self, predict: Predict, benchmark: Benchmark, listen: Listen) -> Scores:
@@ -135,7 +134,7 @@ class SegmentJob(Job[SegmentedFiles]):
         files: Pictures, and where their masks go; see `gseg.segmenters.segment.name_masks`.
         models: Segmenters' files, None for the one that ships; several are an ensemble.
         working_size: Shorter side that the network sees; None for that of its training.
-        threshold: Probability above which a pixel is foreground.
+        threshold: Probability above which a pixel is foreground, or ``otsu``.
         overlay: Whether to write overlays too.
         device: Kind of device.
     """
@@ -143,7 +142,7 @@ class SegmentJob(Job[SegmentedFiles]):
     files: tuple[tuple[Path, Path], ...]
     models: tuple[Path | None, ...] = (None,)
     working_size: int | None = None
-    threshold: float = 0.5
+    threshold: Threshold = 0.5
     overlay: bool = False
     device: str = "cpu"
 

@@ -3,7 +3,7 @@
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -21,6 +21,7 @@ from gseg.pipeline.progress import Report, Watch
 from gseg.samples.sets import first_samples
 from gseg.samples.shards import DamagedShardError, SampleSet, Shard, ShardFacts
 from gseg.scenes.pictures import render
+from gseg.scores.baselines import rule_masks
 from gseg.scores.batches import chosen_pictures, square_pairs
 from gseg.scores.benchmarks import open_benchmark
 from gseg.segmenters.checkpoint import CheckpointError, Measurement
@@ -41,7 +42,7 @@ from gseg.storage.manifests import recheck
 from gseg.storage.mirror import fetch
 
 SCENES_SIDE: Final = 32
-"""Side of the scenes that a segmenter is trained on with true masks."""
+"""Side of the scenes that a segmenter is trained on, with true masks or a rule's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +57,7 @@ class Pairs:
         side: Of labelled pictures, after cropping their middle and resizing.
         seed: Of the order in which labelled pictures are chosen.
         first: Index of the first scene, or place of the first labelled picture in that order.
+        rule: Who gives scenes their masks, see `gseg.scores.specs.RULES`; empty for the true ones.
         shrunk: Side to which samples are shrunk; None to leave them.
         redraw: Draws a shard again whose file turns out to be damaged; None to give up then.
     """
@@ -67,6 +69,7 @@ class Pairs:
     side: int = SCENES_SIDE
     seed: int = 0
     first: int = 0
+    rule: str = ""
     shrunk: int | None = None
     redraw: DrawJob | None = None
 
@@ -97,8 +100,9 @@ class Pairs:
             # Once more: they may have changed while they were read.
             open_benchmark(self.benchmark, planned=benchmark.identity)
             return pairs
-        scenes = render(range(self.first, self.first + self.count), resolution=SCENES_SIDE)
-        return scenes.pictures, scenes.masks
+        indices = range(self.first, self.first + self.count)
+        scenes = render(indices, resolution=SCENES_SIDE)
+        return scenes.pictures, _masks_by(self.rule, indices) if self.rule else scenes.masks
 
     def head(self, count: int) -> SampleSet:
         """Read the first samples of shards."""
@@ -118,6 +122,12 @@ class Pairs:
             put_aside(self.shards[number], error)
             recheck(self.shards[number].parent)  # or its artifact would be believed as before
             raise
+
+
+# A chain's masks take up to a minute, and trials of other seeds have the same.
+@lru_cache(maxsize=4)
+def _masks_by(rule: str, indices: range) -> Tensor:
+    return rule_masks(rule, render(indices, resolution=SCENES_SIDE).pictures)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

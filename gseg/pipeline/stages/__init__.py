@@ -2,6 +2,7 @@
 
     direction -> samples (-> selection) (-> relabelled) -> segmenter -> scores
     candidates -> direction (-> operators), where a direction is chosen or masks need its maps
+    direction (-> threshold) -> samples, where the masks' threshold is chosen
     embeddings -> samples, where latents lie near those of pictures
     statistics -> distance (of the generator's pictures)
 

@@ -15,23 +15,34 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gseg.arrays import check_finite
+from gseg.directions.direction import Direction
 from gseg.exactness import exact
 from gseg.features.named import features_name, open_features
+from gseg.generators.catalogue import cached_generator
 from gseg.images import from_uint8
 from gseg.mask_coding import MaskCoding, mask_coding
 from gseg.mask_files import check_codings, coded_mask
+from gseg.metrics.sums import area_under_curve
 from gseg.pipeline.costs import features_seconds, sample_bytes, score_seconds
 from gseg.pipeline.experiment import SelectionConfig
 from gseg.pipeline.graph import Node, Workshop
 from gseg.pipeline.jobs.train import Pairs
 from gseg.pipeline.progress import Report
-from gseg.pipeline.stages.samples import DerivedNode, SampledSet, first_shards, rows_of
+from gseg.pipeline.stages.samples import (
+    DerivedNode,
+    SampledSet,
+    SamplesNode,
+    first_shards,
+    rows_of,
+)
 from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
 from gseg.samples.config import LabellerConfig
+from gseg.samples.draw import differences
 from gseg.samples.labeller import labeller, mask_files, sample_name
 from gseg.samples.sets import nearest, similarities
 from gseg.samples.shards import Shard, shard_name
@@ -128,6 +139,8 @@ def _write(folder: Path, pairs: Pairs, places: Tensor, similarity: Tensor) -> No
 
 
 _BATCH: Final = 64
+# Samples whose pictures are made once more to see how well their difference orders the pixels.
+_ORDERED: Final = 256
 
 Label = Callable[[Shard, int], Tensor]
 """A shard and its set's seed to masks (N, R, R) bool."""
@@ -138,7 +151,8 @@ class RelabelledNode(DerivedNode):
     """The same pictures with the masks of another model.
 
     Its facts say how far the two masks agree: ``labeller_iou``, mean over the samples of which at
-    least one mask has a foreground, and ``labeller_accuracy``.
+    least one mask has a foreground, ``labeller_accuracy``, and ``labeller_auc``, how far they would
+    with the best threshold, of the first `_ORDERED` samples.
 
     Attributes:
         source: Samples with masks of their own.
@@ -178,14 +192,20 @@ class RelabelledNode(DerivedNode):
             assert self.network is not None
             file = shop.make(self.network).folder / FILE
             config = LabellerConfig(kind="segmenter", place=str(file), digest=file_digest(file))
-        samples = self.source.sampled(shop)
-        label = partial(self._label, folder, samples, config, shop.report_here)
+        samples, drawn = self.source.sampled(shop), self.source
+        while isinstance(drawn, DerivedNode):
+            drawn = drawn.source
+        assert isinstance(drawn, SamplesNode)
+        # Made, not only looked for: it may be damaged, or gone, where all samples are there.
+        made_with = drawn.generator, shop.make(drawn.direction).folder
+        label = partial(self._label, folder, samples, config, made_with, shop.report_here)
         return shop.backend.call(label)
 
-    def agreement(self, shop: Workshop) -> Mapping[str, float]:
+    def agreement(self, shop: Workshop) -> Mapping[str, float | None]:
         """Say how far the masks agree."""
         facts = shop.make(self).facts
-        return {name: facts[name] for name in _Agreement().means}
+        # Older ones were not measured in each way.
+        return {name: facts.get(name) for name in _Agreement().means}
 
     def _told(self, shop: Workshop) -> Mapping[str, str]:
         if self.network is not None:
@@ -194,13 +214,28 @@ class RelabelledNode(DerivedNode):
         return {"kind": self.labeller.kind, "digest": self.labeller.digest}
 
     def _label(
-        self, folder: Path, samples: SampledSet, config: LabellerConfig, report: Report
+        self,
+        folder: Path,
+        samples: SampledSet,
+        config: LabellerConfig,
+        made_with: tuple[str, Path],
+        report: Report,
     ) -> Mapping[str, Any]:
         label = open_labeller(config, self.device)
         agreement, done = _Agreement(), 0
+        name, direction = made_with
+        remade = partial(
+            differences,
+            cached_generator(name, self.device),
+            Direction.load(bring_here(direction)),
+            samples.config,
+        )
         for shard in first_shards(samples.pairs):
             masks = label(shard, samples.config.seed)
             agreement.update(masks, shard.masks)
+            for first in range(0, min(len(shard), _ORDERED - done), _BATCH):
+                part = slice(first, min(first + _BATCH, _ORDERED - done))
+                agreement.order(remade(shard.indices[part].numpy()), masks[part])
             counts = {**shard.counts, "accepted": len(shard)}
             # Pictures that were stored as JPEG would change again.
             kept = replace(shard, masks=masks, counts=counts, picture_format="exact")
@@ -296,6 +331,7 @@ class _Agreement:
 
     def __init__(self) -> None:
         self._overlap, self._unions, self._equal, self._samples = 0.0, 0, 0.0, 0
+        self._areas: list[float] = []
 
     def update(self, ours: Tensor, theirs: Tensor) -> None:
         """Take in masks (N, R, R) bool of both kinds."""
@@ -307,10 +343,17 @@ class _Agreement:
         self._equal += float((ours == theirs).double().mean((1, 2)).sum())
         self._samples += len(ours)
 
+    def order(self, differences: Tensor, theirs: Tensor) -> None:
+        """Take in what our masks are cut from, (N, R, R), and masks (N, R, R) bool to reach."""
+        areas = area_under_curve(differences.double().numpy(), theirs.numpy())
+        # A picture that is all foreground or all background has no area.
+        self._areas += areas[~np.isnan(areas)].tolist()
+
     @property
-    def means(self) -> dict[str, float]:
+    def means(self) -> dict[str, float | None]:
         """Give the means so far."""
         return {
             "labeller_iou": self._overlap / max(self._unions, 1),
             "labeller_accuracy": self._equal / max(self._samples, 1),
+            "labeller_auc": sum(self._areas) / len(self._areas) if self._areas else None,
         }

@@ -33,6 +33,7 @@ from gseg.pipeline.jobs.train import LearnJob
 from gseg.pipeline.progress import Report
 from gseg.samples.config import SampleConfig
 from gseg.samples.masks import MASKS
+from gseg.samples.thresholds import CHOSEN_FROM, choose_threshold
 from gseg.storage.checksums import file_digest
 from gseg.storage.digests import canonical
 from gseg.storage.store import Artifact, Cost, bring_here
@@ -246,17 +247,63 @@ class OperatorsNode(Stage):
         return {name: facts[name] for name in ("restoration_loss", "distance")}
 
 
-def with_operators(
+@dataclass(frozen=True, kw_only=True)
+class ThresholdNode(Stage):
+    """A direction with the threshold chosen for its masks.
+
+    Its facts: ``chosen``, ``ratios`` and ``shares`` of the candidates.
+
+    Attributes:
+        generator: Catalogue name.
+        direction: What the masks are made with.
+        samples: Kind, rule and length of shift of the masks; the rest changes nothing.
+    """
+
+    stage: ClassVar[str] = "threshold"
+    word: ClassVar[str] = "choice of a threshold"
+
+    generator: str
+    direction: Node[Artifact]
+    samples: SampleConfig
+
+    def config(self, shop: Workshop) -> Mapping[str, Any]:
+        names = ("mask_kind", "mask_rule", "epsilon")
+        return {"generator": self.generator, **{n: getattr(self.samples, n) for n in names}}
+
+    def parents(self, shop: Workshop) -> Sequence[Node[Artifact] | str]:
+        return [weights_digest(self.generator), self.direction]
+
+    def cost(self, shop: Workshop) -> Cost:
+        return Cost(seconds=costs.draw_seconds(self.generator, CHOSEN_FROM, self.device))
+
+    def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
+        """Choose."""
+        return shop.backend.call(partial(self._choose, folder, shop.make(self.direction).folder))
+
+    def _choose(self, folder: Path, direction: Path) -> Mapping[str, Any]:
+        model = cached_generator(self.generator, self.device)
+        chosen = choose_threshold(model, Direction.load(bring_here(direction)), self.samples)
+        chosen.save(folder)
+        facts: Mapping[str, Any] = chosen.provenance["mask_threshold"]
+        return facts
+
+
+def prepared_direction(
     generator: str, direction: Node[Artifact], samples: SampleConfig, device: str
 ) -> Node[Artifact]:
-    """Give the direction that samples are drawn with: with colour maps, if their masks need them.
+    """Give the direction that samples are drawn with, with all that their masks need.
 
     Args:
         generator: Catalogue name.
         direction: A node of directions.
-        samples: Its mask kind decides; the maps are fitted for its length of shift.
+        samples: Its mask kind decides on colour maps, which are fitted for its length of shift;
+            its threshold, whether one is chosen.
         device: Kind of device.
     """
+    if samples.mask_threshold == "choose":
+        return ThresholdNode(
+            generator=generator, direction=direction, samples=samples, device=device
+        )
     # A node of its own: the direction is shared by all mask kinds, and most need no maps.
     if not MASKS[samples.mask_kind].fitted:
         return direction

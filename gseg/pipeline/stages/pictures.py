@@ -222,7 +222,8 @@ class DistanceNode(Stage):
     """The distance between a generator's pictures and a reference.
 
     Its facts: ``value`` and ``protocol``; ``kernel``, ``kernel_deviation`` and
-    ``kernel_protocol``, None where the reference has no vectors.
+    ``kernel_protocol``, ``precision``, ``recall`` and ``precision_recall_protocol``, None where the
+    reference has no vectors.
 
     Attributes:
         generated: Of the generator.
@@ -231,7 +232,7 @@ class DistanceNode(Stage):
     """
 
     stage: ClassVar[str] = "distance"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     generated: StatisticsNode
     reference: StatisticsNode | None = None
@@ -260,13 +261,17 @@ class DistanceNode(Stage):
         file = shop.make(self.reference).folder / _FILE if self.reference else self.file
         assert file is not None
         distance = compare(self.generated.read(shop), _read_once(file, name))
-        kernel = distance.kernel  # None where a file has moments alone
+        # Both None where a file has moments alone.
+        kernel, shares = distance.kernel, distance.precision_recall
         return {
             "value": distance.value,
             "protocol": distance.protocol,
             "kernel": kernel.value if kernel else None,
             "kernel_deviation": kernel.deviation if kernel else None,
             "kernel_protocol": kernel.protocol if kernel else None,
+            "precision": shares.precision if shares else None,
+            "recall": shares.recall if shares else None,
+            "precision_recall_protocol": shares.protocol if shares else None,
         }
 
     def values(self, shop: Workshop) -> dict[str, Any]:
@@ -285,6 +290,9 @@ class DistanceNode(Stage):
             "kid": facts["kernel"],
             "kid_deviation": facts["kernel_deviation"],
             "kid_protocol": facts["kernel_protocol"],
+            "generator_precision": facts["precision"],
+            "generator_recall": facts["recall"],
+            "precision_recall_protocol": facts["precision_recall_protocol"],
             "fid_seconds": generated.seconds + made.seconds,
             "fid_reused": all(part.reused for part in parts),
         }

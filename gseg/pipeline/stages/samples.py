@@ -75,7 +75,11 @@ class SampleNode(Node[Any]):
     def sampled(self, shop: Workshop) -> SampledSet:
         """Give the samples, which have been made."""
 
-    def agreement(self, shop: Workshop) -> Mapping[str, float]:
+    @abstractmethod
+    def chosen_threshold(self, shop: Workshop) -> str:
+        """Say which threshold was chosen for the masks that were drawn; empty for none."""
+
+    def agreement(self, shop: Workshop) -> Mapping[str, float | None]:
         """Say how far their masks agree with those that they were drawn with."""
         return {}
 
@@ -145,6 +149,12 @@ class SamplesNode(SampleNode, Node[SampledSet]):
     def sampled(self, shop: Workshop) -> SampledSet:
         made: SampledSet = shop.make(self)
         return made
+
+    def chosen_threshold(self, shop: Workshop) -> str:
+        asked = self.samples.mask_threshold == "choose"
+        # Looked for, not made: samples are complete without it.
+        direction = shop.find(self.direction) if asked else None
+        return "" if direction is None else direction.facts["chosen"]
 
     def find(self, shop: Workshop) -> SampledSet | None:
         """Take as many shards as hold the samples; None if there are too few."""
@@ -355,6 +365,9 @@ class DerivedNode(SampleNode, Stage):
 
     def parents(self, shop: Workshop) -> Sequence[Node[Any] | str]:
         return [self.source]
+
+    def chosen_threshold(self, shop: Workshop) -> str:
+        return self.source.chosen_threshold(shop)
 
     def sampled(self, shop: Workshop) -> SampledSet:
         """Give the samples, which have been made, with the counts of the drawn ones."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 import pandas as pd
 
-from gseg.pipeline.costs import fit_seconds, score_seconds
+from gseg.pipeline.costs import fit_seconds, rule_seconds, score_seconds
 from gseg.pipeline.experiment import LabelledPairs
 from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.predict import ScoreJob
@@ -33,7 +33,7 @@ class SegmenterNode(Stage):
     """A trained network, ``segmenter.safetensors`` and ``losses.parquet``.
 
     It is trained on samples, on labelled pictures beside them (Melas-Kyriazi et al. 2022, B.4) or
-    alone, or else on scenes with their true masks. Its facts: ``validation_iou`` and
+    alone, or else on scenes with their true masks or a rule's. Its facts: ``validation_iou`` and
     ``validation_loss`` (None without held-out pairs), ``foreground_share``, ``final_loss``,
     ``peak_memory_mib``.
 
@@ -44,6 +44,7 @@ class SegmenterNode(Stage):
         shrunk: Side to which samples are shrunk; None to leave them.
         labelled: Labelled pictures to train on.
         scenes: Scenes to train on.
+        rule: Whose masks of scenes are learnt; empty for the true ones.
         validation: Labelled pictures or scenes to measure with, where there are no samples.
     """
 
@@ -56,6 +57,7 @@ class SegmenterNode(Stage):
     shrunk: int | None = None
     labelled: LabelledPairs | None = None
     scenes: int = 0
+    rule: str = ""
     validation: int = 0
 
     def config(self, shop: Workshop) -> Mapping[str, Any]:
@@ -72,8 +74,9 @@ class SegmenterNode(Stage):
             "count": [count for count in (first, labelled.count if labelled else 0) if count],
             "weights": canonical(self._weights),
             "validation": held_out,
-            # Younger than its neighbours: left out where it is not used, so that names stay.
+            # Younger than their neighbours: left out where they are not used, so that names stay.
             **({"shrunk": [self.shrunk]} if self.samples and self.shrunk else {}),
+            **({"rule": self.rule} if self.rule else {}),
         }
 
     def parents(self, shop: Workshop) -> Sequence[Node[Any] | str]:
@@ -90,7 +93,10 @@ class SegmenterNode(Stage):
             side = self.shrunk or self.samples.side
         elif self.labelled is not None:
             side = self.labelled.side
-        return Cost(seconds=fit_seconds(self.training, side, self.device))
+        seconds = fit_seconds(self.training, side, self.device)
+        if self.rule:
+            seconds += rule_seconds(self.rule, self.scenes + self.validation, side)
+        return Cost(seconds=seconds)
 
     def build(self, folder: Path, shop: Workshop) -> Mapping[str, Any]:
         """Train, or go on with a training that was interrupted."""
@@ -98,7 +104,7 @@ class SegmenterNode(Stage):
         if self.labelled is not None:
             pairs.append(self._labelled(self.labelled, shop))
         if self.scenes:
-            pairs.append(Pairs(count=self.scenes))
+            pairs.append(Pairs(count=self.scenes, rule=self.rule))
         job = FitJob(
             pairs=tuple(pairs),
             weights=self._weights,
@@ -125,7 +131,8 @@ class SegmenterNode(Stage):
             # The order of the choice goes on where the training pictures end.
             labelled = self.labelled
             return self._labelled(labelled, shop, first=labelled.count, count=self.validation)
-        return Pairs(count=self.validation, first=VALIDATION_FIRST)
+        # With masks of the kind that is learnt: those of a rule need no labels.
+        return Pairs(count=self.validation, first=VALIDATION_FIRST, rule=self.rule)
 
     def _of_set(self, samples: SampleNode, shop: Workshop) -> Pairs:
         return replace(samples.sampled(shop).pairs, shrunk=self.shrunk)
@@ -202,8 +209,10 @@ class ScoresNode(Stage):
         return self.segmenters
 
     def cost(self, shop: Workshop) -> Cost:
-        pictures = len(self.opened(shop))
-        return Cost(seconds=score_seconds(pictures, self.working_size, self.device))
+        benchmark = self.opened(shop)
+        pictures, side = len(benchmark), self.working_size or benchmark.working_size
+        seconds = score_seconds(pictures, self.working_size, self.device)
+        return Cost(seconds=seconds + rule_seconds(self.baseline, pictures, side))
 
     def opened(self, shop: Workshop) -> Benchmark:
         """Open the benchmark, or give it again."""

@@ -24,7 +24,7 @@ from gseg.distributed.runtime import Resources
 from gseg.generators.analytic import analytic_generator
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.progress import Report, silent
-from gseg.pipeline.stages.directions import DirectionNode, GivenDirection, with_operators
+from gseg.pipeline.stages.directions import DirectionNode, GivenDirection, prepared_direction
 from gseg.samples.config import SampleConfig
 from gseg.storage.store import Artifact, Store
 
@@ -109,12 +109,12 @@ def test_masks_by_colour_maps_get_the_direction_with_its_maps(
 ) -> None:
     found, shop = node_of(CHOICE), Workshop(store, backend)
     samples = SampleConfig(mask_kind="lighter", epsilon=1.0)
-    assert with_operators(GENERATOR, found, samples, "cpu") is found
+    assert prepared_direction(GENERATOR, found, samples, "cpu") is found
     affine = replace(samples, mask_kind="affine")
     nodes = (
         found,
-        with_operators(GENERATOR, found, affine, "cpu"),
-        with_operators(GENERATOR, found, replace(affine, epsilon=2.0), "cpu"),
+        prepared_direction(GENERATOR, found, affine, "cpu"),
+        prepared_direction(GENERATOR, found, replace(affine, epsilon=2.0), "cpu"),
     )
     direction, fitted, longer = map(shop.make, nodes)
     assert len({direction.digest, fitted.digest, longer.digest}) == 3
@@ -124,6 +124,26 @@ def test_masks_by_colour_maps_get_the_direction_with_its_maps(
     assert torch.equal(plain.lighter, coloured.lighter)
     assert coloured.provenance["operators"]["epsilon"] == 1
     assert Direction.load(longer.folder).provenance["operators"]["epsilon"] == 2
+
+
+def test_a_chosen_threshold_is_the_direction_s_whatever_is_drawn_with_it(
+    store: Store, backend: RayBackend
+) -> None:
+    found, shop = node_of(CHOICE), Workshop(store, backend)
+    samples = SampleConfig(mask_threshold="choose")
+    assert prepared_direction(GENERATOR, found, replace(samples, mask_threshold="otsu"), "cpu") is (
+        found
+    )
+    node, other, longer = (
+        prepared_direction(GENERATOR, found, each, "cpu")
+        for each in (samples, replace(samples, seed=3, batch=8), replace(samples, epsilon=2.0))
+    )
+    assert shop.name(node) == shop.name(other) != shop.name(longer)
+    made = shop.make(node)
+    assert set(made.facts) == {"chosen", "ratios", "shares"}
+    chosen = Direction.load(made.folder)
+    assert chosen.provenance["mask_threshold"] == made.facts
+    assert torch.equal(chosen.lighter, Direction.load(shop.make(found).folder).lighter)
 
 
 @pytest.mark.parametrize("number", [float("nan"), 3.0])

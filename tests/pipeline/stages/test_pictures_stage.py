@@ -50,12 +50,19 @@ def test_distance_is_that_of_the_plain_function(tmp_path):
     made = measure(Store(tmp_path), report=lambda *state: heard.append(state))
     plain = scenes_distance(load_generator(NAME), 90)
     assert made.facts["value"] == pytest.approx(plain.value, rel=1e-6)
-    assert made.facts["protocol"] == plain.protocol == "scenes-features-v1, 90 samples"
+    assert made.facts["protocol"] == plain.protocol == "scenes-features-v2, 90 samples"
     assert made.facts["kernel"] == pytest.approx(plain.kernel.value, rel=1e-6)
     assert made.facts["kernel_protocol"] == plain.kernel.protocol
+    shares = plain.precision_recall
+    assert made.facts["precision"] == pytest.approx(shares.precision, abs=0.02)
+    assert made.facts["recall"] == pytest.approx(shares.recall, abs=0.02)
+    assert made.facts["precision_recall_protocol"] == shares.protocol
     assert heard[-1] == ("distance", 90, 90)
     values = node_of().values(Workshop(Store(tmp_path), HERE))
     assert values["fid"] == made.facts["value"]
+    assert values["generator_precision"] == made.facts["precision"]
+    assert values["generator_recall"] == made.facts["recall"]
+    assert values["precision_recall_protocol"] == made.facts["precision_recall_protocol"]
     assert values["fid_seconds"] > made.seconds
     assert (made.reused, values["fid_reused"]) == (False, True)
     assert not list(tmp_path.rglob("part-*"))

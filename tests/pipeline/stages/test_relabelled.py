@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.images import from_uint8
+from gseg.images import from_uint8, luminance
+from gseg.metrics.sums import area_under_curve
 from gseg.pipeline.experiment import Experiment
 from gseg.pipeline.graph import Workshop
 from gseg.pipeline.jobs.job import LocalBackend
@@ -18,6 +20,7 @@ from gseg.pipeline.stages.segmenter import FILE, SegmenterNode
 from gseg.pipeline.trial import samples_node
 from gseg.samples.config import LabellerConfig, SampleConfig
 from gseg.samples.labeller import labeller, sample_name
+from gseg.samples.latents import candidates
 from gseg.samples.sets import load_samples
 from gseg.segmenters.config import FitConfig
 from gseg.segmenters.segmenter import Segmenter
@@ -57,6 +60,14 @@ def loaded(samples):
     return load_samples(samples.pairs.shards, samples.pairs.count)
 
 
+def brightened(indices):
+    """Give the change of luminance that the candidates' masks are cut from, (N, 16, 16)."""
+    generator = analytic_generator(16)
+    z, y = candidates(generator.card, CONFIG.latents, CONFIG.seed, indices.numpy())
+    shifted = generator(z + CONFIG.epsilon * known_direction(generator), y)
+    return (luminance(shifted) - luminance(generator(z, y))).double().numpy()
+
+
 def original(made):
     shop, node = made
     return loaded(shop.make(node))
@@ -75,6 +86,8 @@ def test_pictures_stay_and_masks_are_the_function_s(made, function):
     equal = (after.masks == before.masks).double().mean()
     assert agreement["labeller_accuracy"] == pytest.approx(float(equal))
     assert 0 < agreement["labeller_accuracy"] < 1
+    expected = area_under_curve(brightened(after.indices), after.masks.numpy())
+    assert agreement["labeller_auc"] == pytest.approx(np.nanmean(expected), abs=1e-6)
     assert found.pairs.count == COUNT
     again = relabelled(made, labeller(f"{function}:bright"))
     assert again[1:] == (agreement, name)
@@ -152,7 +165,9 @@ def test_a_folder_labels_by_names(made, tmp_path):
     config = labeller(f"folder:{folder}")
     found, agreement, _ = relabelled(made, config)
     assert torch.equal(loaded(found).masks, ~pairs.masks)
-    assert agreement == {"labeller_iou": 0.0, "labeller_accuracy": 0.0}
+    assert (agreement["labeller_iou"], agreement["labeller_accuracy"]) == (0, 0)
+    # Its own masks are those that a threshold gives: turned around, nothing is in order.
+    assert agreement["labeller_auc"] == 0
     file.unlink()
     assert labeller(f"folder:{folder}") != config
     with pytest.raises(ValueError, match=r"lacks 1 of \d+ masks"):

@@ -17,7 +17,7 @@ from fake_backend import FakeBackend
 
 from gseg.directions.direction import Direction
 from gseg.generators.analytic import analytic_generator, known_direction
-from gseg.pipeline.finished import load_stored
+from gseg.pipeline.finished import find_origin, load_stored
 from gseg.pipeline.graph import Told, Workshop
 from gseg.pipeline.jobs import draw as drawing
 from gseg.pipeline.jobs.draw import BatchTooLargeError, read_cost
@@ -461,3 +461,25 @@ def test_what_shapes_the_samples_names_them(store, direction, tmp_path):
     about = json.loads(next((store.root / "samples").glob("*/_about.json")).read_text())
     assert about["config"]["forward"] == {"precision": "float32", "compiled": False}
     assert SimpleNamespace(**about["config"]).device == "cpu"
+
+
+def test_samples_of_a_chosen_threshold_are_those_of_the_choice_and_say_so(store, tmp_path):
+    direction = make_direction(tmp_path, turn=0.6)
+    config = replace(CONFIG, mask_threshold="choose", filters=filter_preset("none"))
+    shop, wanted = Workshop(store, FakeBackend()), sample_set(direction, config, 20)
+    assert wanted.chosen_threshold(shop) == ""  # not yet
+    made = shop.make(wanted)
+    chosen = wanted.chosen_threshold(Workshop(store, FakeBackend()))
+    assert chosen in ("zero", "otsu")
+    same(
+        loaded(made),
+        loaded(shop.make(sample_set(direction, replace(config, mask_threshold=chosen), 20))),
+    )
+    assert sample_set(direction, CONFIG, 20).chosen_threshold(shop) == ""
+    # Held-out samples have another seed, and the same choice.
+    held_out = sample_set(direction, replace(config, seed=8), 20)
+    assert shop.name(held_out.direction) == shop.name(wanted.direction)
+    assert shop.name(held_out) != shop.name(wanted)
+    origin = find_origin(made.pairs.shards[0].parent)
+    assert origin.config.mask_threshold == "choose"
+    assert Direction.load(origin.direction).provenance["mask_threshold"]["chosen"] == chosen
