@@ -26,7 +26,7 @@ _SMALL: Final = (128, 96, 48, 24)
 _LARGE: Final = (136, 104, 56, 28)
 # The self-conditioned architecture has more weights at the same widths.
 _LARGE_PLAIN: Final = (128, 96, 56, 28)
-_LARGE_ITERATIONS: Final = 4_000
+_LARGE_ITERATIONS: Final = 5_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +55,7 @@ class Recipe:
     signal: Signal = "none"
     encoder: EncoderConfig | None = None
     spectral_norm: bool = False
-    iterations: int = 3_000
+    iterations: int = 4_000
     snapshots: tuple[int, ...] = ()
     batch: int = 32
     generator_rate: float = 4e-4

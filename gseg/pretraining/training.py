@@ -68,7 +68,7 @@ class Training:
         self.average = copy.deepcopy(self.generator)
         weights = [weight for network, _ in self.players() for weight in network.parameters()]
         # Without momentum, as Brock et al. 2019 train.
-        adam = partial(torch.optim.Adam, betas=(0.0, 0.99))
+        adam = partial(torch.optim.Adam, betas=(0.0, 0.99), fused=True)
         self.generator_optimiser = adam(weights, recipe.generator_rate)
         rate = recipe.discriminator_rate
         self.discriminator_optimiser = adam(self.discriminator.parameters(), rate)

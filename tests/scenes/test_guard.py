@@ -1,11 +1,34 @@
-"""The table of rules, chains and networks on scenes: `benchmarks/guard.py`."""
+"""No rule solves the scenes that ship; a network with true masks does: `benchmarks/guard.py`."""
 
 import pytest
 
-from benchmarks.guard import network_rows, rule_rows
+from benchmarks.guard import LEAST, MOST, network_rows, rule_rows
 from gseg.recipes.recipe import BEST_CHAIN
 from gseg.scenes.pictures import HELD_OUT_FIRST, render
 from gseg.scores.baselines import rule_masks
+from gseg.scores.specs import CHAINS, RULES
+
+
+def too_good(rows):
+    return {row["rule"]: row["iou_high"] for row in rows if row["iou_high"] > MOST[row["kind"]]}
+
+
+def test_no_rule_solves_the_scenes():
+    assert too_good(rule_rows([name for name in RULES if name not in CHAINS])) == {}
+
+
+def test_nor_does_a_chain():
+    assert too_good(rule_rows([BEST_CHAIN])) == {}
+
+
+@pytest.mark.slow
+def test_nor_does_any_other_chain():
+    assert too_good(rule_rows([name for name in CHAINS if name != BEST_CHAIN])) == {}
+
+
+def test_true_masks_do():
+    [row] = network_rows()
+    assert row["iou_low"] >= LEAST["true masks"]
 
 
 def test_rows_tell_the_mean_over_pictures_and_keep_to_the_far_end():
