@@ -1,11 +1,14 @@
 """``gseg scenes``: embedded pictures with their masks as a benchmark folder."""
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from cyclopts import Parameter
 
 from gseg.commands.app import Count, Number, OutFolder, Side, console
 from gseg.commands.bars import progress_bar
 from gseg.interruptions import will_begin_again
+from gseg.scenes.versions import SCENES, VERSIONS
 
 # That of the embedded generators' pictures, in pixels.
 _SIDE: Final = 32
@@ -14,7 +17,13 @@ _FOLDERS: Final = ("images", "masks")
 
 
 def scenes(
-    out: OutFolder, /, *, count: Count, first: Number = 3_000_000, resolution: Side = _SIDE
+    out: OutFolder,
+    /,
+    *,
+    count: Count,
+    first: Number = 3_000_000,
+    resolution: Side = _SIDE,
+    version: Annotated[str, Parameter(choices=tuple(VERSIONS))] = SCENES.name,
 ) -> int:
     """Write embedded pictures with their exact masks.
 
@@ -25,14 +34,15 @@ def scenes(
         out: Folder, made if missing.
         count: How many pictures.
         first: Number of the first picture; those below 1,000,000 are for training, from 3,000,000
-            on the benchmark 'scenes' scores.
+            on the benchmark of that version scores.
         resolution: Side in pixels.
+        version: Kind of scenes; the generators that ship were trained on the first.
 
     Raises:
         ValueError: An option is out of range, or the folder holds other pictures.
     """
     will_begin_again()
-    write_scenes(out, range(first, first + count), resolution)
+    write_scenes(out, range(first, first + count), resolution, version)
     console().print(
         f"{count:,} pictures with masks in {out}; sweeps score on them with --benchmark "
         f"folder:{out}"
@@ -40,13 +50,14 @@ def scenes(
     return 0
 
 
-def write_scenes(out: Path, indices: range, side: int = _SIDE) -> None:
+def write_scenes(out: Path, indices: range, side: int = _SIDE, version: str = SCENES.name) -> None:
     """Write pictures and masks as a benchmark folder.
 
     Args:
         out: Receives ``images/`` and ``masks/``.
         indices: Of the scenes.
         side: Of the pictures in pixels.
+        version: Of the scenes.
 
     Raises:
         ValueError: The folder holds other pictures.
@@ -61,7 +72,7 @@ def write_scenes(out: Path, indices: range, side: int = _SIDE) -> None:
     with progress_bar("rendering") as progress:
         for start in range(0, len(names), at_once):
             part = slice(start, start + at_once)
-            found = render(indices[part], resolution=side)
+            found = render(indices[part], resolution=side, version=version)
             for name, *pair in zip(names[part], found.pictures, found.masks, strict=True):
                 for folder, pixels in zip(_FOLDERS, pair, strict=True):
                     write_atomically(out / folder / name, encode_png(pixels), durable=False)

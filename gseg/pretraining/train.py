@@ -36,7 +36,8 @@ from gseg.pretraining.training import (
     start_training,
 )
 from gseg.randomness import latents
-from gseg.scenes.pictures import SCENES_NAME, Scenes, render
+from gseg.scenes.pictures import Scenes, render
+from gseg.scenes.versions import SCENES_NAME
 from gseg.scores.fid import REFERENCE_PICTURES, scenes_distance
 from gseg.storage.digests import digest
 from gseg.storage.files import replacing

@@ -12,7 +12,7 @@ from gseg.recipes.grids import Axes, Grid
 from gseg.recipes.trials import distilled
 from gseg.scores.specs import Rule
 
-BEST_CHAIN: Final[Rule] = "mahalanobis_grabcut"
+BEST_CHAIN: Final[Rule] = "mahalanobis_centred_grabcut"
 """The chain of rules with the highest IoU on validation scenes."""
 Line = Mapping[str, Any]
 Label = Callable[[Grid, Line], str | None]

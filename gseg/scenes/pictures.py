@@ -4,12 +4,11 @@ Object and background draw luminance, hue, strength of colour and texture from t
 distributions. Objects leave the picture, backgrounds have nine parts of different tones with soft
 edges, and often a part takes the object's own tone: neither a colour that is rare on the border,
 nor brightness, nor position gives the mask away (`benchmarks/guard.py`). What tells an object is
-that it has an outline, a shape and a lit side. Colours are a luminance plus a luminance-neutral chroma:
-brightness is then an axis of its own, which a generator can learn.
+that it has an outline, a shape and a lit side. Colours are a luminance plus a luminance-neutral
+chroma: brightness is then an axis of its own, which a generator can learn.
 """
 
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch import Tensor
 from gseg.images import LUMINANCE_WEIGHTS
 from gseg.randomness import derive_seed, uniforms
 from gseg.scenes.shapes import OUTLINES, PARAMETERS, UPRIGHT, Field
+from gseg.scenes.versions import SCENES, VERSIONS, ScenesVersion
 from gseg.words import unknown
 
 CLASS_NAMES: Final = tuple(OUTLINES)
@@ -27,39 +27,6 @@ CLASS_NAMES: Final = tuple(OUTLINES)
 VALIDATION_FIRST: Final = 1_000_000
 # From here on for reported scores only.
 HELD_OUT_FIRST: Final = 3_000_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ScenesVersion:
-    """One kind of scenes.
-
-    Attributes:
-        name: Part of the hash of all that is made from them: changed when a picture changes.
-        exposure: How far a common factor drives object and background apart in luminance, as a
-            flash or a backlight does; 0: independent.
-        part_edge: Steepness of the edges between the background's parts, 1 for a gradient all the
-            way from middle to middle; 13 is about as steep as an object's outline.
-    """
-
-    name: str
-    exposure: float = 0.2
-    part_edge: float = 1.6
-
-
-SCENES_NAME: Final = "scenes-v2"
-"""The scenes that the weights which ship were trained on."""
-VERSIONS: Final = MappingProxyType(
-    {
-        each.name: each
-        for each in (
-            ScenesVersion(name=SCENES_NAME),
-            ScenesVersion(name=f"{SCENES_NAME}-exposure-0.1", exposure=0.1),
-            ScenesVersion(name=f"{SCENES_NAME}-exposure-0", exposure=0.0),
-            # Is shape alone enough? Parts are told from objects by it and by the light only.
-            ScenesVersion(name=f"{SCENES_NAME}-sharp", part_edge=13.0),
-        )
-    }
-)
 
 _UNIFORMS: Final = 160
 # Pixels rendered at a time: their intermediate values stay in a CPU's cache. 256 pictures of 32 px
@@ -119,7 +86,7 @@ class _Draws:
 
 
 def render(
-    indices: ArrayLike, *, seed: int = 0, resolution: int = 32, version: str = SCENES_NAME
+    indices: ArrayLike, *, seed: int = 0, resolution: int = 32, version: str = SCENES.name
 ) -> Scenes:
     """Render scenes; picture i depends on (seed, i, resolution, version) only.
 
@@ -127,7 +94,7 @@ def render(
         indices: (N,) non-negative picture numbers.
         seed: Another seed, another data set.
         resolution: Side in pixels.
-        version: A name in `VERSIONS`.
+        version: A name in `gseg.scenes.versions.VERSIONS`.
 
     Returns:
         The pictures with masks and labels, in the order of the indices.
@@ -234,7 +201,9 @@ def _background(
     table = np.stack(tones, axis=-1).reshape(*tones[0].shape, _PARTS, _PARTS)
     # From part to part along each axis: (H, parts) and (W, parts), each row's sum is 1.
     down, right = (_steps(axis, version.part_edge) for axis in (y[0, :, 0], x[0, 0]))
-    blend = np.einsum("hi,ncij,wj->nchw", down, table, right, optimize=True)
+    # Not by a matrix product, whose last bits may depend on how many pictures there are.
+    rows = np.sum([down[:, i, None] * table[:, :, i, None] for i in range(_PARTS)], axis=0)
+    blend = np.sum([rows[..., j, None] * right[:, j] for j in range(_PARTS)], axis=0)
     return np.asarray(blend + _texture(draws, x, y), dtype=np.float32)
 
 

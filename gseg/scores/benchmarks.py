@@ -26,7 +26,8 @@ from gseg import mask_files, picture_files
 from gseg.mask_coding import FROM_FILE, MaskCoding, mask_coding
 from gseg.mask_files import TrueMask
 from gseg.picture_files import UnreadableImageError
-from gseg.scenes.pictures import HELD_OUT_FIRST, SCENES_NAME, Scenes, render
+from gseg.scenes.pictures import HELD_OUT_FIRST, Scenes, render
+from gseg.scenes.versions import SCENES, VERSIONS
 from gseg.scores.datasets import layouts
 from gseg.scores.datasets.layouts import DataSet, Listing, Pair
 from gseg.scores.specs import DATA_SETS, SUBSET, THRESHOLD, data_set_place, parse_spec
@@ -72,7 +73,7 @@ class Benchmark(Protocol):
     """A set of labelled pictures; reading an example is a function of its number.
 
     Attributes:
-        name: Name in tables, such as "scenes", "cub" or "folder:weizmann_horse".
+        name: Name in tables, such as "scenes2", "cub" or "folder:weizmann_horse".
         identity: Says which pictures these are, by their content wherever they lie; goes into the
             hash of their scores.
         working_size: Shorter side in pixels at which segmenters see the pictures unless told
@@ -135,6 +136,7 @@ class ScenesBenchmark(Benchmark):
     Args:
         count: Number of pictures.
         first: Index of the first; reported scores are of the default.
+        version: A name in `gseg.scenes.versions.VERSIONS`.
 
     Raises:
         ValueError: The count or the first index is out of range.
@@ -142,16 +144,20 @@ class ScenesBenchmark(Benchmark):
 
     working_size = 32
 
-    def __init__(self, count: int = 1000, first: int = HELD_OUT_FIRST) -> None:
+    def __init__(
+        self, count: int = 1000, first: int = HELD_OUT_FIRST, *, version: str = SCENES.name
+    ) -> None:
         if count < 1 or first < 0:
             raise ValueError(
                 f"Scenes need a count of at least 1 and a first index of at least 0, got {count} "
                 f"and {first}; 'scenes:1000' is the usual benchmark."
             )
-        self.name = "scenes" if (count, first) == (1000, HELD_OUT_FIRST) else f"scenes:{count}"
+        usual = (count, first) == (1000, HELD_OUT_FIRST)
+        self.name = version if usual else f"{version}:{count}"
+        content = VERSIONS[version].content
         # Scores that are stored are named by these words, the side and the seed among them.
-        self.identity = f"{SCENES_NAME} first={first} count={count} resolution=32 seed=0"
-        self._count, self._first = count, first
+        self.identity = f"{content} first={first} count={count} resolution=32 seed=0"
+        self._count, self._first, self._version = count, first, version
 
     def __len__(self) -> int:
         return self._count
@@ -161,18 +167,18 @@ class ScenesBenchmark(Benchmark):
         chunk, row = divmod(_checked(index, self._count), _CHUNK)
         start = self._first + chunk * _CHUNK
         stop = min(start + _CHUNK, self._first + self._count)
-        scenes = _render(start, stop)
+        scenes = _render(start, stop, self._version)
         name = str(self._first + index)
         return Example(id=name, picture=scenes.pictures[row], mask=scenes.masks[row])
 
     def content(self, index: int) -> str:
         """Name a scene by its number; see `Benchmark`."""
-        return f"{SCENES_NAME} {self._first + index}"
+        return f"{VERSIONS[self._version].content} {self._first + index}"
 
 
 @lru_cache(maxsize=4)  # the usual benchmark's four chunks are kept for the next segmenter
-def _render(start: int, stop: int) -> Scenes:
-    return render(range(start, stop), resolution=ScenesBenchmark.working_size)
+def _render(start: int, stop: int, version: str) -> Scenes:
+    return render(range(start, stop), resolution=ScenesBenchmark.working_size, version=version)
 
 
 class _FileBenchmark(Benchmark):
@@ -539,8 +545,8 @@ def open_benchmark(
 
 def _open(spec: str, skip_bad: bool, progress: _Progress | None) -> Benchmark:
     parsed = parse_spec(spec)
-    if parsed.kind == "scenes":
-        return ScenesBenchmark(int(parsed.rest or 1000))
+    if parsed.kind in VERSIONS:
+        return ScenesBenchmark(int(parsed.rest or 1000), version=parsed.kind)
     folder = storage_folder(parsed.rest) if parsed.kind == "folder" else data_set_place(parsed)
     fetch_inputs(folder)
     if parsed.kind == "folder":

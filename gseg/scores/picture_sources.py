@@ -16,7 +16,8 @@ from gseg.picture_files import list_pictures, picture_size, read_image
 from gseg.randomness import derive_seed
 from gseg.samples.config import LatentConfig
 from gseg.samples.latents import candidates, check_truncation
-from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST, render
+from gseg.scenes.pictures import VALIDATION_FIRST, render
+from gseg.scenes.versions import SCENES_NAME
 from gseg.scores.batches import shrink_picture
 from gseg.storage.checksums import checksums
 

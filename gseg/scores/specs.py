@@ -4,10 +4,10 @@ Names of benchmarks:
 
     scenes   scenes:COUNT   folder[+CODING...]:PATH   NAME[+OPTION...][:PATH]
 
-where NAME is a published data set, and CODING what the values of mask files mean
-(`gseg.mask_coding`), such as ``foreground=1,2`` or ``colour``. Without a path a data set is looked
-for below the root of benchmarks: the folder that a command was given, or the one that
-``GSEG_BENCHMARKS`` names.
+where ``scenes`` is short for the kind of scenes that ships (`gseg.scenes.versions` has the others),
+NAME is a published data set, and CODING what the values of mask files mean (`gseg.mask_coding`),
+such as ``foreground=1,2`` or ``colour``. Without a path a data set is looked for below the root of
+benchmarks: the folder that a command was given, or the one that ``GSEG_BENCHMARKS`` names.
 
 Evaluation protocols say at which size a picture is segmented and scored, and where probabilities
 are cut; `gseg.scores.batches` has the rules of sizes.
@@ -22,6 +22,7 @@ from typing import Final, Literal, cast, get_args
 
 from gseg.mask_coding import mask_coding
 from gseg.metrics.profiles import ProfileName
+from gseg.scenes.versions import SCENES, VERSIONS
 from gseg.scores.datasets import published
 from gseg.storage.mirror import storage_folder
 from gseg.words import nearest
@@ -100,7 +101,8 @@ OPTIONS: Final = (SUBSET, THRESHOLD)
 """What may follow a data set's name after a plus sign."""
 ROOT_VARIABLE: Final = "GSEG_BENCHMARKS"
 FOLDER: Final = "folder"
-_OWN_KINDS: Final = ("scenes", FOLDER)
+_SHORT: Final = "scenes"
+_OWN_KINDS: Final = (_SHORT, *VERSIONS, FOLDER)
 _MOST_SCENES: Final = 10**9
 
 
@@ -109,7 +111,7 @@ class Specification:
     """A benchmark's name, taken apart.
 
     Attributes:
-        kind: "scenes", "folder" or the name of a data set.
+        kind: Kind of scenes, "folder" or the name of a data set.
         options: What follows the name of a data set or of a folder after plus signs.
         rest: What follows the colon: a count or a path; empty if there is none.
     """
@@ -133,7 +135,8 @@ def parse_spec(spec: str) -> Specification:
         return Specification(kind=kind, options=tuple(options), rest=rest)
     if kind not in _OWN_KINDS or (options and kind != FOLDER):
         raise ValueError(_unknown(spec, name, rest))
-    if name == "scenes" and ":" in spec and not _is_count(rest):
+    kind = SCENES.name if kind == _SHORT else kind
+    if kind in VERSIONS and ":" in spec and not _is_count(rest):
         raise ValueError(
             f"Benchmark {spec!r} needs a number of pictures after the colon, such as "
             f"'scenes:1000', at most {_MOST_SCENES:,}."
@@ -186,7 +189,7 @@ def absolute_spec(spec: str, root: Path | None = None) -> str:
         ValueError: There is no such benchmark, or nobody says where it is.
     """
     parsed = parse_spec(spec)
-    if parsed.kind == "scenes":
+    if parsed.kind in VERSIONS:
         return spec
     place = root.expanduser() if root is not None and not parsed.rest else data_set_place(parsed)
     return f"{'+'.join([parsed.kind, *parsed.options])}:{place.absolute()}"

@@ -5,6 +5,7 @@ import torch
 from gseg.images import from_uint8, luminance
 from gseg.scenes import pictures
 from gseg.scenes.pictures import CLASS_NAMES, HELD_OUT_FIRST, VALIDATION_FIRST, render
+from gseg.scenes.versions import SCENES, VERSIONS
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_brightness_does_not_give_the_object_away(scenes):
 
 def test_chroma_leaves_the_luminance_alone():
     hue = np.linspace(0, 1, 12, dtype=np.float32).reshape(-1, 1, 1)
-    colour = pictures._colour(np.full_like(hue, 0.5), hue, np.full_like(hue, 0.2))
+    colour = pictures._colour(pictures._Tone(np.full_like(hue, 0.5), hue, np.full_like(hue, 0.2)))
     assert colour.shape == (12, 3, 1, 1)
     assert luminance(torch.from_numpy(colour)).ravel().numpy() == pytest.approx(
         0.5 * sum(pictures.LUMINANCE_WEIGHTS), abs=1e-4
@@ -92,3 +93,42 @@ def test_a_finer_picture_shows_the_same_scene(scenes):
     shrunk = torch.nn.functional.avg_pool2d(fine.masks[:, None].float(), 2)[:, 0] > 0.5
     both, either = shrunk & scenes.masks[:20], shrunk | scenes.masks[:20]
     assert both.sum() / either.sum() > 0.93
+
+
+def test_versions_differ_in_what_they_say():
+    drawn = {name: render(range(300), version=name) for name in VERSIONS}
+    usual = drawn[SCENES.name]
+    for name, scenes in drawn.items():
+        assert torch.equal(scenes.masks, usual.masks)
+        assert torch.equal(scenes.pictures, usual.pictures) == (name == SCENES.name)
+    steps = {
+        name: from_uint8(each.pictures).diff(dim=3).abs().amax((1, 3)).mean()
+        for name, each in drawn.items()
+    }
+    assert steps["scenes2-sharp"] > 1.2 * steps["scenes2"]
+    with pytest.raises(ValueError, match="Unknown version of scenes 'scenes2-shrap'; did you mean"):
+        render([0], version="scenes2-shrap")
+
+
+def test_object_and_background_are_driven_apart_by_the_exposure_alone():
+    """Without it their brightnesses go together a little: parts have the object's own tone."""
+    for name, most, least in (("scenes2-exposure-0", 0.3, 0.1), ("scenes2", -0.3, -0.55)):
+        scenes = render(range(1500), version=name)
+        values, masks = luminance(from_uint8(scenes.pictures)), scenes.masks
+        pairs = [
+            (value[mask].mean().item(), value[~mask].mean().item())
+            for value, mask in zip(values, masks, strict=True)
+        ]
+        assert least < np.corrcoef(np.asarray(pairs).T)[0, 1] < most
+
+
+def test_objects_leave_the_picture_and_colours_are_drawn_alike(scenes):
+    edge = torch.ones(32, 32, dtype=torch.bool)
+    edge[1:-1, 1:-1] = False
+    assert 0.25 < scenes.masks[:, edge].any(1).float().mean() < 0.5
+    values = from_uint8(scenes.pictures)
+    for channel in range(3):  # of the object's pixels and of others, over all pictures
+        on = values[:, channel][scenes.masks]
+        off = values[:, channel][~scenes.masks]
+        assert abs(on.mean() - off.mean()) < 0.08
+        assert 0.7 < on.std() / off.std() < 1.4

@@ -59,9 +59,9 @@ def test_scenes_are_the_held_out_pictures():
 
 
 def test_scenes_are_named_by_what_they_are():
-    assert open_benchmark("scenes").name == "scenes"
+    assert open_benchmark("scenes").name == open_benchmark("scenes2").name == "scenes2"
     assert open_benchmark("scenes:1000").identity == open_benchmark("scenes").identity
-    assert open_benchmark("scenes:20").name == "scenes:20"
+    assert open_benchmark("scenes:20").name == "scenes2:20"
     assert ScenesBenchmark(20, 5).identity != ScenesBenchmark(20).identity
     assert ScenesBenchmark().working_size == 32
 

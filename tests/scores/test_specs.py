@@ -16,8 +16,9 @@ def no_root(monkeypatch):
 @pytest.mark.parametrize(
     ("spec", "kind", "options", "rest"),
     [
-        ("scenes", "scenes", (), ""),
-        ("scenes:50", "scenes", (), "50"),
+        ("scenes", "scenes2", (), ""),
+        ("scenes:50", "scenes2", (), "50"),
+        ("scenes2-sharp:50", "scenes2-sharp", (), "50"),
         ("folder:/a:b", "folder", (), "/a:b"),
         ("folder+void=9+foreground=2,1:/a+b", "folder", ("foreground=1,2", "void=9"), "/a+b"),
         ("folder+colour:/a", "folder", ("colour",), "/a"),

@@ -14,7 +14,8 @@ from gseg.pipeline.graph import Node, Stage, Workshop
 from gseg.pipeline.jobs.predict import ScoreJob
 from gseg.pipeline.jobs.train import SCENES_SIDE, FitJob, Pairs
 from gseg.pipeline.stages.samples import SampleNode
-from gseg.scenes.pictures import SCENES_NAME, VALIDATION_FIRST
+from gseg.scenes.pictures import VALIDATION_FIRST
+from gseg.scenes.versions import SCENES_NAME
 from gseg.scores.batches import chosen_pictures
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.scores.protocol import Scores, bootstrap_intervals
