@@ -305,11 +305,11 @@ def table(pools: dict[str, list[list[Tried]]], choosers: dict[str, Chooser]) -> 
     for name, chooser in choosers.items():
         line: dict[str, Any] = {"criterion": name}
         for kind, several in pools.items():
-            valued = [(pool, chooser(pool)) for pool in several]
+            valued = [(pool, chooser(pool)) for pool in several if pool]
             regrets = [regret(*each) for each in valued]
             line[f"rho {kind}"] = pd.Series([rho(*each) for each in valued]).mean()
-            line[f"regret {kind}"] = statistics.mean(regrets)
-            line[f"most {kind}"] = max(regrets)
+            line[f"regret {kind}"] = pd.Series(regrets).mean()
+            line[f"most {kind}"] = max(regrets, default=math.nan)
         lines.append(line)
     return pd.DataFrame(lines).set_index("criterion")
 
@@ -418,13 +418,16 @@ def main() -> None:
         print(f"\nsegmenters compared on: {seen}; {len(there)} candidates, ", end="")
         print(f"{rows['seconds'].sum():,.0f} s of a core")
         print(found.round(3).to_string())
-        chosen = left_out(there, choosers)
-        print(chosen.round(3).to_string(index=False))
-        print(f"mean regret of criteria chosen on the others: {chosen['regret'].mean():.3f}")
         if options.out:
             options.out.mkdir(parents=True, exist_ok=True)
             rows.to_parquet(options.out / "candidates.parquet")
             found.reset_index().to_parquet(options.out / f"criteria_{seen}.parquet")
+        if len(names) == 1:
+            continue
+        chosen = left_out(there, choosers)
+        print(chosen.round(3).to_string(index=False))
+        print(f"mean regret of criteria chosen on the others: {chosen['regret'].mean():.3f}")
+        if options.out:
             chosen.to_parquet(options.out / f"left_out_{seen}.parquet")
 
 
