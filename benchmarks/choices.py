@@ -35,6 +35,7 @@ from gseg.directions.codes import codes_and_labels, shifted_pictures
 from gseg.directions.config import SearchConfig
 from gseg.directions.search import search_direction
 from gseg.generators.catalogue import list_generators, load_generator
+from gseg.generators.weights import weights_digest
 from gseg.images import above_otsu, from_uint8, to_uint8
 from gseg.samples.config import MaskKind, filter_preset
 from gseg.samples.filters import judge
@@ -47,6 +48,7 @@ from gseg.search.objectives import CRITERIA, share_distance
 from gseg.segmenters.config import FitConfig, fit_preset
 from gseg.segmenters.fit import fit
 from gseg.segmenters.segmenter import Segmenter
+from gseg.storage.files import write_atomically
 
 Trap = Literal["", "everything", "disc", "collapsed", "no shift"]
 
@@ -83,8 +85,14 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Of its files in the cache."""
+        """Its settings."""
         return "_".join(str(value) for value in asdict(self).values() if value != "")
+
+
+def file_of(folder: Path, candidate: Candidate, suffix: str) -> Path:
+    """Say where the cache has a candidate: a generator of other weights is another one."""
+    weights = weights_digest(candidate.generator)[:8]
+    return folder / f"{candidate.name}_{weights}.{suffix}"
 
 
 def candidates(generator: str, seed: int, *, flat: bool, quick: bool) -> list[Candidate]:
@@ -167,7 +175,7 @@ def fill(folder: Path, wanted: Sequence[Candidate]) -> None:
     config = fit_preset("embedded", device="cpu").with_steps(STEPS)
     config = replace(config, validate_every=0, width=8, learning_rate=5e-3)
     scored = render(VALIDATION_FIRST + np.arange(SCORED))
-    left = [each for each in wanted if not (folder / f"{each.name}.json").exists()]
+    left = [each for each in wanted if not file_of(folder, each, "json").exists()]
     for number, ((name, epsilon, seed), group) in enumerate(
         itertools.groupby(left, key=lambda each: (each.generator, each.epsilon, each.seed))
     ):
@@ -180,13 +188,11 @@ def fill(folder: Path, wanted: Sequence[Candidate]) -> None:
             except ValueError as error:
                 told["failed"] = str(error)
             else:
-                segmenter.save(folder / f"{candidate.name}.safetensors")
+                segmenter.save(file_of(folder, candidate, "safetensors"))
                 found = segmenter.probability(from_uint8(scored.pictures)) > 0.5
                 told |= {**known, "iou": mean_iou(found, scored.masks)}
             told["seconds"], began = time.process_time() - began, time.process_time()
-            part = folder / f"{candidate.name}.part"
-            part.write_text(json.dumps(told))
-            part.replace(folder / f"{candidate.name}.json")
+            write_atomically(file_of(folder, candidate, "json"), json.dumps(told).encode())
             print(f"{number} {candidate.name} {told.get('iou', told.get('failed'))}", flush=True)
 
 
@@ -215,10 +221,10 @@ def read(folder: Path, wanted: Sequence[Candidate], seen: Tensor) -> list[Tried]
     """Read candidates of the cache, with their masks of pictures that all of them see."""
     found = []
     for candidate in wanted:
-        row = json.loads((folder / f"{candidate.name}.json").read_text())
+        row = json.loads(file_of(folder, candidate, "json").read_text())
         if "failed" in row:
             continue
-        segmenter = Segmenter.load(folder / f"{candidate.name}.safetensors")
+        segmenter = Segmenter.load(file_of(folder, candidate, "safetensors"))
         evidence = TrialEvidence(
             name=candidate.name,
             values={name: row[name] for name in CRITERIA if name in row},
@@ -281,16 +287,15 @@ def by_default(pool: Sequence[Tried]) -> list[float]:
     return [float(each.is_default) for each in pool]
 
 
-def regret(pool: Sequence[Tried], chooser: Chooser) -> float:
+def regret(pool: Sequence[Tried], values: Sequence[float]) -> float:
     """Give the expected regret: ties are broken at random, and so is what is all refused."""
-    values = np.asarray(chooser(pool))
-    ious = np.asarray([each.iou for each in pool])
-    return float(ious.max() - ious[values == values.max()].mean())
+    ious, found = np.asarray([each.iou for each in pool]), np.asarray(values)
+    return float(ious.max() - ious[found == found.max()].mean())
 
 
-def rho(pool: Sequence[Tried], chooser: Chooser) -> float:
+def rho(pool: Sequence[Tried], values: Sequence[float]) -> float:
     """Give Spearman's rank correlation of the values with the IoU; refused ones are last."""
-    ranks = [pd.Series(x).rank() for x in (chooser(pool), [each.iou for each in pool])]
+    ranks = [pd.Series(x).rank() for x in (values, [each.iou for each in pool])]
     return float(ranks[0].corr(ranks[1]))
 
 
@@ -300,10 +305,11 @@ def table(pools: dict[str, list[list[Tried]]], choosers: dict[str, Chooser]) -> 
     for name, chooser in choosers.items():
         line: dict[str, Any] = {"criterion": name}
         for kind, several in pools.items():
-            regrets = [regret(pool, chooser) for pool in several]
-            line[f"rho {kind}"] = pd.Series([rho(pool, chooser) for pool in several]).mean()
-            line[f"regret {kind}"] = statistics.mean(regrets)
-            line[f"most {kind}"] = max(regrets)
+            valued = [(pool, chooser(pool)) for pool in several if pool]
+            regrets = [regret(*each) for each in valued]
+            line[f"rho {kind}"] = pd.Series([rho(*each) for each in valued]).mean()
+            line[f"regret {kind}"] = pd.Series(regrets).mean()
+            line[f"most {kind}"] = max(regrets, default=math.nan)
         lines.append(line)
     return pd.DataFrame(lines).set_index("criterion")
 
@@ -341,7 +347,9 @@ def make_pools(all_tried: Sequence[Tried]) -> dict[str, list[list[Tried]]]:
 def left_out(all_tried: Sequence[Tried], choosers: dict[str, Chooser]) -> pd.DataFrame:
     """Choose the criterion itself by labels on all generators but one; its regret on that one."""
     pools = make_pools(all_tried)["with traps"]
-    regrets = {name: [regret(pool, each) for pool in pools] for name, each in choosers.items()}
+    regrets = {
+        name: [regret(pool, each(pool)) for pool in pools] for name, each in choosers.items()
+    }
     of = [pool[0].candidate.generator for pool in pools]
     lines = []
     for name in sorted(set(of)):
@@ -410,13 +418,16 @@ def main() -> None:
         print(f"\nsegmenters compared on: {seen}; {len(there)} candidates, ", end="")
         print(f"{rows['seconds'].sum():,.0f} s of a core")
         print(found.round(3).to_string())
-        chosen = left_out(there, choosers)
-        print(chosen.round(3).to_string(index=False))
-        print(f"mean regret of criteria chosen on the others: {chosen['regret'].mean():.3f}")
         if options.out:
             options.out.mkdir(parents=True, exist_ok=True)
             rows.to_parquet(options.out / "candidates.parquet")
             found.reset_index().to_parquet(options.out / f"criteria_{seen}.parquet")
+        if len(names) == 1:
+            continue
+        chosen = left_out(there, choosers)
+        print(chosen.round(3).to_string(index=False))
+        print(f"mean regret of criteria chosen on the others: {chosen['regret'].mean():.3f}")
+        if options.out:
             chosen.to_parquet(options.out / f"left_out_{seen}.parquet")
 
 

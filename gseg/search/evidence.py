@@ -28,6 +28,7 @@ from gseg.samples.thresholds import settled
 PICTURES: Final = 64
 """Generated pictures that are looked at, with latents that no sample has."""
 _LEAST: Final = 1e-9
+_VALUES_AT_ONCE: Final = 2**22
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -128,10 +129,13 @@ def pairwise_agreement(masks: Sequence[Tensor]) -> Tensor:
     count, places = len(masks[0]), masks[0][0].numel()
     both = torch.zeros(len(masks), len(masks), dtype=torch.float64)
     frequency = torch.zeros(len(masks), places, dtype=torch.float64)
-    for row in range(count):  # one picture of all at a time: together they may not fit
-        flat = torch.stack([each[row].flatten() for each in masks]).float().cpu()
+    # Some pictures of all at a time: together they may not fit.
+    block = max(1, _VALUES_AT_ONCE // (len(masks) * places))
+    for first in range(0, count, block):
+        part = torch.stack([each[first : first + block].flatten(1) for each in masks]).cpu().float()
+        flat = part.flatten(1)
         both += flat @ flat.T  # whole numbers, which float32 holds exactly
-        frequency += flat
+        frequency += part.sum(1)
     observed = _same(both / (count * places), frequency.sum(1) / (count * places))
     frequency /= count
     chance = _same(frequency @ frequency.T / places, frequency.mean(1))

@@ -102,8 +102,10 @@ def storage_folder(place: str) -> Path:
         place: A path, or ``s3://bucket/prefix``, whose folder is in the cache.
 
     Raises:
-        ValueError: The address is of another kind, or names no bucket.
+        ValueError: The address is of another kind, or names no bucket; no system has such a path.
     """
+    if "\0" in place:  # a file system says so only when a file is opened, and not which
+        raise ValueError(f"Cannot use {place!r} as storage: a path has no null character.")
     scheme, found, rest = place.partition("://")
     if not found:
         return Path(place)

@@ -86,7 +86,7 @@ def test_the_network_that_stands_for_another_model_is_a_stage(script):
     _, out = script("voynov_table_5", "--dry-run", "--preset", "smoke")
     told = _told(out)
     assert told["embedding"] == 1
-    assert told["segmenter"] == 1 + 2  # the labeller, and two trials
+    assert told["segmenter"] == 1 + 2 + 1  # the labeller, two trials, and one taught by a rule
     assert told["relabelling"] == 2  # of the samples to train on and of the held-out ones
 
 
@@ -97,7 +97,7 @@ def test_figures_tell_of_the_direction_that_they_need(script):
 
 
 def test_labelled_scenes_are_read_from_elsewhere(script):
-    """Five trials: labelled pictures alone, all samples, the nearest, and both with labelled."""
+    """Labelled pictures alone, all samples, the nearest, both with labelled, a rule's masks."""
     _, out = script("table_13", "--dry-run", "--preset", "smoke")
     told = _told(out)
-    assert (told["selection"], told["segmenter"], told["scoring"]) == (1, 5, 5 + 2)
+    assert (told["selection"], told["segmenter"], told["scoring"]) == (1, 6, 6 + 3)

@@ -27,6 +27,7 @@ BASES = {
     "fid": "folder --reference statistics.npz",
     "curves": "folder",
     "scenes": "out --count 2",
+    "choose": "folder",
     "report": "folder",
     "published": "--out out",
     "run": "table_2 --dry-run --preset smoke --generators analytic.ellipses32",

@@ -99,9 +99,12 @@ def test_two_objectives_over_seeds_and_an_extended_space(tmp_path, local_ray, ti
         assert record.state == "complete"
         assert len(record.experiments) == 2
         assert set(record.values) == {
-            *("held_out_loss", "held_out_iou", "affine_ratio", "combined", "stability")
+            *("held_out_loss", "held_out_iou", "affine_ratio", "share_distance", "combined"),
+            *("mask_ratio", "stability", "mask_stability"),
         }
         assert -1 <= record.values["stability"] <= 1
+        assert -1 <= record.values["mask_stability"] <= 1
+        assert 0 < record.values["mask_ratio"] <= 1
         rows = [row for row in kept.rows if row["experiment"] in record.experiments]
         assert {row["train_seed"] for row in rows} == {0, 1}
         losses = {row["experiment"]: row["validation_loss"] for row in rows}

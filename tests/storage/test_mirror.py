@@ -49,7 +49,7 @@ def test_an_address_becomes_a_folder_that_says_where_it_belongs(monkeypatch, tmp
     assert describe(tmp_path) == str(tmp_path)
 
 
-@pytest.mark.parametrize("address", ["gs://bucket/x", "s3://", "http://host/x"])
+@pytest.mark.parametrize("address", ["gs://bucket/x", "s3://", "http://host/x", "a\0b"])
 def test_other_addresses_are_refused(address):
     with pytest.raises(ValueError, match="Cannot use"):
         storage_folder(address)
