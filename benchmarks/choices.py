@@ -37,6 +37,7 @@ from gseg.directions.search import search_direction
 from gseg.generators.catalogue import list_generators, load_generator
 from gseg.generators.weights import weights_digest
 from gseg.images import above_otsu, from_uint8, to_uint8
+from gseg.pipeline.finished import mask_ious
 from gseg.samples.config import MaskKind, filter_preset
 from gseg.samples.filters import judge
 from gseg.samples.masks import brightness_difference
@@ -190,15 +191,10 @@ def fill(folder: Path, wanted: Sequence[Candidate]) -> None:
             else:
                 segmenter.save(file_of(folder, candidate, "safetensors"))
                 found = segmenter.probability(from_uint8(scored.pictures)) > 0.5
-                told |= {**known, "iou": mean_iou(found, scored.masks)}
+                told |= {**known, "iou": float(mask_ious(found, scored.masks).mean())}
             told["seconds"], began = time.process_time() - began, time.process_time()
             write_atomically(file_of(folder, candidate, "json"), json.dumps(told).encode())
             print(f"{number} {candidate.name} {told.get('iou', told.get('failed'))}", flush=True)
-
-
-def mean_iou(found: Tensor, true: Tensor) -> float:
-    both, either = (found & true).sum((1, 2)), (found | true).sum((1, 2))
-    return float((both / either.clamp(min=1)).mean())
 
 
 @dataclass(frozen=True, slots=True)

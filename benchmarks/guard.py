@@ -4,8 +4,8 @@ The scenes are worth something as a benchmark only where no rule that knows noth
 a network with true masks does. Every rule of `gseg.scores.specs` is scored, and the network of the
 embedded recipes trained with true masks; with `--distilled` also the same network trained with each
 rule's masks of the same pictures. Limits hold for the far end of the interval over pictures. The
-table goes to `--out` as Parquet; the exit status is 1 where a limit is not kept.
-`tests/scenes/test_guard.py` holds the scenes that ship to it.
+table goes to `--out` as Parquet; the exit status is 1 where a limit is not kept, as with the scenes
+that ship today.
 """
 
 import argparse

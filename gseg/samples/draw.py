@@ -30,7 +30,7 @@ from gseg.samples.cascade import Cascade, Request
 from gseg.samples.config import REASONS, SampleConfig
 from gseg.samples.filters import judge, mean_changes
 from gseg.samples.latents import candidates, check_truncation
-from gseg.samples.masks import MASKS, brightness_difference, judged_masks
+from gseg.samples.masks import MASKS, brightness_difference, judged_masks, mask_pictures
 from gseg.samples.sets import check_acceptance, first_samples, join, sum_counts
 from gseg.samples.shards import SampleSet, Shard
 from gseg.samples.thresholds import settled
@@ -226,26 +226,11 @@ def differences(
         generator.card, config.latents, config.seed, np.asarray(indices), device=generator.device
     )
     code = generator.code(z)
-    original, moved = _pictures(generator, direction, config, code, y)
+    original, moved = mask_pictures(generator, direction, config, code, y)
     pictures = (original, moved.get("lighter"), moved.get("darker"))
     maps = getattr(direction, "operators", None)
     kind, rule = config.mask_kind, config.mask_rule
     return brightness_difference(kind, *pictures, rule=rule, maps=maps).cpu()
-
-
-def _pictures(
-    generator: Generator,
-    direction: Direction,
-    config: SampleConfig,
-    code: Tensor,
-    labels: Tensor | None,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Make G(z) and the shifted pictures that masks are made from, by name."""
-    moved = {
-        name: generator(code + config.epsilon * getattr(direction, name).to(code.device), labels)
-        for name in MASKS[config.mask_kind].shifts
-    }
-    return generator(code, labels), moved
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -290,7 +275,7 @@ def review(generator: Generator, direction: Direction, config: SampleConfig, blo
     device = generator.device
     z, y = candidates(generator.card, config.latents, config.seed, indices, device=device)
     code = generator.code(z)
-    original, moved = _pictures(generator, direction, config, code, y)
+    original, moved = mask_pictures(generator, direction, config, code, y)
     maps = getattr(direction, "operators", None)
     difference, (raw, *singles) = judged_masks(config, original, moved, maps)
     verdicts = judge(

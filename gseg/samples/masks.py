@@ -20,6 +20,8 @@ from torch import Tensor
 from gseg.directions.affine import fit_each
 from gseg.directions.colour_maps import ColourMaps, homogeneous_each
 from gseg.directions.config import AffineConfig
+from gseg.directions.direction import Direction
+from gseg.generators.contract import Generator
 from gseg.images import LUMINANCE_WEIGHTS, above_otsu
 from gseg.samples.config import Cut, MaskKind, MaskRule, SampleConfig
 from gseg.transfers import send
@@ -174,6 +176,29 @@ def brightness_difference(
             raise ValueError(f"Masks of kind {kind!r} need the {name} pictures, got None.")
         pictures.append(found)
     return record.compare(pictures, rule, maps)
+
+
+def mask_pictures(
+    generator: Generator,
+    direction: Direction,
+    config: SampleConfig,
+    code: Tensor,
+    labels: Tensor | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Make G(z) and the shifted pictures that masks are made from, by name.
+
+    Args:
+        generator: Its device does the work.
+        direction: The shift vectors.
+        config: Kind of masks and length of the shift.
+        code: (N, code_dim), on the generator's device.
+        labels: (N,), or None where there are no classes.
+    """
+    moved = {
+        name: generator(code + config.epsilon * getattr(direction, name).to(code.device), labels)
+        for name in MASKS[config.mask_kind].shifts
+    }
+    return generator(code, labels), moved
 
 
 def judged_masks(

@@ -22,8 +22,7 @@ from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed
 from gseg.samples.config import PLAUSIBLE_SHARES, Cut, SampleConfig
-from gseg.samples.masks import MASKS, brightness_difference, cut
-from gseg.transfers import send
+from gseg.samples.masks import MASKS, brightness_difference, cut, mask_pictures
 
 CHOSEN_FROM: Final = 256
 """Pictures that a choice looks at."""
@@ -89,10 +88,8 @@ def score_thresholds(
     for first in range(0, count, _BATCH):
         rows = range(first, min(first + _BATCH, count))
         code, y = codes_and_labels(generator, derive_seed(0, "thresholds"), rows)
-        shown = {"original": generator(code, y).clamp(-1, 1)}
-        for name in MASKS[config.mask_kind].shifts:
-            shift = config.epsilon * send(getattr(direction, name).float(), code.device)
-            shown[name] = generator(code + shift, y).clamp(-1, 1)
+        original, moved = mask_pictures(generator, direction, config, code, y)
+        shown = {k: each.clamp(-1, 1) for k, each in {"original": original, **moved}.items()}
         pictures = (shown["original"], shown.get("lighter"), shown.get("darker"))
         difference = brightness_difference(config.mask_kind, *pictures, rule=config.mask_rule)
         # What is compared is also what is mapped: the kind `mean` compares a picture with itself.

@@ -114,10 +114,11 @@ def _seen(experiments: Sequence[Experiment], setting: Context, device: str) -> M
         assert samples.pairs.redraw is not None
         order = samples.pairs.redraw.orders[0]  # with the colour maps, if the masks need them
         looks.append(look(generator, Direction.load(bring_here(order.direction)), order.config))
-        predictor = load_predictor([member.file for member in parts.members], device)
-        found.append(predictor.probability(looks[-1].pictures) > 0.5)
+        if len(experiments) > 1:  # one alone has nobody to agree with
+            predictor = load_predictor([member.file for member in parts.members], device)
+            found.append(predictor.probability(looks[-1].pictures) > 0.5)
     values = {"mask_ratio": sum(each.mask_ratio for each in looks) / len(looks)}
-    if len(looks) > 1:
+    if found:
         values["stability"] = agreement(torch.stack(found))
         values["mask_stability"] = agreement(torch.stack([each.masks for each in looks]))
     return values

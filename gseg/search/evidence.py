@@ -22,7 +22,7 @@ from gseg.exactness import exact
 from gseg.generators.contract import Generator
 from gseg.randomness import derive_seed
 from gseg.samples.config import SampleConfig
-from gseg.samples.masks import MASKS, judged_masks
+from gseg.samples.masks import judged_masks, mask_pictures
 from gseg.samples.thresholds import settled
 
 PICTURES: Final = 64
@@ -78,12 +78,8 @@ def look(generator: Generator, direction: Direction, config: SampleConfig) -> Lo
     # The same pictures for all settings, so that these can be compared.
     seed = derive_seed(0, "stability", "latents")
     code, y = codes_and_labels(generator, seed, range(PICTURES))
-    original = generator(code, y).clamp(-1, 1)
-    shifts = {name: getattr(direction, name) for name in MASKS[config.mask_kind].shifts}
-    moved = {
-        name: generator(code + config.epsilon * vector.to(code.device), y).clamp(-1, 1)
-        for name, vector in shifts.items()
-    }
+    original, moved = mask_pictures(generator, direction, config, code, y)
+    original, moved = original.clamp(-1, 1), {k: each.clamp(-1, 1) for k, each in moved.items()}
     _, (masks, *_) = judged_masks(config, original, moved, direction.operators)
     left = [fixed_mask_residuals(original, each, masks) for each in moved.values()]
     two, one = (float(torch.stack(part).sum()) for part in zip(*left, strict=True))
