@@ -23,7 +23,7 @@ from gseg.generators.weights import weights_digest
 from gseg.pipeline.direction_trial import AnyTrial
 from gseg.pipeline.experiment import Context
 from gseg.pipeline.plan import SweepPlan
-from gseg.pipeline.rows import Row, heal_rows
+from gseg.pipeline.rows import Row, check_weights, heal_rows
 from gseg.pipeline.trial import stage_words
 from gseg.scores.benchmarks import Benchmark, open_benchmark
 from gseg.search.evaluate import SweepWork, Work
@@ -49,6 +49,7 @@ class PointsCommand:
         self._options, self._console, self._begun = options, console, time.monotonic()
         self._control, self._resources = options.control, options.resources
         self._dry_run = options.running.dry_run
+        self._weights: dict[str, str] = {}
         options.check_resources()
         use_weights(options.places.weights)
 
@@ -71,8 +72,7 @@ class PointsCommand:
         # Trials stop if files change meanwhile; scenes cannot.
         planned = tuple(each.identity if each.from_files else "" for each in opened)
         self._setting = replace(setting, identities=planned)
-        for name in dict.fromkeys(generators):
-            weights_digest(name)
+        self._weights = {name: weights_digest(name) for name in dict.fromkeys(generators)}
         return opened
 
     def _tell_files(self, benchmarks: Iterable[Benchmark], more: Iterable[str] = ()) -> None:
@@ -86,6 +86,7 @@ class PointsCommand:
 
         Raises:
             StorageError: They cannot.
+            ValueError: The rows there are of other weights with the same names.
         """
         Store(self._setting.storage, read_only=self._dry_run).check()
         try:
@@ -94,6 +95,7 @@ class PointsCommand:
             reason = getattr(error.__cause__, "strerror", None) or str(error)
             raise StorageError(f"Cannot write results to {self._results}: {reason}.") from error
         heal_rows(self._results, read_only=self._dry_run)
+        check_weights(self._results, self._weights)
         for folder in more:
             Store(folder, read_only=self._dry_run).check()
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gseg.features.networks import NetworkFeatures
 
-SCENES_FEATURES: Final = "scenes-features-v2"
+SCENES_FEATURES: Final = "scenes-features-v3"
 """Name of the shipped weights; other weights or another network must get another name."""
 INCEPTION_SHA256: Final = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Of the public weights: the files of pytorch-fid and of torch-fidelity are the same bytes."""

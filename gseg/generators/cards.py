@@ -14,6 +14,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Final, Literal
 
+from gseg.scenes.versions import SCENES
+
 # Where the `Family` of each public checkpoint is: a module of this folder with ``FAMILIES``.
 FAMILY_MODULES: Final = {
     **dict.fromkeys(("acgan", "biggan", "contragan", "ggan", "sagan", "sngan"), "studiogan"),
@@ -127,7 +129,7 @@ def embedded_card(name: str, header: Mapping[str, str]) -> GeneratorCard:
         name=name,
         family=facts["family"],
         architecture=header["architecture"],
-        dataset="scenes",
+        dataset=SCENES.name,
         resolution=numbers["resolution"],
         num_classes=numbers["num_classes"],
         latent_dim=numbers["latent_dim"],

@@ -6,6 +6,7 @@ The columns, their types and their meaning are written down here and, for settin
 
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
@@ -117,7 +118,8 @@ def results(path: str | Path) -> pd.DataFrame:
         numbers and booleans where some are missing; ``finished`` is a time in UTC.
 
     Raises:
-        ValueError: There are no rows, or the file is damaged; the message says where.
+        ValueError: There are no rows, the file is damaged, or a generator's name stands for two
+            sets of weights; the message says where.
     """
     folder = Path(path)
     if not (folder / _FILE).is_file():
@@ -133,6 +135,7 @@ def results(path: str | Path) -> pd.DataFrame:
             f"{folder / _FILE} has rows without {' and '.join(unnamed)}, which tell what a row is "
             "about: move the file away, and run the sweep again; it writes them from its storage."
         )
+    _refuse_mixture(folder, _weights_of(rows))
     table: pd.DataFrame = rows.to_pandas(types_mapper=_NULLABLE.get)
     try:
         table["finished"] = pd.to_datetime(table["finished"], utc=True, format="ISO8601")
@@ -156,6 +159,37 @@ def known_scores(folder: Path) -> dict[Key, str]:
     """
     table = _read(folder).select([*KEY, "scores"])
     return {key_of(row): row["scores"] for row in table.to_pylist()}
+
+
+def check_weights(folder: Path, weights: Mapping[str, str]) -> None:
+    """Make sure that no generator's name comes to mean two things in a results folder.
+
+    Args:
+        folder: Such as ``results/all_gans``; may be absent.
+        weights: Hash of each generator's weights that rows are to be added of, by its name.
+
+    Raises:
+        ValueError: There are rows of other weights; the message names the generators.
+    """
+    _refuse_mixture(folder, [*_weights_of(_read(folder)), *weights.items()])
+
+
+def _weights_of(table: pa.Table) -> list[tuple[str, str]]:
+    """List the generators with their weights; rows of before may not say which."""
+    pairs = table.select(["generator", "weights"]).group_by(["generator", "weights"])
+    found = (tuple(each.values()) for each in pairs.aggregate([]).to_pylist())
+    return [(name, weights) for name, weights in found if name and weights]
+
+
+def _refuse_mixture(folder: Path, weights: Iterable[tuple[str, str]]) -> None:
+    names = Counter(name for name, _ in set(weights))
+    if several := sorted(name for name, count in names.items() if count > 1):
+        more = f" and {len(several) - 1} more" if len(several) > 1 else ""
+        raise ValueError(
+            f"{folder} has rows of other weights that are called {several[0]}{more}, too: an "
+            "earlier version's, or those of before a file changed. Tables would take them for the "
+            "same. Move the folder away, or name another one (--results)."
+        )
 
 
 def heal_rows(folder: Path, *, read_only: bool = False) -> None:

@@ -49,7 +49,7 @@ def test_a_generator_and_its_statistics_as_a_reference(capsys, tmp_path):
     lines = fid(capsys, NAME, "--count", 40, "--save", "own.npz", "--json", "own.json")
     want = scenes_distance(load_generator(NAME), 40)
     assert lines == [
-        f"Fréchet distance {want.value:.4f} (scenes-features-v2, 40 samples)",
+        f"Fréchet distance {want.value:.4f} (scenes-features-v3, 40 samples)",
         f"kernel distance {want.kernel.value:.6f} ({want.kernel.protocol})",
         _shares(want),
     ]
@@ -105,7 +105,7 @@ def test_both_sides_are_brought_to_a_resolution_that_belongs_to_the_protocol(cap
         sets.append(collect_statistics([small], scenes_features(), source=source.name, count=40))
     want = compare(*sets)
     assert lines == [
-        f"Fréchet distance {want.value:.4f} (scenes-features-v2, 40 samples at 16 px)",
+        f"Fréchet distance {want.value:.4f} (scenes-features-v3, 40 samples at 16 px)",
         f"kernel distance {want.kernel.value:.6f} ({want.kernel.protocol} at 16 px)",
         _shares(want, " at 16 px"),
     ]
@@ -122,7 +122,7 @@ def test_pictures_of_several_sizes_need_a_resolution(capsys, tmp_path):
         assert main(["fid", *words]) == 2
         assert "several sizes (24x24, 32x32): say to which side" in capsys.readouterr().err
         assert "20 samples at 32 px" in fid(capsys, *words, "--resolution", 32)[0]
-    assert fid(capsys, tmp_path / "other")[0].endswith("(scenes-features-v2, 20 samples)")
+    assert fid(capsys, tmp_path / "other")[0].endswith("(scenes-features-v3, 20 samples)")
 
 
 def test_statistics_of_another_width_name_both_files_and_widths(capsys, tmp_path):

@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -18,11 +19,13 @@ from gseg.pipeline.rows import (
     COLUMNS,
     KEY,
     SCHEMA,
+    check_weights,
     fill_rows,
     known_scores,
     make_row,
     merge_rows,
     read_rows,
+    results,
 )
 
 _README = Path(__file__).parents[2] / "results" / "README.md"
@@ -55,9 +58,9 @@ def test_readme_has_every_column():
 def test_examples_of_the_readme_work(tmp_path, monkeypatch, capsys):
     common = {"method": "gan", "data_size": 4000, "accuracy": 0.9, "max_f_beta": 0.8}
     rows = [
-        _row("a", "scenes", "melas2022_program", generator="x.y", iou=0.7, fid=3.5, **common),
-        _row("b", "scenes", "melas2022_program", generator="z.y", iou=0.8, fid=2.5, **common),
-        _row("c", "scenes", "melas2022_program", method="otsu", iou=0.6),
+        _row("a", "scenes2", "melas2022_program", generator="x.y", iou=0.7, fid=3.5, **common),
+        _row("b", "scenes2", "melas2022_program", generator="z.y", iou=0.8, fid=2.5, **common),
+        _row("c", "scenes2", "melas2022_program", method="otsu", iou=0.6),
     ]
     merge_rows(tmp_path / "results" / "all_gans", rows)
     images = pd.DataFrame({"id": ["1"], "profile": ["melas2022_program"], "iou": [0.7]})
@@ -276,3 +279,18 @@ def test_a_number_that_has_changed_on_the_disk_is_not_read(tmp_path):
         except ValueError:
             refused += 1
     assert refused > 0
+
+
+def test_a_generator_s_name_stands_for_one_set_of_weights(tmp_path):
+    """Or a table takes rows of two for seeds of one."""
+    of = partial(_row, generator="biggan.scenes32", method="gan")
+    _write_without_digests(tmp_path, [of("older")])
+    check_weights(tmp_path, {"biggan.scenes32": "w2"})
+    merge_rows(tmp_path, [of("a", weights="w1"), of("b", weights="w2", generator="other")])
+    check_weights(tmp_path, {"biggan.scenes32": "w1", "new": "w2"})
+    assert len(results(tmp_path)) == 3
+    with pytest.raises(ValueError, match=r"other weights that are called biggan\.scenes32, too"):
+        check_weights(tmp_path, {"biggan.scenes32": "w2"})
+    merge_rows(tmp_path, [of("c", weights="w2")])
+    with pytest.raises(ValueError, match="name another one"):
+        results(tmp_path)

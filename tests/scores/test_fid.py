@@ -127,7 +127,7 @@ def test_noise_is_farther_from_scenes_than_scenes_are():
     assert shares[2].precision == shares[2].recall == 0
     # Blur takes kinds of pictures away more than it makes new ones.
     assert shares[1].recall < shares[0].recall
-    assert (near.samples, near.protocol) == (400, "scenes-features-v2, 400 samples")
+    assert (near.samples, near.protocol) == (400, "scenes-features-v3, 400 samples")
 
 
 def test_protocol_names_features_and_both_numbers():

@@ -128,6 +128,6 @@ def test_distance_to_scenes_needs_nothing_but_a_generator(generator):
         )
     )
     assert got == want
-    assert got.protocol == "scenes-features-v2, 60 samples"
-    assert got.kernel.protocol.startswith("KID, scenes-features-v2")
+    assert got.protocol == "scenes-features-v3, 60 samples"
+    assert got.kernel.protocol.startswith("KID, scenes-features-v3")
     assert got.value > 0

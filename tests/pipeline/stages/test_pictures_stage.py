@@ -50,7 +50,7 @@ def test_distance_is_that_of_the_plain_function(tmp_path):
     made = measure(Store(tmp_path), report=lambda *state: heard.append(state))
     plain = scenes_distance(load_generator(NAME), 90)
     assert made.facts["value"] == pytest.approx(plain.value, rel=1e-6)
-    assert made.facts["protocol"] == plain.protocol == "scenes-features-v2, 90 samples"
+    assert made.facts["protocol"] == plain.protocol == "scenes-features-v3, 90 samples"
     assert made.facts["kernel"] == pytest.approx(plain.kernel.value, rel=1e-6)
     assert made.facts["kernel_protocol"] == plain.kernel.protocol
     shares = plain.precision_recall
