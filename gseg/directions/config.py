@@ -47,9 +47,9 @@ class SearchConfig:
     epsilon: float = 1.0
     epsilon_std: float = 0.0
     epsilon_min: float = 0.1
-    steps: int = 100
+    steps: int = 50
     learning_rate: float = 0.05
-    batch: int = 32
+    batch: int = 16
     centre_prior: bool = True
     seed: int = 0
 
@@ -274,7 +274,7 @@ def _at_least(least: int, config: object, *names: str, why: str = "") -> None:
 
 _SEARCHES: Final[dict[ObjectiveName, SearchConfig]] = {
     # Section 4.1 and B.1; the text states no batch size: the program's.
-    "melas2022_text": SearchConfig(objective="melas2022_text", epsilon=2.0, steps=1000),
+    "melas2022_text": SearchConfig(objective="melas2022_text", epsilon=2.0, steps=1000, batch=32),
     # src/config/optimize.yaml of the official program and the weights in its README.
     "melas2022_program": SearchConfig(
         objective="melas2022_program",
@@ -283,6 +283,7 @@ _SEARCHES: Final[dict[ObjectiveName, SearchConfig]] = {
         epsilon_std=0.5,
         steps=300,
         learning_rate=0.005,
+        batch=32,
     ),
     "gseg": SearchConfig(),
 }

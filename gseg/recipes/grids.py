@@ -119,7 +119,7 @@ def grids(*, native: bool = True) -> dict[str, Grid]:
         data_sizes=(250, 4_000),
         table_size=1_000,
         curve_sizes=(20, 80, 250, 1_000, 2_000, 3_000, 6_000),
-        curve_training=replace(training, steps=500),
+        curve_training=training.with_steps(625),
         curve_preset="embedded_long",
         distance=DistanceConfig(),
     )

@@ -131,7 +131,7 @@ def _by_masks(_: Grid, line: Line) -> str | None:
 
 @recipe(
     "Table 6: which directions make the masks",
-    "2 min",
+    "1 min",
     table=PaperTable(number="6", label=_by_masks),
 )
 def table_6(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -156,7 +156,7 @@ def _by_weight(grid: Grid, line: Line) -> str | None:
 
 @recipe(
     "Table 7: the weight λ of the contrast loss",
-    "3 min",
+    "2 min",
     table=PaperTable(number="7", label=_by_weight, columns=("contrast_weight",)),
 )
 def table_7(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -175,7 +175,7 @@ def _by_epsilon(grid: Grid, line: Line) -> str | None:
 
 @recipe(
     "Table 8: the length ε of the shift",
-    "3 min",
+    "2 min",
     table=PaperTable(number="8", label=_by_epsilon, columns=("epsilon_search",)),
 )
 def table_8(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -203,7 +203,7 @@ def table_9(grid: Grid, axes: Axes) -> list[DirectionTrial]:
     return _searches("table_9", grid, {"generator": angle_generators(grid.name), **axes})
 
 
-@recipe("Section A.3: directions from ten random initialisations", "2 min", ends_with="direction")
+@recipe("Section A.3: directions from ten random initialisations", "1 min", ends_with="direction")
 def initialisations(grid: Grid, axes: Axes, count: int = INITIALISATIONS) -> list[DirectionTrial]:
     """Mean and standard deviation of the cosines between all pairs; the rows are the pairs.
 
@@ -257,7 +257,7 @@ def _by_prior(_: Grid, line: Line) -> str | None:
 
 @recipe(
     "Table 10: a loss without a prior for the centre",
-    "2 min",
+    "1 min",
     table=PaperTable(number="10", label=_by_prior, columns=("centre_prior",)),
 )
 def table_10(grid: Grid, axes: Axes) -> list[Experiment]:
@@ -394,7 +394,7 @@ def _by_size(grid: Grid, line: Line) -> str | None:
 def table_14(grid: Grid, axes: Axes) -> list[Experiment]:
     """From 100 to 1,000,000 samples at 20,000 steps of training.
 
-    With embedded generators it is from 20 to 6,000 at 500 steps. Each set is the beginning of the
+    With embedded generators it is from 20 to 6,000 at 625 steps. Each set is the beginning of the
     next. The paper's form: BigBiGAN on five benchmarks.
     """
     longer = replace(
@@ -455,7 +455,7 @@ def failure_cases(grid: Grid, axes: Axes) -> list[Experiment]:
 
 @recipe(
     "One table for all generators: optimised directions against chosen ones",
-    "8 min",
+    "5 min",
     generators=("embedded",),
     paper="Both papers",
 )

@@ -1,6 +1,7 @@
 """What a recipe is: an experiment of a paper by the name of its table or figure."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -90,7 +91,15 @@ class Recipe:
         scored = [each for each in found if isinstance(each, Experiment)]
         if grid.name == "paper" or not scored:
             return found
-        return [*found, *distilled(grid, scored, axes.get("rule", self.rules), self.name)]
+        more = distilled(grid, scored, axes.get("rule", self.rules), self.name)
+        # Before trials get smaller, so that one core is not left with a long one in the end.
+        most = max(each.data_size for each in scored)
+        place = next((i for i, each in enumerate(found) if _size(each) < most), len(found))
+        return [*found[:place], *more, *found[place:]]
+
+
+def _size(trial: Experiment | DirectionTrial) -> float:
+    return trial.data_size if isinstance(trial, Experiment) else math.inf
 
 
 _KNOWN: Final[dict[str, Recipe]] = {}

@@ -152,18 +152,18 @@ def test_every_table_of_scenes_has_what_a_generator_has_to_beat():
         assert {each.rule for each in found} == (set(recipe.rules) if found else set())
         assert all(each.recipe == name and not each.labelled for each in found)
     assert recipes()["all_gans"].rules == recipes()["table_2"].rules
-    assert recipes()["table_2"].rules == ("mahalanobis", "mahalanobis_grabcut")
-    assert recipes()["table_7"].rules == ("mahalanobis_grabcut",)
+    assert recipes()["table_2"].rules == ("mahalanobis_centred", "mahalanobis_centred_grabcut")
+    assert recipes()["table_7"].rules == ("mahalanobis_centred_grabcut",)
 
 
 def test_distilled_networks_see_as_many_scenes_as_the_largest_set_at_most_the_grid_s():
     axes = {"generator": ("a.x",), "seed": (0, 3)}
     found = _distilled("all_gans", axes)
     assert [(each.training.seed, each.rule) for each in found] == [
-        (0, "mahalanobis"),
-        (0, "mahalanobis_grabcut"),
-        (3, "mahalanobis"),
-        (3, "mahalanobis_grabcut"),
+        (0, "mahalanobis_centred"),
+        (0, "mahalanobis_centred_grabcut"),
+        (3, "mahalanobis_centred"),
+        (3, "mahalanobis_centred_grabcut"),
     ]
     assert {each.data_size for each in found} == {4_000}
     assert [replace(each.training, seed=0) for each in found] == 4 * [EMBEDDED.training]

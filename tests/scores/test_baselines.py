@@ -133,7 +133,7 @@ def test_a_chain_mends_what_its_rule_missed():
         both, either = (mask & drawn.masks).sum((1, 2)), (mask | drawn.masks).sum((1, 2))
         return (both / either.clamp(min=1)).mean()
 
-    assert iou("centre_disc_grabcut") > iou("centre_disc") + 0.1
+    assert iou("mahalanobis_grabcut") > iou("mahalanobis") + 0.1
     assert iou("nearest_border_grabcut") > iou("nearest_border")
 
 

@@ -123,7 +123,7 @@ def test_noise_is_farther_from_scenes_than_scenes_are():
     # Of 400 pictures, so most of the nearest one is bias.
     assert near.value < 0.6 * middle.value
     shares = [found.precision_recall for found in (near, middle, far)]
-    assert min(shares[0].precision, shares[0].recall) > 0.8
+    assert min(shares[0].precision, shares[0].recall) > 0.75
     assert shares[2].precision == shares[2].recall == 0
     # Blur takes kinds of pictures away more than it makes new ones.
     assert shares[1].recall < shares[0].recall
