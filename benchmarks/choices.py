@@ -1,8 +1,8 @@
 """How well criteria without labels choose among trials: what `gseg choose` stands on.
 
-Candidates are generators, ε, kinds and thresholds of masks, each with several seeds, and traps:
-masks that are everything, masks that are a disc, a shift of nearly nothing, a generator that makes
-four pictures. Each trains a small segmenter (700 samples, 120 steps) and leaves what
+Candidates are generators, snapshots of a training, ε, kinds and thresholds of masks, each with
+several seeds, and traps: masks that are everything, masks that are a disc, a shift of nearly
+nothing, a generator that makes four pictures. Each trains a small segmenter and leaves what
 `gseg.search.choice` knows of a trial, none of it from a true mask. Its IoU on validation scenes
 stands beside it and judges the criteria; it chooses nothing.
 
@@ -34,7 +34,7 @@ from gseg.directions.affine import fixed_mask_residuals, two_affine_ratio
 from gseg.directions.codes import codes_and_labels, shifted_pictures
 from gseg.directions.config import SearchConfig
 from gseg.directions.search import search_direction
-from gseg.generators.catalogue import list_generators, load_generator
+from gseg.generators.catalogue import find_card, list_generators, load_generator
 from gseg.generators.weights import weights_digest
 from gseg.images import above_otsu, from_uint8, to_uint8
 from gseg.pipeline.finished import mask_ious
@@ -56,7 +56,7 @@ Trap = Literal["", "everything", "disc", "collapsed", "no shift"]
 SAMPLES: Final = 700
 HELD_OUT: Final = 100
 DRAWN: Final = 1024
-STEPS: Final = 120
+STEPS: Final = 240
 SEEN, SCORED = 256, 400
 """Pictures on which segmenters are compared, and labelled ones that judge."""
 DEFAULT: Final = (1.0, "lighter", "zero")
@@ -212,6 +212,11 @@ class Tried:
         told = self.candidate
         return (told.epsilon, told.kind, told.threshold, told.trap) == (*DEFAULT, "")
 
+    @property
+    def snapshot_of(self) -> str:
+        """Of which generator it is a snapshot; empty for the last one."""
+        return find_card(self.candidate.generator).snapshot_of
+
 
 def read(folder: Path, wanted: Sequence[Candidate], seen: Tensor) -> list[Tried]:
     """Read candidates of the cache, with their masks of pictures that all of them see."""
@@ -279,8 +284,8 @@ def _fields(evidence: TrialEvidence) -> dict[str, Any]:
 
 
 def by_default(pool: Sequence[Tried]) -> list[float]:
-    """Take the default settings: what one does who does not choose."""
-    return [float(each.is_default) for each in pool]
+    """Take the last snapshot and the default settings: what one does who does not choose."""
+    return [float(each.is_default and not each.snapshot_of) for each in pool]
 
 
 def regret(pool: Sequence[Tried], values: Sequence[float]) -> float:
@@ -312,18 +317,24 @@ def table(pools: dict[str, list[list[Tried]]], choosers: dict[str, Chooser]) -> 
 
 def make_pools(all_tried: Sequence[Tried]) -> dict[str, list[list[Tried]]]:
     """Group candidates: settings of one generator, generators of one setting, and all mixed."""
-    names = sorted({each.candidate.generator for each in all_tried})
+    ends = [each for each in all_tried if not each.snapshot_of]
+    names = sorted({each.candidate.generator for each in ends})
     seeds = sorted({each.candidate.seed for each in all_tried})
 
     def pool(
         seed: int, some: Collection[str] = names, *, traps: bool = True, one: bool = False
     ) -> list[Tried]:
-        there = (t for t in all_tried if t.candidate.seed == seed)
+        there = (t for t in ends if t.candidate.seed == seed)
         there = (t for t in there if t.candidate.generator in some)
         return [t for t in there if (traps or not t.candidate.trap) and (not one or t.is_default)]
 
     def best(name: str) -> float:
-        return max(t.iou for t in all_tried if t.candidate.generator == name)
+        return max(t.iou for t in ends if t.candidate.generator == name)
+
+    def training(seed: int) -> list[Tried]:
+        of = {t.snapshot_of for t in all_tried} - {""}
+        there = (t for t in all_tried if t.candidate.seed == seed)
+        return [t for t in there if t.candidate.generator in of or t.snapshot_of]
 
     weakest = min(names, key=best)
     strong = [name for name in names if name != weakest]
@@ -333,6 +344,7 @@ def make_pools(all_tried: Sequence[Tried]) -> dict[str, list[list[Tried]]]:
     return {
         "settings": [pool(seed, [name], traps=False) for name, seed in pairs],
         "with traps": [pool(seed, [name]) for name, seed in pairs],
+        "snapshots": [training(seed) for seed in seeds],
         "generators": [pool(seed, one=True) for seed in seeds],
         "without weakest": [pool(seed, strong, one=True) for seed in seeds],
         "mixed": [pool(seeds[k % len(seeds)], some) for k, some in enumerate(mixed)],
@@ -381,7 +393,7 @@ def all_choosers(tried_on_scenes: Sequence[Tried]) -> dict[str, Chooser]:
         choosers["stability, alone"] = lambda pool: [
             stable.get(each.candidate.name, 0.0) for each in pool
         ]
-    choosers["default settings"] = by_default
+    choosers["last snapshot, default settings"] = by_default
     choosers["at random"] = lambda pool: [0.0] * len(pool)
     return choosers
 
@@ -390,14 +402,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, default=Path("/tmp/choices"))
     parser.add_argument("--out", type=Path, help="folder for Parquet, such as results/choices")
-    parser.add_argument("--generators", nargs="+", help="default: all embedded")
+    parser.add_argument("--generators", nargs="+", help="default: all that ship, and snapshots")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--quick", action="store_true", help="three generators, few settings")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.cache.mkdir(parents=True, exist_ok=True)
-    names = options.generators or [card.name for card in list_generators("embedded")]
-    names = names[:3] if options.quick else names
+    cards = list_generators("embedded")
+    cards = cards[:3] if options.quick else cards + list_generators("snapshots")
+    names = options.generators or [card.name for card in cards]
     wanted = [
         each
         for seed in options.seeds
