@@ -86,7 +86,7 @@ def test_pictures_with_the_lowest_iou_come_first_and_empty_masks_are_left_out(li
     assert len(found) == 3
     assert not any(str(each).startswith("0") for each in found["id"])
     assert found["iou"].is_monotonic_increasing
-    assert len(lines[0].query("pictures == 'scenes:5'")) == 4
+    assert len(lines[0].query("pictures == 'scenes2:5'")) == 4
 
 
 def test_there_is_a_sheet_of_each_kind(lines):

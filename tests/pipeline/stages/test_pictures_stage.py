@@ -17,6 +17,7 @@ from gseg.pipeline.jobs.pictures import PictureSet
 from gseg.pipeline.progress import silent
 from gseg.pipeline.stages.pictures import StatisticsNode, distance_node
 from gseg.samples.config import LatentConfig
+from gseg.scenes.versions import SCENES
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import scenes_distance
 from gseg.storage.manifests import told_doubts
@@ -25,7 +26,7 @@ from gseg.storage.store import Store
 NAME = "analytic.ellipses32"
 HERE = RayBackend(Resources(placement="process"))
 CONFIG = DistanceConfig(count=90)
-CARD = replace(find_card(NAME), dataset="scenes")
+CARD = replace(find_card(NAME), dataset=SCENES.name)
 
 
 @pytest.fixture(autouse=True)
