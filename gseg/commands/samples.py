@@ -46,7 +46,7 @@ def draw(
     epsilon: float | None = None,
     mask_kind: MaskKind = "lighter",
     mask_threshold: MaskThreshold = "zero",
-    filters: FilterPreset = "gseg",
+    filters: FilterPreset | None = None,
     seed: Number = 0,
     batch: Count | None = None,
     picture_format: PictureFormat = "exact",
@@ -69,7 +69,8 @@ def draw(
         mask_kind: Which pictures a mask is made from.
         mask_threshold: Where their difference of brightness is cut: at zero, by Otsu's threshold of
             each picture, or whichever of the two is chosen for the direction.
-        filters: Rules that decide which candidates are kept.
+        filters: Rules that decide which candidates are kept; without it scenes for generators of
+            scenes and gseg for others.
         seed: Trial seed, 0 or more.
         batch: Candidates at once; part of what the samples are. Without it 64.
         picture_format: How pictures are stored; jpeg95 changes them a little.
@@ -79,7 +80,7 @@ def draw(
     Raises:
         ValueError: An option is out of range, nearly all is rejected, or there is no room.
     """
-    from gseg.generators.catalogue import full_name, use_weights
+    from gseg.generators.catalogue import find_card, full_name, use_weights
     from gseg.generators.weights import weights_digest
     from gseg.pipeline.graph import Node, Workshop
     from gseg.pipeline.jobs.job import prepare_process
@@ -88,6 +89,7 @@ def draw(
     from gseg.recipes.grids import grids
     from gseg.recipes.trials import combinations
     from gseg.samples.config import filter_preset
+    from gseg.scenes.versions import SCENES
     from gseg.storage.mirror import describe
     from gseg.storage.store import Artifact, Store
 
@@ -104,11 +106,12 @@ def draw(
         axes["epsilon"] = (epsilon,)
     experiment = combinations(grids()["embedded"], axes, "all_gans")[0]
     config = sample_nodes(experiment, working.device)[0].samples
+    of_scenes = find_card(generator).dataset == SCENES.name
     config = replace(
         config,
         mask_kind=mask_kind,
         mask_threshold=mask_threshold,
-        filters=filter_preset(filters),
+        filters=filter_preset(filters or ("scenes" if of_scenes else "gseg")),
         picture_format=picture_format,
         batch=config.batch if batch is None else batch,
     )

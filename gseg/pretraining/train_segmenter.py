@@ -20,7 +20,7 @@ from gseg.directions.search import search_direction
 from gseg.generators.catalogue import load_generator
 from gseg.generators.weights import weights_digest
 from gseg.randomness import derive_seed
-from gseg.samples.config import SampleConfig
+from gseg.samples.config import SampleConfig, filter_preset
 from gseg.samples.draw import draw
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.protocol import score
@@ -33,7 +33,7 @@ from gseg.storage.store import versions
 log = logging.getLogger(__name__)
 
 WEIGHTS: Final = Path(__file__).parents[1] / "scenes" / "weights" / SHIPPED
-_STEPS: Final = 1_500
+_STEPS: Final = 3_000
 # Held-out scenes, which no choice has seen.
 _BENCHMARK: Final = "scenes"
 
@@ -53,7 +53,9 @@ class DefaultSegmenter:
 
     generator: str = "biggan.scenes32-large"
     search: SearchConfig = field(default_factory=SearchConfig)
-    samples: SampleConfig = field(default_factory=SampleConfig)
+    samples: SampleConfig = field(
+        default_factory=lambda: SampleConfig(filters=filter_preset("scenes"))
+    )
     count: int = 10_000
     held_out: int = 500
     training: FitConfig = field(default_factory=lambda: _training(_STEPS))

@@ -15,7 +15,7 @@ from gseg.directions.config import (
     search_preset,
 )
 from gseg.pipeline.experiment import DistanceConfig, LabelledPairs, SelectionConfig
-from gseg.samples.config import LabellerConfig, SampleConfig
+from gseg.samples.config import LabellerConfig, SampleConfig, filter_preset
 from gseg.segmenters.config import FIT_PRESETS, FitConfig, fit_preset
 
 GridName = Literal["embedded", "smoke", "paper", "own"]
@@ -113,7 +113,7 @@ def grids(*, native: bool = True) -> dict[str, Grid]:
         search=search_preset("gseg"),
         choice=_EMBEDDED_CHOICE,
         learnt=LearntConfig(steps=1_500, learning_rate=1e-3, shift_scale=3.0),
-        samples=SampleConfig(),
+        samples=SampleConfig(filters=filter_preset("scenes")),
         training=training,
         train_preset="embedded",
         data_sizes=(250, 4_000),

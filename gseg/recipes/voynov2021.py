@@ -288,7 +288,11 @@ def voynov_grid(grid: Grid) -> Grid:
     published = grid.name == "paper"
     direction = _RULE[not published] if grid.direction == "optimised" else grid.direction
     if not published:
-        return replace(grid, direction=direction, distance=None)
+        # Its Table 4 is about the rule for histograms, which the embedded preset lacks.
+        own = grid.samples.filters != filter_preset("scenes")
+        filters = grid.samples.filters if own else filter_preset("gseg")
+        samples = replace(grid.samples, filters=filters)
+        return replace(grid, direction=direction, samples=samples, distance=None)
     choice = replace(grid.choice, affine=affine_preset("voynov2021_text"))
     own = grid.samples.filters != SampleConfig().filters
     filters = grid.samples.filters if own else filter_preset("voynov2021_text")

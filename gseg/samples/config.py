@@ -18,7 +18,9 @@ from gseg.storage.digests import since
 
 HistogramRule = Literal["text", "program"]
 Connectivity = Literal[4, 8]
-FilterPreset = Literal["gseg", "voynov2021_text", "voynov2021_program", "melas2022_program", "none"]
+FilterPreset = Literal[
+    "gseg", "scenes", "voynov2021_text", "voynov2021_program", "melas2022_program", "none"
+]
 LatentSource = Literal["prior", "embeddings"]
 LabellerKind = Literal["segmenter", "function", "folder"]
 MaskKind = Literal["lighter", "darker", "both", "mean", "affine", "affine_each"]
@@ -133,6 +135,8 @@ _PROGRAM: Final = FilterConfig(component_strict=True, connectivity=8, allow_empt
 _PRESETS: Final[Mapping[str, FilterConfig]] = MappingProxyType(
     {
         "gseg": FilterConfig(),
+        # Scenes have too many tones for the rule: it rejects two of three that are as good.
+        "scenes": FilterConfig(histogram=None),
         "voynov2021_text": FilterConfig(histogram="text"),
         "voynov2021_program": replace(_PROGRAM, max_share_strict=True),
         "melas2022_program": replace(_PROGRAM, each_direction=True),
@@ -145,9 +149,10 @@ def filter_preset(name: FilterPreset) -> FilterConfig:
     """Give the rules of one source.
 
     Args:
-        name: ``gseg`` (the default), ``voynov2021_text`` (section 3.4; the paper leaves the area
-            rule out on Flowers), the official programs ``voynov2021_program`` and
-            ``melas2022_program``, or ``none``: every candidate is kept as it is.
+        name: ``gseg`` (the default), ``scenes`` (the same without the rule for histograms),
+            ``voynov2021_text`` (section 3.4; the paper leaves the area rule out on Flowers), the
+            official programs ``voynov2021_program`` and ``melas2022_program``, or ``none``: every
+            candidate is kept as it is.
 
     Raises:
         ValueError: The name is unknown.
