@@ -171,7 +171,11 @@ def check_weights(folder: Path, weights: Mapping[str, str]) -> None:
     Raises:
         ValueError: There are rows of other weights; the message names the generators.
     """
-    _refuse_mixture(folder, [*_weights_of(_read(folder)), *weights.items()])
+    try:
+        there = _weights_of(_read(folder))
+    except DamagedError:  # is told by `heal_rows`, and put aside before there are other rows
+        return
+    _refuse_mixture(folder, [*there, *weights.items()])
 
 
 def _weights_of(table: pa.Table) -> list[tuple[str, str]]:

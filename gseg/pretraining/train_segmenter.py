@@ -33,7 +33,7 @@ from gseg.storage.store import versions
 log = logging.getLogger(__name__)
 
 WEIGHTS: Final = Path(__file__).parents[1] / "scenes" / "weights" / SHIPPED
-_STEPS: Final = 3_000
+_STEPS: Final = 1_500
 # Held-out scenes, which no choice has seen.
 _BENCHMARK: Final = "scenes"
 
@@ -51,7 +51,7 @@ class DefaultSegmenter:
         training: Of the network; float32, so that any machine gives weights like these.
     """
 
-    generator: str = "biggan.scenes32-large"
+    generator: str = "contragan.scenes32-large"
     search: SearchConfig = field(default_factory=SearchConfig)
     samples: SampleConfig = field(
         default_factory=lambda: SampleConfig(filters=filter_preset("scenes"))

@@ -15,7 +15,7 @@ StyleSet = Literal["flowers", "ffhq"]
 STAND_IN: Final = "biggan.scenes32-large"
 """In place of StyleGAN2 where only embedded generators are asked for."""
 _MAIN: Final = ("bigbigan.imagenet128",)
-# The one in place of BigBiGAN, and the best of the embedded ones.
+# The one in place of BigBiGAN, and one of the best.
 _EMBEDDED_MAIN: Final = ("bigbigan.scenes32-large", "biggan.scenes32-large")
 # Rows of Figure 5; Figure 3a is the first.
 _STRIPS: Final = (

@@ -141,7 +141,7 @@ def unscored(finished):
         ("--storage=a --epsil=1", "unknown option --epsil; did you mean --epsilon?"),
         ("surplus", "surplus"),
         ("--workers 0", "--workers: expected a whole number >= 1, got '0'"),
-        ("--workers 33 --cpus 64", "33 replicas cannot share a batch of 32"),
+        ("--workers 33 --cpus 64", "33 replicas cannot share a batch of 16"),
         ("--workers 3 --cpus 2", "this machine's Ray has 2 CPUs"),
         ("--cpus some", "--cpus: expected a whole number >= 1, got 'some'"),
         ("--concurrency -1", "--concurrency: expected a whole number >= 0, got '-1'"),
@@ -401,13 +401,13 @@ def test_a_sweep_leaves_rows_scores_and_figures(run, tmp_path, points_here):
     rows = pd.read_parquet(tmp_path / "results" / "tiny")
     assert set(rows.method) == {"gan", "otsu", "centre_disc", "grabcut"}
     assert len(rows) == 5 * 4  # two trials and three baselines, each in four profiles
-    assert set(rows.benchmark) == {"scenes:30"}
+    assert set(rows.benchmark) == {"scenes2:30"}
     assert sorted(rows.data_size.dropna().unique()) == [12, 16]
     assert rows[["accuracy", "iou", "scores", "torch_version"]].notna().all(axis=None)
     images = pd.read_parquet(tmp_path / "results" / "tiny_images")
     assert set(images.experiment) == set(rows.experiment)
 
-    assert "scenes:30: 30 pictures" in out
+    assert "scenes2:30: 30 pictures" in out
     for name in (GENERATOR, "Otsu threshold", "centre disc", "GrabCut"):
         assert name in out
     assert "rows: results/tiny" in out
