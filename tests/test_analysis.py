@@ -54,7 +54,13 @@ def _rows():
                 )
     yield make_row({**common, "experiment": "otsu", "method": "otsu", "iou": 0.4})
     for rule in ("otsu", "mahalanobis"):
-        facts = {"method": "distilled", "rule": rule, "data_size": 4_000, "train_seed": 0}
+        facts = {
+            "method": "distilled",
+            "generator": "",
+            "rule": rule,
+            "data_size": 4_000,
+            "train_seed": 0,
+        }
         yield make_row({**common, **facts, "experiment": rule, "iou": 0.6})
 
 
