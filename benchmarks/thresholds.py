@@ -130,10 +130,7 @@ def show(rows: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    snapshots = "-300", "-1000"
-    embedded = [
-        card.name for card in list_generators("embedded") if not card.name.endswith(snapshots)
-    ]
+    embedded = [card.name for card in list_generators("embedded")]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--generators", nargs="*", default=embedded)
     parser.add_argument("--count", type=int, default=500, help="pictures of each generator")

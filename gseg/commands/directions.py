@@ -79,12 +79,11 @@ def choose(
     from gseg.pipeline.jobs.job import require_device
     from gseg.recipes.grids import grids
     from gseg.reports.paper_figures import choice_figure
-    from gseg.scenes.versions import SCENES
 
     use_weights(weights)
     require_device(device)
     loaded = load_generator(full_name(generator), device=device)
-    grid = grids()["embedded" if loaded.card.dataset == SCENES.name else "paper"]
+    grid = grids()["embedded" if loaded.card.draws_scenes else "paper"]
     config = grid.with_candidates(candidates).choice
     kind = replace(config.candidates, count=count, layer=layer)
     if steps is not None:

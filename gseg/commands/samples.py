@@ -89,7 +89,6 @@ def draw(
     from gseg.recipes.grids import grids
     from gseg.recipes.trials import combinations
     from gseg.samples.config import filter_preset
-    from gseg.scenes.versions import SCENES
     from gseg.storage.mirror import describe
     from gseg.storage.store import Artifact, Store
 
@@ -106,12 +105,12 @@ def draw(
         axes["epsilon"] = (epsilon,)
     experiment = combinations(grids()["embedded"], axes, "all_gans")[0]
     config = sample_nodes(experiment, working.device)[0].samples
-    of_scenes = find_card(generator).dataset == SCENES.name
+    usual: FilterPreset = "scenes" if find_card(generator).draws_scenes else "gseg"
     config = replace(
         config,
         mask_kind=mask_kind,
         mask_threshold=mask_threshold,
-        filters=filter_preset(filters or ("scenes" if of_scenes else "gseg")),
+        filters=filter_preset(filters or usual),
         picture_format=picture_format,
         batch=config.batch if batch is None else batch,
     )

@@ -73,6 +73,11 @@ class GeneratorCard:
     weights: str = ""
     address: str = ""
 
+    @property
+    def draws_scenes(self) -> bool:
+        """Whether it was trained on the scenes that ship, so that their settings suit it."""
+        return self.dataset == SCENES.name
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedGenerator:

@@ -20,7 +20,8 @@ from gseg.directions.search import search_direction
 from gseg.generators.catalogue import load_generator
 from gseg.generators.weights import weights_digest
 from gseg.randomness import derive_seed
-from gseg.samples.config import SampleConfig, filter_preset
+from gseg.recipes.grids import grids
+from gseg.samples.config import SampleConfig
 from gseg.samples.draw import draw
 from gseg.scores.benchmarks import open_benchmark
 from gseg.scores.protocol import score
@@ -53,9 +54,7 @@ class DefaultSegmenter:
 
     generator: str = "contragan.scenes32-large"
     search: SearchConfig = field(default_factory=SearchConfig)
-    samples: SampleConfig = field(
-        default_factory=lambda: SampleConfig(filters=filter_preset("scenes"))
-    )
+    samples: SampleConfig = field(default_factory=lambda: grids()["embedded"].samples)
     count: int = 10_000
     held_out: int = 500
     training: FitConfig = field(default_factory=lambda: _training(_STEPS))

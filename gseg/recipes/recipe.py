@@ -1,7 +1,6 @@
 """What a recipe is: an experiment of a paper by the name of its table or figure."""
 
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -94,12 +93,11 @@ class Recipe:
         more = distilled(grid, scored, axes.get("rule", self.rules), self.name)
         # Before trials get smaller, so that one core is not left with a long one in the end.
         most = max(each.data_size for each in scored)
-        place = next((i for i, each in enumerate(found) if _size(each) < most), len(found))
+        sizes = (
+            (i, each.data_size) for i, each in enumerate(found) if isinstance(each, Experiment)
+        )
+        place = next((i for i, size in sizes if size < most), len(found))
         return [*found[:place], *more, *found[place:]]
-
-
-def _size(trial: Experiment | DirectionTrial) -> float:
-    return trial.data_size if isinstance(trial, Experiment) else math.inf
 
 
 _KNOWN: Final[dict[str, Recipe]] = {}

@@ -37,8 +37,8 @@ from gseg.recipes.trials import trial
 from gseg.samples.config import (
     EmbeddedScenes,
     FilterConfig,
+    FilterPreset,
     LatentConfig,
-    SampleConfig,
     ablation,
     filter_preset,
 )
@@ -56,6 +56,11 @@ FIGURE_5_FACTORS: Final = (0.5, 1.0, 2.0)
 _MAIN: Final = ("bigbigan.imagenet128", "bigbigan.scenes32-large")
 _SUPERVISED: Final = ("biggan.imagenet128", "biggan.scenes32-large")
 _RULE: Final[tuple[ChoiceRule, ChoiceRule]] = ("voynov2021", "affine_ratio")
+# The preset's filters, and what takes their place; of the paper's size and of the embedded one.
+_FILTERS: Final[tuple[tuple[FilterPreset, FilterPreset], ...]] = (
+    ("gseg", "voynov2021_text"),
+    ("scenes", "gseg"),
+)
 
 
 _PAPER: Final = "Voynov et al. 2021"
@@ -287,16 +292,14 @@ def voynov_grid(grid: Grid) -> Grid:
     """
     published = grid.name == "paper"
     direction = _RULE[not published] if grid.direction == "optimised" else grid.direction
+    # Table 4 is about all filters: the embedded preset lacks the rule for histograms.
+    usual, whole = map(filter_preset, _FILTERS[not published])
+    filters = whole if grid.samples.filters == usual else grid.samples.filters
+    samples = replace(grid.samples, filters=filters)
     if not published:
-        # Its Table 4 is about the rule for histograms, which the embedded preset lacks.
-        own = grid.samples.filters != filter_preset("scenes")
-        filters = grid.samples.filters if own else filter_preset("gseg")
-        samples = replace(grid.samples, filters=filters)
         return replace(grid, direction=direction, samples=samples, distance=None)
     choice = replace(grid.choice, affine=affine_preset("voynov2021_text"))
-    own = grid.samples.filters != SampleConfig().filters
-    filters = grid.samples.filters if own else filter_preset("voynov2021_text")
-    samples = replace(grid.samples, mask_rule="rgb_norm", filters=filters, epsilon=choice.epsilon)
+    samples = replace(samples, mask_rule="rgb_norm", epsilon=choice.epsilon)
     return replace(
         grid,
         direction=direction,

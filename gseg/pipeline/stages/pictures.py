@@ -27,7 +27,6 @@ from gseg.pipeline.jobs.pictures import (
 )
 from gseg.samples.config import LatentConfig
 from gseg.samples.latents import near_embeddings
-from gseg.scenes.versions import SCENES
 from gseg.scores.feature_statistics import FeatureStatistics
 from gseg.scores.fid import compare
 from gseg.storage.checksums import file_digest
@@ -314,7 +313,7 @@ def distance_node(
         The node; None if none is asked for, or if the generator cannot be compared with the
         reference: with scenes, only one of them.
     """
-    if config is None or (config.reference == "scenes" and card.dataset != SCENES.name):
+    if config is None or (config.reference == "scenes" and not card.draws_scenes):
         return None
     pictures = PictureSet(
         generator=card.name, latents=latents, seed=config.seed, count=config.count
