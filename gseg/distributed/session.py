@@ -56,6 +56,7 @@ _PLACES: Final = ("/tmp", "/var/tmp", str(_SHARED_MEMORY))
 _LONGEST_PLACE: Final = 20
 _PREFIX: Final = "gseg-"
 _LOCK: Final = ".gseg-ray.lock"
+_RAYS: Final = "r"
 _YOUNG_SECONDS: Final = 5.0
 _ROOM_BYTES: Final = 64 * 2**20  # logs of a long sweep
 _AUTHENTICATION: Final = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
@@ -118,7 +119,7 @@ def ray_session(
             _FOLDER.set(folder)
             session.callback(_FOLDER.set, None)
             session.enter_context(_own_token())
-            session.callback(ray.shutdown)
+            session.callback(_stop)
             _start(folder, num_cpus=num_cpus, include_dashboard=dashboard, **quiet)
         else:
             session.callback(ray.shutdown)
@@ -164,7 +165,7 @@ def _start(folder: Path, **options: Any) -> None:  # noqa: ANN401 of `ray.init`
                 address="local",
                 object_store_memory=_OBJECT_STORE_BYTES,
                 # A folder in ours: Ray lets everybody write to its own.
-                _temp_dir=str(folder / "r"),
+                _temp_dir=str(folder / _RAYS),
                 _plasma_directory=None if _has_shared_memory() else str(folder),
                 **options,
             )
@@ -174,6 +175,20 @@ def _start(folder: Path, **options: Any) -> None:  # noqa: ANN401 of `ray.init`
             f"Ray cannot be started on this machine: {reason.rstrip('.')}. It may lack memory, "
             "processes (`ulimit -u`) or open files (`ulimit -n`)."
         ) from error
+
+
+def _stop() -> None:
+    """Stop one's own Ray and what it leaves: an agent that just starts makes its folders anew."""
+    import ray
+
+    started = [
+        each for server in _without_which(own=True) for each in server.children(recursive=True)
+    ]
+    ray.shutdown()
+    for each in started:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    psutil.wait_procs(started, timeout=_GRACE_SECONDS)
 
 
 @contextmanager
@@ -239,7 +254,9 @@ def _remove_left(place: Path) -> None:
 
 
 def _remove_unlocked(folder: Path) -> None:
-    with (folder / _LOCK).open() as lock:
+    # An agent of Ray's that outlives its server by seconds may make the folder anew, for Ray alone.
+    made_anew = [each.name for each in folder.iterdir()] == [_RAYS]
+    with (folder / _LOCK).open("a" if made_anew else "r") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)
 

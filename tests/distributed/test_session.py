@@ -55,10 +55,12 @@ def test_ray_starts_wherever_there_is_room_and_its_death_is_told_in_a_line(tmp_p
     odd.mkdir(parents=True)
     (tmp_path / "driver.py").write_text(_ODD)
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="g") as short:
-        left = Path(short) / "gseg-left"
+        left, anew = Path(short) / "gseg-left", Path(short) / "gseg-anew"
         left.mkdir()
         (left / ".gseg-ray.lock").touch()
-        os.utime(left, (0, 0))
+        (anew / "r/session_1/runtime_resources").mkdir(parents=True)  # by an agent that ends late
+        for folder in (left, anew):
+            os.utime(folder, (0, 0))
         (Path(short) / "gseg-mine").mkdir()  # somebody's
         done = subprocess.run(
             [sys.executable, str(tmp_path / "driver.py")],
