@@ -138,7 +138,7 @@ class Draws:
         two, one = (float(torch.stack(part).sum()) for part in zip(*fits, strict=True))
         pictures = self.original
         if trap not in ("everything", "disc"):
-            verdicts = judge(masks, used, filter_preset("gseg"))
+            verdicts = judge(masks, used, filter_preset("scenes"))
             kept = torch.from_numpy(verdicts.accepted)
             pictures, masks = pictures[kept], torch.from_numpy(verdicts.masks)[kept]
         if trap == "collapsed":
