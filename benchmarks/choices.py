@@ -20,8 +20,9 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -43,7 +44,7 @@ from gseg.samples.filters import judge
 from gseg.samples.masks import brightness_difference
 from gseg.scenes.pictures import VALIDATION_FIRST, render
 from gseg.scores.baselines import centre_disc
-from gseg.search.choice import RankedTrial, TrialEvidence, rank_trials
+from gseg.search.choice import TrialEvidence, rank_trials
 from gseg.search.evidence import agreement, repetition
 from gseg.search.objectives import CRITERIA, share_distance
 from gseg.segmenters.config import FitConfig, fit_preset
@@ -197,7 +198,7 @@ def fill(folder: Path, wanted: Sequence[Candidate]) -> None:
             print(f"{number} {candidate.name} {told.get('iou', told.get('failed'))}", flush=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tried:
     """A candidate of the cache, and the IoU that judges criteria and chooses nothing."""
 
@@ -253,20 +254,26 @@ def by(criterion: str, *, alone: bool) -> Chooser:
     sign = -1 if CRITERIA[criterion].goal == "min" else 1
 
     def values(pool: Sequence[Tried]) -> list[float]:
-        evidence = [each.evidence for each in pool]
-        if alone:
-            evidence = [_Unobjectionable(**_fields(each)) for each in evidence]
-        try:
-            ranked: list[RankedTrial] = rank_trials(evidence, criterion)
-        except ValueError:  # all are refused
-            return [-math.inf] * len(pool)
-        value = {
-            each.evidence.name: -math.inf if each.objection else sign * each.value
-            for each in ranked
-        }
-        return [value[each.evidence.name] for each in pool]
+        return [
+            -math.inf if each is None else sign * each[criterion]
+            for each in _measured(tuple(pool), alone)
+        ]
 
     return values
+
+
+@cache
+def _measured(pool: tuple[Tried, ...], alone: bool) -> list[Mapping[str, float] | None]:
+    """Give each candidate's value of every criterion among its pool; None where it is refused."""
+    evidence = [each.evidence for each in pool]
+    if alone:
+        evidence = [_Unobjectionable(**_fields(each)) for each in evidence]
+    try:
+        ranked = rank_trials(evidence)
+    except ValueError:  # all are refused
+        return [None] * len(pool)
+    found = {e.evidence.name: None if e.objection else e.evidence.values for e in ranked}
+    return [found[each.evidence.name] for each in pool]
 
 
 class _Unobjectionable(TrialEvidence):
