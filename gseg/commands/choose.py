@@ -41,7 +41,7 @@ def choose_among(
 
     Trials with trivial masks, or of a generator that makes the same few pictures, are refused with
     the reason. Of the others the one is chosen whose segmenter learnt held-out generated pairs best
-    and agrees most with the other trials' segmenters on pictures that all of them see.
+    and agrees most with the nearer half of the others on pictures that all of them see.
 
     gseg choose results/search --pictures my_pictures
 

@@ -3,8 +3,9 @@
 What learns best is not what segments best: masks that are everything, or the same disc in each
 picture, and those of a generator that makes four pictures are the easiest to learn. Such trials are
 refused, with the reason. Of the others it is `agreed_iou` that decides: how well held-out generated
-pairs are learnt, times how far a trial's segmenter agrees with those of the others on pictures that
-all of them see. Faults of different trials are different ones; what they agree on is the object.
+pairs are learnt, times how far a trial's segmenter agrees with those of the nearer half of the
+others on pictures that all of them see. Faults of different trials are different ones; what they
+agree on is the object.
 How well this and other criteria choose is measured in ``docs/searches.md``.
 """
 
@@ -150,13 +151,17 @@ def rank_trials(trials: Sequence[TrialEvidence], criterion: str = CHOICE) -> lis
 def _compared(
     trials: Sequence[TrialEvidence],
 ) -> list[tuple[TrialEvidence, dict[str, float]]]:
-    """Measure what only all trials together give: how far each agrees with the others."""
-    count = len(trials)
-    agree = pairwise_agreement([each.masks for each in trials]).fill_diagonal_(0)
+    """Measure what only all trials together give: how far each agrees with the others.
+
+    Those that count are the nearer half of them: poor trials, which agree with nobody, decide
+    nothing then, and what lies between right and wrong ones does not win.
+    """
+    nearer = math.ceil((len(trials) - 1) / 2)
+    agree = pairwise_agreement([each.masks for each in trials]).fill_diagonal_(-math.inf)
     found = []
     for each, row in zip(trials, agree, strict=True):
         # A trial alone has nobody to disagree with.
-        values = {"consensus": float(row.sum()) / (count - 1) if count > 1 else 1.0}
+        values = {"consensus": float(row.topk(nearer).values.mean()) if nearer else 1.0}
         iou = each.values.get("held_out_iou")
         if iou is not None:
             values["agreed_iou"] = iou * values["consensus"]

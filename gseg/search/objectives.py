@@ -115,7 +115,7 @@ _TABLE: Final = (
     Objective(
         "consensus",
         "max",
-        "agreement of the segmenter with those of the other trials beyond chance",
+        "agreement beyond chance with the nearer half of the other trials' segmenters",
         None,
         scope="trials",
     ),

@@ -71,6 +71,19 @@ def test_held_out_pairs_decide_between_trials_that_agree_alike():
     assert alone[0].value == pytest.approx(0.7)
 
 
+def test_what_lies_between_right_and_wrong_trials_does_not_win():
+    wrong = TRUE.roll(7, dims=-1)
+    half = torch.where(torch.arange(len(TRUE))[:, None, None] % 2 == 0, TRUE, wrong)
+    flips = [torch.rand(TRUE.shape, generator=DRAW) < 0.03 for _ in range(6)]
+    trials = [trial(f"right {k}", TRUE ^ each) for k, each in enumerate(flips[:3])]
+    trials += [trial(f"wrong {k}", wrong ^ each) for k, each in enumerate(flips[3:])]
+    between = trial("between", half)
+    agree = pairwise_agreement([each.masks for each in (between, *trials)]).fill_diagonal_(0)
+    assert int(agree.mean(1).argmax()) == 0  # to all it is nearest
+    ranked = rank_trials([between, *trials])
+    assert ranked[-1].evidence.name == "between"
+
+
 def test_the_order_of_trials_does_not_matter():
     trials = [*some_trials(), *(trap for trap, _ in TRAPS.values())]
     names = [each.evidence.name for each in rank_trials(trials)]
