@@ -181,9 +181,10 @@ def _stop() -> None:
     """Stop one's own Ray and what it leaves: an agent that just starts makes its folders anew."""
     import ray
 
-    started = [
-        each for server in _without_which(own=True) for each in server.children(recursive=True)
-    ]
+    started: list[psutil.Process] = []
+    for server in _without_which(own=True):
+        with suppress(psutil.NoSuchProcess):
+            started += server.children(recursive=True)
     ray.shutdown()
     for each in started:
         with suppress(psutil.NoSuchProcess):
