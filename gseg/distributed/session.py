@@ -119,7 +119,7 @@ def ray_session(
             _FOLDER.set(folder)
             session.callback(_FOLDER.set, None)
             session.enter_context(_own_token())
-            session.callback(_stop)
+            session.callback(_stop, folder)
             _start(folder, num_cpus=num_cpus, include_dashboard=dashboard, **quiet)
         else:
             session.callback(ray.shutdown)
@@ -177,19 +177,21 @@ def _start(folder: Path, **options: Any) -> None:  # noqa: ANN401 of `ray.init`
         ) from error
 
 
-def _stop() -> None:
-    """Stop one's own Ray and what it leaves: an agent that just starts makes its folders anew."""
+def _stop(folder: Path) -> None:
+    """Stop one's own Ray, and its agents: one that just starts makes its folders anew, later."""
     import ray
 
-    started: list[psutil.Process] = []
-    for server in _without_which(own=True):
-        with suppress(psutil.NoSuchProcess):
-            started += server.children(recursive=True)
+    # At once: where a signal ends Ray's server too, Ray would end this process without a word.
     ray.shutdown()
-    for each in started:
+    left = [
+        each
+        for each in psutil.process_iter(["cmdline"])
+        if any(str(folder) in word for word in each.info["cmdline"] or ())
+    ]
+    for each in left:
         with suppress(psutil.NoSuchProcess):
             each.kill()
-    psutil.wait_procs(started, timeout=_GRACE_SECONDS)
+    psutil.wait_procs(left, timeout=_GRACE_SECONDS)
 
 
 @contextmanager
