@@ -186,10 +186,11 @@ def _stop(folder: Path) -> None:
     left = [
         each
         for each in psutil.process_iter(["cmdline"])
-        if any(str(folder) in word for word in each.info["cmdline"] or ())
+        # An option's value: somebody's `tail -f` of a log in there is left alone.
+        if any(w.startswith("--") and str(folder) in w for w in each.info["cmdline"] or ())
     ]
     for each in left:
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.Error):
             each.kill()
     psutil.wait_procs(left, timeout=_GRACE_SECONDS)
 
